@@ -1,0 +1,138 @@
+# shellcheck shell=bash
+# A real kubelet over a containerd of the cluster's own: own root, state, socket and CNI network.
+
+# kubelet_possible: says in one line why not.
+kubelet_possible() {
+  if ((EUID != 0)); then
+    note "no root: the cluster gets kwok nodes instead of a real kubelet"
+    return 1
+  fi
+  if ! command -v containerd >/dev/null || ! command -v runc >/dev/null; then
+    note "no containerd or runc: the cluster gets kwok nodes instead of a real kubelet"
+    return 1
+  fi
+}
+
+containerd_config() {
+  mkdir -p "$dir/cni"
+  cat >"$dir/cni/10-spillway.conflist" <<EOF
+{"cniVersion": "0.4.0", "name": "spillway-$port_base", "plugins": [
+  {"type": "ptp", "ipam": {"type": "host-local", "dataDir": "$dir/cni-state",
+   "ranges": [[{"subnet": "$pod_subnet"}]]}}]}
+EOF
+  # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc may not lower it and no sandbox starts.
+  cat >"$dir/containerd.toml" <<EOF
+version = 2
+root = "$dir/containerd"
+state = "$run_dir/containerd"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+  address = "$run_dir/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/local/pause:1"
+  restrict_oom_score_adj = true
+  stream_server_address = "127.0.0.1"
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$dir/cni"
+EOF
+}
+
+containerd_start() {
+  mkdir -p "$run_dir"
+  containerd_config
+  daemon_start containerd containerd --config "$dir/containerd.toml"
+  wait_for 30 containerd "${ctr[@]}" version
+  images_import
+}
+
+# The node's address is on a link of our own, so that no other network of the machine is used.
+node_link_up() {
+  ip link show "$node_link" >/dev/null 2>&1 || ip link add "$node_link" type veth peer name "$node_link"p
+  ip addr replace "$node_ip/32" dev "$node_link"
+  ip link set "$node_link" up
+  ip link set "$node_link"p up
+}
+
+kubelet_config() {
+  cat >"$dir/kubelet.yaml" <<EOF
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+address: $node_ip
+port: $kubelet_port
+healthzBindAddress: 127.0.0.1
+healthzPort: $kubelet_health_port
+containerRuntimeEndpoint: unix://$run_dir/containerd.sock
+podLogsDir: $dir/pod-logs
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $pki/ca.crt}}
+authorization: {mode: Webhook}
+tlsCertFile: $pki/kubelet-server.crt
+tlsPrivateKeyFile: $pki/kubelet-server.key
+cgroupDriver: cgroupfs
+failCgroupV1: false
+cgroupsPerQOS: false
+enforceNodeAllocatable: []
+failSwapOn: false
+makeIPTablesUtilChains: false
+clusterDomain: cluster.local
+imageGCHighThresholdPercent: 100
+evictionHard: {memory.available: 100Mi, nodefs.available: "1%", imagefs.available: "1%"}
+nodeStatusUpdateFrequency: 5s
+EOF
+}
+
+kubelet_start() {
+  node_link_up
+  cert kubelet-server "/CN=$node_name" "DNS:$node_name,IP:$node_ip"
+  containerd_start
+  kubelet_config
+  mkdir -p "$dir/pod-logs"
+  daemon_start kubelet "$kube_bin/kubelet" --kubeconfig="$dir/kubelet.kubeconfig" \
+    --config="$dir/kubelet.yaml" --root-dir="$dir/kubelet" --hostname-override="$node_name" \
+    --node-ip="$node_ip" --node-labels=spillway.dev/local=true --v=1
+  wait_for 90 "node $node_name" kubelet_ready
+}
+
+kubelet_ready() {
+  "${kubectl[@]}" wait --for=condition=Ready --timeout=1s "node/$node_name"
+}
+
+# sandbox_namespaces: the network namespaces of this containerd's sandboxes.
+sandbox_namespaces() {
+  local id
+  for id in $("${ctr[@]}" containers ls -q 2>/dev/null); do
+    "${ctr[@]}" containers info "$id" 2>/dev/null |
+      sed -n 's|.*"path": "\(/[a-z/]*netns/[^"]*\)".*|\1|p'
+  done | sort -u
+}
+
+# containers_remove: ends the containers of this containerd and what they left in the machine.
+containers_remove() {
+  local task namespace spaces
+  daemon_running containerd || return 0
+  mapfile -t spaces < <(sandbox_namespaces)
+  for task in $("${ctr[@]}" tasks ls -q 2>/dev/null); do
+    "${ctr[@]}" tasks kill -s KILL "$task" >/dev/null 2>&1 || true
+    "${ctr[@]}" tasks rm -f "$task" >/dev/null 2>&1 || true
+  done
+  for namespace in "${spaces[@]}"; do
+    ip netns delete "$(basename "$namespace")" 2>/dev/null || true
+  done
+}
+
+kubelet_stop() {
+  daemon_stop kubelet
+  containers_remove
+  daemon_stop containerd
+  # Shims outlive their containerd; each names our own socket.
+  pkill -KILL -f "containerd-shim.*$run_dir/containerd.sock" 2>/dev/null || true
+  [[ $EUID -ne 0 ]] || ip link del "$node_link" 2>/dev/null || true
+  local mount
+  for mount in $(awk -v a="$dir/" -v b="$run_dir/" \
+    'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts | sort -r); do
+    umount -l "$mount" 2>/dev/null || true
+  done
+  find /var/log/containers -lname "$dir/*" -delete 2>/dev/null || true
+  rm -rf "$run_dir"
+}
