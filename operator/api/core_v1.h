@@ -1,0 +1,72 @@
+// The few fields of core/v1 and coordination.k8s.io/v1 that Spillway reads.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "operator/api/meta.h"
+#include "operator/api/resources.h"
+
+namespace spillway::api {
+
+struct Taint {
+  std::string key, value, effect;
+  bool operator==(const Taint&) const = default;
+};
+
+struct Toleration {
+  std::string key, op, value, effect;  // op: Equal (or empty), Exists, Lt, Gt
+  bool operator==(const Toleration&) const = default;
+};
+
+enum class NodeReady { kTrue, kFalse, kUnknown };
+
+struct Node {
+  ObjectMeta meta;
+  Resources allocatable;
+  int64_t max_pods = 0;
+  std::vector<Taint> taints;
+  bool unschedulable = false;
+  NodeReady ready = NodeReady::kUnknown;
+  std::string ready_message;
+  std::string provider_id;
+};
+
+enum class PodPhase { kPending, kRunning, kSucceeded, kFailed, kUnknown };
+
+// How the pod's containers ended; of several, the first that failed, else the first.
+struct Termination {
+  int64_t exit_code = 0;
+  std::string reason, message;
+  std::optional<Time> started, finished;
+};
+
+struct Pod {
+  ObjectMeta meta;
+  std::string node_name;
+  PodPhase phase = PodPhase::kPending;
+  Resources requests;
+  std::vector<std::string> host_ports;  // "TCP/8080"
+  std::string reason, message;          // of the pod, such as Evicted
+  std::string waiting_reason, waiting_message;  // of a container, such as ErrImagePull
+  std::optional<Time> started;
+  std::optional<Termination> termination;
+  bool disrupted = false;  // condition DisruptionTarget: ended by the cluster, not by the task
+
+  bool terminal() const { return phase == PodPhase::kSucceeded || phase == PodPhase::kFailed; }
+};
+
+// A heartbeat: the Lease of a node.
+struct NodeLease {
+  ObjectMeta meta;
+  std::optional<Time> renewed;
+};
+
+Result<Node> DecodeNode(const Json& object);
+Result<Pod> DecodePod(const Json& object);
+NodeLease DecodeLease(const Json& object);
+std::vector<Toleration> DecodeTolerations(const Json& pod_spec);
+std::vector<Taint> DecodeTaints(const Json& spec);
+std::vector<std::string> DecodeHostPorts(const Json& pod_spec);
+
+}  // namespace spillway::api

@@ -1,0 +1,140 @@
+#include "operator/api/meta.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace spillway::api {
+namespace {
+
+const Json* Find(const Json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto at = object.find(key);
+  return at == object.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+std::string GetString(const Json& object, const char* key) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
+}
+
+std::optional<int64_t> GetOptionalInt(const Json& object, const char* key) {
+  const Json* value = Find(object, key);
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  return value->get<int64_t>();
+}
+
+int64_t GetInt(const Json& object, const char* key, int64_t otherwise) {
+  return GetOptionalInt(object, key).value_or(otherwise);
+}
+
+bool GetBool(const Json& object, const char* key, bool otherwise) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_boolean() ? value->get<bool>() : otherwise;
+}
+
+std::optional<Time> GetTime(const Json& object, const char* key) {
+  return ParseTime(GetString(object, key));
+}
+
+StringMap GetStringMap(const Json& object, const char* key) {
+  StringMap out;
+  for (const auto& [name, value] : GetObject(object, key).items()) {
+    if (value.is_string()) out.emplace(name, value.get<std::string>());
+  }
+  return out;
+}
+
+std::vector<std::string> GetStrings(const Json& object, const char* key) {
+  std::vector<std::string> out;
+  for (const Json& value : GetArray(object, key)) {
+    if (value.is_string()) out.push_back(value.get<std::string>());
+  }
+  return out;
+}
+
+const Json& GetObject(const Json& object, const char* key) {
+  static const Json kEmpty = Json::object();
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_object() ? *value : kEmpty;
+}
+
+const Json& GetArray(const Json& object, const char* key) {
+  static const Json kEmpty = Json::array();
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_array() ? *value : kEmpty;
+}
+
+ObjectMeta DecodeMeta(const Json& object) {
+  const Json& json = GetObject(object, "metadata");
+  ObjectMeta meta;
+  meta.ns = GetString(json, "namespace");
+  meta.name = GetString(json, "name");
+  meta.uid = GetString(json, "uid");
+  meta.resource_version = std::strtoll(GetString(json, "resourceVersion").c_str(), nullptr, 10);
+  meta.generation = GetInt(json, "generation");
+  meta.labels = GetStringMap(json, "labels");
+  for (const Json& owner : GetArray(json, "ownerReferences")) {
+    meta.owners.push_back({GetString(owner, "kind"), GetString(owner, "name"), GetString(owner, "uid"),
+                           GetBool(owner, "controller")});
+  }
+  meta.created = GetTime(json, "creationTimestamp").value_or(Time{});
+  meta.deleted = GetTime(json, "deletionTimestamp");
+  return meta;
+}
+
+std::vector<Condition> DecodeConditions(const Json& status) {
+  std::vector<Condition> out;
+  for (const Json& json : GetArray(status, "conditions")) {
+    out.push_back({GetString(json, "type"), GetString(json, "status"), GetString(json, "reason"),
+                   GetString(json, "message"), GetInt(json, "observedGeneration"),
+                   GetTime(json, "lastTransitionTime").value_or(Time{})});
+  }
+  return out;
+}
+
+Json EncodeConditions(const std::vector<Condition>& conditions) {
+  Json out = Json::array();
+  for (const Condition& condition : conditions) {
+    out.push_back({{"type", condition.type},
+                   {"status", condition.status},
+                   {"reason", condition.reason},
+                   {"message", condition.message},
+                   {"observedGeneration", condition.observed_generation},
+                   {"lastTransitionTime", FormatTime(condition.last_transition)}});
+  }
+  return out;
+}
+
+const Condition* FindCondition(const std::vector<Condition>& conditions, const std::string& type) {
+  const auto at = std::find_if(conditions.begin(), conditions.end(),
+                               [&](const Condition& condition) { return condition.type == type; });
+  return at == conditions.end() ? nullptr : &*at;
+}
+
+void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now) {
+  const Condition* known = FindCondition(conditions, condition.type);
+  // Whole seconds, as the API keeps them: what was read back equals what was written.
+  const Time moment = std::chrono::floor<std::chrono::seconds>(now);
+  condition.last_transition =
+      known != nullptr && known->status == condition.status ? known->last_transition : moment;
+  if (known == nullptr) {
+    conditions.push_back(std::move(condition));
+  } else {
+    conditions[static_cast<size_t>(known - conditions.data())] = std::move(condition);
+  }
+}
+
+void SetProgress(std::vector<Condition>& conditions, Progress progress, const std::string& reason,
+                 const std::string& message, int64_t generation, Time now) {
+  const auto set = [&](const char* type, Progress when) {
+    SetCondition(conditions,
+                 {type, progress == when ? "True" : "False", reason, message, generation, {}}, now);
+  };
+  set("Ready", Progress::kReady);
+  set("Reconciling", Progress::kReconciling);
+  set("Stalled", Progress::kStalled);
+}
+
+}  // namespace spillway::api

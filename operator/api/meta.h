@@ -1,0 +1,83 @@
+// Object metadata, and the JSON helpers that every kind's decoder uses.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/base/result.h"
+#include "operator/base/time.h"
+
+namespace spillway::api {
+
+using Json = nlohmann::json;
+using StringMap = std::map<std::string, std::string>;
+
+inline constexpr char kGroup[] = "spillway.dev";
+inline constexpr char kGroupVersion[] = "spillway.dev/v1alpha1";
+
+// Labels and annotations that Spillway sets or reads.
+inline constexpr char kRegisterLabel[] = "spillway.dev/register";
+inline constexpr char kTaskLabel[] = "spillway.dev/task";
+inline constexpr char kTaskNameLabel[] = "spillway.dev/task-name";
+inline constexpr char kExclusiveLabel[] = "spillway.dev/exclusive";
+inline constexpr char kAttemptLabel[] = "spillway.dev/attempt";
+inline constexpr char kPoolLabel[] = "spillway.dev/pool";
+inline constexpr char kRequestLabel[] = "spillway.dev/request";
+// Set on every server that is bought, so that nothing but tasks lands there.
+inline constexpr char kPoolTaint[] = "spillway.dev/pool";
+
+struct OwnerReference {
+  std::string kind, name, uid;
+  bool controller = false;
+};
+
+struct ObjectMeta {
+  std::string ns, name, uid;
+  int64_t resource_version = 0;  // comparable since Kubernetes 1.35
+  int64_t generation = 0;
+  StringMap labels;
+  std::vector<OwnerReference> owners;
+  Time created{};
+  std::optional<Time> deleted;  // deletionTimestamp
+
+  // "namespace/name", or the name of a cluster-scoped object.
+  std::string key() const { return ns.empty() ? name : ns + "/" + name; }
+};
+
+// A condition as metav1.Condition.
+struct Condition {
+  std::string type, status, reason, message;
+  int64_t observed_generation = 0;
+  Time last_transition{};
+};
+
+// Lookups that never throw: a missing member or one of another type gives the default.
+std::string GetString(const Json& object, const char* key);
+int64_t GetInt(const Json& object, const char* key, int64_t otherwise = 0);
+bool GetBool(const Json& object, const char* key, bool otherwise = false);
+std::optional<int64_t> GetOptionalInt(const Json& object, const char* key);
+std::optional<Time> GetTime(const Json& object, const char* key);
+StringMap GetStringMap(const Json& object, const char* key);
+std::vector<std::string> GetStrings(const Json& object, const char* key);
+// The member, or an empty object or array to iterate over.
+const Json& GetObject(const Json& object, const char* key);
+const Json& GetArray(const Json& object, const char* key);
+
+ObjectMeta DecodeMeta(const Json& object);
+std::vector<Condition> DecodeConditions(const Json& status);
+Json EncodeConditions(const std::vector<Condition>& conditions);
+// Sets a condition; its transition time moves only when its status changes.
+void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now);
+const Condition* FindCondition(const std::vector<Condition>& conditions, const std::string& type);
+
+// Ready, Reconciling and Stalled together, as kstatus reads them.
+// kHeld: none of them, for a task that is suspended.
+enum class Progress { kReconciling, kReady, kStalled, kHeld };
+void SetProgress(std::vector<Condition>& conditions, Progress progress, const std::string& reason,
+                 const std::string& message, int64_t generation, Time now);
+
+}  // namespace spillway::api

@@ -1,0 +1,58 @@
+#include "operator/api/registered_server.h"
+
+#include "operator/api/task_request.h"
+
+namespace spillway::api {
+
+Result<RegisteredServer> DecodeRegisteredServer(const Json& object) {
+  RegisteredServer server;
+  server.meta = DecodeMeta(object);
+  const Json& spec = GetObject(object, "spec");
+  server.spec.node_name = GetString(spec, "nodeName");
+  if (server.spec.node_name.empty()) return Invalid("a RegisteredServer without spec.nodeName");
+  server.spec.capabilities = GetStringMap(spec, "capabilities");
+  server.spec.max_tasks = GetOptionalInt(GetObject(spec, "limits"), "maxTasks");
+  server.spec.cordoned = GetBool(spec, "cordoned");
+  server.spec.cloud = GetString(spec, "origin") == "Cloud";
+  server.spec.pool = GetString(spec, "poolName");
+  server.spec.scale_request = GetString(spec, "scaleRequestName");
+  server.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
+  const Json& status = GetObject(object, "status");
+  server.status = {GetInt(status, "observedGeneration"), GetString(status, "phase"),
+                   GetInt(status, "tasks"),              GetStringMap(status, "allocatable"),
+                   GetStringMap(status, "allocated"),    GetTime(status, "lastHeartbeatTime"),
+                   DecodeConditions(status)};
+  return server;
+}
+
+Json EncodeStatus(const RegisteredServerStatus& status) {
+  Json json{{"observedGeneration", status.observed_generation},
+            {"phase", status.phase},
+            {"tasks", status.tasks},
+            {"allocatable", status.allocatable},
+            {"allocated", status.allocated},
+            {"conditions", EncodeConditions(status.conditions)}};
+  if (status.last_heartbeat) json["lastHeartbeatTime"] = FormatTime(*status.last_heartbeat);
+  return json;
+}
+
+Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner, const std::string& owner_api) {
+  const RegisteredServerSpec& spec = server.spec;
+  Json json{{"apiVersion", kGroupVersion},
+            {"kind", "RegisteredServer"},
+            {"metadata",
+             {{"name", server.meta.name},
+              {"labels", server.meta.labels},
+              {"ownerReferences",
+               {{{"apiVersion", owner_api}, {"kind", owner.kind}, {"name", owner.name}, {"uid", owner.uid}}}}}},
+            {"spec",
+             {{"nodeName", spec.node_name},
+              {"origin", spec.cloud ? "Cloud" : "Local"},
+              {"pricePerHour", FormatPrice(spec.price_micros)}}}};
+  if (!spec.capabilities.empty()) json["spec"]["capabilities"] = spec.capabilities;
+  if (!spec.pool.empty()) json["spec"]["poolName"] = spec.pool;
+  if (!spec.scale_request.empty()) json["spec"]["scaleRequestName"] = spec.scale_request;
+  return json;
+}
+
+}  // namespace spillway::api

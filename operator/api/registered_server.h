@@ -1,0 +1,43 @@
+// RegisteredServer: a Node that takes tasks. Mirrors crds/registeredservers.yaml.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/api/meta.h"
+#include "operator/api/resources.h"
+
+namespace spillway::api {
+
+struct RegisteredServerSpec {
+  std::string node_name;
+  StringMap capabilities;
+  std::optional<int64_t> max_tasks;
+  bool cordoned = false;
+  bool cloud = false;  // origin
+  std::string pool, scale_request;
+  int64_t price_micros = 0;  // per hour
+};
+
+struct RegisteredServerStatus {
+  int64_t observed_generation = 0;
+  std::string phase;  // Ready, Cordoned, NotReady
+  int64_t tasks = 0;
+  StringMap allocatable, allocated;
+  std::optional<Time> last_heartbeat;
+  std::vector<Condition> conditions;
+};
+
+struct RegisteredServer {
+  ObjectMeta meta;
+  RegisteredServerSpec spec;
+  RegisteredServerStatus status;
+};
+
+Result<RegisteredServer> DecodeRegisteredServer(const Json& object);
+Json EncodeStatus(const RegisteredServerStatus& status);
+// The body of a server that Spillway registers itself; owner ends it.
+Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner, const std::string& owner_api);
+
+}  // namespace spillway::api

@@ -1,0 +1,36 @@
+// Amounts of resources: what a pod requests, what a node offers.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "operator/api/meta.h"
+
+namespace spillway::api {
+
+// A negative amount means overcommitted. Saturating arithmetic is not needed: single quantities
+// saturate far below the sum of a node's pods in any real cluster.
+struct Resources {
+  int64_t cpu_milli = 0;
+  int64_t memory = 0;                      // bytes
+  int64_t ephemeral = 0;                   // bytes of ephemeral-storage
+  std::map<std::string, int64_t> extended;  // nvidia.com/gpu and the like; hugepages in bytes
+
+  Resources& operator+=(const Resources& other);
+  Resources& operator-=(const Resources& other);
+  bool operator==(const Resources&) const = default;
+};
+
+Resources Max(const Resources& a, const Resources& b);
+Resources Min(const Resources& a, const Resources& b);
+// {"cpu": "500m", "memory": "4Gi", …}; "pods" is left out. Unreadable amounts are an error.
+Result<Resources> DecodeResources(const Json& amounts);
+StringMap EncodeResources(const Resources& resources);
+
+// What the scheduler counts for a pod: the larger of the sum of its containers and of what each
+// init container needs while it runs (sidecars included), or the pod-level requests, plus overhead.
+// Source: k8s.io/component-helpers/resource, PodRequests.
+Result<Resources> PodRequests(const Json& pod_spec);
+
+}  // namespace spillway::api

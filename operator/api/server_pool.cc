@@ -1,0 +1,38 @@
+#include "operator/api/server_pool.h"
+
+#include "operator/api/task_request.h"
+
+namespace spillway::api {
+
+Result<ServerPool> DecodeServerPool(const Json& object) {
+  ServerPool pool;
+  pool.meta = DecodeMeta(object);
+  const Json& spec = GetObject(object, "spec");
+  const Json& shape = GetObject(spec, "template");
+  auto resources = DecodeResources(GetObject(shape, "resources"));
+  if (!resources) return resources.error();
+  pool.spec.resources = std::move(*resources);
+  pool.spec.priority = GetInt(spec, "priority");
+  pool.spec.capabilities = GetStringMap(shape, "capabilities");
+  pool.spec.labels = GetStringMap(shape, "labels");
+  pool.spec.taints = DecodeTaints(shape);
+  pool.spec.max_servers = GetInt(spec, "maxServers", 10);
+  pool.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
+  pool.spec.idle_before_release = std::chrono::seconds(GetInt(spec, "idleSecondsBeforeRelease", 300));
+  pool.spec.provision_timeout = std::chrono::seconds(GetInt(spec, "provisionTimeoutSeconds", 900));
+  pool.spec.backend = GetObject(spec, "backend");
+  const Json& status = GetObject(object, "status");
+  pool.status = {GetInt(status, "observedGeneration"), GetInt(status, "servers"), GetInt(status, "ready"),
+                 GetInt(status, "pending"), DecodeConditions(status)};
+  return pool;
+}
+
+Json EncodeStatus(const ServerPoolStatus& status) {
+  return {{"observedGeneration", status.observed_generation},
+          {"servers", status.servers},
+          {"ready", status.ready},
+          {"pending", status.pending},
+          {"conditions", EncodeConditions(status.conditions)}};
+}
+
+}  // namespace spillway::api

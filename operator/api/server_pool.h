@@ -1,0 +1,39 @@
+// ServerPool: a kind of cloud server that may be bought. Mirrors crds/serverpools.yaml.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "operator/api/core_v1.h"
+#include "operator/api/meta.h"
+
+namespace spillway::api {
+
+struct ServerPoolSpec {
+  int64_t priority = 0;
+  StringMap capabilities, labels;
+  std::vector<Taint> taints;
+  Resources resources;  // what a server of the pool offers to tasks
+  int64_t max_servers = 10;
+  int64_t price_micros = 0;  // per hour
+  Duration idle_before_release{300000}, provision_timeout{900000};
+  // spec.backend as it was written; the engine's own module reads it.
+  Json backend;
+};
+
+struct ServerPoolStatus {
+  int64_t observed_generation = 0;
+  int64_t servers = 0, ready = 0, pending = 0;
+  std::vector<Condition> conditions;
+};
+
+struct ServerPool {
+  ObjectMeta meta;
+  ServerPoolSpec spec;
+  ServerPoolStatus status;
+};
+
+Result<ServerPool> DecodeServerPool(const Json& object);
+Json EncodeStatus(const ServerPoolStatus& status);
+
+}  // namespace spillway::api

@@ -1,0 +1,215 @@
+#include "operator/api/task_request.h"
+
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+namespace spillway::api {
+namespace {
+
+constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{
+    {TaskPhase::kNone, ""},
+    {TaskPhase::kPending, "Pending"},
+    {TaskPhase::kScaling, "Scaling"},
+    {TaskPhase::kAssigned, "Assigned"},
+    {TaskPhase::kRunning, "Running"},
+    {TaskPhase::kSucceeded, "Succeeded"},
+    {TaskPhase::kFailed, "Failed"},
+    {TaskPhase::kCancelled, "Cancelled"},
+    {TaskPhase::kSuspended, "Suspended"},
+}};
+
+std::optional<Duration> GetSeconds(const Json& object, const char* key) {
+  const auto seconds = GetOptionalInt(object, key);
+  if (!seconds) return std::nullopt;
+  return std::chrono::seconds(*seconds);
+}
+
+Placement DecodePlacement(const Json& json) {
+  Placement out;
+  const std::string policy = GetString(json, "policy");
+  if (policy == "LocalOnly") out.policy = Policy::kLocalOnly;
+  if (policy == "CloudOnly") out.policy = Policy::kCloudOnly;
+  out.burst_after = GetSeconds(json, "burstAfterSeconds").value_or(Duration{0});
+  out.pools = GetStrings(json, "pools");
+  if (json.contains("maxPricePerHour")) out.max_price_micros = ParsePrice(GetString(json, "maxPricePerHour"));
+  return out;
+}
+
+TaskSpec DecodeSpec(const Json& json) {
+  TaskSpec out;
+  out.pod_template = std::make_shared<const Json>(GetObject(json, "template"));
+  for (const Json& requirement : GetArray(json, "requirements")) {
+    out.requirements.push_back(
+        {GetString(requirement, "key"), GetString(requirement, "operator"), GetStrings(requirement, "values")});
+  }
+  out.exclusive = GetBool(json, "exclusive");
+  out.priority = GetInt(json, "priority");
+  out.placement = DecodePlacement(GetObject(json, "placement"));
+  out.start_deadline = GetSeconds(json, "startDeadlineSeconds");
+  out.active_deadline = GetSeconds(json, "activeDeadlineSeconds");
+  out.ttl_after_finished = GetSeconds(json, "ttlSecondsAfterFinished");
+  const Json& retry = GetObject(json, "retry");
+  out.retry.limit = GetInt(retry, "limit");
+  out.retry.backoff = GetSeconds(retry, "backoffSeconds").value_or(Duration{10000});
+  for (const Json& code : GetArray(retry, "onExitCodes")) {
+    if (code.is_number_integer()) out.retry.on_exit_codes.push_back(code.get<int64_t>());
+  }
+  out.suspend = GetBool(json, "suspend");
+  out.cancel = GetBool(json, "cancel");
+  return out;
+}
+
+Assignment DecodeAssignment(const Json& json) {
+  return {GetString(json, "server"), GetString(json, "nodeName"), GetString(json, "origin"),
+          GetString(json, "pool"), GetString(json, "scaleRequest"), GetString(json, "podName"),
+          GetInt(json, "attempt"), GetTime(json, "assignedAt").value_or(Time{})};
+}
+
+TaskResult DecodeResult(const Json& json) {
+  return {GetOptionalInt(json, "exitCode"), GetString(json, "reason"), GetString(json, "message"),
+          GetString(json, "output"), GetTime(json, "startedAt"), GetTime(json, "finishedAt"),
+          GetString(json, "cost")};
+}
+
+TaskStatus DecodeStatus(const Json& json) {
+  TaskStatus out;
+  out.observed_generation = GetInt(json, "observedGeneration");
+  const std::string phase = GetString(json, "phase");
+  for (const auto& [value, name] : kPhases) {
+    if (phase == name) out.phase = value;
+  }
+  out.conditions = DecodeConditions(json);
+  if (json.contains("assignment")) out.assignment = DecodeAssignment(GetObject(json, "assignment"));
+  for (const Json& attempt : GetArray(json, "attempts")) {
+    out.attempts.push_back({GetInt(attempt, "attempt"), GetString(attempt, "server"),
+                            GetString(attempt, "podName"), GetOptionalInt(attempt, "exitCode"),
+                            GetString(attempt, "reason"), GetString(attempt, "message"),
+                            GetTime(attempt, "startedAt"), GetTime(attempt, "finishedAt")});
+  }
+  out.retries = GetInt(json, "retries");
+  out.started_at = GetTime(json, "startedAt");
+  out.retry_at = GetTime(json, "retryAt");
+  if (json.contains("result")) out.result = DecodeResult(GetObject(json, "result"));
+  return out;
+}
+
+void Put(Json& json, const char* key, const std::string& text) {
+  if (!text.empty()) json[key] = text;
+}
+
+void Put(Json& json, const char* key, const std::optional<int64_t>& number) {
+  if (number) json[key] = *number;
+}
+
+void Put(Json& json, const char* key, const std::optional<Time>& time) {
+  if (time) json[key] = FormatTime(*time);
+}
+
+Json Encode(const Assignment& assignment) {
+  Json json{{"server", assignment.server},
+            {"nodeName", assignment.node_name},
+            {"origin", assignment.origin},
+            {"podName", assignment.pod_name},
+            {"attempt", assignment.attempt},
+            {"assignedAt", FormatTime(assignment.assigned_at)}};
+  Put(json, "pool", assignment.pool);
+  Put(json, "scaleRequest", assignment.scale_request);
+  return json;
+}
+
+Json Encode(const Attempt& attempt) {
+  Json json{{"attempt", attempt.attempt}, {"reason", attempt.reason}};
+  Put(json, "server", attempt.server);
+  Put(json, "podName", attempt.pod_name);
+  Put(json, "exitCode", attempt.exit_code);
+  Put(json, "message", attempt.message);
+  Put(json, "startedAt", attempt.started_at);
+  Put(json, "finishedAt", attempt.finished_at);
+  return json;
+}
+
+Json Encode(const TaskResult& result) {
+  Json json = Json::object();
+  Put(json, "exitCode", result.exit_code);
+  Put(json, "reason", result.reason);
+  Put(json, "message", result.message);
+  Put(json, "output", result.output);
+  Put(json, "startedAt", result.started_at);
+  Put(json, "finishedAt", result.finished_at);
+  Put(json, "cost", result.cost);
+  return json;
+}
+
+Json Encode(const std::vector<Verdict>& verdicts) {
+  Json out = Json::array();
+  for (const Verdict& verdict : verdicts) {
+    out.push_back({{"name", verdict.name}, {"reason", verdict.reason}, {"message", verdict.message}});
+  }
+  return out;
+}
+
+Json Encode(const Explanation& explanation) {
+  Json json{{"summary", explanation.summary}};
+  if (!explanation.servers.empty()) json["servers"] = Encode(explanation.servers);
+  if (!explanation.pools.empty()) json["pools"] = Encode(explanation.pools);
+  Put(json, "nearestFit", explanation.nearest_fit);
+  return json;
+}
+
+}  // namespace
+
+const char* ToString(TaskPhase phase) {
+  for (const auto& [value, name] : kPhases) {
+    if (value == phase) return name;
+  }
+  return "";
+}
+
+Result<TaskRequest> DecodeTaskRequest(const Json& object) {
+  if (!object.is_object() || !object.contains("spec")) return Invalid("a TaskRequest without spec");
+  return TaskRequest{DecodeMeta(object), DecodeSpec(GetObject(object, "spec")),
+                     DecodeStatus(GetObject(object, "status"))};
+}
+
+Json EncodeStatus(const TaskStatus& status) {
+  Json json{{"observedGeneration", status.observed_generation},
+            {"conditions", EncodeConditions(status.conditions)}};
+  Put(json, "phase", std::string(ToString(status.phase)));
+  if (status.assignment) json["assignment"] = Encode(*status.assignment);
+  for (const Attempt& attempt : status.attempts) json["attempts"].push_back(Encode(attempt));
+  if (status.retries > 0) json["retries"] = status.retries;
+  Put(json, "startedAt", status.started_at);
+  Put(json, "retryAt", status.retry_at);
+  if (status.result) json["result"] = Encode(*status.result);
+  if (status.explanation) json["explanation"] = Encode(*status.explanation);
+  return json;
+}
+
+std::optional<int64_t> ParsePrice(const std::string& text) {
+  int64_t micros = 0;
+  int decimals = -1;
+  if (text.empty() || text[0] == '.') return std::nullopt;
+  for (const char c : text) {
+    if (c == '.' && decimals < 0) {
+      decimals = 0;
+    } else if (c >= '0' && c <= '9' && decimals < 6 && micros < 1'000'000'000'000'000) {
+      micros = micros * 10 + (c - '0');
+      decimals += decimals >= 0 ? 1 : 0;
+    } else {
+      return std::nullopt;
+    }
+  }
+  for (int i = decimals < 0 ? 0 : decimals; i < 6; ++i) micros *= 10;
+  return micros;
+}
+
+std::string FormatPrice(int64_t micros) {
+  std::string out = std::to_string(micros / 1'000'000);
+  std::string decimals = std::to_string(micros % 1'000'000);
+  decimals.insert(0, 6 - decimals.size(), '0');
+  decimals.erase(decimals.find_last_not_of('0') + 1);
+  return decimals.empty() ? out : out + "." + decimals;
+}
+
+}  // namespace spillway::api

@@ -1,0 +1,124 @@
+// TaskRequest: one run of a pod to completion. Mirrors crds/taskrequests.yaml.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/api/core_v1.h"
+#include "operator/api/meta.h"
+
+namespace spillway::api {
+
+struct Requirement {
+  std::string key, op;
+  std::vector<std::string> values;
+  bool operator==(const Requirement&) const = default;
+};
+
+enum class Policy { kPreferLocal, kLocalOnly, kCloudOnly };
+
+struct Placement {
+  Policy policy = Policy::kPreferLocal;
+  Duration burst_after{0};
+  std::vector<std::string> pools;           // empty: every pool
+  std::optional<int64_t> max_price_micros;  // millionths of the currency unit per hour
+};
+
+struct Retry {
+  int64_t limit = 0;
+  Duration backoff{10000};
+  std::vector<int64_t> on_exit_codes;  // empty: every code but 0
+};
+
+struct TaskSpec {
+  // The template as it was written, for the pod's body. Shared, never changed.
+  std::shared_ptr<const Json> pod_template;
+  std::vector<Requirement> requirements;
+  bool exclusive = false;
+  int64_t priority = 0;
+  Placement placement;
+  std::optional<Duration> start_deadline, active_deadline, ttl_after_finished;
+  Retry retry;
+  bool suspend = false;
+  bool cancel = false;
+};
+
+enum class TaskPhase {
+  kNone,  // no status was written yet
+  kPending,
+  kScaling,
+  kAssigned,
+  kRunning,
+  kSucceeded,
+  kFailed,
+  kCancelled,
+  kSuspended,
+};
+const char* ToString(TaskPhase phase);
+inline bool Finished(TaskPhase phase) {
+  return phase == TaskPhase::kSucceeded || phase == TaskPhase::kFailed || phase == TaskPhase::kCancelled;
+}
+
+struct Assignment {
+  std::string server, node_name, origin, pool, scale_request, pod_name;
+  int64_t attempt = 0;
+  Time assigned_at{};
+};
+
+struct Attempt {
+  int64_t attempt = 0;
+  std::string server, pod_name;
+  std::optional<int64_t> exit_code;
+  std::string reason, message;
+  std::optional<Time> started_at, finished_at;
+};
+
+struct TaskResult {
+  std::optional<int64_t> exit_code;
+  std::string reason, message, output;
+  std::optional<Time> started_at, finished_at;
+  std::string cost;
+};
+
+// Why one server or pool does not take the task.
+struct Verdict {
+  std::string name, reason, message;
+};
+
+struct Explanation {
+  std::string summary;
+  std::vector<Verdict> servers, pools;
+  std::string nearest_fit;
+};
+
+struct TaskStatus {
+  int64_t observed_generation = 0;
+  TaskPhase phase = TaskPhase::kNone;
+  std::vector<Condition> conditions;
+  std::optional<Assignment> assignment;
+  std::vector<Attempt> attempts;  // the last kMaxAttempts
+  int64_t retries = 0;
+  std::optional<Time> started_at, retry_at;
+  std::optional<TaskResult> result;
+  std::optional<Explanation> explanation;
+
+  static constexpr size_t kMaxAttempts = 10;
+};
+
+struct TaskRequest {
+  ObjectMeta meta;
+  TaskSpec spec;
+  TaskStatus status;
+};
+
+Result<TaskRequest> DecodeTaskRequest(const Json& object);
+Json EncodeStatus(const TaskStatus& status);
+
+// "1.20" -> 1200000; nothing if the text is no amount.
+std::optional<int64_t> ParsePrice(const std::string& text);
+// 1200000 -> "1.2", at most six decimals.
+std::string FormatPrice(int64_t micros);
+
+}  // namespace spillway::api

@@ -1,0 +1,35 @@
+// Servers from Karpenter: one standalone NodeClaim (karpenter.sh/v1) per ScaleRequest, without a
+// NodePool, so that Karpenter's disruption controller leaves it alone. Contract: a claim is usable
+// when its condition Ready is True; failure is its deletion, and the reason is in its Events.
+#pragma once
+
+#include "operator/cloud/backend.h"
+#include "operator/kube/request.h"
+
+namespace spillway::cloud {
+
+inline const kube::Resource kNodeClaims{"karpenter.sh", "v1", "nodeclaims"};
+
+// "spw-<request uid>": a second creation meets AlreadyExists.
+std::string NodeClaimName(const std::string& request_uid);
+api::Json NodeClaimBody(const std::string& request_name, const std::string& request_uid, const api::ServerPool& pool);
+// Fails for a claim that is not of Spillway.
+Result<api::CloudServer> DecodeNodeClaim(const api::Json& object);
+// From the Events of a claim that vanished.
+Diagnosis DiagnoseEvents(const api::Json& event_list);
+
+class Karpenter : public Backend {
+ public:
+  // transport must outlive this.
+  explicit Karpenter(kube::Transport& transport) : transport_(transport) {}
+
+  Result<api::CloudServer> Ensure(const std::string& request_name, const std::string& request_uid,
+                                  const api::ServerPool& pool, std::stop_token stop) override;
+  Result<Unit> Release(const api::CloudServer& server, std::stop_token stop) override;
+  Diagnosis Diagnose(const api::CloudServer& server, std::stop_token stop) override;
+
+ private:
+  kube::Transport& transport_;
+};
+
+}  // namespace spillway::cloud

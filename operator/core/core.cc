@@ -1,0 +1,120 @@
+#include "operator/core/core.h"
+
+#include <algorithm>
+
+#include "operator/core/explain.h"
+#include "operator/core/observe.h"
+#include "operator/core/placer.h"
+#include "operator/core/registrar.h"
+#include "operator/core/scaling.h"
+#include "operator/core/tasks.h"
+#include "operator/core/world.h"
+
+namespace spillway::core {
+namespace {
+
+// Heartbeats and costs are looked at this often when nothing else happens.
+constexpr Duration kCheckEvery{5'000};
+
+int64_t VersionOf(const Object& object) {
+  return std::visit([](const auto& value) -> int64_t {
+    if constexpr (requires { value.resource_version; }) return value.resource_version;
+    else return value.meta.resource_version;
+  }, object);
+}
+
+struct Taker {
+  World& world;
+
+  void Advance(Kind kind, int64_t version) const {
+    int64_t& known = world.seen_up_to[static_cast<size_t>(kind)];
+    known = std::max(known, version);
+  }
+  void operator()(const Seen& seen) const {
+    Observe(world, seen.object);
+    Advance(KindOf(seen.object), VersionOf(seen.object));
+  }
+  void operator()(const Gone& gone) const {
+    Forget(world, gone);
+    Advance(gone.kind, gone.resource_version);
+  }
+  void operator()(const Listed& listed) const {
+    ForgetOthers(world, listed);
+    Advance(listed.kind, listed.resource_version);
+    world.synced[static_cast<size_t>(listed.kind)] = true;
+  }
+  void operator()(const Bookmark& bookmark) const { Advance(bookmark.kind, bookmark.resource_version); }
+  void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
+  void operator()(const Outcome& outcome) const { Conclude(world, outcome); }
+};
+
+void WakeDue(World& world) {
+  while (!world.wakes.empty() && world.wakes.begin()->first <= world.now) {
+    const std::string key = world.wakes.begin()->second;
+    world.wakes.erase(world.wakes.begin());
+    if (const auto task = world.tasks.find(key); task != world.tasks.end()) task->second.wake = kNever;
+    world.dirty.insert(key);
+  }
+}
+
+void ReconcileServers(World& world) {
+  if (world.now >= world.next_check) {
+    world.next_check = world.now + kCheckEvery;
+    CheckNodes(world);
+    world.servers_dirty = true;
+  }
+  world.WakeAt(world.next_check);
+  if (!world.servers_dirty) return;
+  world.servers_dirty = false;
+  RegisterNodes(world);
+  JudgeServers(world);
+}
+
+void ReconcileTasks(World& world) {
+  // One task may make others dirty only by way of a new event, so one round is enough.
+  for (const std::string& key : std::exchange(world.dirty, {})) {
+    if (const auto task = world.tasks.find(key); task != world.tasks.end()) {
+      ReconcileTask(world, task->second);
+      world.touched.insert(key);
+    }
+  }
+}
+
+void FlushTasks(World& world) {
+  for (const std::string& key : std::exchange(world.touched, {})) {
+    const auto task = world.tasks.find(key);
+    if (task == world.tasks.end()) continue;
+    ExplainTask(world, task->second);
+    FlushStatus(world, task->second);
+  }
+}
+
+void Decide(World& world) {
+  WakeDue(world);
+  ReconcileServers(world);
+  ReconcileTasks(world);
+  AdvanceScales(world);
+  ReconcileServers(world);  // a server that is given back takes no task in this very step
+  PlaceWaiting(world);
+  PlanPurchases(world);
+  FlushTasks(world);
+  DescribeServers(world);
+  DescribePools(world);
+  if (!world.wakes.empty()) world.WakeAt(world.wakes.begin()->first);
+}
+
+}  // namespace
+
+Core::Core() : world_(std::make_unique<World>()) {}
+Core::~Core() = default;
+
+StepResult Core::Step(std::span<const Event> events, Time now) {
+  World& world = *world_;
+  world.now = now;
+  world.wake = kNever;
+  for (const Event& event : events) std::visit(Taker{world}, event);
+  if (world.ready()) Decide(world);
+  return {std::exchange(world.effects, {}), world.wake};
+}
+
+}  // namespace spillway::core

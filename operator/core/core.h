@@ -1,0 +1,32 @@
+// The decisions of Spillway as one function of what is known: Step takes what happened and returns
+// what is to be done. No I/O, no clock, no thread, no log: it can be simulated and replayed.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "operator/core/events.h"
+
+namespace spillway::core {
+
+struct World;
+
+// Not thread-safe: one thread owns it.
+class Core {
+ public:
+  Core();
+  ~Core();
+
+  // Takes the events in their order, then decides once. Nothing is decided before every kind was
+  // listed (Listed). now must not go back by more than the resolution of deadlines can bear.
+  // Every Write and AskCloud among the effects must be answered by an Outcome.
+  StepResult Step(std::span<const Event> events, Time now);
+
+  // For probes, metrics and tests.
+  const World& world() const { return *world_; }
+
+ private:
+  std::unique_ptr<World> world_;
+};
+
+}  // namespace spillway::core

@@ -1,0 +1,117 @@
+// What the core is told, and what it wants done. Values only: the shell decodes the one and carries
+// out the other.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "operator/api/core_v1.h"
+#include "operator/api/registered_server.h"
+#include "operator/api/scale_request.h"
+#include "operator/api/server_pool.h"
+#include "operator/api/task_request.h"
+
+namespace spillway::core {
+
+enum class Kind { kTask, kServer, kPool, kScale, kPod, kNode, kCloudServer, kLease };
+inline constexpr size_t kKinds = 8;
+const char* ToString(Kind kind);
+
+using Object = std::variant<api::TaskRequest, api::RegisteredServer, api::ServerPool, api::ScaleRequest,
+                            api::Pod, api::Node, api::CloudServer, api::NodeLease>;
+inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index()); }
+
+// ---- Events ----
+
+// The object was seen in this state. Older states than one already seen are ignored.
+struct Seen {
+  Object object;
+};
+// The object is gone. resource_version: of the deletion.
+struct Gone {
+  Kind kind;
+  std::string key, uid;
+  int64_t resource_version = 0;
+};
+// A complete list at this version was delivered by the Seen before; everything else is gone.
+struct Listed {
+  Kind kind;
+  int64_t resource_version = 0;
+  std::set<std::string> keys;
+};
+// Everything up to this version was delivered.
+struct Bookmark {
+  Kind kind;
+  int64_t resource_version = 0;
+};
+// Why a server that was asked for vanished.
+struct CloudDiagnosis {
+  std::string request_uid;
+  api::CloudError error = api::CloudError::kNone;
+  std::string message;
+};
+
+enum class Verb { kCreate, kPatchStatus, kDelete };
+
+// One API write.
+struct Write {
+  Verb verb = Verb::kCreate;
+  Kind kind = Kind::kTask;
+  std::string ns, name;
+  // Preconditions: of a status patch both, of a deletion the uid. Of a pod's creation: its task's uid,
+  // which comes back as the outcome's request_uid.
+  std::string uid;
+  int64_t resource_version = 0;
+  api::Json body;               // the object, or the status
+  std::optional<int64_t> grace;  // seconds, of a deletion
+
+  std::string key() const { return ns.empty() ? name : ns + "/" + name; }
+};
+
+// How a write or a request to a cloud engine ended, after the shell's own retries.
+struct Outcome {
+  Verb verb = Verb::kCreate;
+  Kind kind = Kind::kTask;
+  std::string key;
+  // Of a cloud server: the ScaleRequest; of a pod's creation: the task.
+  std::string request_uid;
+  std::optional<Error> error;
+  // The object as the API server answered it.
+  std::optional<Object> object;
+};
+
+using Event = std::variant<Seen, Gone, Listed, Bookmark, CloudDiagnosis, Outcome>;
+
+// ---- Effects ----
+
+// Asks the engine of a pool. Idempotent: the same request asked twice is one server.
+struct AskCloud {
+  enum class Op { kEnsure, kRelease, kDiagnose };
+  Op op = Op::kEnsure;
+  std::string request_name, request_uid;
+  api::ServerPool pool;         // kEnsure
+  api::Resources resources;     // kEnsure: at least this much
+  api::CloudServer server;      // kRelease, kDiagnose: the engine's object
+};
+
+// A Kubernetes Event.
+struct Note {
+  Kind kind = Kind::kTask;
+  std::string ns, name, uid;
+  bool warning = false;
+  std::string reason, message;
+};
+
+using Effect = std::variant<Write, AskCloud, Note>;
+
+struct StepResult {
+  std::vector<Effect> effects;
+  // Step must be called again by then, without events if there are none.
+  Time wake = kNever;
+};
+
+}  // namespace spillway::core

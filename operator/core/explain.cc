@@ -1,0 +1,132 @@
+#include "operator/core/explain.h"
+
+#include <algorithm>
+
+#include "operator/base/quantity.h"
+#include "operator/core/fit.h"
+#include "operator/core/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+struct Tested {
+  std::string name;
+  Misfit why;
+};
+
+// Fit but for an amount come first, the smallest lack first.
+bool Nearer(const Tested& a, const Tested& b) {
+  const auto lack = [](const Misfit& misfit) {
+    if (misfit.resource.empty() || misfit.requested == 0) return 2.0;
+    return static_cast<double>(misfit.requested - misfit.available) / static_cast<double>(misfit.requested);
+  };
+  return std::pair(lack(a.why), std::string_view(a.name)) < std::pair(lack(b.why), std::string_view(b.name));
+}
+
+std::vector<Tested> TestServers(const World& world, const Shape& shape) {
+  std::vector<Tested> out;
+  for (const auto& [name, server] : world.servers) {
+    Misfit why;
+    if (!PropertiesFit(world, shape, server, &why) || !RoomFits(world, shape, server, &why)) out.push_back({name, why});
+  }
+  std::sort(out.begin(), out.end(), Nearer);
+  return out;
+}
+
+std::vector<Tested> TestPools(const World& world, const Shape& shape) {
+  std::vector<Tested> out;
+  for (const auto& [name, pool] : world.pools) {
+    Misfit why{"Available", "available", "can be asked for a server", "", 0, 0};
+    if (PoolFits(world, shape, pool, &why)) PoolMayBuy(world, pool, &why);
+    out.push_back({name, why});
+  }
+  for (const std::string& name : shape.placement.pools) {
+    if (!world.pools.contains(name)) out.push_back({name, {"PoolNotFound", "not found", "ServerPool " + name + " does not exist", "", 0, 0}});
+  }
+  return out;
+}
+
+std::string Count(const char* what, size_t total, const std::vector<Tested>& tested) {
+  std::map<std::string, int> counts;
+  for (const Tested& test : tested) ++counts[test.why.summary];
+  std::vector<std::pair<int, std::string>> sorted;
+  for (const auto& [summary, count] : counts) sorted.emplace_back(-count, summary);
+  std::sort(sorted.begin(), sorted.end());
+  std::string out = std::to_string(total - tested.size()) + " of " + std::to_string(total) + " " + what;
+  for (size_t i = 0; i < sorted.size() && i < 6; ++i) {
+    out += (i == 0 ? ": " : ", ") + std::to_string(-sorted[i].first) + " " + sorted[i].second;
+  }
+  return out;
+}
+
+std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
+  std::vector<api::Verdict> out;
+  for (size_t i = 0; i < tested.size() && i < kMostVerdicts; ++i) {
+    out.push_back({tested[i].name, tested[i].why.reason, tested[i].why.message});
+  }
+  return out;
+}
+
+std::string Amount(const std::string& resource, int64_t amount) {
+  if (resource == "cpu") return FormatMilli(amount);
+  return resource == "memory" || resource == "ephemeral-storage" ? FormatBytes(amount) : std::to_string(amount);
+}
+
+// A server that takes the shape once one amount is reduced.
+std::string NearestFit(const World& world, const Shape& shape, const std::vector<Tested>& servers) {
+  for (const Tested& test : servers) {
+    const Misfit& why = test.why;
+    if (why.resource.empty() || why.available <= 0) continue;
+    Shape reduced;
+    reduced.requests = shape.requests;
+    reduced.host_ports = shape.host_ports;
+    reduced.exclusive = shape.exclusive;
+    if (why.resource == "cpu") reduced.requests.cpu_milli = why.available;
+    if (why.resource == "memory") reduced.requests.memory = why.available;
+    if (why.resource == "ephemeral-storage") reduced.requests.ephemeral = why.available;
+    if (reduced.requests.extended.contains(why.resource)) reduced.requests.extended[why.resource] = why.available;
+    if (!RoomFits(world, reduced, world.servers.at(test.name), nullptr)) continue;
+    return "would fit server " + test.name + " with " + why.resource + " " + Amount(why.resource, why.available) +
+           " instead of " + Amount(why.resource, why.requested);
+  }
+  return "";
+}
+
+}  // namespace
+
+api::Explanation Explain(const World& world, const Shape& shape) {
+  const auto servers = TestServers(world, shape);
+  api::Explanation out;
+  out.summary = Count("servers", world.servers.size(), servers);
+  out.servers = Verdicts(servers);
+  out.nearest_fit = NearestFit(world, shape, servers);
+  if (shape.placement.policy == api::Policy::kLocalOnly) return out;
+  const auto pools = TestPools(world, shape);
+  out.pools = Verdicts(pools);
+  for (size_t i = 0; i < pools.size() && i < kMostVerdicts; ++i) {
+    out.summary += (i == 0 ? "; pools: " : ", ") + pools[i].name + " " + pools[i].why.summary;
+  }
+  if (pools.empty()) out.summary += "; no ServerPool to buy from";
+  return out;
+}
+
+void ExplainTask(World& world, TaskState& task) {
+  if (!task.queued) return;
+  const Time first = std::max(task.waiting_since, task.object.meta.created) + kExplainAfter;
+  if (world.now < first) return world.WakeTask(task, first);
+  const bool due = world.now >= task.writer.last + task.explain_after || !task.object.status.explanation;
+  if (!due) return world.WakeTask(task, task.writer.last + task.explain_after);
+  api::Explanation explanation = Explain(world, *task.shape);
+  if (task.nominated.empty()) {
+    const Duration patience = task.shape->placement.burst_after;
+    const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly && world.now < task.waiting_since + patience;
+    if (bursts) explanation.summary += "; a cloud server may be bought at " + FormatTime(task.waiting_since + patience);
+    DescribeWaiting(world, task, api::TaskPhase::kPending, explanation.summary);
+  }
+  task.object.status.explanation = std::move(explanation);
+  task.status_due = std::min(task.status_due, world.now);
+  task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
+  world.WakeTask(task, world.now + task.explain_after);
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,39 @@
+// Whether one server, or a server that a pool could give, takes a task of one shape; and if not, why.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// The first test that failed.
+struct Misfit {
+  std::string reason;   // CamelCase, for machines: InsufficientResource
+  std::string summary;  // for counting servers: "insufficient cpu"
+  std::string message;  // with the numbers
+  // Only amounts are missing, this much of one resource: what nearestFit is made of.
+  std::string resource;
+  int64_t requested = 0, available = 0;
+};
+
+// What does not change with the load: origin, price, taints, labels, capabilities.
+bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
+// What does: readiness, room, and who is there already. why may be null.
+bool RoomFits(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
+
+// Whether a new server of the pool would take the shape, and whether one may be bought now.
+bool PoolFits(const World& world, const Shape& shape, const PoolState& pool, Misfit* why);
+bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);
+
+// The room that a server of the pool has for tasks: what is declared, or less if the last one had less.
+api::Resources PoolRoom(const PoolState& pool);
+// Null if the amounts fit; otherwise the first resource that lacks.
+std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room);
+// A task's tolerations as its pod on a cloud server has them.
+std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations);
+// Servers of the pool that were asked for or are there.
+int64_t PoolServers(const World& world, const std::string& pool);
+
+}  // namespace spillway::core

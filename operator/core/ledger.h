@@ -1,0 +1,46 @@
+// Who takes up how much of which node: every pod that was seen, and every pod that was asked for and
+// not seen yet. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "operator/api/core_v1.h"
+
+namespace spillway::core {
+
+struct Footprint {
+  api::Resources requests;
+  std::vector<std::string> host_ports;
+  bool task = false;       // a pod of ours
+  bool exclusive = false;  // and it wants the server to itself
+};
+
+struct NodeUsage {
+  api::Resources used;
+  int64_t pods = 0;
+  int64_t tasks = 0;
+  int64_t exclusive = 0;
+  std::map<std::string, int> host_ports;
+};
+
+class Ledger {
+ public:
+  // Counts the pod on the node until it is released; what was counted for it before is replaced.
+  void Take(const std::string& pod, const std::string& node, Footprint footprint);
+  // True if anything was counted for the pod.
+  bool Release(const std::string& pod);
+  const NodeUsage& On(const std::string& node) const;
+
+ private:
+  struct Entry {
+    std::string node;
+    Footprint footprint;
+  };
+  std::unordered_map<std::string, Entry> pods_;
+  std::unordered_map<std::string, NodeUsage> nodes_;
+};
+
+}  // namespace spillway::core

@@ -1,0 +1,418 @@
+#include "operator/core/observe.h"
+
+#include <cstdlib>
+
+#include "operator/core/attempts.h"
+#include "operator/core/registrar.h"
+#include "operator/core/scaling.h"
+#include "operator/core/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+using api::ObjectMeta;
+
+// ---- tasks ----
+
+void ForgetTask(World& world, const std::string& key) {
+  const auto at = world.tasks.find(key);
+  if (at == world.tasks.end()) return;
+  TaskState& task = at->second;
+  Dequeue(task);
+  if (task.binding) {
+    const std::string pod = task.object.meta.ns + "/" + task.binding->pod_name;
+    if (!world.pods.contains(pod)) world.ledger.Release(pod);
+  }
+  if (task.wake != kNever) world.wakes.erase({task.wake, key});
+  world.task_keys.erase(task.uid());
+  world.dirty.erase(key);
+  world.touched.erase(key);
+  world.nominated.erase(key);
+  world.tasks.erase(at);
+}
+
+void AddTask(World& world, const api::TaskRequest& object) {
+  const std::string key = object.meta.key();
+  TaskState& task = world.tasks[key];
+  task.object = object;
+  world.task_keys[object.meta.uid] = key;
+  task.writer.written = EncodeStatus(object.status).dump();
+  task.assigned_written = object.status.phase == api::TaskPhase::kAssigned || object.status.phase == api::TaskPhase::kRunning;
+  if (object.status.retry_at) task.not_before = *object.status.retry_at;
+  if (object.status.phase == api::TaskPhase::kScaling) task.object.status.phase = api::TaskPhase::kPending;
+  const auto shape = world.shapes.Intern(object.spec);
+  if (shape) {
+    task.shape = *shape;
+  } else if (!api::Finished(object.status.phase)) {
+    task.object.status.observed_generation = object.meta.generation;
+    Finish(world, task, api::TaskPhase::kFailed, "InvalidTemplate", shape.error().message);
+  }
+}
+
+void SeeTask(World& world, const api::TaskRequest& object) {
+  const std::string key = object.meta.key();
+  auto at = world.tasks.find(key);
+  if (at != world.tasks.end() && at->second.uid() != object.meta.uid) {
+    if (at->second.object.meta.resource_version > object.meta.resource_version) return;
+    ForgetTask(world, key);
+    at = world.tasks.end();
+  }
+  if (at == world.tasks.end()) {
+    AddTask(world, object);
+  } else {
+    TaskState& task = at->second;
+    if (object.meta.resource_version <= task.object.meta.resource_version) return;
+    task.object.meta = object.meta;
+    task.object.spec.priority = object.spec.priority;
+    task.object.spec.suspend = object.spec.suspend;
+    task.object.spec.cancel = object.spec.cancel;
+  }
+  world.dirty.insert(key);
+}
+
+// ---- pods ----
+
+const api::OwnerReference* TaskOwner(const api::Pod& pod) {
+  for (const auto& owner : pod.meta.owners) {
+    if (owner.controller && owner.kind == "TaskRequest") return &owner;
+  }
+  return nullptr;
+}
+
+void TouchOwner(World& world, const api::Pod& pod) {
+  const api::OwnerReference* owner = TaskOwner(pod);
+  if (owner == nullptr) return;
+  if (const auto key = world.task_keys.find(owner->uid); key != world.task_keys.end()) world.dirty.insert(key->second);
+}
+
+int64_t AttemptOf(const api::Pod& pod) {
+  const auto label = pod.meta.labels.find(api::kAttemptLabel);
+  return label == pod.meta.labels.end() ? 0 : std::strtoll(label->second.c_str(), nullptr, 10);
+}
+
+void ForgetPod(World& world, const std::string& key) {
+  const auto at = world.pods.find(key);
+  if (at == world.pods.end()) return;
+  TouchOwner(world, at->second);
+  if (const auto* owner = TaskOwner(at->second)) {
+    if (const auto owned = world.pods_of.find(owner->uid); owned != world.pods_of.end()) {
+      owned->second.erase(AttemptOf(at->second));
+      if (owned->second.empty()) world.pods_of.erase(owned);
+    }
+  }
+  world.pods.erase(at);
+  if (world.ledger.Release(key)) world.capacity_version++;
+}
+
+void SeePod(World& world, const api::Pod& pod) {
+  const std::string key = pod.meta.key();
+  if (const auto known = world.pods.find(key); known != world.pods.end()) {
+    if (known->second.meta.resource_version >= pod.meta.resource_version) return;
+    if (known->second.meta.uid != pod.meta.uid) ForgetPod(world, key);
+  }
+  if (const auto* owner = TaskOwner(pod); owner != nullptr && AttemptOf(pod) > 0) {
+    world.pods_of[owner->uid][AttemptOf(pod)] = key;
+  }
+  if (pod.node_name.empty() || pod.terminal()) {
+    if (world.ledger.Release(key)) world.capacity_version++;
+  } else {
+    const auto& labels = pod.meta.labels;
+    world.ledger.Take(key, pod.node_name, {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel), labels.contains(api::kExclusiveLabel)});
+  }
+  world.pods.insert_or_assign(key, pod);
+  TouchOwner(world, pod);
+}
+
+// ---- nodes and servers ----
+
+void SeeNode(World& world, const api::Node& object) {
+  NodeState& node = world.nodes[object.meta.name];
+  if (node.object && node.object->meta.resource_version >= object.meta.resource_version) return;
+  const bool same = node.object && node.object->meta.labels == object.meta.labels && node.object->taints == object.taints &&
+                    node.object->allocatable == object.allocatable && node.object->unschedulable == object.unschedulable &&
+                    node.object->ready == object.ready && node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
+  node.object = object;
+  if (!same) {
+    world.properties_version++;
+    world.capacity_version++;
+    world.servers_dirty = true;
+  }
+  CheckNode(world, object.meta.name);
+}
+
+void ForgetNode(World& world, const std::string& name) {
+  const auto node = world.nodes.find(name);
+  if (node == world.nodes.end()) return;
+  node->second.object.reset();
+  node->second.registering = false;
+  world.properties_version++;
+  world.servers_dirty = true;
+  CheckNode(world, name);
+  for (auto& [key, task] : world.tasks) {
+    if (task.binding && task.binding->node == name) world.dirty.insert(key);
+  }
+}
+
+void SeeLease(World& world, const api::NodeLease& lease) {
+  NodeState& node = world.nodes[lease.meta.name];
+  if (node.renewed == lease.renewed) return;
+  // At first sight its own time counts, if it is not ahead of ours; later the moment of its arrival.
+  const bool first = !node.renewed;
+  node.renewed = lease.renewed;
+  node.heard = first && lease.renewed && *lease.renewed < world.now ? *lease.renewed : world.now;
+  CheckNode(world, lease.meta.name);
+}
+
+void SeeServer(World& world, const api::RegisteredServer& object) {
+  const bool added = !world.servers.contains(object.meta.name);
+  ServerState& server = world.servers[object.meta.name];
+  if (!added && server.object.meta.resource_version >= object.meta.resource_version) return;
+  if (added || server.object.meta.uid != object.meta.uid) {
+    server = {};
+    server.object = object;
+    server.writer.written = EncodeStatus(object.status).dump();
+  } else {
+    const bool same = server.object.meta.generation == object.meta.generation && server.object.meta.deleted == object.meta.deleted;
+    server.object.meta = object.meta;
+    server.object.spec = object.spec;
+    if (same) return;  // an echo of our own status
+  }
+  if (const auto node = world.nodes.find(object.spec.node_name); node != world.nodes.end()) node->second.registering = false;
+  world.properties_version++;
+  world.capacity_version++;
+  world.servers_dirty = true;
+}
+
+// ---- pools, scale requests, cloud servers ----
+
+void SeePool(World& world, const api::ServerPool& object) {
+  const bool added = !world.pools.contains(object.meta.name);
+  PoolState& pool = world.pools[object.meta.name];
+  if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
+  if (added) pool.writer.written = EncodeStatus(object.status).dump();
+  if (!added && pool.object.meta.generation != object.meta.generation) {
+    pool.hold_until = Time{};  // what was wrong may be mended
+    pool.failures = 0;
+    pool.observed.reset();
+  }
+  const api::ServerPoolStatus status = added ? object.status : pool.object.status;
+  pool.object = object;
+  pool.object.status = status;
+  if (!added) return;
+  for (const auto& [name, scale] : world.scales) {
+    if (scale.object.pool == object.meta.name) RememberFailure(world, scale);
+  }
+}
+
+void SeeScale(World& world, const api::ScaleRequest& object) {
+  const auto at = world.scales.find(object.meta.name);
+  if (at != world.scales.end() && at->second.created) {
+    ScaleState& scale = at->second;
+    if (scale.object.meta.resource_version >= object.meta.resource_version) return;
+    if (scale.object.meta.uid == object.meta.uid) {
+      scale.object.meta = object.meta;
+      return;
+    }
+  }
+  ScaleState& scale = world.scales[object.meta.name];
+  const int64_t nominated = scale.nominated;
+  scale = {};
+  scale.object = object;
+  scale.nominated = nominated;
+  scale.created = true;
+  scale.writer.written = EncodeStatus(object.status).dump();
+  // A purchase that was asked for before a restart is asked for again: the name makes it the same.
+  RememberFailure(world, scale);
+}
+
+void SeeCloudServer(World& world, const api::CloudServer& object) {
+  auto [at, added] = world.cloud_servers.emplace(object.request_uid, object);
+  if (added) return;
+  if (at->second.resource_version < object.resource_version) at->second = object;
+}
+
+void ForgetCloudServer(World& world, const std::string& name) {
+  std::erase_if(world.cloud_servers, [&](const auto& entry) { return entry.second.name == name; });
+}
+
+struct Observer {
+  World& world;
+  void operator()(const api::TaskRequest& object) const { SeeTask(world, object); }
+  void operator()(const api::RegisteredServer& object) const { SeeServer(world, object); }
+  void operator()(const api::ServerPool& object) const { SeePool(world, object); }
+  void operator()(const api::ScaleRequest& object) const { SeeScale(world, object); }
+  void operator()(const api::Pod& object) const { SeePod(world, object); }
+  void operator()(const api::Node& object) const { SeeNode(world, object); }
+  void operator()(const api::CloudServer& object) const { SeeCloudServer(world, object); }
+  void operator()(const api::NodeLease& object) const { SeeLease(world, object); }
+};
+
+void ForgetKey(World& world, Kind kind, const std::string& key) {
+  switch (kind) {
+    case Kind::kTask: return ForgetTask(world, key);
+    case Kind::kPod: return ForgetPod(world, key);
+    case Kind::kNode: return ForgetNode(world, key);
+    case Kind::kCloudServer: return ForgetCloudServer(world, key);
+    case Kind::kPool: world.pools.erase(key); return;
+    case Kind::kScale: world.scales.erase(key); return;
+    case Kind::kServer:
+      world.servers.erase(key);
+      world.properties_version++;
+      world.servers_dirty = true;
+      return;
+    case Kind::kLease:
+      if (const auto slash = key.find('/'); slash != std::string::npos) {
+        if (const auto node = world.nodes.find(key.substr(slash + 1)); node != world.nodes.end()) node->second.renewed.reset();
+      }
+      return;
+  }
+}
+
+// The version of what is known under the key; 0 if nothing is, or only what was asked for.
+template <typename Map, typename Version>
+void Collect(const Map& map, const Listed& listed, std::vector<std::string>& out, Version version) {
+  for (const auto& [key, value] : map) {
+    const auto [name, seen] = version(key, value);
+    if (seen > 0 && seen <= listed.resource_version && !listed.keys.contains(name)) out.push_back(name);
+  }
+}
+
+std::vector<std::string> Missing(const World& world, const Listed& listed) {
+  std::vector<std::string> out;
+  const auto by_meta = [](const std::string& key, const auto& state) { return std::pair(key, state.object.meta.resource_version); };
+  switch (listed.kind) {
+    case Kind::kTask: Collect(world.tasks, listed, out, by_meta); break;
+    case Kind::kServer: Collect(world.servers, listed, out, by_meta); break;
+    case Kind::kPool: Collect(world.pools, listed, out, by_meta); break;
+    case Kind::kScale: Collect(world.scales, listed, out, by_meta); break;
+    case Kind::kPod:
+      Collect(world.pods, listed, out, [](const auto& key, const auto& pod) { return std::pair(key, pod.meta.resource_version); });
+      break;
+    case Kind::kNode:
+      Collect(world.nodes, listed, out, [](const auto& key, const auto& node) {
+        return std::pair(key, node.object ? node.object->meta.resource_version : 0);
+      });
+      break;
+    case Kind::kCloudServer:
+      Collect(world.cloud_servers, listed, out, [](const auto&, const auto& server) { return std::pair(server.name, server.resource_version); });
+      break;
+    case Kind::kLease: break;
+  }
+  return out;
+}
+
+}  // namespace
+
+void Observe(World& world, const Object& object) { std::visit(Observer{world}, object); }
+
+void Forget(World& world, const Gone& gone) {
+  if (gone.kind == Kind::kTask) {
+    const auto task = world.tasks.find(gone.key);
+    if (task != world.tasks.end() && task->second.uid() != gone.uid) return;
+  }
+  if (gone.kind == Kind::kPod) {
+    const auto pod = world.pods.find(gone.key);
+    if (pod != world.pods.end() && pod->second.meta.uid != gone.uid) return;
+  }
+  ForgetKey(world, gone.kind, gone.key);
+}
+
+void ForgetOthers(World& world, const Listed& listed) {
+  for (const std::string& key : Missing(world, listed)) ForgetKey(world, listed.kind, key);
+}
+
+namespace {
+
+void ConcludeTask(World& world, const Outcome& outcome) {
+  const auto task = world.tasks.find(outcome.key);
+  if (task == world.tasks.end()) return;
+  world.dirty.insert(outcome.key);
+  if (outcome.verb == Verb::kDelete) {
+    task->second.deleting = !outcome.error || outcome.error->kind == ErrorKind::kNotFound;
+    return;
+  }
+  StatusWritten(world, task->second.writer, outcome.error);
+  if (outcome.error && outcome.error->kind != ErrorKind::kInvalid && outcome.error->kind != ErrorKind::kNotFound) {
+    task->second.status_due = world.now;
+  }
+}
+
+void ConcludePod(World& world, const Outcome& outcome) {
+  if (outcome.verb == Verb::kDelete) {
+    const auto pod = world.pods.find(outcome.key);
+    if (!outcome.error || outcome.error->kind == ErrorKind::kNotFound || pod == world.pods.end()) return;
+    if (const auto* owner = TaskOwner(pod->second)) {
+      if (TaskState* task = world.TaskByUid(owner->uid)) task->pods_deleted.erase(pod->second.meta.uid);
+    }
+    return;
+  }
+  if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
+    PodCreated(world, *task, outcome);
+    world.dirty.insert(task->object.meta.key());
+    return;
+  }
+  if (!world.pods.contains(outcome.key) && world.ledger.Release(outcome.key)) world.capacity_version++;
+}
+
+template <typename Map>
+void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
+  const auto at = map.find(outcome.key);
+  if (at != map.end()) StatusWritten(world, at->second.writer, outcome.error);
+}
+
+void ConcludeServer(World& world, const Outcome& outcome) {
+  if (outcome.verb == Verb::kPatchStatus) return ConcludeStatus(world, world.servers, outcome);
+  world.servers_dirty = true;
+  if (!outcome.error) return;
+  if (outcome.verb == Verb::kDelete) {
+    if (const auto server = world.servers.find(outcome.key); server != world.servers.end()) server->second.releasing = false;
+    return;
+  }
+  if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end()) node->second.registering = false;
+  for (auto& [name, scale] : world.scales) {
+    if (scale.object.status.node_name == outcome.key) scale.server_sent = false;
+  }
+}
+
+void ConcludeScale(World& world, const Outcome& outcome) {
+  const auto scale = world.scales.find(outcome.key);
+  if (scale == world.scales.end()) return;
+  if (outcome.verb == Verb::kPatchStatus) return ConcludeStatus(world, world.scales, outcome);
+  if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale->second, outcome);
+  if (outcome.error && outcome.error->kind != ErrorKind::kNotFound) scale->second.deleting = false;
+}
+
+void ConcludeCloud(World& world, const Outcome& outcome) {
+  for (auto& [name, scale] : world.scales) {
+    if (scale.object.meta.uid == outcome.request_uid) return CloudAsked(world, scale, outcome);
+  }
+  if (const auto server = world.cloud_servers.find(outcome.request_uid); server != world.cloud_servers.end() && outcome.error) {
+    server->second.deleting = outcome.error->kind == ErrorKind::kNotFound;
+  }
+}
+
+}  // namespace
+
+void Conclude(World& world, const Outcome& outcome) {
+  if (outcome.object) {
+    const auto& object = *outcome.object;
+    const int64_t version = std::visit([](const auto& value) -> int64_t {
+      if constexpr (requires { value.resource_version; }) return value.resource_version;
+      else return value.meta.resource_version;
+    }, object);
+    // Older than what was delivered: seen already, and perhaps gone again.
+    if (version > world.seen_up_to[object.index()]) Observe(world, object);
+  }
+  switch (outcome.kind) {
+    case Kind::kTask: return ConcludeTask(world, outcome);
+    case Kind::kPod: return ConcludePod(world, outcome);
+    case Kind::kServer: return ConcludeServer(world, outcome);
+    case Kind::kPool: return ConcludeStatus(world, world.pools, outcome);
+    case Kind::kScale: return ConcludeScale(world, outcome);
+    case Kind::kCloudServer: return ConcludeCloud(world, outcome);
+    case Kind::kNode:
+    case Kind::kLease: return;
+  }
+}
+
+}  // namespace spillway::core

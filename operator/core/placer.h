@@ -1,0 +1,13 @@
+// Binds waiting tasks to registered servers.
+#pragma once
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// Waiting tasks in order of the queue, each to the best server that has room: a local one before a
+// cloud one, the cheaper before the dearer, then the one that is left fullest (best fit). A shape
+// for which no server has room is not tried again before room may have grown.
+void PlaceWaiting(World& world);
+
+}  // namespace spillway::core

@@ -1,0 +1,240 @@
+// PlanPurchases and DescribePools of scaling.h.
+#include <algorithm>
+#include <cstdlib>
+
+#include "operator/core/fit.h"
+#include "operator/core/scaling.h"
+#include "operator/core/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+using api::ScalePhase;
+
+// On its way: its room can be promised to tasks that wait.
+bool OnItsWay(const ScaleState& scale) {
+  const ScalePhase phase = scale.object.status.phase;
+  return phase == ScalePhase::kNone || phase == ScalePhase::kRequested || phase == ScalePhase::kProvisioning ||
+         (phase == ScalePhase::kReady && !scale.joined);
+}
+
+bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
+
+bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool == world.pools.end() || AmountsMisfit(shape.requests, scale.room)) return false;
+  if (shape.exclusive && scale.nominated > 0) return false;
+  return PoolFits(world, shape, pool->second, nullptr);
+}
+
+// Promises room in the server to the task.
+void Nominate(World& world, TaskState& task, ScaleState& scale) {
+  scale.room -= task.shape->requests;
+  ++scale.nominated;
+  task.planned = world.plan;
+  const std::string& name = scale.object.meta.name;
+  world.nominated.insert(task.object.meta.key());
+  if (task.nominated == name) return;
+  task.nominated = name;
+  DescribeWaiting(world, task, api::TaskPhase::kScaling, "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")");
+  task.status_due = world.now;
+  world.touched.insert(task.object.meta.key());
+}
+
+bool Keep(World& world, TaskState& task, ScaleState& scale) {
+  if (!task.queued || task.planned == world.plan || !OnItsWay(scale) || !HasRoom(world, *task.shape, scale)) return false;
+  Nominate(world, task, scale);
+  return true;
+}
+
+void BeginPlan(World& world) {
+  ++world.plan;
+  for (auto& [name, scale] : world.scales) {
+    scale.nominated = 0;
+    const auto pool = world.pools.find(scale.object.pool);
+    scale.room = pool == world.pools.end() ? api::Resources{} : PoolRoom(pool->second);
+  }
+}
+
+// Tasks that a server was bought for come first, so that it is not promised away from them; then
+// those that wait for one already.
+void KeepPromises(World& world) {
+  for (auto& [name, scale] : world.scales) {
+    if (!OnItsWay(scale)) continue;
+    for (const api::TaskRef& buyer : scale.object.for_tasks) {
+      if (TaskState* task = world.TaskByUid(buyer.uid)) Keep(world, *task, scale);
+    }
+  }
+  std::vector<std::pair<QueuePosition, TaskState*>> waiting;
+  for (const std::string& key : world.nominated) {
+    const auto task = world.tasks.find(key);
+    if (task != world.tasks.end() && task->second.queued) waiting.emplace_back(*task->second.queued, &task->second);
+  }
+  std::sort(waiting.begin(), waiting.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [position, task] : waiting) {
+    const auto scale = world.scales.find(task->nominated);
+    if (scale != world.scales.end()) Keep(world, *task, scale->second);
+  }
+}
+
+// Those that lost their server on the way wait like any other.
+void BreakPromises(World& world) {
+  for (auto at = world.nominated.begin(); at != world.nominated.end();) {
+    const auto task = world.tasks.find(*at);
+    if (task != world.tasks.end() && task->second.planned == world.plan) {
+      ++at;
+      continue;
+    }
+    if (task != world.tasks.end() && task->second.queued) {
+      task->second.nominated.clear();
+      DescribeWaiting(world, task->second, api::TaskPhase::kPending, "the server it waited for is not coming");
+      task->second.status_due = world.now + kExplainAfter;
+      world.WakeTask(task->second, task->second.status_due);
+    }
+    at = world.nominated.erase(at);
+  }
+}
+
+// The number behind the last purchase for the task, and whether that one still lasts.
+std::pair<int64_t, bool> LastPurchase(const World& world, const TaskState& task) {
+  const std::string prefix = "spw-" + task.uid() + "-";
+  int64_t last = 0;
+  bool lasts = false;
+  for (auto at = world.scales.lower_bound(prefix); at != world.scales.end() && at->first.starts_with(prefix); ++at) {
+    const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
+    if (number < last) continue;
+    last = number;
+    lasts = OnItsWay(at->second);
+  }
+  return {last, lasts};
+}
+
+const PoolState* BestPool(const World& world, const Shape& shape) {
+  const PoolState* best = nullptr;
+  for (const auto& [name, pool] : world.pools) {
+    if (!PoolFits(world, shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
+    const auto rank = [](const PoolState& state) {
+      return std::pair(-state.object.spec.priority, state.object.spec.price_micros);
+    };
+    if (best == nullptr || rank(pool) < rank(*best)) best = &pool;
+  }
+  return best;
+}
+
+ScaleState& Buy(World& world, const TaskState& task, const PoolState& pool, int64_t number) {
+  const std::string name = "spw-" + task.uid() + "-" + std::to_string(number);
+  ScaleState& scale = world.scales[name];
+  scale.object.meta.name = name;
+  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}, {api::kTaskNameLabel, task.object.meta.name}};
+  scale.object.pool = pool.object.meta.name;
+  scale.object.shape = EncodeResources(task.shape->requests);
+  scale.room = PoolRoom(pool);
+  scale.creating = true;
+  return scale;
+}
+
+// The first server on its way that has room, or a new one; null if there is neither.
+ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
+  for (auto& [name, scale] : world.scales) {
+    if (OnItsWay(scale) && HasRoom(world, *task.shape, scale)) return &scale;
+  }
+  const auto [last, lasts] = LastPurchase(world, task);
+  if (lasts) return nullptr;
+  const PoolState* pool = BestPool(world, *task.shape);
+  if (pool == nullptr) return nullptr;
+  fresh.push_back(&Buy(world, task, *pool, last + 1));
+  return fresh.back();
+}
+
+constexpr size_t kMostBuyers = 100;
+
+void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
+  const Duration patience = shape.placement.burst_after;
+  for (const QueuePosition& position : shape.waiting) {
+    TaskState& task = world.tasks.at(position.key);
+    if (task.planned == world.plan) continue;
+    if (world.now < task.waiting_since + patience) {
+      world.WakeTask(task, task.waiting_since + patience);
+      continue;
+    }
+    ScaleState* scale = ServerFor(world, task, fresh);
+    if (scale == nullptr) break;  // nor for the others of this shape
+    Nominate(world, task, *scale);
+    const api::ObjectMeta& meta = task.object.meta;
+    const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
+    if (new_one && scale->object.for_tasks.size() < kMostBuyers) {
+      scale->object.for_tasks.push_back({meta.ns, meta.name, meta.uid});
+    }
+  }
+}
+
+void Announce(World& world, const std::vector<ScaleState*>& fresh) {
+  for (const ScaleState* scale : fresh) {
+    world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
+                                  EncodeNew(scale->object), std::nullopt});
+    if (const TaskState* task = world.TaskByUid(scale->object.for_tasks.front().uid)) {
+      world.Tell(*task, false, "Scaling", "no registered server has room; asking pool " + scale->object.pool +
+                                              " for a server (ScaleRequest " + scale->object.meta.name + ")");
+    }
+  }
+}
+
+void Withdraw(World& world) {
+  for (auto& [name, scale] : world.scales) {
+    if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) || scale.object.status.phase == ScalePhase::kReady) continue;
+    const std::string why = "no task waits for it any more";
+    const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
+    scale.object.status.phase = asked ? ScalePhase::kReleasing : ScalePhase::kReleased;
+    scale.object.status.message = why;
+    if (!asked) scale.object.status.finished_at = world.now;
+    api::SetProgress(scale.object.status.conditions, asked ? api::Progress::kReconciling : api::Progress::kReady,
+                     "Withdrawn", why, scale.object.meta.generation, world.now);
+    world.Tell(scale, false, "Withdrawn", why);
+    world.WakeAt(world.now);
+  }
+}
+
+void DescribePool(World& world, PoolState& pool) {
+  api::ServerPoolStatus& status = pool.object.status;
+  const api::ObjectMeta& meta = pool.object.meta;
+  status.observed_generation = meta.generation;
+  status.servers = PoolServers(world, meta.name);
+  status.ready = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
+    return entry.second.object.pool == meta.name && entry.second.object.status.phase == ScalePhase::kReady;
+  });
+  status.pending = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
+    return entry.second.object.pool == meta.name && OnItsWay(entry.second) && entry.second.object.status.phase != ScalePhase::kReady;
+  });
+  const bool held = world.now < pool.hold_until;
+  // The time at which it ends, not what is left: that would change with every write.
+  const std::string message = held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
+  api::SetCondition(status.conditions, {"Available", held ? "False" : "True", held ? ToString(pool.error) : "Available", message, meta.generation, {}}, world.now);
+  api::SetCondition(status.conditions, {"BackingOff", held ? "True" : "False", held ? ToString(pool.error) : "Available", message, meta.generation, {}}, world.now);
+  api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available", message, meta.generation, world.now);
+}
+
+}  // namespace
+
+void PlanPurchases(World& world) {
+  BeginPlan(world);
+  KeepPromises(world);
+  std::vector<std::pair<QueuePosition, Shape*>> order;
+  for (auto& [key, shape] : world.shapes) {
+    if (!shape->waiting.empty() && MayUseCloud(*shape)) order.emplace_back(*shape->waiting.begin(), shape.get());
+  }
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<ScaleState*> fresh;
+  for (auto& [position, shape] : order) PlanShape(world, *shape, fresh);
+  Announce(world, fresh);
+  BreakPromises(world);
+  Withdraw(world);
+}
+
+void DescribePools(World& world) {
+  for (auto& [name, pool] : world.pools) {
+    DescribePool(world, pool);
+    WriteStatus(world, pool.writer, Kind::kPool, pool.object.meta, EncodeStatus(pool.object.status));
+  }
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,26 @@
+// Which servers there are and whether they take tasks.
+#pragma once
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// A node whose Lease was not renewed for this long is not ready. The kubelet renews every 10 s, and
+// the node controller gives up after 50 s.
+inline constexpr Duration kHeartbeatTimeout{40'000};
+// Between two writes of a server's status, unless its phase changes.
+inline constexpr Duration kServerStatusEvery{10'000};
+// Even when nothing else changes, the heartbeat is written this often.
+inline constexpr Duration kHeartbeatEvery{300'000};
+
+// The node's readiness, for every node; wakes the tasks of those that were lost.
+void CheckNodes(World& world);
+void CheckNode(World& world, const std::string& name);
+// Registers labelled nodes, takes back what was registered for a label that is gone.
+void RegisterNodes(World& world);
+// Decides for each server whether it takes tasks.
+void JudgeServers(World& world);
+// Writes statuses: on a change of phase at once, otherwise at a bounded rate.
+void DescribeServers(World& world);
+
+}  // namespace spillway::core

@@ -1,0 +1,33 @@
+// Purchases: which pool is asked for the tasks that no registered server can take, the life of each
+// ScaleRequest, and when a server is given back.
+//
+// Exactly one purchase per need: a ScaleRequest is named after the UID of the task that needs it and
+// a number that only grows when the one before has ended, so that a second creation, by this process
+// after a crash or by another leader, meets AlreadyExists.
+#pragma once
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// How long an ended ScaleRequest stays for users to read.
+inline constexpr Duration kKeepEnded{600'000};
+// How often the cost of a server in use is written.
+inline constexpr Duration kCostEvery{60'000};
+
+// Moves every ScaleRequest on by what was seen: asked, provisioning, ready, failed, released.
+void AdvanceScales(World& world);
+// Lets each waiting task that may use a cloud server wait for one that is on its way, buys what is
+// missing, and withdraws what nobody waits for any more.
+void PlanPurchases(World& world);
+// Status and conditions of the pools.
+void DescribePools(World& world);
+
+void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);
+void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome);
+// The engine's own word on why a server vanished.
+void Diagnosed(World& world, const CloudDiagnosis& diagnosis);
+// A failure that was recorded before a restart still holds its pool back.
+void RememberFailure(World& world, const ScaleState& scale);
+
+}  // namespace spillway::core

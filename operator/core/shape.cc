@@ -1,0 +1,52 @@
+#include "operator/core/shape.h"
+
+namespace spillway::core {
+namespace {
+
+using api::Json;
+
+// Everything that a decision depends on, as text.
+std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& shape) {
+  Json requirements = Json::array();
+  for (const api::Requirement& requirement : spec.requirements) {
+    requirements.push_back({requirement.key, requirement.op, requirement.values});
+  }
+  const api::Placement& placement = spec.placement;
+  return Json{api::EncodeResources(shape.requests),
+              shape.host_ports,
+              std::move(requirements),
+              shape.node_selector,
+              api::GetObject(api::GetObject(pod_spec, "affinity"), "nodeAffinity"),
+              api::GetArray(pod_spec, "tolerations"),
+              spec.exclusive,
+              static_cast<int>(placement.policy),
+              placement.burst_after.count(),
+              placement.pools,
+              placement.max_price_micros.value_or(-1)}
+      .dump();
+}
+
+}  // namespace
+
+Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
+  const Json& pod_spec = api::GetObject(*spec.pod_template, "spec");
+  auto requests = api::PodRequests(pod_spec);
+  if (!requests) return requests.error();
+  auto shape = std::make_unique<Shape>();
+  shape->requests = std::move(*requests);
+  shape->host_ports = api::DecodeHostPorts(pod_spec);
+  shape->node_selector = api::GetStringMap(pod_spec, "nodeSelector");
+  const std::string key = Key(spec, pod_spec, *shape);
+  auto& slot = shapes_[key];
+  if (slot == nullptr) {
+    shape->requirements = spec.requirements;
+    shape->affinity = DecodeNodeAffinity(pod_spec);
+    shape->tolerations = api::DecodeTolerations(pod_spec);
+    shape->exclusive = spec.exclusive;
+    shape->placement = spec.placement;
+    slot = std::move(shape);
+  }
+  return slot.get();
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,337 @@
+#include "operator/core/tasks.h"
+
+#include <algorithm>
+
+#include "operator/core/attempts.h"
+#include "operator/core/pod_body.h"
+
+namespace spillway::core {
+namespace {
+
+using api::TaskPhase;
+using api::TaskStatus;
+
+const std::map<int64_t, std::string>& PodsOf(const World& world, const TaskState& task) {
+  static const std::map<int64_t, std::string> kNone;
+  const auto at = world.pods_of.find(task.uid());
+  return at == world.pods_of.end() ? kNone : at->second;
+}
+
+// Why the node's pods count as lost; nothing while they do not. wake: when that may change.
+std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
+  const auto node = world.nodes.find(name);
+  if (node == world.nodes.end() || !node->second.object) return "node " + name + " no longer exists";
+  const Time since = node->second.not_ready_since;
+  if (since == kNever) return std::nullopt;
+  if (world.now < since + kLostServerGrace) {
+    *wake = since + kLostServerGrace;
+    return std::nullopt;
+  }
+  return "node " + name + " has not been ready for " + FormatDuration(world.now - since);
+}
+
+// Takes up an attempt that was made before a restart, and records those that ended unseen.
+void Adopt(World& world, TaskState& task) {
+  if (task.binding) return;
+  for (const auto& [attempt, key] : PodsOf(world, task)) {
+    if (attempt <= LastEnded(task)) continue;
+    if (task.binding) {  // an older one that was never recorded
+      RecordEarlier(world, task);
+    }
+    const api::Pod& pod = world.pods.at(key);
+    const auto server = world.server_of_node.find(pod.node_name);
+    const std::string name = server == world.server_of_node.end() ? pod.node_name : server->second;
+    const auto known = world.servers.find(name);
+    const bool cloud = known != world.servers.end() && known->second.object.spec.cloud;
+    task.binding = Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud};
+    Dequeue(task);
+    if (known != world.servers.end() && !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
+      Bound(world, task, known->second);
+    }
+  }
+  const auto& assignment = task.object.status.assignment;
+  if (!task.binding && assignment && assignment->attempt > LastEnded(task)) {
+    // The status tells of a pod that is no longer there.
+    task.binding = Binding{assignment->server, assignment->node_name, assignment->pod_name,
+                           assignment->attempt, assignment->assigned_at, true, assignment->origin == "Cloud"};
+  }
+}
+
+void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
+  TaskStatus& status = task.object.status;
+  if (!status.started_at) status.started_at = pod.started ? *pod.started : world.now;
+  if (status.phase == TaskPhase::kRunning) return;
+  status.phase = TaskPhase::kRunning;
+  status.retry_at.reset();
+  task.losses = 0;
+  api::SetProgress(status.conditions, api::Progress::kReconciling, "Running",
+                   "running on server " + task.binding->server, task.object.meta.generation, world.now);
+  task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
+}
+
+// A pod that cannot start says why, such as ErrImagePull.
+void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
+  const std::string& reason = pod.waiting_reason;
+  if (reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing") return;
+  api::SetProgress(task.object.status.conditions, api::Progress::kReconciling, reason,
+                   "on server " + task.binding->server + ": " + reason + (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
+                   task.object.meta.generation, world.now);
+  task.status_due = std::min(task.status_due, std::max(world.now, task.writer.last + kRunningAfter));
+}
+
+void Follow(World& world, TaskState& task) {
+  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
+  if (pod == nullptr) {
+    if (!task.binding->confirmed) return;  // on its way
+    Time unused = kNever;
+    const auto lost = NodeLost(world, task.binding->node, &unused);
+    LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted", lost.value_or("the pod was deleted"));
+    return;
+  }
+  task.binding->confirmed = true;
+  if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
+  if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
+  Time wake = kNever;
+  if (const auto lost = NodeLost(world, task.binding->node, &wake)) {
+    return LoseAttempt(world, task, "ServerLost", *lost);
+  }
+  if (wake != kNever) world.WakeTask(task, wake);
+  if (pod->phase == api::PodPhase::kRunning) {
+    MarkRunning(world, task, *pod);
+  } else {
+    ReportStuckPod(world, task, *pod);
+  }
+}
+
+void Expire(World& world, TaskState& task, const char* reason, const std::string& message) {
+  StopAttempt(world, task, reason);
+  Finish(world, task, TaskPhase::kFailed, reason, message);
+  world.Tell(task, true, reason, message);
+}
+
+// True if the deadline has passed; otherwise the task is looked at again then.
+bool Passed(World& world, TaskState& task, Time from, const std::optional<Duration>& deadline) {
+  if (!deadline) return false;
+  if (world.now >= from + *deadline) return true;
+  world.WakeTask(task, from + *deadline);
+  return false;
+}
+
+// What the user or a deadline asks for, whatever the task does at the moment.
+void Intervene(World& world, TaskState& task) {
+  const api::TaskSpec& spec = task.object.spec;
+  TaskStatus& status = task.object.status;
+  if (spec.cancel) {
+    StopAttempt(world, task, "Cancelled");
+    Finish(world, task, TaskPhase::kCancelled, "Cancelled", "cancelled by spec.cancel");
+    return;
+  }
+  if (!status.started_at && Passed(world, task, task.object.meta.created, spec.start_deadline)) {
+    const std::string why = status.explanation ? ": " + status.explanation->summary : "";
+    return Expire(world, task, "StartDeadlineExceeded",
+                  "did not run within " + FormatDuration(*spec.start_deadline) + why);
+  }
+  if (status.started_at && Passed(world, task, *status.started_at, spec.active_deadline)) {
+    return Expire(world, task, "DeadlineExceeded", "ran longer than " + FormatDuration(*spec.active_deadline));
+  }
+  if (spec.suspend && status.phase != TaskPhase::kSuspended) {
+    StopAttempt(world, task, "Suspended");
+    Dequeue(task);
+    status.phase = TaskPhase::kSuspended;
+    status.explanation.reset();
+    task.nominated.clear();
+    api::SetProgress(status.conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
+                     task.object.meta.generation, world.now);
+    task.status_due = world.now;
+  }
+}
+
+// A pod of an earlier attempt that may still run where it is.
+const api::Pod* Lingering(const World& world, const TaskState& task) {
+  for (const auto& [attempt, key] : PodsOf(world, task)) {
+    const auto pod = world.pods.find(key);
+    Time unused = kNever;
+    if (pod != world.pods.end() && !pod->second.terminal() && !NodeLost(world, pod->second.node_name, &unused)) {
+      return &pod->second;
+    }
+  }
+  return nullptr;
+}
+
+void Enqueue(World& world, TaskState& task) {
+  const QueuePosition position = task.position();
+  if (task.queued && !(*task.queued < position) && !(position < *task.queued)) return;
+  if (task.queued) task.shape->waiting.erase(*task.queued);
+  const bool first = !task.queued;
+  task.shape->waiting.insert(position);
+  task.queued = position;
+  if (first) {
+    if (task.waiting_since == Time{}) task.waiting_since = task.object.meta.created;
+    task.explain_after = Duration{5'000};
+    world.WakeTask(task, std::max(world.now, task.waiting_since) + kExplainAfter);
+  }
+}
+
+void Await(World& world, TaskState& task) {
+  TaskStatus& status = task.object.status;
+  if (task.object.spec.suspend) return;
+  if (status.phase == TaskPhase::kSuspended) {
+    task.waiting_since = world.now;
+    DescribeWaiting(world, task, TaskPhase::kPending, "resumed");
+    task.status_due = world.now;
+  }
+  if (world.now < task.not_before) {
+    Dequeue(task);
+    world.WakeTask(task, task.not_before);
+    return;
+  }
+  if (const api::Pod* pod = Lingering(world, task)) {
+    Dequeue(task);
+    task.hold = "pod " + pod->meta.name + " of an earlier attempt has not ended yet";
+    return;
+  }
+  task.hold.clear();
+  status.retry_at.reset();
+  Enqueue(world, task);
+}
+
+// Deletes pods of ours that nobody waits for any more.
+void StopStrays(World& world, TaskState& task) {
+  for (const auto& [attempt, key] : PodsOf(world, task)) {
+    if (task.binding && task.binding->attempt == attempt) continue;
+    const api::Pod& pod = world.pods.at(key);
+    if (pod.terminal() || task.pods_deleted.contains(pod.meta.uid)) continue;
+    const auto node = world.nodes.find(pod.node_name);
+    const bool node_gone = node == world.nodes.end() || !node->second.object;
+    if (pod.meta.deleted && !node_gone) continue;
+    task.pods_deleted.insert(pod.meta.uid);
+    // Nobody is left on a vanished node to confirm the end of a pod.
+    world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name, pod.meta.uid, 0, nullptr,
+                                  node_gone ? std::optional<int64_t>(0) : std::nullopt});
+  }
+}
+
+void DeleteWhenOld(World& world, TaskState& task) {
+  const auto& ttl = task.object.spec.ttl_after_finished;
+  const auto& result = task.object.status.result;
+  if (!ttl || task.deleting || task.writer.in_flight || task.status_due != kNever) return;
+  const Time finished = result && result->finished_at ? *result->finished_at : world.now;
+  if (!Passed(world, task, finished, ttl)) return;
+  task.deleting = true;
+  const api::ObjectMeta& meta = task.object.meta;
+  world.effects.push_back(Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
+}
+
+}  // namespace
+
+int64_t NextAttempt(const World& world, const TaskState& task) {
+  int64_t last = LastEnded(task);
+  if (task.object.status.assignment) last = std::max(last, task.object.status.assignment->attempt);
+  const auto& pods = PodsOf(world, task);
+  if (!pods.empty()) last = std::max(last, pods.rbegin()->first);
+  return last + 1;
+}
+
+void Dequeue(TaskState& task) {
+  if (!task.queued) return;
+  task.shape->waiting.erase(*task.queued);
+  task.queued.reset();
+}
+
+void HoldBack(World& world, TaskState& task, Duration wait, const std::string& why) {
+  task.not_before = world.now + wait;
+  task.hold = why;
+  world.WakeTask(task, task.not_before);
+}
+
+void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
+  task.object.status.phase = phase;
+  api::SetProgress(task.object.status.conditions, api::Progress::kReconciling,
+                   phase == TaskPhase::kScaling ? "Scaling" : "Waiting", message, task.object.meta.generation, world.now);
+}
+
+void Bound(World& world, TaskState& task, const ServerState& server) {
+  Dequeue(task);
+  task.nominated.clear();
+  task.hold.clear();
+  task.assigned_written = false;
+  const api::RegisteredServerSpec& spec = server.object.spec;
+  const Binding& binding = *task.binding;
+  TaskStatus& status = task.object.status;
+  status.phase = TaskPhase::kAssigned;
+  status.explanation.reset();
+  status.assignment = api::Assignment{binding.server, binding.node, spec.cloud ? "Cloud" : "Local", spec.pool,
+                                      spec.scale_request, binding.pod_name, binding.attempt, binding.at};
+  const std::string message = "bound to server " + binding.server + " as pod " + binding.pod_name;
+  api::SetCondition(status.conditions, {"Assigned", "True", "Assigned", message, task.object.meta.generation, {}}, world.now);
+  api::SetProgress(status.conditions, api::Progress::kReconciling, "Assigned", message, task.object.meta.generation, world.now);
+  task.status_due = world.now + kAssignedAfter;
+  world.WakeTask(task, task.status_due);
+}
+
+void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
+  if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) return;
+  if (!outcome.error) {
+    task.binding->confirmed = true;
+    if (!world.pods.contains(outcome.key)) world.ledger.Release(outcome.key);  // seen and gone already
+    return;
+  }
+  const Error& error = *outcome.error;
+  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
+  if (error.kind == ErrorKind::kAlreadyExists && pod != nullptr) return;  // ours: adopted
+  const auto taken = world.pods.find(outcome.key);
+  if (taken == world.pods.end()) world.ledger.Release(outcome.key);
+  const bool quota = error.message.find("exceeded quota") != std::string::npos;
+  const bool terminating = error.message.find("being terminated") != std::string::npos;
+  const bool refused = error.kind == ErrorKind::kInvalid || (error.kind == ErrorKind::kForbidden && !quota && !terminating);
+  task.object.status.assignment.reset();
+  task.binding.reset();
+  if (refused) {
+    const std::string message = "the API server refused the pod: " + error.message;
+    Finish(world, task, TaskPhase::kFailed, "InvalidTemplate", message);
+    world.Tell(task, true, "InvalidTemplate", message);
+    return;
+  }
+  const std::string why = error.kind == ErrorKind::kAlreadyExists
+                              ? "a pod named " + outcome.key + " that is not of this task is in the way; delete it"
+                              : "the pod could not be created: " + error.message;
+  ++task.losses;
+  HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}), why);
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  task.status_due = world.now + kExplainAfter;
+  world.capacity_version++;
+}
+
+void ReconcileTask(World& world, TaskState& task) {
+  if (task.object.meta.deleted || task.shape == nullptr) {
+    Dequeue(task);
+  } else {
+    TaskStatus& status = task.object.status;
+    if (status.observed_generation != task.object.meta.generation) {
+      status.observed_generation = task.object.meta.generation;
+      if (Finished(status.phase)) task.status_due = world.now;
+    }
+    if (!Finished(status.phase)) Adopt(world, task);
+    if (task.binding && !Finished(status.phase)) Follow(world, task);
+    if (!Finished(status.phase)) Intervene(world, task);
+    if (!Finished(status.phase) && !task.binding) Await(world, task);
+    StopStrays(world, task);
+  }
+  if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
+}
+
+void FlushStatus(World& world, TaskState& task) {
+  if (task.writer.in_flight || task.status_due == kNever) return;
+  if (world.now < task.status_due) {
+    world.WakeTask(task, task.status_due);
+    return;
+  }
+  if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta, EncodeStatus(task.object.status))) {
+    task.status_due = kNever;
+    task.assigned_written = task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
+  } else {
+    world.WakeTask(task, task.writer.not_before);
+  }
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,73 @@
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+const char* ToString(Kind kind) {
+  static constexpr const char* kNames[] = {"TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest",
+                                           "Pod",         "Node",             "CloudServer", "Lease"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+void World::WakeTask(TaskState& task, Time time) {
+  if (time >= task.wake) return;
+  const std::string key = task.object.meta.key();
+  if (task.wake != kNever) wakes.erase({task.wake, key});
+  task.wake = time;
+  wakes.insert({time, key});
+}
+
+TaskState* World::TaskByUid(const std::string& uid) {
+  const auto key = task_keys.find(uid);
+  if (key == task_keys.end()) return nullptr;
+  const auto task = tasks.find(key->second);
+  return task == tasks.end() ? nullptr : &task->second;
+}
+
+const api::Pod* World::PodOf(const TaskState& task, int64_t attempt) const {
+  const auto owned = pods_of.find(task.uid());
+  if (owned == pods_of.end()) return nullptr;
+  const auto key = owned->second.find(attempt);
+  if (key == owned->second.end()) return nullptr;
+  const auto pod = pods.find(key->second);
+  return pod == pods.end() ? nullptr : &pod->second;
+}
+
+void World::Tell(const TaskState& task, bool warning, std::string reason, std::string message) {
+  const api::ObjectMeta& meta = task.object.meta;
+  effects.push_back(Note{Kind::kTask, meta.ns, meta.name, meta.uid, warning, std::move(reason), std::move(message)});
+}
+
+void World::Tell(const ScaleState& scale, bool warning, std::string reason, std::string message) {
+  const api::ObjectMeta& meta = scale.object.meta;
+  effects.push_back(Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
+}
+
+bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta, api::Json status) {
+  if (writer.in_flight) return true;
+  std::string text = status.dump();
+  if (text == writer.written) return true;
+  if (world.now < writer.not_before) {
+    world.WakeAt(writer.not_before);
+    return false;
+  }
+  writer.in_flight = true;
+  writer.sent = std::move(text);
+  writer.last = world.now;
+  world.effects.push_back(Write{Verb::kPatchStatus, kind, meta.ns, meta.name, meta.uid,
+                                meta.resource_version, std::move(status), std::nullopt});
+  return true;
+}
+
+void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error>& error) {
+  writer.in_flight = false;
+  if (!error || error->kind == ErrorKind::kInvalid) {
+    // A status that the schema refuses is not sent again until it says something else.
+    writer.written = std::move(writer.sent);
+    return;
+  }
+  // A conflict: the newer object is on its way to us.
+  using std::chrono::milliseconds;
+  writer.not_before = world.now + (error->kind == ErrorKind::kConflict ? milliseconds(100) : milliseconds(2000));
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,169 @@
+// Everything the core knows: what was seen of the API server's objects, and what was asked for and
+// is on its way. Rebuilt from a list after every restart; nothing private is kept anywhere.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "operator/core/events.h"
+#include "operator/core/ledger.h"
+#include "operator/core/shape.h"
+
+namespace spillway::core {
+
+// Writing of one object's status: at most one patch in flight, and only when it says something new.
+struct StatusWriter {
+  std::string written;  // the status as the API server has it
+  std::string sent;     // of the patch in flight
+  bool in_flight = false;
+  Time not_before{};    // after a refusal
+  Time last{};
+};
+
+// The attempt that runs or is about to.
+struct Binding {
+  std::string server, node, pod_name;
+  int64_t attempt = 0;
+  Time at{};
+  bool confirmed = false;  // the pod was created, or seen
+  bool cloud = false;
+};
+
+struct TaskState {
+  api::TaskRequest object;  // status: as it should be written
+  Shape* shape = nullptr;
+  std::optional<Binding> binding;
+  StatusWriter writer;
+  // When the status may be written at the latest; see tasks.cc for who sets it.
+  Time status_due = kNever;
+  bool assigned_written = false;  // of the current attempt
+  Time waiting_since{};
+  Time not_before{};     // backoff
+  Time wake = kNever;    // in World::wakes
+  std::string hold;      // why it is not tried at the moment, such as a quota
+  std::string nominated;  // the ScaleRequest whose server it waits for
+  uint64_t planned = 0;   // World::plan at which it was promised room there
+  int losses = 0;        // servers lost in a row
+  std::optional<QueuePosition> queued;  // in shape->waiting
+  Duration explain_after{5'000};        // until the explanation is looked at again; doubles
+  bool deleting = false;
+  std::set<std::string> pods_deleted;  // uids of pods whose deletion was asked for
+
+  const std::string& uid() const { return object.meta.uid; }
+  QueuePosition position() const {
+    return {object.spec.priority, object.meta.created, object.meta.key()};
+  }
+};
+
+struct NodeState {
+  std::optional<api::Node> object;
+  std::optional<Time> renewed;   // the Lease's own time
+  Time heard{};                  // when its last renewal was seen, by our clock
+  Time not_ready_since = kNever;
+  bool registering = false;      // a RegisteredServer for it was asked for
+};
+
+// What a server's status is made from.
+struct ServerDigest {
+  std::string phase, reason;
+  int64_t generation = 0, tasks = 0;
+  api::Resources used, allocatable;
+  bool operator==(const ServerDigest&) const = default;
+};
+
+struct ServerState {
+  api::RegisteredServer object;
+  StatusWriter writer;
+  // What stands in the way of new tasks: Ready, or the reason of the phase.
+  std::string phase, reason, message;
+  bool usable = false;
+  ServerDigest digest;     // of the status as it was written last
+  bool releasing = false;  // its ScaleRequest is on the way out
+};
+
+struct PoolState {
+  api::ServerPool object;
+  StatusWriter writer;
+  Time hold_until{};  // no purchase before
+  api::CloudError error = api::CloudError::kNone;
+  std::string error_message;
+  int failures = 0;  // in a row
+  // What the last server of the pool really offered to tasks.
+  std::optional<api::Resources> observed;
+};
+
+struct ScaleState {
+  api::ScaleRequest object;  // status: as it should be written
+  StatusWriter writer;
+  bool created = false;    // it exists in the API server
+  bool creating = false;
+  bool ensured = false;    // its engine was asked
+  bool release_sent = false;
+  bool diagnose_sent = false;
+  bool server_sent = false;
+  bool joined = false;     // its server was usable at least once
+  bool deleting = false;
+  Time retry_at{};
+  Time idle_since = kNever;
+  int64_t nominated = 0;   // tasks that wait for it
+  api::Resources room;     // left for more of them
+};
+
+struct World {
+  Time now{};
+  std::unordered_map<std::string, TaskState> tasks;              // by key
+  std::unordered_map<std::string, std::string> task_keys;        // by uid
+  std::unordered_map<std::string, api::Pod> pods;                // by key
+  std::unordered_map<std::string, std::map<int64_t, std::string>> pods_of;  // owner uid -> attempt -> key
+  std::unordered_map<std::string, NodeState> nodes;
+  std::map<std::string, ServerState> servers;
+  std::map<std::string, std::string> server_of_node;
+  std::map<std::string, PoolState> pools;
+  std::map<std::string, ScaleState> scales;
+  std::map<std::string, api::CloudServer> cloud_servers;         // by the request's uid
+  ShapeTable shapes;
+  Ledger ledger;
+
+  std::array<int64_t, kKinds> seen_up_to{};
+  std::array<bool, kKinds> synced{};
+  std::set<std::string> dirty;                          // tasks to look at
+  std::set<std::string> touched;                        // tasks whose status may be due
+  std::set<std::string> nominated;                      // tasks that wait for a server on its way
+  uint64_t plan = 0;
+  std::set<std::pair<Time, std::string>> wakes;         // tasks to look at later
+  uint64_t properties_version = 1;  // of servers: labels, taints, capabilities
+  uint64_t capacity_version = 1;    // room may have grown
+  bool servers_dirty = true;
+  Time next_check{};
+  std::vector<Effect> effects;
+  Time wake = kNever;
+
+  bool ready() const {
+    for (const bool kind : synced) {
+      if (!kind) return false;
+    }
+    return true;
+  }
+  void WakeAt(Time time) {
+    if (time < wake) wake = time;
+  }
+  // The task is looked at again at that time, if not before.
+  void WakeTask(TaskState& task, Time time);
+  TaskState* TaskByUid(const std::string& uid);
+  const api::Pod* PodOf(const TaskState& task, int64_t attempt) const;
+  void Tell(const TaskState& task, bool warning, std::string reason, std::string message);
+  void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
+};
+
+// Emits a status patch if the status differs from what is written and none is in flight.
+// True if the status stands as it should, or is on its way.
+bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta, api::Json status);
+// How a status patch ended.
+void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error>& error);
+
+}  // namespace spillway::core

@@ -1,0 +1,63 @@
+// Requests to the API server as values, and its answers as Results. Pure.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "operator/kube/transport.h"
+
+namespace spillway::kube {
+
+using Json = nlohmann::json;
+
+// A resource of the API: group "" is the core group.
+struct Resource {
+  std::string group, version, plural;
+
+  // Of the whole cluster where ns is empty.
+  std::string Path(const std::string& ns, const std::string& name = "", const std::string& subresource = "") const;
+};
+
+inline const Resource kPods{"", "v1", "pods"};
+inline const Resource kNodes{"", "v1", "nodes"};
+inline const Resource kEvents{"", "v1", "events"};
+inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
+
+Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit, const std::string& next);
+Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version, int timeout_seconds);
+Request GetRequest(const Resource& resource, const std::string& ns, const std::string& name);
+Request CreateRequest(const Resource& resource, const std::string& ns, const Json& body);
+Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name, const Json& body);
+// Replaces the status as a whole. Refused with a conflict unless the object has this uid and version.
+Request StatusRequest(const Resource& resource, const std::string& ns, const std::string& name,
+                      const std::string& uid, int64_t version, const Json& status);
+// Refused with a conflict unless the object has this uid. Dependents go in the background.
+Request DeleteRequest(const Resource& resource, const std::string& ns, const std::string& name,
+                      const std::string& uid, std::optional<int64_t> grace_seconds);
+
+// The object of a 2xx answer; otherwise an Error with the message of the answer's Status.
+Result<Json> ReadResponse(const Response& response);
+// Both in one.
+Result<Json> Call(Transport& transport, const Request& request, std::stop_token stop);
+
+// Splits a stream into lines. Not thread-safe.
+class LineSplitter {
+ public:
+  // Calls line for each line that is complete now; empty lines are skipped.
+  template <typename Line>
+  void Feed(std::string_view piece, Line line) {
+    for (size_t end; (end = piece.find('\n')) != std::string_view::npos; piece.remove_prefix(end + 1)) {
+      rest_.append(piece.substr(0, end));
+      if (!rest_.empty()) line(std::string_view(rest_));
+      rest_.clear();
+    }
+    rest_.append(piece);
+  }
+
+ private:
+  std::string rest_;
+};
+
+}  // namespace spillway::kube

@@ -1,0 +1,143 @@
+#include "operator/kube/watcher.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <random>
+
+namespace spillway::kube {
+namespace {
+
+constexpr int kWatchSeconds = 300;
+constexpr std::chrono::milliseconds kFirstBackoff{200}, kLastBackoff{15'000}, kMissingRetry{5'000};
+
+std::string Text(const Json& json, const char* key) {
+  const auto at = json.find(key);
+  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+std::string KeyOf(const Json& object) {
+  const Json& meta = object.at("metadata");
+  const std::string ns = Text(meta, "namespace"), name = Text(meta, "name");
+  return ns.empty() ? name : ns + "/" + name;
+}
+
+void SleepFor(std::chrono::milliseconds time, std::stop_token stop) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  changed.wait_for(lock, stop, time, [] { return false; });
+}
+
+class Session {
+ public:
+  Session(Transport& transport, const WatchOptions& options, const WatchSink& sink, std::stop_token stop)
+      : transport_(transport), options_(options), sink_(sink), stop_(std::move(stop)) {}
+
+  void Run() {
+    while (!stop_.stop_requested()) {
+      const auto error = version_.empty() ? List() : Follow();
+      if (!error) {
+        Recovered();
+        continue;
+      }
+      if (error->kind == ErrorKind::kCancelled) return;
+      if (error->kind == ErrorKind::kGone) {
+        version_.clear();
+        continue;
+      }
+      if (error->kind == ErrorKind::kNotFound && options_.optional) {
+        sink_.listed(0, {});
+        SleepFor(kMissingRetry * 4, stop_);
+        continue;
+      }
+      Backoff(*error);
+    }
+  }
+
+ private:
+  std::optional<Error> List() {
+    std::set<std::string> keys;
+    std::string next, version;
+    do {
+      const auto page = Call(transport_, ListRequest(options_.resource, options_.ns, options_.page, next), stop_);
+      if (!page) return page.error();
+      const Json& meta = page->at("metadata");
+      version = Text(meta, "resourceVersion");
+      next = Text(meta, "continue");
+      for (const Json& item : page->at("items")) {
+        keys.insert(KeyOf(item));
+        sink_.event(WatchEvent::kUpsert, item);
+      }
+    } while (!next.empty());
+    version_ = version;
+    sink_.listed(std::strtoll(version.c_str(), nullptr, 10), std::move(keys));
+    return std::nullopt;
+  }
+
+  std::optional<Error> Follow() {
+    std::optional<Error> failed;
+    LineSplitter lines;
+    // Not all watches end in the same second.
+    const int timeout = kWatchSeconds + static_cast<int>(random_() % 60);
+    const auto end = transport_.Stream(
+        WatchRequest(options_.resource, options_.ns, version_, timeout), stop_, [&](std::string_view piece) {
+          lines.Feed(piece, [&](std::string_view line) {
+            if (!failed) failed = Take(line);
+          });
+          Recovered();
+        });
+    if (failed) return failed;
+    if (!end) return end.error();
+    if (end->status == 200) return std::nullopt;
+    return ReadResponse(*end).error();
+  }
+
+  std::optional<Error> Take(std::string_view line) {
+    const Json event = Json::parse(line, nullptr, false);
+    if (!event.is_object() || !event.contains("object")) {
+      return Error{ErrorKind::kUnavailable, "the watch sent a line that is not an event", std::nullopt};
+    }
+    const std::string type = Text(event, "type");
+    const Json& object = event.at("object");
+    if (type == "ERROR") {
+      const auto code = object.find("code");
+      const bool gone = code != object.end() && code->is_number() && code->get<int>() == 410;
+      return Error{gone ? ErrorKind::kGone : ErrorKind::kUnavailable, Text(object, "message"), std::nullopt};
+    }
+    if (!object.is_object() || !object.contains("metadata")) return std::nullopt;
+    version_ = Text(object.at("metadata"), "resourceVersion");
+    const WatchEvent what = type == "DELETED" ? WatchEvent::kDelete : type == "BOOKMARK" ? WatchEvent::kBookmark : WatchEvent::kUpsert;
+    sink_.event(what, object);
+    return std::nullopt;
+  }
+
+  void Recovered() {
+    if (failures_ == 0) return;
+    failures_ = 0;
+    sink_.trouble(std::nullopt);
+  }
+
+  void Backoff(const Error& error) {
+    if (failures_++ == 0) sink_.trouble(error);
+    auto wait = std::min(kFirstBackoff * (1 << std::min(failures_, 7)), kLastBackoff);
+    if (error.kind == ErrorKind::kNotFound) wait = kMissingRetry;
+    if (error.retry_after) wait = std::max<std::chrono::milliseconds>(wait, *error.retry_after);
+    SleepFor(wait + std::chrono::milliseconds(random_() % 200), stop_);
+  }
+
+  Transport& transport_;
+  const WatchOptions& options_;
+  const WatchSink& sink_;
+  std::stop_token stop_;
+  std::string version_;  // empty: list first
+  int failures_ = 0;
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+}  // namespace
+
+void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink, std::stop_token stop) {
+  Session(transport, options, sink, std::move(stop)).Run();
+}
+
+}  // namespace spillway::kube

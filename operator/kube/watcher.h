@@ -1,0 +1,36 @@
+// Keeps a copy of one resource current elsewhere: lists it, then watches it, and begins again where
+// the server says that its history is gone.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "operator/kube/request.h"
+
+namespace spillway::kube {
+
+enum class WatchEvent { kUpsert, kDelete, kBookmark };
+
+// Called from the watcher's thread.
+struct WatchSink {
+  // The object, or its last state where it was deleted. A bookmark carries only a version.
+  std::function<void(WatchEvent, const Json& object)> event;
+  // A complete list was delivered; keys are those of its objects ("namespace/name").
+  std::function<void(int64_t version, std::set<std::string> keys)> listed;
+  // The list or watch failed and is tried again; once per row of failures, and with nothing once it
+  // works again.
+  std::function<void(const std::optional<Error>&)> trouble;
+};
+
+struct WatchOptions {
+  Resource resource;
+  std::string ns;          // empty: all namespaces
+  bool optional = false;   // a resource that does not exist counts as an empty list
+  int64_t page = 500;      // objects per page of a list
+};
+
+// Runs until stopped.
+void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink, std::stop_token stop);
+
+}  // namespace spillway::kube

@@ -1,0 +1,135 @@
+// The composition root: flags, wiring, signals.
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <thread>
+
+#include "operator/cloud/karpenter.h"
+#include "operator/kube/config.h"
+#include "operator/kube/transport.h"
+#include "operator/runtime/leader.h"
+#include "operator/runtime/log.h"
+#include "operator/runtime/loop.h"
+#include "operator/runtime/metrics.h"
+#include "operator/runtime/probes.h"
+
+namespace {
+
+using namespace spillway;
+
+constexpr char kVersion[] = "v0.1.0";
+
+struct Flags {
+  std::string kubeconfig;
+  bool leader_elect = false;
+  std::string leader_election_namespace = "spillway-system";
+  std::string leader_election_id = "spillway.dev";
+  std::string metrics_address = ":8080";
+  std::string probe_address = ":8081";
+  std::string log_level = "info";
+  int workers = 32;
+};
+
+void Define(CLI::App& app, Flags& flags) {
+  app.add_option("--kubeconfig", flags.kubeconfig, "Path of a kubeconfig; default: $KUBECONFIG, then the pod's service account.");
+  app.add_flag("--leader-elect", flags.leader_elect, "Act only while holding a Lease, so that several replicas may run.");
+  app.add_option("--leader-election-namespace", flags.leader_election_namespace, "Namespace of that Lease.")->capture_default_str();
+  app.add_option("--leader-election-id", flags.leader_election_id, "Name of that Lease.")->capture_default_str();
+  app.add_option("--metrics-bind-address", flags.metrics_address, "Where /metrics is served; 0 means not at all.")->capture_default_str();
+  app.add_option("--health-probe-bind-address", flags.probe_address, "Where /healthz and /readyz are served; 0 means not at all.")->capture_default_str();
+  app.add_option("--log-level", flags.log_level, "debug, info, warn or error.")->check(CLI::IsMember({"debug", "info", "warn", "error"}))->capture_default_str();
+  app.add_option("--workers", flags.workers, "Writes to the API server that may be in flight at once.")->check(CLI::Range(1, 256))->capture_default_str();
+  app.set_version_flag("--version", kVersion);
+}
+
+std::string Identity() {
+  char host[256] = "spillway";
+  (void)gethostname(host, sizeof host - 1);
+  return std::string(host) + "_" + std::to_string(getpid()) + "_" +
+         std::to_string(std::chrono::system_clock::now().time_since_epoch().count());
+}
+
+// Until the API server answers. A refusal of our credentials does not pass with time.
+Result<Unit> WaitForServer(kube::Transport& transport, std::stop_token stop) {
+  std::string last;
+  for (std::chrono::milliseconds wait{500}; !stop.stop_requested(); wait = std::min(wait * 2, std::chrono::milliseconds(10'000))) {
+    const auto version = kube::Call(transport, {"GET", "/version", "", ""}, stop);
+    if (version) return Unit{};
+    if (version.error().kind == ErrorKind::kUnauthenticated) {
+      return Error{ErrorKind::kUnauthenticated, "the API server refused the credentials: " + version.error().message, std::nullopt};
+    }
+    if (!version.error().retryable()) return Unit{};  // it answered
+    if (version.error().message != last) runtime::Fail("the API server cannot be reached, trying again", {{"error", version.error().message}});
+    last = version.error().message;
+    for (auto left = wait; left.count() > 0 && !stop.stop_requested(); left -= std::chrono::milliseconds(100)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  return Unit{};
+}
+
+int Refuse(const Error& error) {
+  runtime::Fail("cannot start", {{"error", error.message}});
+  return EXIT_FAILURE;
+}
+
+int Run(const Flags& flags, std::stop_source& stop) {
+  const auto config = kube::LoadConfig(flags.kubeconfig);
+  if (!config) return Refuse(config.error());
+  const auto transport = kube::MakeTransport(*config);
+  if (!transport) return Refuse(transport.error());
+  kube::Transport& server = **transport;
+
+  runtime::Metrics metrics;
+  if (const auto served = metrics.Serve(flags.metrics_address); !served) return Refuse(served.error());
+  cloud::Karpenter karpenter(server);
+  const std::string identity = Identity();
+  runtime::Loop loop(server, karpenter, metrics, {flags.workers, identity});
+  std::atomic<bool> leading{!flags.leader_elect};
+  const auto probes = runtime::ServeProbes(
+      flags.probe_address, [&] { return !loop.ready() || loop.healthy(); }, [&] { return !leading || loop.ready(); });
+  if (!probes) return Refuse(probes.error());
+
+  runtime::Info("starting", {{"version", kVersion}, {"server", config->server}});
+  if (const auto answered = WaitForServer(server, stop.get_token()); !answered) return Refuse(answered.error());
+  runtime::Leader leader(server, {flags.leader_election_namespace, flags.leader_election_id, identity});
+  std::jthread keeper;
+  if (flags.leader_elect) {
+    if (!leader.Acquire(stop.get_token())) return EXIT_SUCCESS;
+    leading = true;
+    keeper = std::jthread([&] {
+      // Another may act from here on: nothing of ours may be carried out any more.
+      if (!leader.Hold(stop.get_token())) std::_Exit(EXIT_FAILURE);
+    });
+  }
+  loop.Run(stop.get_token());
+  runtime::Info("stopped");
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Spillway: local servers first; the cloud takes the overflow."};
+  Flags flags;
+  Define(app, flags);
+  CLI11_PARSE(app, argc, argv);
+  runtime::InitLog(flags.log_level);
+
+  // Signals are taken by one thread; every other one inherits the mask.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  std::stop_source stop;
+  std::thread([signals, stop]() mutable {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    stop.request_stop();
+  }).detach();
+  return Run(flags, stop);
+}

@@ -1,0 +1,35 @@
+// The order in which effects are carried out: those on one object one after the other, those on
+// different objects side by side. No threads here, so that the simulator uses the same rules.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "operator/core/events.h"
+
+namespace spillway::runtime {
+
+// What the effect is about; effects with the same key keep their order.
+std::string EffectKey(const core::Effect& effect);
+
+// Not thread-safe.
+class EffectQueue {
+ public:
+  void Push(core::Effect effect);
+  // The next effect that may start now.
+  std::optional<core::Effect> Pop();
+  // The effect with this key, popped before, has ended.
+  void Done(const std::string& key);
+  size_t size() const { return size_; }
+
+ private:
+  std::deque<std::string> ready_;  // keys with waiting effects and none in flight
+  std::map<std::string, std::deque<core::Effect>> waiting_;
+  std::set<std::string> in_flight_;
+  size_t size_ = 0;
+};
+
+}  // namespace spillway::runtime

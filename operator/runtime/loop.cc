@@ -1,0 +1,115 @@
+#include "operator/runtime/loop.h"
+
+#include <algorithm>
+
+#include "operator/core/world.h"
+#include "operator/runtime/decode.h"
+#include "operator/runtime/log.h"
+
+namespace spillway::runtime {
+namespace {
+
+using core::Kind;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLongestSleep{5'000};
+constexpr milliseconds kDescribeEvery{5'000};
+
+Time Now() { return std::chrono::floor<Duration>(std::chrono::system_clock::now()); }
+
+kube::WatchOptions OptionsOf(Kind kind) {
+  kube::WatchOptions options;
+  options.resource = ResourceOf(kind);
+  if (kind == Kind::kLease) options.ns = "kube-node-lease";
+  options.optional = kind == Kind::kCloudServer;
+  return options;
+}
+
+std::string Advice(Kind kind, const Error& error) {
+  if (error.kind == ErrorKind::kNotFound) {
+    const kube::Resource& resource = ResourceOf(kind);
+    return "the API server does not know " + resource.plural + "." + resource.group + "; install the CRDs: kubectl apply -f crds/";
+  }
+  if (error.kind == ErrorKind::kForbidden) return error.message + "; give the operator its ClusterRole: charts/spillway/templates/clusterrole.yaml";
+  return error.message;
+}
+
+core::Gone GoneOf(Kind kind, const api::Json& object) {
+  const api::ObjectMeta meta = api::DecodeMeta(object);
+  return {kind, meta.key(), meta.uid, meta.resource_version};
+}
+
+}  // namespace
+
+Loop::Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, LoopOptions options)
+    : transport_(transport),
+      metrics_(metrics),
+      options_(std::move(options)),
+      executor_(transport, backend, metrics, options_.identity, [this](core::Event event) { Push(std::move(event)); }) {}
+
+void Loop::Push(core::Event event) {
+  {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+  }
+  changed_.notify_one();
+}
+
+bool Loop::healthy() const { return Now().time_since_epoch().count() - turned_ < 30'000; }
+
+void Loop::Follow(Kind kind, std::stop_token stop) {
+  const std::string plural = ResourceOf(kind).plural;
+  kube::WatchSink sink;
+  sink.event = [&](kube::WatchEvent what, const api::Json& object) {
+    if (what == kube::WatchEvent::kDelete) return Push(GoneOf(kind, object));
+    if (what == kube::WatchEvent::kBookmark) return Push(core::Bookmark{kind, api::DecodeMeta(object).resource_version});
+    auto decoded = Decode(kind, object);
+    if (decoded) return Push(core::Seen{std::move(*decoded)});
+    // A NodeClaim of someone else is nothing of ours.
+    if (kind != Kind::kCloudServer) Warn("object ignored", {{"resource", plural}, {"object", api::DecodeMeta(object).key()}, {"error", decoded.error().message}});
+  };
+  sink.listed = [&](int64_t version, std::set<std::string> keys) { Push(core::Listed{kind, version, std::move(keys)}); };
+  sink.trouble = [&](const std::optional<Error>& error) {
+    if (!error) return Info("watch works again", {{"resource", plural}});
+    metrics_.CountWatchFailure(plural);
+    Fail("cannot watch, trying again", {{"resource", plural}, {"error", Advice(kind, *error)}});
+  };
+  kube::Watch(transport_, OptionsOf(kind), sink, std::move(stop));
+}
+
+std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  const Time now = Now();
+  const auto sleep = wake <= now ? milliseconds(0) : std::min<milliseconds>(wake - now, kLongestSleep);
+  changed_.wait_for(lock, stop, sleep, [&] { return !events_.empty(); });
+  return std::exchange(events_, {});
+}
+
+void Loop::Run(std::stop_token stop) {
+  executor_.Start(options_.workers);
+  std::vector<std::jthread> watches;
+  for (size_t i = 0; i < core::kKinds; ++i) {
+    watches.emplace_back([this, i, stop] { Follow(static_cast<Kind>(i), stop); });
+  }
+  Time wake = Now(), described{};
+  while (!stop.stop_requested()) {
+    const std::vector<core::Event> events = Wait(wake, stop);
+    const Time now = Now();
+    const auto begin = std::chrono::steady_clock::now();
+    core::StepResult result = core_.Step(events, now);
+    metrics_.ObserveStep(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), events.size());
+    executor_.Push(std::move(result.effects));
+    wake = result.wake;
+    turned_ = now.time_since_epoch().count();
+    if (!ready_ && core_.world().ready()) {
+      ready_ = true;
+      Info("every resource was listed", {{"tasks", std::to_string(core_.world().tasks.size())}, {"servers", std::to_string(core_.world().servers.size())}});
+    }
+    if (now - described > kDescribeEvery) {
+      metrics_.Describe(core_.world());
+      described = now;
+    }
+  }
+}
+
+}  // namespace spillway::runtime

@@ -1,0 +1,53 @@
+// The event loop: watches feed one thread that owns the core; its effects go to the executor, and
+// their outcomes come back as events.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "operator/core/core.h"
+#include "operator/kube/watcher.h"
+#include "operator/runtime/executor.h"
+#include "operator/runtime/metrics.h"
+
+namespace spillway::runtime {
+
+struct LoopOptions {
+  int workers = 32;
+  std::string identity;
+};
+
+class Loop {
+ public:
+  // The references must outlive this.
+  Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, LoopOptions options);
+
+  // Runs until stopped.
+  void Run(std::stop_token stop);
+  // Thread-safe.
+  void Push(core::Event event);
+  // Everything was listed at least once.
+  bool ready() const { return ready_; }
+  // The loop has turned within the last half minute.
+  bool healthy() const;
+
+ private:
+  std::vector<core::Event> Wait(Time wake, std::stop_token stop);
+  void Follow(core::Kind kind, std::stop_token stop);
+
+  kube::Transport& transport_;
+  Metrics& metrics_;
+  const LoopOptions options_;
+  core::Core core_;  // of the thread in Run alone
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<core::Event> events_;  // guarded by mutex_
+  std::atomic<bool> ready_{false};
+  std::atomic<int64_t> turned_{0};   // milliseconds since the epoch
+  Executor executor_;                // last: its threads call Push
+};
+
+}  // namespace spillway::runtime

@@ -1,0 +1,44 @@
+// Prometheus metrics. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <prometheus/counter.h>
+#include <prometheus/exposer.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include "operator/base/result.h"
+#include "operator/core/world.h"
+
+namespace spillway::runtime {
+
+class Metrics {
+ public:
+  Metrics();
+
+  // Serves /metrics on "host:port" or ":port"; "0" means not at all.
+  Result<Unit> Serve(const std::string& address);
+  void CountWrite(const std::string& verb, const std::string& resource, bool ok);
+  void CountWatchFailure(const std::string& resource);
+  void ObserveStep(double seconds, size_t events);
+  // From the thread that owns the core.
+  void Describe(const core::World& world);
+
+ private:
+  std::shared_ptr<prometheus::Registry> registry_;
+  prometheus::Family<prometheus::Counter>& writes_;
+  prometheus::Family<prometheus::Counter>& watch_failures_;
+  prometheus::Family<prometheus::Gauge>& tasks_;
+  prometheus::Family<prometheus::Gauge>& servers_;
+  prometheus::Histogram& step_seconds_;
+  prometheus::Counter& events_;
+  std::unique_ptr<prometheus::Exposer> exposer_;
+};
+
+// ":8080" -> "0.0.0.0:8080".
+std::string BindAddress(const std::string& flag);
+
+}  // namespace spillway::runtime
