@@ -33,14 +33,28 @@ struct Flags {
 };
 
 void Define(CLI::App& app, Flags& flags) {
-  app.add_option("--kubeconfig", flags.kubeconfig, "Path of a kubeconfig; default: $KUBECONFIG, then the pod's service account.");
-  app.add_flag("--leader-elect", flags.leader_elect, "Act only while holding a Lease, so that several replicas may run.");
-  app.add_option("--leader-election-namespace", flags.leader_election_namespace, "Namespace of that Lease.")->capture_default_str();
-  app.add_option("--leader-election-id", flags.leader_election_id, "Name of that Lease.")->capture_default_str();
-  app.add_option("--metrics-bind-address", flags.metrics_address, "Where /metrics is served; 0 means not at all.")->capture_default_str();
-  app.add_option("--health-probe-bind-address", flags.probe_address, "Where /healthz and /readyz are served; 0 means not at all.")->capture_default_str();
-  app.add_option("--log-level", flags.log_level, "debug, info, warn or error.")->check(CLI::IsMember({"debug", "info", "warn", "error"}))->capture_default_str();
-  app.add_option("--workers", flags.workers, "Writes to the API server that may be in flight at once.")->check(CLI::Range(1, 256))->capture_default_str();
+  app.add_option("--kubeconfig", flags.kubeconfig,
+                 "Path of a kubeconfig; default: $KUBECONFIG, then the pod's service account.");
+  app.add_flag("--leader-elect", flags.leader_elect,
+               "Act only while holding a Lease, so that several replicas may run.");
+  app.add_option("--leader-election-namespace", flags.leader_election_namespace,
+                 "Namespace of that Lease.")
+      ->capture_default_str();
+  app.add_option("--leader-election-id", flags.leader_election_id, "Name of that Lease.")
+      ->capture_default_str();
+  app.add_option("--metrics-bind-address", flags.metrics_address,
+                 "Where /metrics is served; 0 means not at all.")
+      ->capture_default_str();
+  app.add_option("--health-probe-bind-address", flags.probe_address,
+                 "Where /healthz and /readyz are served; 0 means not at all.")
+      ->capture_default_str();
+  app.add_option("--log-level", flags.log_level, "debug, info, warn or error.")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  app.add_option("--workers", flags.workers,
+                 "Writes to the API server that may be in flight at once.")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   app.set_version_flag("--version", kVersion);
 }
 
@@ -54,16 +68,22 @@ std::string Identity() {
 // Until the API server answers. A refusal of our credentials does not pass with time.
 Result<Unit> WaitForServer(kube::Transport& transport, std::stop_token stop) {
   std::string last;
-  for (std::chrono::milliseconds wait{500}; !stop.stop_requested(); wait = std::min(wait * 2, std::chrono::milliseconds(10'000))) {
+  for (std::chrono::milliseconds wait{500}; !stop.stop_requested();
+       wait = std::min(wait * 2, std::chrono::milliseconds(10'000))) {
     const auto version = kube::Call(transport, {"GET", "/version", "", ""}, stop);
     if (version) return Unit{};
     if (version.error().kind == ErrorKind::kUnauthenticated) {
-      return Error{ErrorKind::kUnauthenticated, "the API server refused the credentials: " + version.error().message, std::nullopt};
+      return Error{ErrorKind::kUnauthenticated,
+                   "the API server refused the credentials: " + version.error().message,
+                   std::nullopt};
     }
     if (!version.error().retryable()) return Unit{};  // it answered
-    if (version.error().message != last) runtime::Fail("the API server cannot be reached, trying again", {{"error", version.error().message}});
+    if (version.error().message != last)
+      runtime::Fail("the API server cannot be reached, trying again",
+                    {{"error", version.error().message}});
     last = version.error().message;
-    for (auto left = wait; left.count() > 0 && !stop.stop_requested(); left -= std::chrono::milliseconds(100)) {
+    for (auto left = wait; left.count() > 0 && !stop.stop_requested();
+         left -= std::chrono::milliseconds(100)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
   }
@@ -83,18 +103,22 @@ int Run(const Flags& flags, std::stop_source& stop) {
   kube::Transport& server = **transport;
 
   runtime::Metrics metrics;
-  if (const auto served = metrics.Serve(flags.metrics_address); !served) return Refuse(served.error());
+  if (const auto served = metrics.Serve(flags.metrics_address); !served)
+    return Refuse(served.error());
   cloud::Karpenter karpenter(server);
   const std::string identity = Identity();
   runtime::Loop loop(server, karpenter, metrics, {flags.workers, identity});
   std::atomic<bool> leading{!flags.leader_elect};
   const auto probes = runtime::ServeProbes(
-      flags.probe_address, [&] { return !loop.ready() || loop.healthy(); }, [&] { return !leading || loop.ready(); });
+      flags.probe_address, [&] { return !loop.ready() || loop.healthy(); },
+      [&] { return !leading || loop.ready(); });
   if (!probes) return Refuse(probes.error());
 
   runtime::Info("starting", {{"version", kVersion}, {"server", config->server}});
-  if (const auto answered = WaitForServer(server, stop.get_token()); !answered) return Refuse(answered.error());
-  runtime::Leader leader(server, {flags.leader_election_namespace, flags.leader_election_id, identity});
+  if (const auto answered = WaitForServer(server, stop.get_token()); !answered)
+    return Refuse(answered.error());
+  runtime::Leader leader(server,
+                         {flags.leader_election_namespace, flags.leader_election_id, identity});
   std::jthread keeper;
   if (flags.leader_elect) {
     if (!leader.Acquire(stop.get_token())) return EXIT_SUCCESS;
@@ -130,6 +154,9 @@ int main(int argc, char** argv) {
     int signal = 0;
     sigwait(&signals, &signal);
     stop.request_stop();
+    // Whatever still hangs then is not worth waiting for: all state is in the API server.
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+    std::_Exit(EXIT_FAILURE);
   }).detach();
   return Run(flags, stop);
 }

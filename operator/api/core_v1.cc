@@ -35,7 +35,8 @@ void DecodeContainerStatus(const Json& container, bool init, Pod& pod) {
     const auto at = GetTime(running, "startedAt");
     if (at && (!pod.started || *at < *pod.started)) pod.started = at;
   }
-  if (const Json& waiting = GetObject(state, "waiting"); !waiting.empty() && pod.waiting_reason.empty()) {
+  if (const Json& waiting = GetObject(state, "waiting");
+      !waiting.empty() && pod.waiting_reason.empty()) {
     pod.waiting_reason = GetString(waiting, "reason");
     pod.waiting_message = GetString(waiting, "message");
   }
@@ -52,7 +53,8 @@ void DecodePodStatus(const Json& status, Pod& pod) {
     DecodeContainerStatus(container, true, pod);
   }
   for (const Json& condition : GetArray(status, "conditions")) {
-    if (GetString(condition, "type") == "DisruptionTarget" && GetString(condition, "status") == "True") {
+    if (GetString(condition, "type") == "DisruptionTarget" &&
+        GetString(condition, "status") == "True") {
       pod.disrupted = true;
       if (pod.reason.empty()) pod.reason = GetString(condition, "reason");
       if (pod.message.empty()) pod.message = GetString(condition, "message");
@@ -85,9 +87,11 @@ std::vector<std::string> DecodeHostPorts(const Json& pod_spec) {
   for (const char* list : {"containers", "initContainers"}) {
     for (const Json& container : GetArray(pod_spec, list)) {
       for (const Json& port : GetArray(container, "ports")) {
-        const int64_t number = GetInt(port, "hostPort", host_network ? GetInt(port, "containerPort") : 0);
+        const int64_t number =
+            GetInt(port, "hostPort", host_network ? GetInt(port, "containerPort") : 0);
         const std::string protocol = GetString(port, "protocol");
-        if (number != 0) out.insert((protocol.empty() ? "TCP" : protocol) + "/" + std::to_string(number));
+        if (number != 0)
+          out.insert((protocol.empty() ? "TCP" : protocol) + "/" + std::to_string(number));
       }
     }
   }
@@ -114,7 +118,9 @@ Result<Node> DecodeNode(const Json& object) {
   for (const Json& condition : GetArray(status, "conditions")) {
     if (GetString(condition, "type") != "Ready") continue;
     const std::string value = GetString(condition, "status");
-    node.ready = value == "True" ? NodeReady::kTrue : value == "False" ? NodeReady::kFalse : NodeReady::kUnknown;
+    node.ready = value == "True"    ? NodeReady::kTrue
+                 : value == "False" ? NodeReady::kFalse
+                                    : NodeReady::kUnknown;
     node.ready_message = GetString(condition, "message");
   }
   return node;

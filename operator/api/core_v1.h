@@ -46,8 +46,8 @@ struct Pod {
   std::string node_name;
   PodPhase phase = PodPhase::kPending;
   Resources requests;
-  std::vector<std::string> host_ports;  // "TCP/8080"
-  std::string reason, message;          // of the pod, such as Evicted
+  std::vector<std::string> host_ports;          // "TCP/8080"
+  std::string reason, message;                  // of the pod, such as Evicted
   std::string waiting_reason, waiting_message;  // of a container, such as ErrImagePull
   std::optional<Time> started;
   std::optional<Termination> termination;

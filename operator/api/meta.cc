@@ -76,8 +76,8 @@ ObjectMeta DecodeMeta(const Json& object) {
   meta.generation = GetInt(json, "generation");
   meta.labels = GetStringMap(json, "labels");
   for (const Json& owner : GetArray(json, "ownerReferences")) {
-    meta.owners.push_back({GetString(owner, "kind"), GetString(owner, "name"), GetString(owner, "uid"),
-                           GetBool(owner, "controller")});
+    meta.owners.push_back({GetString(owner, "kind"), GetString(owner, "name"),
+                           GetString(owner, "uid"), GetBool(owner, "controller")});
   }
   meta.created = GetTime(json, "creationTimestamp").value_or(Time{});
   meta.deleted = GetTime(json, "deletionTimestamp");

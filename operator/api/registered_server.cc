@@ -18,9 +18,12 @@ Result<RegisteredServer> DecodeRegisteredServer(const Json& object) {
   server.spec.scale_request = GetString(spec, "scaleRequestName");
   server.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
   const Json& status = GetObject(object, "status");
-  server.status = {GetInt(status, "observedGeneration"), GetString(status, "phase"),
-                   GetInt(status, "tasks"),              GetStringMap(status, "allocatable"),
-                   GetStringMap(status, "allocated"),    GetTime(status, "lastHeartbeatTime"),
+  server.status = {GetInt(status, "observedGeneration"),
+                   GetString(status, "phase"),
+                   GetInt(status, "tasks"),
+                   GetStringMap(status, "allocatable"),
+                   GetStringMap(status, "allocated"),
+                   GetTime(status, "lastHeartbeatTime"),
                    DecodeConditions(status)};
   return server;
 }
@@ -36,7 +39,8 @@ Json EncodeStatus(const RegisteredServerStatus& status) {
   return json;
 }
 
-Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner, const std::string& owner_api) {
+Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner,
+               const std::string& owner_api) {
   const RegisteredServerSpec& spec = server.spec;
   Json json{{"apiVersion", kGroupVersion},
             {"kind", "RegisteredServer"},
@@ -44,7 +48,10 @@ Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner, cons
              {{"name", server.meta.name},
               {"labels", server.meta.labels},
               {"ownerReferences",
-               {{{"apiVersion", owner_api}, {"kind", owner.kind}, {"name", owner.name}, {"uid", owner.uid}}}}}},
+               {{{"apiVersion", owner_api},
+                 {"kind", owner.kind},
+                 {"name", owner.name},
+                 {"uid", owner.uid}}}}}},
             {"spec",
              {{"nodeName", spec.node_name},
               {"origin", spec.cloud ? "Cloud" : "Local"},

@@ -38,6 +38,7 @@ struct RegisteredServer {
 Result<RegisteredServer> DecodeRegisteredServer(const Json& object);
 Json EncodeStatus(const RegisteredServerStatus& status);
 // The body of a server that Spillway registers itself; owner ends it.
-Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner, const std::string& owner_api);
+Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner,
+               const std::string& owner_api);
 
 }  // namespace spillway::api

@@ -91,7 +91,8 @@ Result<Resources> DecodeResources(const Json& amounts) {
 }
 
 StringMap EncodeResources(const Resources& resources) {
-  StringMap out{{"cpu", FormatMilli(resources.cpu_milli)}, {"memory", FormatBytes(resources.memory)}};
+  StringMap out{{"cpu", FormatMilli(resources.cpu_milli)},
+                {"memory", FormatBytes(resources.memory)}};
   if (resources.ephemeral != 0) out["ephemeral-storage"] = FormatBytes(resources.ephemeral);
   for (const auto& [name, amount] : resources.extended) out[name] = std::to_string(amount);
   return out;

@@ -8,9 +8,9 @@ namespace {
 
 constexpr std::array<const char*, 7> kPhases{"",       "Requested", "Provisioning", "Ready",
                                              "Failed", "Releasing", "Released"};
-constexpr std::array<const char*, 7> kErrors{"",          "InsufficientCapacity", "QuotaExceeded",
-                                             "InvalidRequest", "Transient", "Unauthenticated",
-                                             "ProvisionTimeout"};
+constexpr std::array<const char*, 7> kErrors{
+    "",          "InsufficientCapacity", "QuotaExceeded",   "InvalidRequest",
+    "Transient", "Unauthenticated",      "ProvisionTimeout"};
 
 template <typename Enum, size_t n>
 Enum FromName(const std::array<const char*, n>& names, const std::string& text) {
@@ -53,7 +53,8 @@ Result<ScaleRequest> DecodeScaleRequest(const Json& object) {
   scale.pool = GetString(spec, "poolName");
   scale.shape = GetStringMap(spec, "shape");
   for (const Json& task : GetArray(spec, "forTasks")) {
-    scale.for_tasks.push_back({GetString(task, "namespace"), GetString(task, "name"), GetString(task, "uid")});
+    scale.for_tasks.push_back(
+        {GetString(task, "namespace"), GetString(task, "name"), GetString(task, "uid")});
   }
   scale.status = DecodeStatus(GetObject(object, "status"));
   return scale;
@@ -70,7 +71,8 @@ Json EncodeStatus(const ScaleStatus& status) {
     if (time) json[key] = FormatTime(*time);
   };
   if (!status.backend_name.empty()) {
-    json["backendRef"] = {{"kind", status.backend_kind}, {"name", status.backend_name}, {"uid", status.backend_uid}};
+    json["backendRef"] = {
+        {"kind", status.backend_kind}, {"name", status.backend_name}, {"uid", status.backend_uid}};
   }
   put("nodeName", status.node_name);
   put("providerID", status.provider_id);
@@ -89,10 +91,11 @@ Json EncodeNew(const ScaleRequest& scale) {
   for (const TaskRef& task : scale.for_tasks) {
     tasks.push_back({{"namespace", task.ns}, {"name", task.name}, {"uid", task.uid}});
   }
-  return {{"apiVersion", kGroupVersion},
-          {"kind", "ScaleRequest"},
-          {"metadata", {{"name", scale.meta.name}, {"labels", scale.meta.labels}}},
-          {"spec", {{"poolName", scale.pool}, {"shape", scale.shape}, {"forTasks", std::move(tasks)}}}};
+  return {
+      {"apiVersion", kGroupVersion},
+      {"kind", "ScaleRequest"},
+      {"metadata", {{"name", scale.meta.name}, {"labels", scale.meta.labels}}},
+      {"spec", {{"poolName", scale.pool}, {"shape", scale.shape}, {"forTasks", std::move(tasks)}}}};
 }
 
 }  // namespace spillway::api

@@ -56,9 +56,9 @@ Json EncodeNew(const ScaleRequest& scale);
 struct CloudServer {
   std::string kind, name, uid;  // of the engine's own object
   int64_t resource_version = 0;
-  std::string request_uid;      // the ScaleRequest that it serves
-  bool launched = false;        // the engine has accepted it: from here on it costs
-  bool ready = false;           // its Node is Ready and may be used
+  std::string request_uid;  // the ScaleRequest that it serves
+  bool launched = false;    // the engine has accepted it: from here on it costs
+  bool ready = false;       // its Node is Ready and may be used
   bool deleting = false;
   std::string node_name, provider_id;
   CloudError error = CloudError::kNone;

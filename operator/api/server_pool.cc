@@ -18,12 +18,13 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
   pool.spec.taints = DecodeTaints(shape);
   pool.spec.max_servers = GetInt(spec, "maxServers", 10);
   pool.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
-  pool.spec.idle_before_release = std::chrono::seconds(GetInt(spec, "idleSecondsBeforeRelease", 300));
+  pool.spec.idle_before_release =
+      std::chrono::seconds(GetInt(spec, "idleSecondsBeforeRelease", 300));
   pool.spec.provision_timeout = std::chrono::seconds(GetInt(spec, "provisionTimeoutSeconds", 900));
   pool.spec.backend = GetObject(spec, "backend");
   const Json& status = GetObject(object, "status");
-  pool.status = {GetInt(status, "observedGeneration"), GetInt(status, "servers"), GetInt(status, "ready"),
-                 GetInt(status, "pending"), DecodeConditions(status)};
+  pool.status = {GetInt(status, "observedGeneration"), GetInt(status, "servers"),
+                 GetInt(status, "ready"), GetInt(status, "pending"), DecodeConditions(status)};
   return pool;
 }
 

@@ -32,7 +32,8 @@ Placement DecodePlacement(const Json& json) {
   if (policy == "CloudOnly") out.policy = Policy::kCloudOnly;
   out.burst_after = GetSeconds(json, "burstAfterSeconds").value_or(Duration{0});
   out.pools = GetStrings(json, "pools");
-  if (json.contains("maxPricePerHour")) out.max_price_micros = ParsePrice(GetString(json, "maxPricePerHour"));
+  if (json.contains("maxPricePerHour"))
+    out.max_price_micros = ParsePrice(GetString(json, "maxPricePerHour"));
   return out;
 }
 
@@ -40,8 +41,8 @@ TaskSpec DecodeSpec(const Json& json) {
   TaskSpec out;
   out.pod_template = std::make_shared<const Json>(GetObject(json, "template"));
   for (const Json& requirement : GetArray(json, "requirements")) {
-    out.requirements.push_back(
-        {GetString(requirement, "key"), GetString(requirement, "operator"), GetStrings(requirement, "values")});
+    out.requirements.push_back({GetString(requirement, "key"), GetString(requirement, "operator"),
+                                GetStrings(requirement, "values")});
   }
   out.exclusive = GetBool(json, "exclusive");
   out.priority = GetInt(json, "priority");
@@ -61,14 +62,15 @@ TaskSpec DecodeSpec(const Json& json) {
 }
 
 Assignment DecodeAssignment(const Json& json) {
-  return {GetString(json, "server"), GetString(json, "nodeName"), GetString(json, "origin"),
-          GetString(json, "pool"), GetString(json, "scaleRequest"), GetString(json, "podName"),
-          GetInt(json, "attempt"), GetTime(json, "assignedAt").value_or(Time{})};
+  return {GetString(json, "server"),       GetString(json, "nodeName"),
+          GetString(json, "origin"),       GetString(json, "pool"),
+          GetString(json, "scaleRequest"), GetString(json, "podName"),
+          GetInt(json, "attempt"),         GetTime(json, "assignedAt").value_or(Time{})};
 }
 
 TaskResult DecodeResult(const Json& json) {
-  return {GetOptionalInt(json, "exitCode"), GetString(json, "reason"), GetString(json, "message"),
-          GetString(json, "output"), GetTime(json, "startedAt"), GetTime(json, "finishedAt"),
+  return {GetOptionalInt(json, "exitCode"), GetString(json, "reason"),  GetString(json, "message"),
+          GetString(json, "output"),        GetTime(json, "startedAt"), GetTime(json, "finishedAt"),
           GetString(json, "cost")};
 }
 
@@ -107,12 +109,9 @@ void Put(Json& json, const char* key, const std::optional<Time>& time) {
 }
 
 Json Encode(const Assignment& assignment) {
-  Json json{{"server", assignment.server},
-            {"nodeName", assignment.node_name},
-            {"origin", assignment.origin},
-            {"podName", assignment.pod_name},
-            {"attempt", assignment.attempt},
-            {"assignedAt", FormatTime(assignment.assigned_at)}};
+  Json json{{"server", assignment.server},   {"nodeName", assignment.node_name},
+            {"origin", assignment.origin},   {"podName", assignment.pod_name},
+            {"attempt", assignment.attempt}, {"assignedAt", FormatTime(assignment.assigned_at)}};
   Put(json, "pool", assignment.pool);
   Put(json, "scaleRequest", assignment.scale_request);
   return json;
@@ -144,7 +143,8 @@ Json Encode(const TaskResult& result) {
 Json Encode(const std::vector<Verdict>& verdicts) {
   Json out = Json::array();
   for (const Verdict& verdict : verdicts) {
-    out.push_back({{"name", verdict.name}, {"reason", verdict.reason}, {"message", verdict.message}});
+    out.push_back(
+        {{"name", verdict.name}, {"reason", verdict.reason}, {"message", verdict.message}});
   }
   return out;
 }

@@ -58,7 +58,8 @@ enum class TaskPhase {
 };
 const char* ToString(TaskPhase phase);
 inline bool Finished(TaskPhase phase) {
-  return phase == TaskPhase::kSucceeded || phase == TaskPhase::kFailed || phase == TaskPhase::kCancelled;
+  return phase == TaskPhase::kSucceeded || phase == TaskPhase::kFailed ||
+         phase == TaskPhase::kCancelled;
 }
 
 struct Assignment {

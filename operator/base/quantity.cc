@@ -27,10 +27,22 @@ bool ParseExponent(std::string_view digits, int* exponent) {
 
 bool ParseSuffix(std::string_view suffix, Factor* factor) {
   static constexpr std::array<std::pair<std::string_view, Factor>, 16> kSuffixes{{
-      {"", {0, 0}},   {"n", {-9, 0}}, {"u", {-6, 0}}, {"m", {-3, 0}},
-      {"k", {3, 0}},  {"M", {6, 0}},  {"G", {9, 0}},  {"T", {12, 0}},
-      {"P", {15, 0}}, {"E", {18, 0}}, {"Ki", {0, 10}}, {"Mi", {0, 20}},
-      {"Gi", {0, 30}}, {"Ti", {0, 40}}, {"Pi", {0, 50}}, {"Ei", {0, 60}},
+      {"", {0, 0}},
+      {"n", {-9, 0}},
+      {"u", {-6, 0}},
+      {"m", {-3, 0}},
+      {"k", {3, 0}},
+      {"M", {6, 0}},
+      {"G", {9, 0}},
+      {"T", {12, 0}},
+      {"P", {15, 0}},
+      {"E", {18, 0}},
+      {"Ki", {0, 10}},
+      {"Mi", {0, 20}},
+      {"Gi", {0, 30}},
+      {"Ti", {0, 40}},
+      {"Pi", {0, 50}},
+      {"Ei", {0, 60}},
   }};
   for (const auto& [text, value] : kSuffixes) {
     if (text == suffix) {
@@ -52,7 +64,8 @@ int64_t Saturate(Wide value) {
 
 Result<int64_t> ParseQuantity(std::string_view text, Scale scale) {
   const auto bad = [&] {
-    return Invalid("\"" + std::string(text) + "\" is not a quantity; write a number with a suffix such as 500m, 2 or 4Gi");
+    return Invalid("\"" + std::string(text) +
+                   "\" is not a quantity; write a number with a suffix such as 500m, 2 or 4Gi");
   };
   size_t at = 0;
   bool negative = false;

@@ -56,8 +56,6 @@ class [[nodiscard]] Result {
 
 struct Unit {};
 
-inline Error Invalid(std::string message) {
-  return Error{ErrorKind::kInvalid, std::move(message)};
-}
+inline Error Invalid(std::string message) { return Error{ErrorKind::kInvalid, std::move(message)}; }
 
 }  // namespace spillway

@@ -7,7 +7,8 @@ namespace spillway {
 namespace {
 
 bool IsNumber(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // One dot-separated identifier of a pre-release: numbers before words, numbers by value.
@@ -54,7 +55,8 @@ bool Holds(const Version& version, std::string_view op, const Version& bound) {
   if (op == ">") return order > 0;
   if (op == ">=") return order >= 0;
   if (op == "!=") return order != 0;
-  if (op == "^" || op == "~") return order >= 0 && CompareVersions(version, UpperBound(bound, op[0])) < 0;
+  if (op == "^" || op == "~")
+    return order >= 0 && CompareVersions(version, UpperBound(bound, op[0])) < 0;
   return order == 0;
 }
 
@@ -73,7 +75,8 @@ std::optional<Version> ParseVersion(std::string_view text) {
   const char* at = text.data();
   const char* end = at + text.size();
   while (version.parts < 4) {
-    const auto [next, error] = std::from_chars(at, end, version.number[static_cast<size_t>(version.parts)]);
+    const auto [next, error] =
+        std::from_chars(at, end, version.number[static_cast<size_t>(version.parts)]);
     if (error != std::errc() || next == at) return std::nullopt;
     ++version.parts;
     at = next;
@@ -103,7 +106,8 @@ std::optional<bool> VersionInRange(const Version& version, std::string_view rang
     const auto bound = ParseVersion(range.substr(at, end - at));
     at = end;
     static constexpr std::string_view kOps[] = {"", "=", "<", "<=", ">", ">=", "!=", "^", "~"};
-    if (!bound || std::find(std::begin(kOps), std::end(kOps), op) == std::end(kOps)) return std::nullopt;
+    if (!bound || std::find(std::begin(kOps), std::end(kOps), op) == std::end(kOps))
+      return std::nullopt;
     all = all && Holds(version, op, *bound);
     any = true;
   }

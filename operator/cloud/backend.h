@@ -20,7 +20,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   // The engine's object for the request (a ScaleRequest's name and uid), made if it is not there.
-  virtual Result<api::CloudServer> Ensure(const std::string& request_name, const std::string& request_uid,
+  virtual Result<api::CloudServer> Ensure(const std::string& request_name,
+                                          const std::string& request_uid,
                                           const api::ServerPool& pool, std::stop_token stop) = 0;
   virtual Result<Unit> Release(const api::CloudServer& server, std::stop_token stop) = 0;
   // Why the engine took back a server before it was ready.

@@ -8,7 +8,8 @@ namespace {
 using api::Json;
 
 std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -26,7 +27,8 @@ std::pair<bool, std::string> Condition(const Json& object, const std::string& ty
   for (const Json& condition : api::GetArray(api::GetObject(object, "status"), "conditions")) {
     if (api::GetString(condition, "type") != type) continue;
     const bool current = api::GetInt(condition, "observedGeneration", 0) == 0 ||
-                         api::GetInt(condition, "observedGeneration") == api::GetInt(api::GetObject(object, "metadata"), "generation");
+                         api::GetInt(condition, "observedGeneration") ==
+                             api::GetInt(api::GetObject(object, "metadata"), "generation");
     const bool is_true = api::GetString(condition, "status") == "True" && current;
     return {is_true, is_true ? "" : api::GetString(condition, "message")};
   }
@@ -37,13 +39,15 @@ std::pair<bool, std::string> Condition(const Json& object, const std::string& ty
 
 std::string NodeClaimName(const std::string& request_uid) { return "spw-" + request_uid; }
 
-Json NodeClaimBody(const std::string& request_name, const std::string& request_uid, const api::ServerPool& pool) {
+Json NodeClaimBody(const std::string& request_name, const std::string& request_uid,
+                   const api::ServerPool& pool) {
   const Json& karpenter = api::GetObject(pool.spec.backend, "karpenter");
   const Json& node_class = api::GetObject(karpenter, "nodeClassRef");
   Json labels = pool.spec.labels;
   labels[api::kRequestLabel] = request_uid;
   labels[api::kPoolLabel] = pool.meta.name;
-  labels[api::GetString(node_class, "group") + "/" + Lower(api::GetString(node_class, "kind"))] = api::GetString(node_class, "name");
+  labels[api::GetString(node_class, "group") + "/" + Lower(api::GetString(node_class, "kind"))] =
+      api::GetString(node_class, "name");
   Json requests = api::EncodeResources(pool.spec.resources);
   return {{"apiVersion", "karpenter.sh/v1"},
           {"kind", "NodeClaim"},
@@ -51,7 +55,11 @@ Json NodeClaimBody(const std::string& request_name, const std::string& request_u
            {{"name", NodeClaimName(request_uid)},
             {"labels", std::move(labels)},
             {"ownerReferences",
-             {{{"apiVersion", api::kGroupVersion}, {"kind", "ScaleRequest"}, {"name", request_name}, {"uid", request_uid}, {"controller", true}}}}}},
+             {{{"apiVersion", api::kGroupVersion},
+               {"kind", "ScaleRequest"},
+               {"name", request_name},
+               {"uid", request_uid},
+               {"controller", true}}}}}},
           {"spec",
            {{"nodeClassRef", node_class},
             {"requirements", api::GetArray(karpenter, "requirements")},
@@ -64,7 +72,8 @@ Json NodeClaimBody(const std::string& request_name, const std::string& request_u
 Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
   const api::ObjectMeta meta = api::DecodeMeta(object);
   const auto request = meta.labels.find(api::kRequestLabel);
-  if (request == meta.labels.end()) return Invalid("NodeClaim " + meta.name + " is not of Spillway");
+  if (request == meta.labels.end())
+    return Invalid("NodeClaim " + meta.name + " is not of Spillway");
   const Json& status = api::GetObject(object, "status");
   api::CloudServer server;
   server.kind = "NodeClaim";
@@ -85,34 +94,50 @@ Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
 
 Diagnosis DiagnoseEvents(const Json& event_list) {
   for (const Json& event : api::GetArray(event_list, "items")) {
-    const std::string reason = api::GetString(event, "reason"), message = api::GetString(event, "message");
-    if (reason.find("InsufficientCapacity") != std::string::npos) return {api::CloudError::kInsufficientCapacity, message};
-    if (message.find("uota") != std::string::npos || message.find("LimitExceeded") != std::string::npos) {
+    const std::string reason = api::GetString(event, "reason"),
+                      message = api::GetString(event, "message");
+    if (reason.find("InsufficientCapacity") != std::string::npos)
+      return {api::CloudError::kInsufficientCapacity, message};
+    if (message.find("uota") != std::string::npos ||
+        message.find("LimitExceeded") != std::string::npos) {
       return {api::CloudError::kQuotaExceeded, message};
     }
-    if (reason.find("NodeClassNotReady") != std::string::npos) return {api::CloudError::kInvalidRequest, message};
+    if (reason.find("NodeClassNotReady") != std::string::npos)
+      return {api::CloudError::kInvalidRequest, message};
   }
-  // Karpenter deletes a claim that it cannot launch; without an Event capacity is the likeliest reason.
-  return {api::CloudError::kInsufficientCapacity, "Karpenter deleted the NodeClaim before its node was ready"};
+  // Karpenter deletes a claim that it cannot launch; without an Event capacity is the likeliest
+  // reason.
+  return {api::CloudError::kInsufficientCapacity,
+          "Karpenter deleted the NodeClaim before its node was ready"};
 }
 
-Result<api::CloudServer> Karpenter::Ensure(const std::string& request_name, const std::string& request_uid,
+Result<api::CloudServer> Karpenter::Ensure(const std::string& request_name,
+                                           const std::string& request_uid,
                                            const api::ServerPool& pool, std::stop_token stop) {
-  auto made = kube::Call(transport_, kube::CreateRequest(kNodeClaims, "", NodeClaimBody(request_name, request_uid, pool)), stop);
+  auto made = kube::Call(
+      transport_,
+      kube::CreateRequest(kNodeClaims, "", NodeClaimBody(request_name, request_uid, pool)), stop);
   if (!made && made.error().kind == ErrorKind::kAlreadyExists) {
-    made = kube::Call(transport_, kube::GetRequest(kNodeClaims, "", NodeClaimName(request_uid)), stop);
+    made =
+        kube::Call(transport_, kube::GetRequest(kNodeClaims, "", NodeClaimName(request_uid)), stop);
   }
   if (!made) {
     Error error = made.error();
-    if (error.kind == ErrorKind::kNotFound) error.message = "Karpenter is not installed in this cluster (no NodeClaim API): " + error.message;
+    if (error.kind == ErrorKind::kNotFound)
+      error.message =
+          "Karpenter is not installed in this cluster (no NodeClaim API): " + error.message;
     return error;
   }
   return DecodeNodeClaim(*made);
 }
 
 Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token stop) {
-  const auto gone = kube::Call(transport_, kube::DeleteRequest(kNodeClaims, "", server.name, server.uid, std::nullopt), stop);
-  if (gone || gone.error().kind == ErrorKind::kNotFound || gone.error().kind == ErrorKind::kConflict) return Unit{};
+  const auto gone =
+      kube::Call(transport_,
+                 kube::DeleteRequest(kNodeClaims, "", server.name, server.uid, std::nullopt), stop);
+  if (gone || gone.error().kind == ErrorKind::kNotFound ||
+      gone.error().kind == ErrorKind::kConflict)
+    return Unit{};
   return gone.error();
 }
 

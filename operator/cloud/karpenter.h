@@ -12,7 +12,8 @@ inline const kube::Resource kNodeClaims{"karpenter.sh", "v1", "nodeclaims"};
 
 // "spw-<request uid>": a second creation meets AlreadyExists.
 std::string NodeClaimName(const std::string& request_uid);
-api::Json NodeClaimBody(const std::string& request_name, const std::string& request_uid, const api::ServerPool& pool);
+api::Json NodeClaimBody(const std::string& request_name, const std::string& request_uid,
+                        const api::ServerPool& pool);
 // Fails for a claim that is not of Spillway.
 Result<api::CloudServer> DecodeNodeClaim(const api::Json& object);
 // From the Events of a claim that vanished.

@@ -11,10 +11,13 @@ namespace {
 using api::TaskPhase;
 using api::TaskStatus;
 
-std::string FirstOf(std::string a, std::string b) { return a.empty() ? std::move(b) : std::move(a); }
+std::string FirstOf(std::string a, std::string b) {
+  return a.empty() ? std::move(b) : std::move(a);
+}
 
 api::Attempt Describe(const TaskState& task, const api::Pod* pod) {
-  api::Attempt attempt{task.binding->attempt, task.binding->server, task.binding->pod_name, {}, "", "", {}, {}};
+  api::Attempt attempt{
+      task.binding->attempt, task.binding->server, task.binding->pod_name, {}, "", "", {}, {}};
   if (pod == nullptr) return attempt;
   attempt.started_at = pod->started;
   attempt.reason = pod->reason;
@@ -22,7 +25,8 @@ api::Attempt Describe(const TaskState& task, const api::Pod* pod) {
   if (const auto& end = pod->termination) {
     attempt.exit_code = end->exit_code;
     attempt.reason = FirstOf(end->reason, attempt.reason);
-    attempt.message = FirstOf(end->message, attempt.message);
+    if (end->exit_code != 0)
+      attempt.message = FirstOf(end->message, attempt.message);  // else it is the output
     attempt.started_at = end->started ? end->started : attempt.started_at;
     attempt.finished_at = end->finished;
   }
@@ -43,7 +47,8 @@ std::string Cost(const World& world, const TaskState& task, const api::Attempt& 
   const int64_t price = server->second.object.spec.price_micros;
   if (price == 0) return "";
   const int64_t ms = std::max<int64_t>(0, (*attempt.finished_at - *attempt.started_at).count());
-  return api::FormatPrice(static_cast<int64_t>(static_cast<double>(price) * static_cast<double>(ms) / 3.6e6));
+  return api::FormatPrice(
+      static_cast<int64_t>(static_cast<double>(price) * static_cast<double>(ms) / 3.6e6));
 }
 
 void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const api::Pod& pod) {
@@ -65,11 +70,13 @@ void Unbind(World& world, TaskState& task, const std::string& reason, const std:
   task.waiting_since = world.now;
   task.status_due = world.now;
   api::SetCondition(task.object.status.conditions,
-                    {"Assigned", "False", reason, message, task.object.meta.generation, {}}, world.now);
+                    {"Assigned", "False", reason, message, task.object.meta.generation, {}},
+                    world.now);
 }
 
 std::string ExitText(const api::Attempt& attempt) {
-  std::string text = attempt.exit_code ? "exit code " + std::to_string(*attempt.exit_code) : "no exit code";
+  std::string text =
+      attempt.exit_code ? "exit code " + std::to_string(*attempt.exit_code) : "no exit code";
   if (!attempt.reason.empty()) text += " (" + attempt.reason + ")";
   return text + " on server " + attempt.server;
 }
@@ -78,19 +85,21 @@ bool MayRetry(const api::TaskRequest& task, const api::Attempt& attempt) {
   const api::Retry& retry = task.spec.retry;
   if (task.status.retries >= retry.limit || task.spec.cancel) return false;
   const auto& codes = retry.on_exit_codes;
-  return codes.empty() ||
-         (attempt.exit_code && std::find(codes.begin(), codes.end(), *attempt.exit_code) != codes.end());
+  return codes.empty() || (attempt.exit_code && std::find(codes.begin(), codes.end(),
+                                                          *attempt.exit_code) != codes.end());
 }
 
 void RetryLater(World& world, TaskState& task, const api::Attempt& attempt) {
   TaskStatus& status = task.object.status;
   const int64_t doublings = std::min<int64_t>(status.retries, 12);
-  const Duration wait = std::min(task.object.spec.retry.backoff * (int64_t{1} << doublings), kMaxBackoff);
+  const Duration wait =
+      std::min(task.object.spec.retry.backoff * (int64_t{1} << doublings), kMaxBackoff);
   ++status.retries;
   Unbind(world, task, "Retrying", ExitText(attempt));
   status.retry_at = world.now + wait;
-  const std::string message = ExitText(attempt) + "; retry " + std::to_string(status.retries) + " of " +
-                              std::to_string(task.object.spec.retry.limit) + " in " + FormatDuration(wait);
+  const std::string message = ExitText(attempt) + "; retry " + std::to_string(status.retries) +
+                              " of " + std::to_string(task.object.spec.retry.limit) + " in " +
+                              FormatDuration(wait);
   HoldBack(world, task, wait, message);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
   world.Tell(task, true, "Retrying", message);
@@ -100,15 +109,17 @@ void RetryLater(World& world, TaskState& task, const api::Attempt& attempt) {
 
 int64_t LastEnded(const TaskState& task) {
   int64_t last = 0;
-  for (const api::Attempt& attempt : task.object.status.attempts) last = std::max(last, attempt.attempt);
+  for (const api::Attempt& attempt : task.object.status.attempts)
+    last = std::max(last, attempt.attempt);
   return last;
 }
 
 bool EndedByCluster(const api::Pod& pod) {
   // Reasons that the kubelet and the controllers give to pods that they end or refuse.
   static constexpr std::array<std::string_view, 12> kReasons{
-      "Evicted",      "NodeLost",     "NodeShutdown",     "Terminated",           "Shutdown", "Preempting",
-      "NodeAffinity", "TaintToleration", "NodePorts", "UnexpectedAdmissionError", "NodeName", "OutOfpods"};
+      "Evicted",    "NodeLost",     "NodeShutdown",    "Terminated", "Shutdown",
+      "Preempting", "NodeAffinity", "TaintToleration", "NodePorts",  "UnexpectedAdmissionError",
+      "NodeName",   "OutOfpods"};
   if (pod.disrupted || pod.meta.deleted) return true;
   return std::find(kReasons.begin(), kReasons.end(), pod.reason) != kReasons.end() ||
          pod.reason.starts_with("OutOf");
@@ -123,7 +134,8 @@ void Succeed(World& world, TaskState& task, const api::Pod& pod) {
 
 void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
   if (EndedByCluster(pod)) {
-    LoseAttempt(world, task, FirstOf(pod.reason, "PodDeleted"), FirstOf(pod.message, "the pod was deleted"));
+    LoseAttempt(world, task, FirstOf(pod.reason, "PodDeleted"),
+                FirstOf(pod.message, "the pod was deleted"));
     return;
   }
   const api::Attempt attempt = Describe(task, &pod);
@@ -135,13 +147,15 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
     return;
   }
   const bool retried = task.object.status.retries > 0;
-  const std::string after = retried ? " after " + std::to_string(task.object.status.retries) + " retries" : "";
-  Finish(world, task, TaskPhase::kFailed, retried ? "BackoffLimitExceeded" : FirstOf(attempt.reason, "Error"),
+  const std::string after =
+      retried ? " after " + std::to_string(task.object.status.retries) + " retries" : "";
+  Finish(world, task, TaskPhase::kFailed,
+         retried ? "BackoffLimitExceeded" : FirstOf(attempt.reason, "Error"),
          ExitText(attempt) + after);
-  world.Tell(task, true, "Failed", ExitText(attempt) + after);
 }
 
-void LoseAttempt(World& world, TaskState& task, const std::string& reason, const std::string& message) {
+void LoseAttempt(World& world, TaskState& task, const std::string& reason,
+                 const std::string& message) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   if (pod == nullptr) world.ledger.Release(task.object.meta.ns + "/" + task.binding->pod_name);
   api::Attempt attempt = Describe(task, pod);
@@ -153,7 +167,8 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason, const
   Unbind(world, task, reason, text);
   // The first loss is answered at once, a row of them ever more slowly, up to a minute.
   const int doublings = std::min(task.losses++, 6);
-  if (doublings > 0) HoldBack(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}), text);
+  if (doublings > 0)
+    HoldBack(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}), text);
   DescribeWaiting(world, task, TaskPhase::kPending, text);
   world.Tell(task, true, reason, text);
 }
@@ -163,7 +178,8 @@ void RecordEarlier(World& world, TaskState& task) {
   api::Attempt attempt = Describe(task, pod);
   if (attempt.reason.empty()) attempt.reason = "Superseded";
   Record(task, attempt);
-  const bool failed = pod != nullptr && pod->phase == api::PodPhase::kFailed && !EndedByCluster(*pod);
+  const bool failed =
+      pod != nullptr && pod->phase == api::PodPhase::kFailed && !EndedByCluster(*pod);
   task.object.status.retries += failed ? 1 : 0;
   task.binding.reset();
 }
@@ -197,9 +213,11 @@ void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& r
     if (!message.empty()) status.result->message = message;
     if (!status.result->finished_at) status.result->finished_at = world.now;
   }
-  api::SetCondition(status.conditions, {good ? "Complete" : "Failed", "True", reason, message, generation, {}}, world.now);
-  api::SetProgress(status.conditions, good ? api::Progress::kReady : api::Progress::kStalled, reason, message,
-                   generation, world.now);
+  api::SetCondition(status.conditions,
+                    {good ? "Complete" : "Failed", "True", reason, message, generation, {}},
+                    world.now);
+  api::SetProgress(status.conditions, good ? api::Progress::kReady : api::Progress::kStalled,
+                   reason, message, generation, world.now);
   task.status_due = world.now;
 }
 

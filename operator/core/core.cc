@@ -17,10 +17,14 @@ namespace {
 constexpr Duration kCheckEvery{5'000};
 
 int64_t VersionOf(const Object& object) {
-  return std::visit([](const auto& value) -> int64_t {
-    if constexpr (requires { value.resource_version; }) return value.resource_version;
-    else return value.meta.resource_version;
-  }, object);
+  return std::visit(
+      [](const auto& value) -> int64_t {
+        if constexpr (requires { value.resource_version; })
+          return value.resource_version;
+        else
+          return value.meta.resource_version;
+      },
+      object);
 }
 
 struct Taker {
@@ -43,7 +47,9 @@ struct Taker {
     Advance(listed.kind, listed.resource_version);
     world.synced[static_cast<size_t>(listed.kind)] = true;
   }
-  void operator()(const Bookmark& bookmark) const { Advance(bookmark.kind, bookmark.resource_version); }
+  void operator()(const Bookmark& bookmark) const {
+    Advance(bookmark.kind, bookmark.resource_version);
+  }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
   void operator()(const Outcome& outcome) const { Conclude(world, outcome); }
 };
@@ -52,7 +58,8 @@ void WakeDue(World& world) {
   while (!world.wakes.empty() && world.wakes.begin()->first <= world.now) {
     const std::string key = world.wakes.begin()->second;
     world.wakes.erase(world.wakes.begin());
-    if (const auto task = world.tasks.find(key); task != world.tasks.end()) task->second.wake = kNever;
+    if (const auto task = world.tasks.find(key); task != world.tasks.end())
+      task->second.wake = kNever;
     world.dirty.insert(key);
   }
 }

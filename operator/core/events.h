@@ -21,8 +21,9 @@ enum class Kind { kTask, kServer, kPool, kScale, kPod, kNode, kCloudServer, kLea
 inline constexpr size_t kKinds = 8;
 const char* ToString(Kind kind);
 
-using Object = std::variant<api::TaskRequest, api::RegisteredServer, api::ServerPool, api::ScaleRequest,
-                            api::Pod, api::Node, api::CloudServer, api::NodeLease>;
+using Object =
+    std::variant<api::TaskRequest, api::RegisteredServer, api::ServerPool, api::ScaleRequest,
+                 api::Pod, api::Node, api::CloudServer, api::NodeLease>;
 inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index()); }
 
 // ---- Events ----
@@ -62,11 +63,11 @@ struct Write {
   Verb verb = Verb::kCreate;
   Kind kind = Kind::kTask;
   std::string ns, name;
-  // Preconditions: of a status patch both, of a deletion the uid. Of a pod's creation: its task's uid,
-  // which comes back as the outcome's request_uid.
+  // Preconditions: of a status patch both, of a deletion the uid. Of a pod's creation: its task's
+  // uid, which comes back as the outcome's request_uid.
   std::string uid;
   int64_t resource_version = 0;
-  api::Json body;               // the object, or the status
+  api::Json body;                // the object, or the status
   std::optional<int64_t> grace;  // seconds, of a deletion
 
   std::string key() const { return ns.empty() ? name : ns + "/" + name; }
@@ -93,9 +94,9 @@ struct AskCloud {
   enum class Op { kEnsure, kRelease, kDiagnose };
   Op op = Op::kEnsure;
   std::string request_name, request_uid;
-  api::ServerPool pool;         // kEnsure
-  api::Resources resources;     // kEnsure: at least this much
-  api::CloudServer server;      // kRelease, kDiagnose: the engine's object
+  api::ServerPool pool;      // kEnsure
+  api::Resources resources;  // kEnsure: at least this much
+  api::CloudServer server;   // kRelease, kDiagnose: the engine's object
 };
 
 // A Kubernetes Event.

@@ -18,16 +18,19 @@ struct Tested {
 bool Nearer(const Tested& a, const Tested& b) {
   const auto lack = [](const Misfit& misfit) {
     if (misfit.resource.empty() || misfit.requested == 0) return 2.0;
-    return static_cast<double>(misfit.requested - misfit.available) / static_cast<double>(misfit.requested);
+    return static_cast<double>(misfit.requested - misfit.available) /
+           static_cast<double>(misfit.requested);
   };
-  return std::pair(lack(a.why), std::string_view(a.name)) < std::pair(lack(b.why), std::string_view(b.name));
+  return std::pair(lack(a.why), std::string_view(a.name)) <
+         std::pair(lack(b.why), std::string_view(b.name));
 }
 
 std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, server] : world.servers) {
     Misfit why;
-    if (!PropertiesFit(world, shape, server, &why) || !RoomFits(world, shape, server, &why)) out.push_back({name, why});
+    if (!PropertiesFit(world, shape, server, &why) || !RoomFits(world, shape, server, &why))
+      out.push_back({name, why});
   }
   std::sort(out.begin(), out.end(), Nearer);
   return out;
@@ -41,7 +44,10 @@ std::vector<Tested> TestPools(const World& world, const Shape& shape) {
     out.push_back({name, why});
   }
   for (const std::string& name : shape.placement.pools) {
-    if (!world.pools.contains(name)) out.push_back({name, {"PoolNotFound", "not found", "ServerPool " + name + " does not exist", "", 0, 0}});
+    if (!world.pools.contains(name))
+      out.push_back(
+          {name,
+           {"PoolNotFound", "not found", "ServerPool " + name + " does not exist", "", 0, 0}});
   }
   return out;
 }
@@ -52,7 +58,8 @@ std::string Count(const char* what, size_t total, const std::vector<Tested>& tes
   std::vector<std::pair<int, std::string>> sorted;
   for (const auto& [summary, count] : counts) sorted.emplace_back(-count, summary);
   std::sort(sorted.begin(), sorted.end());
-  std::string out = std::to_string(total - tested.size()) + " of " + std::to_string(total) + " " + what;
+  std::string out =
+      std::to_string(total - tested.size()) + " of " + std::to_string(total) + " " + what;
   for (size_t i = 0; i < sorted.size() && i < 6; ++i) {
     out += (i == 0 ? ": " : ", ") + std::to_string(-sorted[i].first) + " " + sorted[i].second;
   }
@@ -69,7 +76,8 @@ std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
 
 std::string Amount(const std::string& resource, int64_t amount) {
   if (resource == "cpu") return FormatMilli(amount);
-  return resource == "memory" || resource == "ephemeral-storage" ? FormatBytes(amount) : std::to_string(amount);
+  return resource == "memory" || resource == "ephemeral-storage" ? FormatBytes(amount)
+                                                                 : std::to_string(amount);
 }
 
 // A server that takes the shape once one amount is reduced.
@@ -84,10 +92,12 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     if (why.resource == "cpu") reduced.requests.cpu_milli = why.available;
     if (why.resource == "memory") reduced.requests.memory = why.available;
     if (why.resource == "ephemeral-storage") reduced.requests.ephemeral = why.available;
-    if (reduced.requests.extended.contains(why.resource)) reduced.requests.extended[why.resource] = why.available;
+    if (reduced.requests.extended.contains(why.resource))
+      reduced.requests.extended[why.resource] = why.available;
     if (!RoomFits(world, reduced, world.servers.at(test.name), nullptr)) continue;
-    return "would fit server " + test.name + " with " + why.resource + " " + Amount(why.resource, why.available) +
-           " instead of " + Amount(why.resource, why.requested);
+    return "would fit server " + test.name + " with " + why.resource + " " +
+           Amount(why.resource, why.available) + " instead of " +
+           Amount(why.resource, why.requested);
   }
   return "";
 }
@@ -114,13 +124,17 @@ void ExplainTask(World& world, TaskState& task) {
   if (!task.queued) return;
   const Time first = std::max(task.waiting_since, task.object.meta.created) + kExplainAfter;
   if (world.now < first) return world.WakeTask(task, first);
-  const bool due = world.now >= task.writer.last + task.explain_after || !task.object.status.explanation;
+  const bool due =
+      world.now >= task.writer.last + task.explain_after || !task.object.status.explanation;
   if (!due) return world.WakeTask(task, task.writer.last + task.explain_after);
   api::Explanation explanation = Explain(world, *task.shape);
   if (task.nominated.empty()) {
     const Duration patience = task.shape->placement.burst_after;
-    const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly && world.now < task.waiting_since + patience;
-    if (bursts) explanation.summary += "; a cloud server may be bought at " + FormatTime(task.waiting_since + patience);
+    const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&
+                        world.now < task.waiting_since + patience;
+    if (bursts)
+      explanation.summary +=
+          "; a cloud server may be bought at " + FormatTime(task.waiting_since + patience);
     DescribeWaiting(world, task, api::TaskPhase::kPending, explanation.summary);
   }
   task.object.status.explanation = std::move(explanation);

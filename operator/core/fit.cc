@@ -22,21 +22,26 @@ std::string Amount(const std::string& resource, int64_t amount) {
 
 std::string Describe(const api::Requirement& requirement) {
   std::string out = requirement.key + " " + requirement.op;
-  for (size_t i = 0; i < requirement.values.size(); ++i) out += (i == 0 ? " " : ", ") + requirement.values[i];
+  for (size_t i = 0; i < requirement.values.size(); ++i)
+    out += (i == 0 ? " " : ", ") + requirement.values[i];
   return out;
 }
 
-bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t price, Misfit* why) {
+bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t price,
+                Misfit* why) {
   const api::Placement& placement = shape.placement;
   if (placement.policy == Policy::kLocalOnly && cloud) {
-    return Fail(why, {"PlacementPolicy", "cloud server for a LocalOnly task", "is a cloud server, the task is LocalOnly", "", 0, 0});
+    return Fail(why, {"PlacementPolicy", "cloud server for a LocalOnly task",
+                      "is a cloud server, the task is LocalOnly", "", 0, 0});
   }
   if (placement.policy == Policy::kCloudOnly && !cloud) {
-    return Fail(why, {"PlacementPolicy", "local server for a CloudOnly task", "is a local server, the task is CloudOnly", "", 0, 0});
+    return Fail(why, {"PlacementPolicy", "local server for a CloudOnly task",
+                      "is a local server, the task is CloudOnly", "", 0, 0});
   }
   const auto& pools = placement.pools;
   if (cloud && !pools.empty() && std::find(pools.begin(), pools.end(), pool) == pools.end()) {
-    return Fail(why, {"PoolNotAllowed", "of another pool", "pool " + pool + " is not in spec.placement.pools", "", 0, 0});
+    return Fail(why, {"PoolNotAllowed", "of another pool",
+                      "pool " + pool + " is not in spec.placement.pools", "", 0, 0});
   }
   if (placement.max_price_micros && price > *placement.max_price_micros) {
     return Fail(why, {"PriceTooHigh", "too expensive",
@@ -51,8 +56,10 @@ bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool c
   const api::Taint* taint =
       FindUntolerated(taints, cloud ? CloudTolerations(shape.tolerations) : shape.tolerations);
   if (taint == nullptr) return true;
-  const std::string text = taint->key + (taint->value.empty() ? "" : "=" + taint->value) + ":" + taint->effect;
-  return Fail(why, {"UntoleratedTaint", "untolerated taint " + taint->key, "has the taint " + text + ", which the template does not tolerate", "", 0, 0});
+  const std::string text =
+      taint->key + (taint->value.empty() ? "" : "=" + taint->value) + ":" + taint->effect;
+  return Fail(why, {"UntoleratedTaint", "untolerated taint " + taint->key,
+                    "has the taint " + text + ", which the template does not tolerate", "", 0, 0});
 }
 
 bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::StringMap& capabilities,
@@ -61,10 +68,13 @@ bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::Stri
     const auto at = labels.find(key);
     if (at != labels.end() && at->second == value) continue;
     return Fail(why, {"NodeSelectorMismatch", "node selector " + key,
-                      "label " + key + " is " + (at == labels.end() ? "missing" : at->second) + ", the node selector wants " + value, "", 0, 0});
+                      "label " + key + " is " + (at == labels.end() ? "missing" : at->second) +
+                          ", the node selector wants " + value,
+                      "", 0, 0});
   }
   if (!MatchesAny(shape.affinity, labels, node_name)) {
-    return Fail(why, {"NodeAffinityMismatch", "node affinity", "no term of the required node affinity matches its labels", "", 0, 0});
+    return Fail(why, {"NodeAffinityMismatch", "node affinity",
+                      "no term of the required node affinity matches its labels", "", 0, 0});
   }
   for (const api::Requirement& requirement : shape.requirements) {
     std::optional<std::string> value;
@@ -75,28 +85,42 @@ bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::Stri
     }
     if (Matches(requirement, value)) continue;
     return Fail(why, {"RequirementMismatch", "capability " + requirement.key,
-                      "has " + requirement.key + (value ? " " + *value : " not set") + ", the task requires " + Describe(requirement), "", 0, 0});
+                      "has " + requirement.key + (value ? " " + *value : " not set") +
+                          ", the task requires " + Describe(requirement),
+                      "", 0, 0});
   }
   return true;
 }
 
-bool CountsFit(const World& world, const Shape& shape, const ServerState& server, const api::Node& node,
-               const NodeUsage& usage, Misfit* why) {
+bool CountsFit(const World& world, const Shape& shape, const ServerState& server,
+               const api::Node& node, const NodeUsage& usage, Misfit* why) {
   int64_t tasks = usage.tasks, exclusive = usage.exclusive;
   (void)world;
-  if (exclusive > 0) return Fail(why, {"ExclusiveTask", "taken by an exclusive task", "runs an exclusive task", "", 0, 0});
+  if (exclusive > 0)
+    return Fail(
+        why, {"ExclusiveTask", "taken by an exclusive task", "runs an exclusive task", "", 0, 0});
   if (shape.exclusive && tasks > 0) {
-    return Fail(why, {"NotEmpty", "not empty for an exclusive task", "runs " + std::to_string(tasks) + " tasks, the task wants it for itself", "", 0, 0});
+    return Fail(
+        why, {"NotEmpty", "not empty for an exclusive task",
+              "runs " + std::to_string(tasks) + " tasks, the task wants it for itself", "", 0, 0});
   }
   const auto& most = server.object.spec.max_tasks;
   if (most && tasks >= *most) {
-    return Fail(why, {"TooManyTasks", "at its limit of tasks", "runs " + std::to_string(tasks) + " of at most " + std::to_string(*most) + " tasks", "", 0, 0});
+    return Fail(
+        why, {"TooManyTasks", "at its limit of tasks",
+              "runs " + std::to_string(tasks) + " of at most " + std::to_string(*most) + " tasks",
+              "", 0, 0});
   }
   if (usage.pods >= node.max_pods) {
-    return Fail(why, {"TooManyPods", "too many pods", "has " + std::to_string(usage.pods) + " of at most " + std::to_string(node.max_pods) + " pods", "", 0, 0});
+    return Fail(why, {"TooManyPods", "too many pods",
+                      "has " + std::to_string(usage.pods) + " of at most " +
+                          std::to_string(node.max_pods) + " pods",
+                      "", 0, 0});
   }
   for (const std::string& port : shape.host_ports) {
-    if (usage.host_ports.contains(port)) return Fail(why, {"HostPortTaken", "host port " + port, "host port " + port + " is taken", "", 0, 0});
+    if (usage.host_ports.contains(port))
+      return Fail(
+          why, {"HostPortTaken", "host port " + port, "host port " + port + " is taken", "", 0, 0});
   }
   return true;
 }
@@ -104,18 +128,21 @@ bool CountsFit(const World& world, const Shape& shape, const ServerState& server
 bool Insufficient(const char* resource, int64_t requested, int64_t available, Misfit* why) {
   const std::string name = resource;
   return Fail(why, {"InsufficientResource", "insufficient " + name,
-                    "has " + Amount(name, std::max<int64_t>(available, 0)) + " " + name + " free of the " + Amount(name, requested) + " requested",
+                    "has " + Amount(name, std::max<int64_t>(available, 0)) + " " + name +
+                        " free of the " + Amount(name, requested) + " requested",
                     name, requested, std::max<int64_t>(available, 0)});
 }
 
 // requests fit into free = total - used.
-bool AmountsFit(const api::Resources& requests, const api::Resources& total, const api::Resources& used, Misfit* why) {
+bool AmountsFit(const api::Resources& requests, const api::Resources& total,
+                const api::Resources& used, Misfit* why) {
   const auto test = [&](const char* name, int64_t want, int64_t have) {
     return want == 0 || want <= have || Insufficient(name, want, have, why);
   };
   if (!test("cpu", requests.cpu_milli, total.cpu_milli - used.cpu_milli)) return false;
   if (!test("memory", requests.memory, total.memory - used.memory)) return false;
-  if (!test("ephemeral-storage", requests.ephemeral, total.ephemeral - used.ephemeral)) return false;
+  if (!test("ephemeral-storage", requests.ephemeral, total.ephemeral - used.ephemeral))
+    return false;
   for (const auto& [name, want] : requests.extended) {
     const auto offered = total.extended.find(name);
     const auto taken = used.extended.find(name);
@@ -138,7 +165,8 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
   if (!OriginFits(shape, spec.pool, spec.cloud, spec.price_micros, why)) return false;
   const auto node = world.nodes.find(spec.node_name);
   if (node == world.nodes.end() || !node->second.object) {
-    return Fail(why, {"NodeNotFound", "without a node", "node " + spec.node_name + " does not exist", "", 0, 0});
+    return Fail(why, {"NodeNotFound", "without a node",
+                      "node " + spec.node_name + " does not exist", "", 0, 0});
   }
   const api::Node& object = *node->second.object;
   return TaintsFit(object.taints, shape, spec.cloud, why) &&
@@ -147,7 +175,8 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
 
 bool RoomFits(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
   if (!server.usable) {
-    return Fail(why, {server.reason, server.phase == "Cordoned" ? "cordoned" : "not ready", server.message, "", 0, 0});
+    return Fail(why, {server.reason, server.phase == "Cordoned" ? "cordoned" : "not ready",
+                      server.message, "", 0, 0});
   }
   const auto& node = world.nodes.at(server.object.spec.node_name).object;
   const NodeUsage& usage = world.ledger.On(node->meta.name);
@@ -162,7 +191,8 @@ std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::R
 }
 
 api::Resources PoolRoom(const PoolState& pool) {
-  return pool.observed ? Min(pool.object.spec.resources, *pool.observed) : pool.object.spec.resources;
+  return pool.observed ? Min(pool.object.spec.resources, *pool.observed)
+                       : pool.object.spec.resources;
 }
 
 bool PoolFits(const World&, const Shape& shape, const PoolState& pool, Misfit* why) {
@@ -170,10 +200,14 @@ bool PoolFits(const World&, const Shape& shape, const PoolState& pool, Misfit* w
   if (!OriginFits(shape, pool.object.meta.name, true, spec.price_micros, why)) return false;
   api::StringMap labels = spec.labels;
   labels.emplace(api::kPoolLabel, pool.object.meta.name);
-  if (!TaintsFit(spec.taints, shape, true, why) || !LabelsFit(shape, labels, spec.capabilities, "", why)) return false;
+  if (!TaintsFit(spec.taints, shape, true, why) ||
+      !LabelsFit(shape, labels, spec.capabilities, "", why))
+    return false;
   if (auto misfit = AmountsMisfit(shape.requests, PoolRoom(pool))) {
     misfit->reason = "ServerTooSmall";
-    misfit->message = "a server has " + Amount(misfit->resource, misfit->available) + " " + misfit->resource + " of the " + Amount(misfit->resource, misfit->requested) + " requested";
+    misfit->message = "a server has " + Amount(misfit->resource, misfit->available) + " " +
+                      misfit->resource + " of the " + Amount(misfit->resource, misfit->requested) +
+                      " requested";
     return Fail(why, std::move(*misfit));
   }
   return true;
@@ -182,20 +216,27 @@ bool PoolFits(const World&, const Shape& shape, const PoolState& pool, Misfit* w
 int64_t PoolServers(const World& world, const std::string& pool) {
   return std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
     const api::ScalePhase phase = entry.second.object.status.phase;
-    return entry.second.object.pool == pool && phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased;
+    return entry.second.object.pool == pool && phase != api::ScalePhase::kFailed &&
+           phase != api::ScalePhase::kReleased;
   });
 }
 
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why) {
   const std::string& name = pool.object.meta.name;
-  if (pool.object.meta.deleted) return Fail(why, {"PoolDeleted", "being deleted", "the pool is being deleted", "", 0, 0});
+  if (pool.object.meta.deleted)
+    return Fail(why, {"PoolDeleted", "being deleted", "the pool is being deleted", "", 0, 0});
   if (world.now < pool.hold_until) {
     return Fail(why, {ToString(pool.error), ToString(pool.error),
-                      "asked again in " + FormatDuration(pool.hold_until - world.now) + ": " + pool.error_message, "", 0, 0});
+                      "asked again in " + FormatDuration(pool.hold_until - world.now) + ": " +
+                          pool.error_message,
+                      "", 0, 0});
   }
   const int64_t servers = PoolServers(world, name);
   if (servers >= pool.object.spec.max_servers) {
-    return Fail(why, {"PoolFull", "full", "has " + std::to_string(servers) + " of at most " + std::to_string(pool.object.spec.max_servers) + " servers", "", 0, 0});
+    return Fail(why, {"PoolFull", "full",
+                      "has " + std::to_string(servers) + " of at most " +
+                          std::to_string(pool.object.spec.max_servers) + " servers",
+                      "", 0, 0});
   }
   return true;
 }

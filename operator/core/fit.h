@@ -1,4 +1,5 @@
-// Whether one server, or a server that a pool could give, takes a task of one shape; and if not, why.
+// Whether one server, or a server that a pool could give, takes a task of one shape; and if not,
+// why.
 #pragma once
 
 #include <optional>
@@ -27,7 +28,8 @@ bool RoomFits(const World& world, const Shape& shape, const ServerState& server,
 bool PoolFits(const World& world, const Shape& shape, const PoolState& pool, Misfit* why);
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);
 
-// The room that a server of the pool has for tasks: what is declared, or less if the last one had less.
+// The room that a server of the pool has for tasks: what is declared, or less if the last one had
+// less.
 api::Resources PoolRoom(const PoolState& pool);
 // Null if the amounts fit; otherwise the first resource that lacks.
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room);

@@ -1,5 +1,5 @@
-// Who takes up how much of which node: every pod that was seen, and every pod that was asked for and
-// not seen yet. Not thread-safe.
+// Who takes up how much of which node: every pod that was seen, and every pod that was asked for
+// and not seen yet. Not thread-safe.
 #pragma once
 
 #include <map>

@@ -15,7 +15,8 @@ std::optional<int64_t> ToInt(const std::string& text) {
   return value;
 }
 
-bool Compares(const std::string& op, const std::string& have, const std::vector<std::string>& bounds) {
+bool Compares(const std::string& op, const std::string& have,
+              const std::vector<std::string>& bounds) {
   if (bounds.size() != 1) return false;
   const auto value = ToInt(have), bound = ToInt(bounds[0]);
   return value && bound && (op == "Gt" ? *value > *bound : *value < *bound);
@@ -60,16 +61,17 @@ bool Matches(const api::Requirement& requirement, const std::optional<std::strin
   if (requirement.op == "DoesNotExist") return !value.has_value();
   if (!value) return false;
   if (requirement.op == "Version") return InAnyRange(*value, values);
-  return (requirement.op == "Gt" || requirement.op == "Lt") && Compares(requirement.op, *value, values);
+  return (requirement.op == "Gt" || requirement.op == "Lt") &&
+         Compares(requirement.op, *value, values);
 }
 
 const api::Taint* FindUntolerated(const std::vector<api::Taint>& taints,
                                   const std::vector<api::Toleration>& tolerations) {
   for (const api::Taint& taint : taints) {
     if (taint.effect != "NoSchedule" && taint.effect != "NoExecute") continue;
-    const bool tolerated = std::any_of(tolerations.begin(), tolerations.end(), [&](const auto& toleration) {
-      return Tolerates(toleration, taint);
-    });
+    const bool tolerated =
+        std::any_of(tolerations.begin(), tolerations.end(),
+                    [&](const auto& toleration) { return Tolerates(toleration, taint); });
     if (!tolerated) return &taint;
   }
   return nullptr;
@@ -96,7 +98,8 @@ bool MatchesAny(const std::vector<NodeSelectorTerm>& terms, const api::StringMap
   const auto field = [&](const api::Requirement& requirement) {
     return requirement.key == "metadata.name" && Matches(requirement, node_name);
   };
-  return terms.empty() || std::any_of(terms.begin(), terms.end(), [&](const NodeSelectorTerm& term) {
+  return terms.empty() ||
+         std::any_of(terms.begin(), terms.end(), [&](const NodeSelectorTerm& term) {
            if (term.labels.empty() && term.fields.empty()) return false;  // matches nothing
            return std::all_of(term.labels.begin(), term.labels.end(), label) &&
                   std::all_of(term.fields.begin(), term.fields.end(), field);

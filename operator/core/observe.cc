@@ -37,9 +37,11 @@ void AddTask(World& world, const api::TaskRequest& object) {
   task.object = object;
   world.task_keys[object.meta.uid] = key;
   task.writer.written = EncodeStatus(object.status).dump();
-  task.assigned_written = object.status.phase == api::TaskPhase::kAssigned || object.status.phase == api::TaskPhase::kRunning;
+  task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
+                          object.status.phase == api::TaskPhase::kRunning;
   if (object.status.retry_at) task.not_before = *object.status.retry_at;
-  if (object.status.phase == api::TaskPhase::kScaling) task.object.status.phase = api::TaskPhase::kPending;
+  if (object.status.phase == api::TaskPhase::kScaling)
+    task.object.status.phase = api::TaskPhase::kPending;
   const auto shape = world.shapes.Intern(object.spec);
   if (shape) {
     task.shape = *shape;
@@ -82,7 +84,8 @@ const api::OwnerReference* TaskOwner(const api::Pod& pod) {
 void TouchOwner(World& world, const api::Pod& pod) {
   const api::OwnerReference* owner = TaskOwner(pod);
   if (owner == nullptr) return;
-  if (const auto key = world.task_keys.find(owner->uid); key != world.task_keys.end()) world.dirty.insert(key->second);
+  if (const auto key = world.task_keys.find(owner->uid); key != world.task_keys.end())
+    world.dirty.insert(key->second);
 }
 
 int64_t AttemptOf(const api::Pod& pod) {
@@ -117,7 +120,9 @@ void SeePod(World& world, const api::Pod& pod) {
     if (world.ledger.Release(key)) world.capacity_version++;
   } else {
     const auto& labels = pod.meta.labels;
-    world.ledger.Take(key, pod.node_name, {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel), labels.contains(api::kExclusiveLabel)});
+    world.ledger.Take(key, pod.node_name,
+                      {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
+                       labels.contains(api::kExclusiveLabel)});
   }
   world.pods.insert_or_assign(key, pod);
   TouchOwner(world, pod);
@@ -128,9 +133,11 @@ void SeePod(World& world, const api::Pod& pod) {
 void SeeNode(World& world, const api::Node& object) {
   NodeState& node = world.nodes[object.meta.name];
   if (node.object && node.object->meta.resource_version >= object.meta.resource_version) return;
-  const bool same = node.object && node.object->meta.labels == object.meta.labels && node.object->taints == object.taints &&
-                    node.object->allocatable == object.allocatable && node.object->unschedulable == object.unschedulable &&
-                    node.object->ready == object.ready && node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
+  const bool same =
+      node.object && node.object->meta.labels == object.meta.labels &&
+      node.object->taints == object.taints && node.object->allocatable == object.allocatable &&
+      node.object->unschedulable == object.unschedulable && node.object->ready == object.ready &&
+      node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
   node.object = object;
   if (!same) {
     world.properties_version++;
@@ -156,7 +163,8 @@ void ForgetNode(World& world, const std::string& name) {
 void SeeLease(World& world, const api::NodeLease& lease) {
   NodeState& node = world.nodes[lease.meta.name];
   if (node.renewed == lease.renewed) return;
-  // At first sight its own time counts, if it is not ahead of ours; later the moment of its arrival.
+  // At first sight its own time counts, if it is not ahead of ours; later the moment of its
+  // arrival.
   const bool first = !node.renewed;
   node.renewed = lease.renewed;
   node.heard = first && lease.renewed && *lease.renewed < world.now ? *lease.renewed : world.now;
@@ -172,12 +180,14 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.object = object;
     server.writer.written = EncodeStatus(object.status).dump();
   } else {
-    const bool same = server.object.meta.generation == object.meta.generation && server.object.meta.deleted == object.meta.deleted;
+    const bool same = server.object.meta.generation == object.meta.generation &&
+                      server.object.meta.deleted == object.meta.deleted;
     server.object.meta = object.meta;
     server.object.spec = object.spec;
     if (same) return;  // an echo of our own status
   }
-  if (const auto node = world.nodes.find(object.spec.node_name); node != world.nodes.end()) node->second.registering = false;
+  if (const auto node = world.nodes.find(object.spec.node_name); node != world.nodes.end())
+    node->second.registering = false;
   world.properties_version++;
   world.capacity_version++;
   world.servers_dirty = true;
@@ -249,12 +259,20 @@ struct Observer {
 
 void ForgetKey(World& world, Kind kind, const std::string& key) {
   switch (kind) {
-    case Kind::kTask: return ForgetTask(world, key);
-    case Kind::kPod: return ForgetPod(world, key);
-    case Kind::kNode: return ForgetNode(world, key);
-    case Kind::kCloudServer: return ForgetCloudServer(world, key);
-    case Kind::kPool: world.pools.erase(key); return;
-    case Kind::kScale: world.scales.erase(key); return;
+    case Kind::kTask:
+      return ForgetTask(world, key);
+    case Kind::kPod:
+      return ForgetPod(world, key);
+    case Kind::kNode:
+      return ForgetNode(world, key);
+    case Kind::kCloudServer:
+      return ForgetCloudServer(world, key);
+    case Kind::kPool:
+      world.pools.erase(key);
+      return;
+    case Kind::kScale:
+      world.scales.erase(key);
+      return;
     case Kind::kServer:
       world.servers.erase(key);
       world.properties_version++;
@@ -262,7 +280,8 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
       return;
     case Kind::kLease:
       if (const auto slash = key.find('/'); slash != std::string::npos) {
-        if (const auto node = world.nodes.find(key.substr(slash + 1)); node != world.nodes.end()) node->second.renewed.reset();
+        if (const auto node = world.nodes.find(key.substr(slash + 1)); node != world.nodes.end())
+          node->second.renewed.reset();
       }
       return;
   }
@@ -273,20 +292,33 @@ template <typename Map, typename Version>
 void Collect(const Map& map, const Listed& listed, std::vector<std::string>& out, Version version) {
   for (const auto& [key, value] : map) {
     const auto [name, seen] = version(key, value);
-    if (seen > 0 && seen <= listed.resource_version && !listed.keys.contains(name)) out.push_back(name);
+    if (seen > 0 && seen <= listed.resource_version && !listed.keys.contains(name))
+      out.push_back(name);
   }
 }
 
 std::vector<std::string> Missing(const World& world, const Listed& listed) {
   std::vector<std::string> out;
-  const auto by_meta = [](const std::string& key, const auto& state) { return std::pair(key, state.object.meta.resource_version); };
+  const auto by_meta = [](const std::string& key, const auto& state) {
+    return std::pair(key, state.object.meta.resource_version);
+  };
   switch (listed.kind) {
-    case Kind::kTask: Collect(world.tasks, listed, out, by_meta); break;
-    case Kind::kServer: Collect(world.servers, listed, out, by_meta); break;
-    case Kind::kPool: Collect(world.pools, listed, out, by_meta); break;
-    case Kind::kScale: Collect(world.scales, listed, out, by_meta); break;
+    case Kind::kTask:
+      Collect(world.tasks, listed, out, by_meta);
+      break;
+    case Kind::kServer:
+      Collect(world.servers, listed, out, by_meta);
+      break;
+    case Kind::kPool:
+      Collect(world.pools, listed, out, by_meta);
+      break;
+    case Kind::kScale:
+      Collect(world.scales, listed, out, by_meta);
+      break;
     case Kind::kPod:
-      Collect(world.pods, listed, out, [](const auto& key, const auto& pod) { return std::pair(key, pod.meta.resource_version); });
+      Collect(world.pods, listed, out, [](const auto& key, const auto& pod) {
+        return std::pair(key, pod.meta.resource_version);
+      });
       break;
     case Kind::kNode:
       Collect(world.nodes, listed, out, [](const auto& key, const auto& node) {
@@ -294,9 +326,12 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
       });
       break;
     case Kind::kCloudServer:
-      Collect(world.cloud_servers, listed, out, [](const auto&, const auto& server) { return std::pair(server.name, server.resource_version); });
+      Collect(world.cloud_servers, listed, out, [](const auto&, const auto& server) {
+        return std::pair(server.name, server.resource_version);
+      });
       break;
-    case Kind::kLease: break;
+    case Kind::kLease:
+      break;
   }
   return out;
 }
@@ -332,7 +367,8 @@ void ConcludeTask(World& world, const Outcome& outcome) {
     return;
   }
   StatusWritten(world, task->second.writer, outcome.error);
-  if (outcome.error && outcome.error->kind != ErrorKind::kInvalid && outcome.error->kind != ErrorKind::kNotFound) {
+  if (outcome.error && outcome.error->kind != ErrorKind::kInvalid &&
+      outcome.error->kind != ErrorKind::kNotFound) {
     task->second.status_due = world.now;
   }
 }
@@ -340,9 +376,11 @@ void ConcludeTask(World& world, const Outcome& outcome) {
 void ConcludePod(World& world, const Outcome& outcome) {
   if (outcome.verb == Verb::kDelete) {
     const auto pod = world.pods.find(outcome.key);
-    if (!outcome.error || outcome.error->kind == ErrorKind::kNotFound || pod == world.pods.end()) return;
+    if (!outcome.error || outcome.error->kind == ErrorKind::kNotFound || pod == world.pods.end())
+      return;
     if (const auto* owner = TaskOwner(pod->second)) {
-      if (TaskState* task = world.TaskByUid(owner->uid)) task->pods_deleted.erase(pod->second.meta.uid);
+      if (TaskState* task = world.TaskByUid(owner->uid))
+        task->pods_deleted.erase(pod->second.meta.uid);
     }
     return;
   }
@@ -351,7 +389,8 @@ void ConcludePod(World& world, const Outcome& outcome) {
     world.dirty.insert(task->object.meta.key());
     return;
   }
-  if (!world.pods.contains(outcome.key) && world.ledger.Release(outcome.key)) world.capacity_version++;
+  if (!world.pods.contains(outcome.key) && world.ledger.Release(outcome.key))
+    world.capacity_version++;
 }
 
 template <typename Map>
@@ -365,12 +404,14 @@ void ConcludeServer(World& world, const Outcome& outcome) {
   world.servers_dirty = true;
   if (!outcome.error) return;
   if (outcome.verb == Verb::kDelete) {
-    if (const auto server = world.servers.find(outcome.key); server != world.servers.end()) server->second.releasing = false;
+    if (const auto server = world.servers.find(outcome.key); server != world.servers.end())
+      server->second.releasing = false;
     return;
   }
-  if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end()) node->second.registering = false;
+  if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end())
+    node->second.registering = false;
   for (auto& [name, scale] : world.scales) {
-    if (scale.object.status.node_name == outcome.key) scale.server_sent = false;
+    if (outcome.key == ServerName(scale)) scale.server_sent = false;
   }
 }
 
@@ -386,7 +427,8 @@ void ConcludeCloud(World& world, const Outcome& outcome) {
   for (auto& [name, scale] : world.scales) {
     if (scale.object.meta.uid == outcome.request_uid) return CloudAsked(world, scale, outcome);
   }
-  if (const auto server = world.cloud_servers.find(outcome.request_uid); server != world.cloud_servers.end() && outcome.error) {
+  if (const auto server = world.cloud_servers.find(outcome.request_uid);
+      server != world.cloud_servers.end() && outcome.error) {
     server->second.deleting = outcome.error->kind == ErrorKind::kNotFound;
   }
 }
@@ -396,22 +438,33 @@ void ConcludeCloud(World& world, const Outcome& outcome) {
 void Conclude(World& world, const Outcome& outcome) {
   if (outcome.object) {
     const auto& object = *outcome.object;
-    const int64_t version = std::visit([](const auto& value) -> int64_t {
-      if constexpr (requires { value.resource_version; }) return value.resource_version;
-      else return value.meta.resource_version;
-    }, object);
+    const int64_t version = std::visit(
+        [](const auto& value) -> int64_t {
+          if constexpr (requires { value.resource_version; })
+            return value.resource_version;
+          else
+            return value.meta.resource_version;
+        },
+        object);
     // Older than what was delivered: seen already, and perhaps gone again.
     if (version > world.seen_up_to[object.index()]) Observe(world, object);
   }
   switch (outcome.kind) {
-    case Kind::kTask: return ConcludeTask(world, outcome);
-    case Kind::kPod: return ConcludePod(world, outcome);
-    case Kind::kServer: return ConcludeServer(world, outcome);
-    case Kind::kPool: return ConcludeStatus(world, world.pools, outcome);
-    case Kind::kScale: return ConcludeScale(world, outcome);
-    case Kind::kCloudServer: return ConcludeCloud(world, outcome);
+    case Kind::kTask:
+      return ConcludeTask(world, outcome);
+    case Kind::kPod:
+      return ConcludePod(world, outcome);
+    case Kind::kServer:
+      return ConcludeServer(world, outcome);
+    case Kind::kPool:
+      return ConcludeStatus(world, world.pools, outcome);
+    case Kind::kScale:
+      return ConcludeScale(world, outcome);
+    case Kind::kCloudServer:
+      return ConcludeCloud(world, outcome);
     case Kind::kNode:
-    case Kind::kLease: return;
+    case Kind::kLease:
+      return;
   }
 }
 

@@ -17,10 +17,11 @@ void RefreshCandidates(World& world, Shape& shape) {
   for (auto& [name, server] : world.servers) {
     if (PropertiesFit(world, shape, server, nullptr)) shape.candidates.push_back(&server);
   }
-  std::stable_sort(shape.candidates.begin(), shape.candidates.end(), [](const auto* a, const auto* b) {
-    const auto &x = a->object.spec, &y = b->object.spec;
-    return std::pair(x.cloud, x.price_micros) < std::pair(y.cloud, y.price_micros);
-  });
+  std::stable_sort(shape.candidates.begin(), shape.candidates.end(),
+                   [](const auto* a, const auto* b) {
+                     const auto &x = a->object.spec, &y = b->object.spec;
+                     return std::pair(x.cloud, x.price_micros) < std::pair(y.cloud, y.price_micros);
+                   });
 }
 
 // How empty the server would be left, from 0 (full) to 1: the emptier of cpu and memory.
@@ -56,24 +57,31 @@ const ServerState* BestServer(World& world, Shape& shape) {
 void Bind(World& world, TaskState& task, const ServerState& server) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   const int64_t attempt = NextAttempt(world, task);
-  task.binding = Binding{server.object.meta.name, spec.node_name, PodName(task.object, attempt),
-                         attempt,                 world.now,      false,
+  task.binding = Binding{server.object.meta.name,
+                         spec.node_name,
+                         PodName(task.object, attempt),
+                         attempt,
+                         world.now,
+                         false,
                          spec.cloud};
   const api::ObjectMeta& meta = task.object.meta;
   world.ledger.Take(meta.ns + "/" + task.binding->pod_name, spec.node_name,
                     {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive});
-  world.effects.push_back(Write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name, meta.uid, 0,
-                                PodBody(task.object, *task.binding), std::nullopt});
+  world.effects.push_back(Write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
+                                meta.uid, 0, PodBody(task.object, *task.binding), std::nullopt});
   Bound(world, task, server);
 }
 
 }  // namespace
 
 void PlaceWaiting(World& world) {
-  const auto later = [](const Shape* a, const Shape* b) { return *b->waiting.begin() < *a->waiting.begin(); };
+  const auto later = [](const Shape* a, const Shape* b) {
+    return *b->waiting.begin() < *a->waiting.begin();
+  };
   std::priority_queue<Shape*, std::vector<Shape*>, decltype(later)> heads(later);
   for (auto& [key, shape] : world.shapes) {
-    if (!shape->waiting.empty() && shape->blocked_at != world.capacity_version) heads.push(shape.get());
+    if (!shape->waiting.empty() && shape->blocked_at != world.capacity_version)
+      heads.push(shape.get());
   }
   while (!heads.empty()) {
     Shape* shape = heads.top();

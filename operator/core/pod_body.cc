@@ -30,7 +30,10 @@ Json PodBody(const api::TaskRequest& task, const Binding& binding) {
     meta["annotations"]["karpenter.sh/do-not-disrupt"] = "true";
     spec["tolerations"].push_back({{"key", api::kPoolTaint}, {"operator", "Exists"}});
   }
-  return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(meta)}, {"spec", std::move(spec)}};
+  return {{"apiVersion", "v1"},
+          {"kind", "Pod"},
+          {"metadata", std::move(meta)},
+          {"spec", std::move(spec)}};
 }
 
 }  // namespace spillway::core

@@ -14,8 +14,8 @@ using api::ScalePhase;
 // On its way: its room can be promised to tasks that wait.
 bool OnItsWay(const ScaleState& scale) {
   const ScalePhase phase = scale.object.status.phase;
-  return phase == ScalePhase::kNone || phase == ScalePhase::kRequested || phase == ScalePhase::kProvisioning ||
-         (phase == ScalePhase::kReady && !scale.joined);
+  return phase == ScalePhase::kNone || phase == ScalePhase::kRequested ||
+         phase == ScalePhase::kProvisioning || (phase == ScalePhase::kReady && !scale.joined);
 }
 
 bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
@@ -36,13 +36,17 @@ void Nominate(World& world, TaskState& task, ScaleState& scale) {
   world.nominated.insert(task.object.meta.key());
   if (task.nominated == name) return;
   task.nominated = name;
-  DescribeWaiting(world, task, api::TaskPhase::kScaling, "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")");
+  DescribeWaiting(
+      world, task, api::TaskPhase::kScaling,
+      "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")");
   task.status_due = world.now;
   world.touched.insert(task.object.meta.key());
 }
 
 bool Keep(World& world, TaskState& task, ScaleState& scale) {
-  if (!task.queued || task.planned == world.plan || !OnItsWay(scale) || !HasRoom(world, *task.shape, scale)) return false;
+  if (!task.queued || task.planned == world.plan || !OnItsWay(scale) ||
+      !HasRoom(world, *task.shape, scale))
+    return false;
   Nominate(world, task, scale);
   return true;
 }
@@ -68,9 +72,11 @@ void KeepPromises(World& world) {
   std::vector<std::pair<QueuePosition, TaskState*>> waiting;
   for (const std::string& key : world.nominated) {
     const auto task = world.tasks.find(key);
-    if (task != world.tasks.end() && task->second.queued) waiting.emplace_back(*task->second.queued, &task->second);
+    if (task != world.tasks.end() && task->second.queued)
+      waiting.emplace_back(*task->second.queued, &task->second);
   }
-  std::sort(waiting.begin(), waiting.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(waiting.begin(), waiting.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [position, task] : waiting) {
     const auto scale = world.scales.find(task->nominated);
     if (scale != world.scales.end()) Keep(world, *task, scale->second);
@@ -87,7 +93,8 @@ void BreakPromises(World& world) {
     }
     if (task != world.tasks.end() && task->second.queued) {
       task->second.nominated.clear();
-      DescribeWaiting(world, task->second, api::TaskPhase::kPending, "the server it waited for is not coming");
+      DescribeWaiting(world, task->second, api::TaskPhase::kPending,
+                      "the server it waited for is not coming");
       task->second.status_due = world.now + kExplainAfter;
       world.WakeTask(task->second, task->second.status_due);
     }
@@ -100,7 +107,8 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const TaskState& task)
   const std::string prefix = "spw-" + task.uid() + "-";
   int64_t last = 0;
   bool lasts = false;
-  for (auto at = world.scales.lower_bound(prefix); at != world.scales.end() && at->first.starts_with(prefix); ++at) {
+  for (auto at = world.scales.lower_bound(prefix);
+       at != world.scales.end() && at->first.starts_with(prefix); ++at) {
     const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
     if (number < last) continue;
     last = number;
@@ -125,7 +133,8 @@ ScaleState& Buy(World& world, const TaskState& task, const PoolState& pool, int6
   const std::string name = "spw-" + task.uid() + "-" + std::to_string(number);
   ScaleState& scale = world.scales[name];
   scale.object.meta.name = name;
-  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}, {api::kTaskNameLabel, task.object.meta.name}};
+  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name},
+                              {api::kTaskNameLabel, task.object.meta.name}};
   scale.object.pool = pool.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
   scale.room = PoolRoom(pool);
@@ -173,22 +182,26 @@ void Announce(World& world, const std::vector<ScaleState*>& fresh) {
     world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
                                   EncodeNew(scale->object), std::nullopt});
     if (const TaskState* task = world.TaskByUid(scale->object.for_tasks.front().uid)) {
-      world.Tell(*task, false, "Scaling", "no registered server has room; asking pool " + scale->object.pool +
-                                              " for a server (ScaleRequest " + scale->object.meta.name + ")");
+      world.Tell(*task, false, "Scaling",
+                 "no registered server has room; asking pool " + scale->object.pool +
+                     " for a server (ScaleRequest " + scale->object.meta.name + ")");
     }
   }
 }
 
 void Withdraw(World& world) {
   for (auto& [name, scale] : world.scales) {
-    if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) || scale.object.status.phase == ScalePhase::kReady) continue;
+    if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) ||
+        scale.object.status.phase == ScalePhase::kReady)
+      continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
     scale.object.status.phase = asked ? ScalePhase::kReleasing : ScalePhase::kReleased;
     scale.object.status.message = why;
     if (!asked) scale.object.status.finished_at = world.now;
-    api::SetProgress(scale.object.status.conditions, asked ? api::Progress::kReconciling : api::Progress::kReady,
-                     "Withdrawn", why, scale.object.meta.generation, world.now);
+    api::SetProgress(scale.object.status.conditions,
+                     asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
+                     scale.object.meta.generation, world.now);
     world.Tell(scale, false, "Withdrawn", why);
     world.WakeAt(world.now);
   }
@@ -200,17 +213,35 @@ void DescribePool(World& world, PoolState& pool) {
   status.observed_generation = meta.generation;
   status.servers = PoolServers(world, meta.name);
   status.ready = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    return entry.second.object.pool == meta.name && entry.second.object.status.phase == ScalePhase::kReady;
+    return entry.second.object.pool == meta.name &&
+           entry.second.object.status.phase == ScalePhase::kReady;
   });
   status.pending = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    return entry.second.object.pool == meta.name && OnItsWay(entry.second) && entry.second.object.status.phase != ScalePhase::kReady;
+    return entry.second.object.pool == meta.name && OnItsWay(entry.second) &&
+           entry.second.object.status.phase != ScalePhase::kReady;
   });
   const bool held = world.now < pool.hold_until;
   // The time at which it ends, not what is left: that would change with every write.
-  const std::string message = held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
-  api::SetCondition(status.conditions, {"Available", held ? "False" : "True", held ? ToString(pool.error) : "Available", message, meta.generation, {}}, world.now);
-  api::SetCondition(status.conditions, {"BackingOff", held ? "True" : "False", held ? ToString(pool.error) : "Available", message, meta.generation, {}}, world.now);
-  api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available", message, meta.generation, world.now);
+  const std::string message =
+      held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
+  api::SetCondition(status.conditions,
+                    {"Available",
+                     held ? "False" : "True",
+                     held ? ToString(pool.error) : "Available",
+                     message,
+                     meta.generation,
+                     {}},
+                    world.now);
+  api::SetCondition(status.conditions,
+                    {"BackingOff",
+                     held ? "True" : "False",
+                     held ? ToString(pool.error) : "Available",
+                     message,
+                     meta.generation,
+                     {}},
+                    world.now);
+  api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available",
+                   message, meta.generation, world.now);
 }
 
 }  // namespace
@@ -220,9 +251,11 @@ void PlanPurchases(World& world) {
   KeepPromises(world);
   std::vector<std::pair<QueuePosition, Shape*>> order;
   for (auto& [key, shape] : world.shapes) {
-    if (!shape->waiting.empty() && MayUseCloud(*shape)) order.emplace_back(*shape->waiting.begin(), shape.get());
+    if (!shape->waiting.empty() && MayUseCloud(*shape))
+      order.emplace_back(*shape->waiting.begin(), shape.get());
   }
-  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(order.begin(), order.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ScaleState*> fresh;
   for (auto& [position, shape] : order) PlanShape(world, *shape, fresh);
   Announce(world, fresh);
@@ -233,7 +266,8 @@ void PlanPurchases(World& world) {
 void DescribePools(World& world) {
   for (auto& [name, pool] : world.pools) {
     DescribePool(world, pool);
-    WriteStatus(world, pool.writer, Kind::kPool, pool.object.meta, EncodeStatus(pool.object.status));
+    WriteStatus(world, pool.writer, Kind::kPool, pool.object.meta,
+                EncodeStatus(pool.object.status));
   }
 }
 

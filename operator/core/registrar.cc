@@ -12,10 +12,12 @@ std::pair<std::string, std::string> NotReadyReason(const World& world, const Nod
   if (node.object->meta.deleted) return {"NodeDeleting", "the node is being deleted"};
   if (node.object->ready != NodeReady::kTrue) {
     const std::string& message = node.object->ready_message;
-    return {"NodeNotReady", message.empty() ? "the node has not reported that it is ready" : message};
+    return {"NodeNotReady",
+            message.empty() ? "the node has not reported that it is ready" : message};
   }
   if (node.renewed && world.now >= node.heard + kHeartbeatTimeout) {
-    return {"HeartbeatLost", "the node's Lease was renewed last " + FormatDuration(world.now - node.heard) + " ago"};
+    return {"HeartbeatLost",
+            "the node's Lease was renewed last " + FormatDuration(world.now - node.heard) + " ago"};
   }
   return {};
 }
@@ -43,15 +45,18 @@ void Judge(const World& world, ServerState& server) {
   if (node == world.nodes.end() || !node->second.object) {
     return set("NotReady", "NodeNotFound", "node " + spec.node_name + " does not exist");
   }
-  if (const auto& other = world.server_of_node.at(spec.node_name); other != server.object.meta.name) {
-    return set("NotReady", "DuplicateNode", "node " + spec.node_name + " is registered already, as " + other);
+  if (const auto& other = world.server_of_node.at(spec.node_name);
+      other != server.object.meta.name) {
+    return set("NotReady", "DuplicateNode",
+               "node " + spec.node_name + " is registered already, as " + other);
   }
   if (auto [reason, message] = NotReadyReason(world, node->second); !reason.empty()) {
     return set("NotReady", std::move(reason), std::move(message));
   }
   if (server.releasing) return set("NotReady", "Releasing", "the server is being given back");
   if (spec.cordoned) return set("Cordoned", "Cordoned", "cordoned by spec.cordoned");
-  if (node->second.object->unschedulable) return set("Cordoned", "NodeUnschedulable", "the node is cordoned");
+  if (node->second.object->unschedulable)
+    return set("Cordoned", "NodeUnschedulable", "the node is cordoned");
   set("Ready", "Ready", "");
 }
 
@@ -80,8 +85,11 @@ api::RegisteredServerStatus Describe(const World& world, const ServerState& serv
     status.allocated = EncodeResources(usage.used);
     status.last_heartbeat = node->second.renewed;
   }
-  const api::Progress progress = server.phase == "Ready" ? api::Progress::kReady : server.phase == "Cordoned" ? api::Progress::kHeld : api::Progress::kReconciling;
-  api::SetProgress(status.conditions, progress, server.reason, server.message, server.object.meta.generation, world.now);
+  const api::Progress progress = server.phase == "Ready"      ? api::Progress::kReady
+                                 : server.phase == "Cordoned" ? api::Progress::kHeld
+                                                              : api::Progress::kReconciling;
+  api::SetProgress(status.conditions, progress, server.reason, server.message,
+                   server.object.meta.generation, world.now);
   return status;
 }
 
@@ -101,10 +109,12 @@ void DescribeServer(World& world, ServerState& server) {
   if (server.writer.in_flight) return;
   const ServerDigest digest = Digest(world, server);
   const bool turned = server.phase != server.object.status.phase;
-  const Time next = server.writer.last + (digest == server.digest ? kHeartbeatEvery : kServerStatusEvery);
+  const Time next =
+      server.writer.last + (digest == server.digest ? kHeartbeatEvery : kServerStatusEvery);
   if (!turned && world.now < next) return world.WakeAt(next);
   api::RegisteredServerStatus status = Describe(world, server);
-  if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status))) return;
+  if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status)))
+    return;
   server.writer.last = world.now;
   server.object.status = std::move(status);
   server.digest = digest;
@@ -113,7 +123,8 @@ void DescribeServer(World& world, ServerState& server) {
 }  // namespace
 
 void CheckNode(World& world, const std::string& name) {
-  if (const auto node = world.nodes.find(name); node != world.nodes.end()) CheckOne(world, name, node->second);
+  if (const auto node = world.nodes.find(name); node != world.nodes.end())
+    CheckOne(world, name, node->second);
 }
 
 void CheckNodes(World& world) {
@@ -126,13 +137,16 @@ void RegisterNodes(World& world) {
     if (!node.object || node.object->meta.deleted) continue;
     const auto label = node.object->meta.labels.find(api::kRegisterLabel);
     const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
-    if (!wanted || node.registering || world.server_of_node.contains(name) || world.servers.contains(name)) continue;
+    if (!wanted || node.registering || world.server_of_node.contains(name) ||
+        world.servers.contains(name))
+      continue;
     api::RegisteredServer server;
     server.meta.name = name;
     server.spec.node_name = name;
     node.registering = true;
-    world.effects.push_back(Write{Verb::kCreate, Kind::kServer, "", name, "", 0,
-                                  EncodeNew(server, {"Node", name, node.object->meta.uid, false}, "v1"), std::nullopt});
+    world.effects.push_back(
+        Write{Verb::kCreate, Kind::kServer, "", name, "", 0,
+              EncodeNew(server, {"Node", name, node.object->meta.uid, false}, "v1"), std::nullopt});
   }
   for (auto& [name, server] : world.servers) {
     const auto& owners = server.object.meta.owners;
@@ -140,10 +154,12 @@ void RegisterNodes(World& world) {
     if (server.releasing || node == world.nodes.end() || !node->second.object) continue;
     const auto& labels = node->second.object->meta.labels;
     const auto label = labels.find(api::kRegisterLabel);
-    const bool ours = std::any_of(owners.begin(), owners.end(), [](const auto& owner) { return owner.kind == "Node"; });
+    const bool ours = std::any_of(owners.begin(), owners.end(),
+                                  [](const auto& owner) { return owner.kind == "Node"; });
     if (!ours || (label != labels.end() && label->second == "true")) continue;
     server.releasing = true;
-    world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", name, server.object.meta.uid, 0, nullptr, std::nullopt});
+    world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", name, server.object.meta.uid, 0,
+                                  nullptr, std::nullopt});
   }
 }
 

@@ -22,28 +22,38 @@ void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::stri
   ScaleStatus& status = scale.object.status;
   status.phase = phase;
   status.message = message;
-  const api::Progress progress = phase == ScalePhase::kReady || phase == ScalePhase::kReleased ? api::Progress::kReady
+  const api::Progress progress = phase == ScalePhase::kReady || phase == ScalePhase::kReleased
+                                     ? api::Progress::kReady
                                  : phase == ScalePhase::kFailed ? api::Progress::kStalled
                                                                 : api::Progress::kReconciling;
-  const std::string reason = phase == ScalePhase::kFailed ? ToString(status.error) : ToString(phase);
-  api::SetProgress(status.conditions, progress, reason, message, scale.object.meta.generation, world.now);
+  const std::string reason =
+      phase == ScalePhase::kFailed ? ToString(status.error) : ToString(phase);
+  api::SetProgress(status.conditions, progress, reason, message, scale.object.meta.generation,
+                   world.now);
 }
 
-// How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong setting
-// waits for a person.
+// How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong
+// setting waits for a person.
 Duration HoldAfter(CloudError error, int failures) {
   const int doublings = std::min(failures - 1, 5);
   switch (error) {
-    case CloudError::kInsufficientCapacity: return std::min<Duration>(seconds(30) * (1 << doublings), seconds(600));
-    case CloudError::kQuotaExceeded: return seconds(600);
-    case CloudError::kInvalidRequest: return seconds(600);
-    case CloudError::kUnauthenticated: return seconds(60);
-    case CloudError::kProvisionTimeout: return seconds(300);
-    default: return std::min<Duration>(seconds(5) * (1 << doublings), seconds(300));
+    case CloudError::kInsufficientCapacity:
+      return std::min<Duration>(seconds(30) * (1 << doublings), seconds(600));
+    case CloudError::kQuotaExceeded:
+      return seconds(600);
+    case CloudError::kInvalidRequest:
+      return seconds(600);
+    case CloudError::kUnauthenticated:
+      return seconds(60);
+    case CloudError::kProvisionTimeout:
+      return seconds(300);
+    default:
+      return std::min<Duration>(seconds(5) * (1 << doublings), seconds(300));
   }
 }
 
-void HoldPool(World& world, const std::string& name, CloudError error, const std::string& message, Time from) {
+void HoldPool(World& world, const std::string& name, CloudError error, const std::string& message,
+              Time from) {
   const auto pool = world.pools.find(name);
   if (pool == world.pools.end()) return;
   PoolState& state = pool->second;
@@ -57,7 +67,8 @@ void AskRelease(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   if (server == nullptr || server->deleting || scale.release_sent) return;
   scale.release_sent = true;
-  world.effects.push_back(AskCloud{AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, {}, *server});
+  world.effects.push_back(AskCloud{
+      AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, {}, *server});
 }
 
 void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message) {
@@ -77,32 +88,39 @@ void Vanished(World& world, ScaleState& scale) {
   last.kind = scale.object.status.backend_kind;
   last.name = scale.object.status.backend_name;
   last.uid = scale.object.status.backend_uid;
-  world.effects.push_back(AskCloud{AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, {}, last});
+  world.effects.push_back(AskCloud{
+      AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, {}, last});
 }
 
 void Ensure(World& world, ScaleState& scale) {
   ScaleStatus& status = scale.object.status;
   if (!status.requested_at) {
     status.requested_at = world.now;
-    SetPhase(world, scale, ScalePhase::kRequested, "asking pool " + scale.object.pool + " for a server");
+    SetPhase(world, scale, ScalePhase::kRequested,
+             "asking pool " + scale.object.pool + " for a server");
   }
   if (scale.ensured || !scale.created) return;
   if (world.now < scale.retry_at) return world.WakeAt(scale.retry_at);
   const auto pool = world.pools.find(scale.object.pool);
   if (pool == world.pools.end()) {
-    return FailScale(world, scale, CloudError::kInvalidRequest, "pool " + scale.object.pool + " does not exist");
+    return FailScale(world, scale, CloudError::kInvalidRequest,
+                     "pool " + scale.object.pool + " does not exist");
   }
   status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
   scale.ensured = true;
-  world.effects.push_back(AskCloud{AskCloud::Op::kEnsure, scale.object.meta.name, scale.object.meta.uid,
-                                   pool->second.object, pool->second.object.spec.resources, {}});
+  world.effects.push_back(AskCloud{AskCloud::Op::kEnsure,
+                                   scale.object.meta.name,
+                                   scale.object.meta.uid,
+                                   pool->second.object,
+                                   pool->second.object.spec.resources,
+                                   {}});
 }
 
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
   if (scale.server_sent || world.server_of_node.contains(server.node_name)) return;
   const auto pool = world.pools.find(scale.object.pool);
   api::RegisteredServer object;
-  object.meta.name = server.node_name;
+  object.meta.name = ServerName(scale);
   object.meta.labels = {{api::kPoolLabel, scale.object.pool}};
   object.spec.node_name = server.node_name;
   object.spec.cloud = true;
@@ -110,7 +128,8 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
   object.spec.scale_request = scale.object.meta.name;
   if (pool != world.pools.end()) object.spec.capabilities = pool->second.object.spec.capabilities;
   object.spec.price_micros = api::ParsePrice(scale.object.status.price_per_hour).value_or(0);
-  const api::OwnerReference owner{"ScaleRequest", scale.object.meta.name, scale.object.meta.uid, true};
+  const api::OwnerReference owner{"ScaleRequest", scale.object.meta.name, scale.object.meta.uid,
+                                  true};
   scale.server_sent = true;
   world.effects.push_back(Write{Verb::kCreate, Kind::kServer, "", object.meta.name, "", 0,
                                 EncodeNew(object, owner, api::kGroupVersion), std::nullopt});
@@ -125,11 +144,13 @@ ServerState* RegisteredFor(World& world, const ScaleState& scale) {
 
 void DeleteServer(World& world, ScaleState& scale) {
   ServerState* server = RegisteredFor(world, scale);
-  if (server == nullptr || server->object.spec.scale_request != scale.object.meta.name || server->releasing) return;
+  if (server == nullptr || server->object.spec.scale_request != scale.object.meta.name ||
+      server->releasing)
+    return;
   server->releasing = true;
   world.servers_dirty = true;
-  world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server->object.meta.name, server->object.meta.uid, 0,
-                                nullptr, std::nullopt});
+  world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server->object.meta.name,
+                                server->object.meta.uid, 0, nullptr, std::nullopt});
 }
 
 void Provision(World& world, ScaleState& scale, const CloudServer& server) {
@@ -138,7 +159,8 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
     status.backend_kind = server.kind;
     status.backend_name = server.name;
     status.backend_uid = server.uid;
-    SetPhase(world, scale, ScalePhase::kProvisioning, server.kind + " " + server.name + " was made");
+    SetPhase(world, scale, ScalePhase::kProvisioning,
+             server.kind + " " + server.name + " was made");
   }
   if (!server.message.empty() && server.message != status.message && !server.ready) {
     SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
@@ -149,8 +171,9 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   RegisterServer(world, scale, server);
   status.ready_at = world.now;
   SetPhase(world, scale, ScalePhase::kReady, "node " + server.node_name + " is ready");
-  world.Tell(scale, false, "ServerReady", "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
-                                              FormatDuration(world.now - status.requested_at.value_or(world.now)));
+  world.Tell(scale, false, "ServerReady",
+             "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
+                 FormatDuration(world.now - status.requested_at.value_or(world.now)));
   if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
     pool->second.failures = 0;
     pool->second.hold_until = Time{};
@@ -159,7 +182,8 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
 
 bool TimedOut(World& world, const ScaleState& scale) {
   const auto pool = world.pools.find(scale.object.pool);
-  const Duration timeout = pool == world.pools.end() ? Duration(seconds(900)) : pool->second.object.spec.provision_timeout;
+  const Duration timeout = pool == world.pools.end() ? Duration(seconds(900))
+                                                     : pool->second.object.spec.provision_timeout;
   const Time until = scale.object.status.requested_at.value_or(world.now) + timeout;
   if (world.now < until) world.WakeAt(until);
   return world.now >= until;
@@ -179,10 +203,12 @@ void Pending(World& world, ScaleState& scale) {
   } else {
     Ensure(world, scale);
   }
-  const bool waits = scale.object.status.phase == ScalePhase::kRequested || scale.object.status.phase == ScalePhase::kProvisioning;
+  const bool waits = scale.object.status.phase == ScalePhase::kRequested ||
+                     scale.object.status.phase == ScalePhase::kProvisioning;
   if (waits && TimedOut(world, scale)) {
     const std::string last = scale.object.status.message;
-    FailScale(world, scale, CloudError::kProvisionTimeout, "the server was not ready in time; last: " + last);
+    FailScale(world, scale, CloudError::kProvisionTimeout,
+              "the server was not ready in time; last: " + last);
   }
 }
 
@@ -211,7 +237,8 @@ void InUse(World& world, ScaleState& scale) {
   }
   if (scale.idle_since == kNever) scale.idle_since = world.now;
   const auto pool = world.pools.find(scale.object.pool);
-  const Duration keep = pool == world.pools.end() ? Duration{0} : pool->second.object.spec.idle_before_release;
+  const Duration keep =
+      pool == world.pools.end() ? Duration{0} : pool->second.object.spec.idle_before_release;
   if (world.now >= scale.idle_since + keep) {
     BeginRelease(world, scale, "idle for " + FormatDuration(world.now - scale.idle_since));
   } else {
@@ -230,17 +257,17 @@ void Release(World& world, ScaleState& scale) {
   SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
 }
 
-void UpdateCost(World& world, ScaleState& scale) {
+// On a change of phase, at the end, and once in a while: each is a write.
+void UpdateCost(World& world, ScaleState& scale, bool moved) {
   ScaleStatus& status = scale.object.status;
   const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
   if (price == 0 || !status.requested_at || status.backend_name.empty()) return;
-  const bool ended = status.finished_at.has_value();
-  if (!ended && status.phase == ScalePhase::kReady && world.now < scale.writer.last + kCostEvery) {
-    world.WakeAt(scale.writer.last + kCostEvery);
-    return;
-  }
-  const Duration used = (ended ? *status.finished_at : world.now) - *status.requested_at;
-  status.cost_so_far = api::FormatPrice(static_cast<int64_t>(static_cast<double>(price) * static_cast<double>(used.count()) / 3.6e6));
+  const Time next = scale.writer.last + kCostEvery;
+  if (!moved && status.finished_at) return;
+  if (!moved && world.now < next) return world.WakeAt(next);
+  const Duration used = status.finished_at.value_or(world.now) - *status.requested_at;
+  status.cost_so_far = api::FormatPrice(
+      static_cast<int64_t>(static_cast<double>(price) * static_cast<double>(used.count()) / 3.6e6));
 }
 
 void Ended(World& world, ScaleState& scale) {
@@ -250,7 +277,8 @@ void Ended(World& world, ScaleState& scale) {
   if (world.now < until) return world.WakeAt(until);
   if (scale.deleting || ServerOf(world, scale) != nullptr) return;
   scale.deleting = true;
-  world.effects.push_back(Write{Verb::kDelete, Kind::kScale, "", scale.object.meta.name, scale.object.meta.uid, 0, nullptr, std::nullopt});
+  world.effects.push_back(Write{Verb::kDelete, Kind::kScale, "", scale.object.meta.name,
+                                scale.object.meta.uid, 0, nullptr, std::nullopt});
 }
 
 }  // namespace
@@ -258,33 +286,48 @@ void Ended(World& world, ScaleState& scale) {
 void AdvanceScales(World& world) {
   for (auto& [name, scale] : world.scales) {
     if (!scale.created) continue;
+    const ScalePhase before = scale.object.status.phase;
     scale.object.status.observed_generation = scale.object.meta.generation;
     switch (scale.object.status.phase) {
       case ScalePhase::kNone:
       case ScalePhase::kRequested:
-      case ScalePhase::kProvisioning: Pending(world, scale); break;
-      case ScalePhase::kReady: InUse(world, scale); break;
-      case ScalePhase::kReleasing: Release(world, scale); break;
+      case ScalePhase::kProvisioning:
+        Pending(world, scale);
+        break;
+      case ScalePhase::kReady:
+        InUse(world, scale);
+        break;
+      case ScalePhase::kReleasing:
+        Release(world, scale);
+        break;
       case ScalePhase::kFailed:
-      case ScalePhase::kReleased: Ended(world, scale); break;
+      case ScalePhase::kReleased:
+        Ended(world, scale);
+        break;
     }
-    UpdateCost(world, scale);
-    WriteStatus(world, scale.writer, Kind::kScale, scale.object.meta, EncodeStatus(scale.object.status));
+    UpdateCost(world, scale, scale.object.status.phase != before);
+    WriteStatus(world, scale.writer, Kind::kScale, scale.object.meta,
+                EncodeStatus(scale.object.status));
   }
   // A server whose request is gone was bought for nobody.
   for (auto& [uid, server] : world.cloud_servers) {
-    const bool known = std::any_of(world.scales.begin(), world.scales.end(), [&, id = &uid](const auto& entry) {
-      return entry.second.object.meta.uid == *id;
-    });
+    const bool known = std::any_of(
+        world.scales.begin(), world.scales.end(),
+        [&, id = &uid](const auto& entry) { return entry.second.object.meta.uid == *id; });
     if (known || server.deleting) continue;
     server.deleting = true;
     world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", uid, {}, {}, server});
   }
 }
 
+std::string ServerName(const ScaleState& scale) {
+  return scale.object.pool + "-" + scale.object.meta.uid.substr(0, 8);
+}
+
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   scale.creating = false;
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;  // it is seen, or will be
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
+    return;  // it is seen, or will be
   HoldPool(world, scale.object.pool, CloudError::kTransient, outcome.error->message, world.now);
   world.scales.erase(scale.object.meta.name);
 }
@@ -296,10 +339,10 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
     scale.release_sent = error.kind == ErrorKind::kNotFound;
     return;
   }
-  const auto kind = error.kind == ErrorKind::kInvalid       ? CloudError::kInvalidRequest
-                    : error.kind == ErrorKind::kForbidden   ? CloudError::kUnauthenticated
-                    : error.kind == ErrorKind::kNotFound    ? CloudError::kInvalidRequest
-                                                            : CloudError::kTransient;
+  const auto kind = error.kind == ErrorKind::kInvalid     ? CloudError::kInvalidRequest
+                    : error.kind == ErrorKind::kForbidden ? CloudError::kUnauthenticated
+                    : error.kind == ErrorKind::kNotFound  ? CloudError::kInvalidRequest
+                                                          : CloudError::kTransient;
   if (kind == CloudError::kTransient) {
     scale.ensured = false;
     scale.retry_at = world.now + seconds(2);
@@ -311,7 +354,8 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
   for (auto& [name, scale] : world.scales) {
     if (scale.object.meta.uid != diagnosis.request_uid) continue;
-    if (scale.object.status.phase == ScalePhase::kProvisioning) FailScale(world, scale, diagnosis.error, diagnosis.message);
+    if (scale.object.status.phase == ScalePhase::kProvisioning)
+      FailScale(world, scale, diagnosis.error, diagnosis.message);
     return;
   }
 }

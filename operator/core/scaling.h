@@ -1,9 +1,9 @@
 // Purchases: which pool is asked for the tasks that no registered server can take, the life of each
 // ScaleRequest, and when a server is given back.
 //
-// Exactly one purchase per need: a ScaleRequest is named after the UID of the task that needs it and
-// a number that only grows when the one before has ended, so that a second creation, by this process
-// after a crash or by another leader, meets AlreadyExists.
+// Exactly one purchase per need: a ScaleRequest is named after the UID of the task that needs it
+// and a number that only grows when the one before has ended, so that a second creation, by this
+// process after a crash or by another leader, meets AlreadyExists.
 #pragma once
 
 #include "operator/core/world.h"
@@ -23,6 +23,8 @@ void PlanPurchases(World& world);
 // Status and conditions of the pools.
 void DescribePools(World& world);
 
+// Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits>", short enough to read.
+std::string ServerName(const ScaleState& scale);
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome);
 // The engine's own word on why a server vanished.

@@ -1,5 +1,5 @@
-// Tasks that ask for the same thing are one shape: what fits one of them fits all of them, so that a
-// decision is made per shape and not per task.
+// Tasks that ask for the same thing are one shape: what fits one of them fits all of them, so that
+// a decision is made per shape and not per task.
 #pragma once
 
 #include <map>
@@ -47,7 +47,8 @@ struct Shape {
   uint64_t blocked_at = 0;
 };
 
-// Finds or makes the shape of a task. Owns the shapes; a reference stays valid as long as the table.
+// Finds or makes the shape of a task. Owns the shapes; a reference stays valid as long as the
+// table.
 class ShapeTable {
  public:
   // Fails where the template's amounts cannot be read.

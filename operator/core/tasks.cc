@@ -20,7 +20,8 @@ const std::map<int64_t, std::string>& PodsOf(const World& world, const TaskState
 // Why the node's pods count as lost; nothing while they do not. wake: when that may change.
 std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
   const auto node = world.nodes.find(name);
-  if (node == world.nodes.end() || !node->second.object) return "node " + name + " no longer exists";
+  if (node == world.nodes.end() || !node->second.object)
+    return "node " + name + " no longer exists";
   const Time since = node->second.not_ready_since;
   if (since == kNever) return std::nullopt;
   if (world.now < since + kLostServerGrace) {
@@ -43,17 +44,21 @@ void Adopt(World& world, TaskState& task) {
     const std::string name = server == world.server_of_node.end() ? pod.node_name : server->second;
     const auto known = world.servers.find(name);
     const bool cloud = known != world.servers.end() && known->second.object.spec.cloud;
-    task.binding = Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud};
+    task.binding =
+        Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud};
     Dequeue(task);
-    if (known != world.servers.end() && !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
+    if (known != world.servers.end() &&
+        !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
       Bound(world, task, known->second);
     }
   }
   const auto& assignment = task.object.status.assignment;
   if (!task.binding && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.
-    task.binding = Binding{assignment->server, assignment->node_name, assignment->pod_name,
-                           assignment->attempt, assignment->assigned_at, true, assignment->origin == "Cloud"};
+    task.binding =
+        Binding{assignment->server,           assignment->node_name,   assignment->pod_name,
+                assignment->attempt,          assignment->assigned_at, true,
+                assignment->origin == "Cloud"};
   }
 }
 
@@ -65,7 +70,8 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   status.retry_at.reset();
   task.losses = 0;
   api::SetProgress(status.conditions, api::Progress::kReconciling, "Running",
-                   "running on server " + task.binding->server, task.object.meta.generation, world.now);
+                   "running on server " + task.binding->server, task.object.meta.generation,
+                   world.now);
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
 }
 
@@ -74,9 +80,11 @@ void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
   const std::string& reason = pod.waiting_reason;
   if (reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing") return;
   api::SetProgress(task.object.status.conditions, api::Progress::kReconciling, reason,
-                   "on server " + task.binding->server + ": " + reason + (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
+                   "on server " + task.binding->server + ": " + reason +
+                       (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
                    task.object.meta.generation, world.now);
-  task.status_due = std::min(task.status_due, std::max(world.now, task.writer.last + kRunningAfter));
+  task.status_due =
+      std::min(task.status_due, std::max(world.now, task.writer.last + kRunningAfter));
 }
 
 void Follow(World& world, TaskState& task) {
@@ -85,7 +93,8 @@ void Follow(World& world, TaskState& task) {
     if (!task.binding->confirmed) return;  // on its way
     Time unused = kNever;
     const auto lost = NodeLost(world, task.binding->node, &unused);
-    LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted", lost.value_or("the pod was deleted"));
+    LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
+                lost.value_or("the pod was deleted"));
     return;
   }
   task.binding->confirmed = true;
@@ -132,7 +141,8 @@ void Intervene(World& world, TaskState& task) {
                   "did not run within " + FormatDuration(*spec.start_deadline) + why);
   }
   if (status.started_at && Passed(world, task, *status.started_at, spec.active_deadline)) {
-    return Expire(world, task, "DeadlineExceeded", "ran longer than " + FormatDuration(*spec.active_deadline));
+    return Expire(world, task, "DeadlineExceeded",
+                  "ran longer than " + FormatDuration(*spec.active_deadline));
   }
   if (spec.suspend && status.phase != TaskPhase::kSuspended) {
     StopAttempt(world, task, "Suspended");
@@ -151,7 +161,8 @@ const api::Pod* Lingering(const World& world, const TaskState& task) {
   for (const auto& [attempt, key] : PodsOf(world, task)) {
     const auto pod = world.pods.find(key);
     Time unused = kNever;
-    if (pod != world.pods.end() && !pod->second.terminal() && !NodeLost(world, pod->second.node_name, &unused)) {
+    if (pod != world.pods.end() && !pod->second.terminal() &&
+        !NodeLost(world, pod->second.node_name, &unused)) {
       return &pod->second;
     }
   }
@@ -206,7 +217,8 @@ void StopStrays(World& world, TaskState& task) {
     if (pod.meta.deleted && !node_gone) continue;
     task.pods_deleted.insert(pod.meta.uid);
     // Nobody is left on a vanished node to confirm the end of a pod.
-    world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name, pod.meta.uid, 0, nullptr,
+    world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
+                                  pod.meta.uid, 0, nullptr,
                                   node_gone ? std::optional<int64_t>(0) : std::nullopt});
   }
 }
@@ -219,7 +231,8 @@ void DeleteWhenOld(World& world, TaskState& task) {
   if (!Passed(world, task, finished, ttl)) return;
   task.deleting = true;
   const api::ObjectMeta& meta = task.object.meta;
-  world.effects.push_back(Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
+  world.effects.push_back(
+      Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
 }
 
 }  // namespace
@@ -247,7 +260,8 @@ void HoldBack(World& world, TaskState& task, Duration wait, const std::string& w
 void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
   task.object.status.phase = phase;
   api::SetProgress(task.object.status.conditions, api::Progress::kReconciling,
-                   phase == TaskPhase::kScaling ? "Scaling" : "Waiting", message, task.object.meta.generation, world.now);
+                   phase == TaskPhase::kScaling ? "Scaling" : "Waiting", message,
+                   task.object.meta.generation, world.now);
 }
 
 void Bound(World& world, TaskState& task, const ServerState& server) {
@@ -260,11 +274,16 @@ void Bound(World& world, TaskState& task, const ServerState& server) {
   TaskStatus& status = task.object.status;
   status.phase = TaskPhase::kAssigned;
   status.explanation.reset();
-  status.assignment = api::Assignment{binding.server, binding.node, spec.cloud ? "Cloud" : "Local", spec.pool,
-                                      spec.scale_request, binding.pod_name, binding.attempt, binding.at};
+  status.assignment =
+      api::Assignment{binding.server,  binding.node,       spec.cloud ? "Cloud" : "Local",
+                      spec.pool,       spec.scale_request, binding.pod_name,
+                      binding.attempt, binding.at};
   const std::string message = "bound to server " + binding.server + " as pod " + binding.pod_name;
-  api::SetCondition(status.conditions, {"Assigned", "True", "Assigned", message, task.object.meta.generation, {}}, world.now);
-  api::SetProgress(status.conditions, api::Progress::kReconciling, "Assigned", message, task.object.meta.generation, world.now);
+  api::SetCondition(status.conditions,
+                    {"Assigned", "True", "Assigned", message, task.object.meta.generation, {}},
+                    world.now);
+  api::SetProgress(status.conditions, api::Progress::kReconciling, "Assigned", message,
+                   task.object.meta.generation, world.now);
   task.status_due = world.now + kAssignedAfter;
   world.WakeTask(task, task.status_due);
 }
@@ -273,7 +292,8 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) return;
   if (!outcome.error) {
     task.binding->confirmed = true;
-    if (!world.pods.contains(outcome.key)) world.ledger.Release(outcome.key);  // seen and gone already
+    if (!world.pods.contains(outcome.key))
+      world.ledger.Release(outcome.key);  // seen and gone already
     return;
   }
   const Error& error = *outcome.error;
@@ -283,7 +303,8 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   if (taken == world.pods.end()) world.ledger.Release(outcome.key);
   const bool quota = error.message.find("exceeded quota") != std::string::npos;
   const bool terminating = error.message.find("being terminated") != std::string::npos;
-  const bool refused = error.kind == ErrorKind::kInvalid || (error.kind == ErrorKind::kForbidden && !quota && !terminating);
+  const bool refused = error.kind == ErrorKind::kInvalid ||
+                       (error.kind == ErrorKind::kForbidden && !quota && !terminating);
   task.object.status.assignment.reset();
   task.binding.reset();
   if (refused) {
@@ -292,9 +313,10 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     world.Tell(task, true, "InvalidTemplate", message);
     return;
   }
-  const std::string why = error.kind == ErrorKind::kAlreadyExists
-                              ? "a pod named " + outcome.key + " that is not of this task is in the way; delete it"
-                              : "the pod could not be created: " + error.message;
+  const std::string why =
+      error.kind == ErrorKind::kAlreadyExists
+          ? "a pod named " + outcome.key + " that is not of this task is in the way; delete it"
+          : "the pod could not be created: " + error.message;
   ++task.losses;
   HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}), why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
@@ -326,9 +348,11 @@ void FlushStatus(World& world, TaskState& task) {
     world.WakeTask(task, task.status_due);
     return;
   }
-  if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta, EncodeStatus(task.object.status))) {
+  if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta,
+                  EncodeStatus(task.object.status))) {
     task.status_due = kNever;
-    task.assigned_written = task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
+    task.assigned_written =
+        task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
   } else {
     world.WakeTask(task, task.writer.not_before);
   }

@@ -17,12 +17,14 @@ inline constexpr Duration kAssignedAfter{3'000};
 inline constexpr Duration kRunningAfter{10'000};
 inline constexpr Duration kMaxBackoff{3'600'000};
 
-// Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues it.
+// Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues
+// it.
 void ReconcileTask(World& world, TaskState& task);
 // The number of the attempt that would come next; attempts start at 1 and are never used twice.
 int64_t NextAttempt(const World& world, const TaskState& task);
 // The task was given to the server: out of the queue, and its status is due in a while. To spare a
-// write, a pod that starts soon is reported once, as Running, and one that ends before that only once.
+// write, a pod that starts soon is reported once, as Running, and one that ends before that only
+// once.
 void Bound(World& world, TaskState& task, const ServerState& server);
 // How the creation of a task's pod ended.
 void PodCreated(World& world, TaskState& task, const Outcome& outcome);
@@ -30,7 +32,8 @@ void Dequeue(TaskState& task);
 // Puts off what stands in the way of the next attempt; the task is looked at again then.
 void HoldBack(World& world, TaskState& task, Duration wait, const std::string& why);
 // Sets phase, Ready and its kin of a task that waits.
-void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase, const std::string& message);
+void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
+                     const std::string& message);
 // Writes the status if it is due.
 void FlushStatus(World& world, TaskState& task);
 

@@ -3,8 +3,9 @@
 namespace spillway::core {
 
 const char* ToString(Kind kind) {
-  static constexpr const char* kNames[] = {"TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest",
-                                           "Pod",         "Node",             "CloudServer", "Lease"};
+  static constexpr const char* kNames[] = {
+      "TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest", "Pod",
+      "Node",        "CloudServer",      "Lease"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -34,15 +35,18 @@ const api::Pod* World::PodOf(const TaskState& task, int64_t attempt) const {
 
 void World::Tell(const TaskState& task, bool warning, std::string reason, std::string message) {
   const api::ObjectMeta& meta = task.object.meta;
-  effects.push_back(Note{Kind::kTask, meta.ns, meta.name, meta.uid, warning, std::move(reason), std::move(message)});
+  effects.push_back(Note{Kind::kTask, meta.ns, meta.name, meta.uid, warning, std::move(reason),
+                         std::move(message)});
 }
 
 void World::Tell(const ScaleState& scale, bool warning, std::string reason, std::string message) {
   const api::ObjectMeta& meta = scale.object.meta;
-  effects.push_back(Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
+  effects.push_back(
+      Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
 }
 
-bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta, api::Json status) {
+bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
+                 api::Json status) {
   if (writer.in_flight) return true;
   std::string text = status.dump();
   if (text == writer.written) return true;
@@ -67,7 +71,8 @@ void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error
   }
   // A conflict: the newer object is on its way to us.
   using std::chrono::milliseconds;
-  writer.not_before = world.now + (error->kind == ErrorKind::kConflict ? milliseconds(100) : milliseconds(2000));
+  writer.not_before =
+      world.now + (error->kind == ErrorKind::kConflict ? milliseconds(100) : milliseconds(2000));
 }
 
 }  // namespace spillway::core

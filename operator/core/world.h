@@ -21,7 +21,7 @@ struct StatusWriter {
   std::string written;  // the status as the API server has it
   std::string sent;     // of the patch in flight
   bool in_flight = false;
-  Time not_before{};    // after a refusal
+  Time not_before{};  // after a refusal
   Time last{};
 };
 
@@ -43,12 +43,12 @@ struct TaskState {
   Time status_due = kNever;
   bool assigned_written = false;  // of the current attempt
   Time waiting_since{};
-  Time not_before{};     // backoff
-  Time wake = kNever;    // in World::wakes
-  std::string hold;      // why it is not tried at the moment, such as a quota
-  std::string nominated;  // the ScaleRequest whose server it waits for
-  uint64_t planned = 0;   // World::plan at which it was promised room there
-  int losses = 0;        // servers lost in a row
+  Time not_before{};                    // backoff
+  Time wake = kNever;                   // in World::wakes
+  std::string hold;                     // why it is not tried at the moment, such as a quota
+  std::string nominated;                // the ScaleRequest whose server it waits for
+  uint64_t planned = 0;                 // World::plan at which it was promised room there
+  int losses = 0;                       // servers lost in a row
   std::optional<QueuePosition> queued;  // in shape->waiting
   Duration explain_after{5'000};        // until the explanation is looked at again; doubles
   bool deleting = false;
@@ -62,10 +62,10 @@ struct TaskState {
 
 struct NodeState {
   std::optional<api::Node> object;
-  std::optional<Time> renewed;   // the Lease's own time
-  Time heard{};                  // when its last renewal was seen, by our clock
+  std::optional<Time> renewed;  // the Lease's own time
+  Time heard{};                 // when its last renewal was seen, by our clock
   Time not_ready_since = kNever;
-  bool registering = false;      // a RegisteredServer for it was asked for
+  bool registering = false;  // a RegisteredServer for it was asked for
 };
 
 // What a server's status is made from.
@@ -100,44 +100,45 @@ struct PoolState {
 struct ScaleState {
   api::ScaleRequest object;  // status: as it should be written
   StatusWriter writer;
-  bool created = false;    // it exists in the API server
+  bool created = false;  // it exists in the API server
   bool creating = false;
-  bool ensured = false;    // its engine was asked
+  bool ensured = false;  // its engine was asked
   bool release_sent = false;
   bool diagnose_sent = false;
   bool server_sent = false;
-  bool joined = false;     // its server was usable at least once
+  bool joined = false;  // its server was usable at least once
   bool deleting = false;
   Time retry_at{};
   Time idle_since = kNever;
-  int64_t nominated = 0;   // tasks that wait for it
-  api::Resources room;     // left for more of them
+  int64_t nominated = 0;  // tasks that wait for it
+  api::Resources room;    // left for more of them
 };
 
 struct World {
   Time now{};
-  std::unordered_map<std::string, TaskState> tasks;              // by key
-  std::unordered_map<std::string, std::string> task_keys;        // by uid
-  std::unordered_map<std::string, api::Pod> pods;                // by key
-  std::unordered_map<std::string, std::map<int64_t, std::string>> pods_of;  // owner uid -> attempt -> key
+  std::unordered_map<std::string, TaskState> tasks;        // by key
+  std::unordered_map<std::string, std::string> task_keys;  // by uid
+  std::unordered_map<std::string, api::Pod> pods;          // by key
+  std::unordered_map<std::string, std::map<int64_t, std::string>>
+      pods_of;  // owner uid -> attempt -> key
   std::unordered_map<std::string, NodeState> nodes;
   std::map<std::string, ServerState> servers;
   std::map<std::string, std::string> server_of_node;
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
-  std::map<std::string, api::CloudServer> cloud_servers;         // by the request's uid
+  std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
   ShapeTable shapes;
   Ledger ledger;
 
   std::array<int64_t, kKinds> seen_up_to{};
   std::array<bool, kKinds> synced{};
-  std::set<std::string> dirty;                          // tasks to look at
-  std::set<std::string> touched;                        // tasks whose status may be due
-  std::set<std::string> nominated;                      // tasks that wait for a server on its way
+  std::set<std::string> dirty;      // tasks to look at
+  std::set<std::string> touched;    // tasks whose status may be due
+  std::set<std::string> nominated;  // tasks that wait for a server on its way
   uint64_t plan = 0;
-  std::set<std::pair<Time, std::string>> wakes;         // tasks to look at later
-  uint64_t properties_version = 1;  // of servers: labels, taints, capabilities
-  uint64_t capacity_version = 1;    // room may have grown
+  std::set<std::pair<Time, std::string>> wakes;  // tasks to look at later
+  uint64_t properties_version = 1;               // of servers: labels, taints, capabilities
+  uint64_t capacity_version = 1;                 // room may have grown
   bool servers_dirty = true;
   Time next_check{};
   std::vector<Effect> effects;
@@ -162,7 +163,8 @@ struct World {
 
 // Emits a status patch if the status differs from what is written and none is in flight.
 // True if the status stands as it should, or is on its way.
-bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta, api::Json status);
+bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
+                 api::Json status);
 // How a status patch ended.
 void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error>& error);
 

@@ -34,11 +34,13 @@ Result<std::string> DecodeBase64(std::string text) {
 }
 
 std::string Text(const YAML::Node& node, const char* key) {
-  return node.IsMap() && node[key] && node[key].IsScalar() ? node[key].as<std::string>() : std::string();
+  return node.IsMap() && node[key] && node[key].IsScalar() ? node[key].as<std::string>()
+                                                           : std::string();
 }
 
 // name: also the key of the entry's content ("cluster", "user", "context").
-YAML::Node FindNamed(const YAML::Node& root, const char* list, const char* content, const std::string& name) {
+YAML::Node FindNamed(const YAML::Node& root, const char* list, const char* content,
+                     const std::string& name) {
   if (!root[list] || !root[list].IsSequence()) return YAML::Node(YAML::NodeType::Undefined);
   for (const YAML::Node& entry : root[list]) {
     if (Text(entry, "name") == name && entry[content]) return entry[content];
@@ -47,7 +49,8 @@ YAML::Node FindNamed(const YAML::Node& root, const char* list, const char* conte
 }
 
 // "<key>-data" in base64, or the file that "<key>" names, relative to the kubeconfig.
-Result<std::string> Pem(const YAML::Node& node, const std::string& key, const std::string& kubeconfig) {
+Result<std::string> Pem(const YAML::Node& node, const std::string& key,
+                        const std::string& kubeconfig) {
   if (const std::string data = Text(node, (key + "-data").c_str()); !data.empty()) {
     auto pem = DecodeBase64(data);
     if (!pem) return Invalid(kubeconfig + ": " + key + "-data " + pem.error().message);
@@ -56,7 +59,9 @@ Result<std::string> Pem(const YAML::Node& node, const std::string& key, const st
   const std::string file = Text(node, key.c_str());
   if (file.empty()) return std::string();
   const auto base = std::filesystem::path(kubeconfig).parent_path();
-  auto pem = ReadFile((std::filesystem::path(file).is_absolute() ? std::filesystem::path(file) : base / file).string());
+  auto pem = ReadFile(
+      (std::filesystem::path(file).is_absolute() ? std::filesystem::path(file) : base / file)
+          .string());
   if (!pem) return Invalid(kubeconfig + ": " + key + ": " + pem.error().message);
   return pem;
 }
@@ -64,10 +69,13 @@ Result<std::string> Pem(const YAML::Node& node, const std::string& key, const st
 Result<Unit> ReadCluster(const YAML::Node& cluster, const std::string& path, Config& config) {
   config.server = Text(cluster, "server");
   if (!config.server.starts_with("https://")) {
-    return Invalid(path + ": the cluster's server is \"" + config.server + "\"; it must begin with https://");
+    return Invalid(path + ": the cluster's server is \"" + config.server +
+                   "\"; it must begin with https://");
   }
   if (Text(cluster, "insecure-skip-tls-verify") == "true") {
-    return Invalid(path + ": insecure-skip-tls-verify is not supported; give the cluster's certificate-authority instead");
+    return Invalid(path +
+                   ": insecure-skip-tls-verify is not supported; give the cluster's "
+                   "certificate-authority instead");
   }
   auto ca = Pem(cluster, "certificate-authority", path);
   if (!ca) return ca.error();
@@ -78,7 +86,8 @@ Result<Unit> ReadCluster(const YAML::Node& cluster, const std::string& path, Con
 Result<Unit> ReadUser(const YAML::Node& user, const std::string& path, Config& config) {
   for (const char* key : {"exec", "auth-provider", "username"}) {
     if (user.IsMap() && user[key]) {
-      return Invalid(path + ": credentials by " + key + " are not supported; use a client certificate, a token or a tokenFile");
+      return Invalid(path + ": credentials by " + key +
+                     " are not supported; use a client certificate, a token or a tokenFile");
     }
   }
   auto certificate = Pem(user, "client-certificate", path);
@@ -102,13 +111,16 @@ Result<Config> ParseKubeconfig(const std::string& yaml, const std::string& path)
     const YAML::Node root = YAML::Load(yaml);
     if (!root.IsMap()) return Invalid(path + ": is not a kubeconfig");
     const std::string context_name = Text(root, "current-context");
-    if (context_name.empty()) return Invalid(path + ": current-context is not set; run kubectl config use-context");
+    if (context_name.empty())
+      return Invalid(path + ": current-context is not set; run kubectl config use-context");
     const YAML::Node context = FindNamed(root, "contexts", "context", context_name);
     if (!context.IsDefined()) return Invalid(path + ": there is no context named " + context_name);
     const YAML::Node cluster = FindNamed(root, "clusters", "cluster", Text(context, "cluster"));
-    if (!cluster.IsDefined()) return Invalid(path + ": there is no cluster named \"" + Text(context, "cluster") + "\"");
+    if (!cluster.IsDefined())
+      return Invalid(path + ": there is no cluster named \"" + Text(context, "cluster") + "\"");
     const YAML::Node user = FindNamed(root, "users", "user", Text(context, "user"));
-    if (!user.IsDefined()) return Invalid(path + ": there is no user named \"" + Text(context, "user") + "\"");
+    if (!user.IsDefined())
+      return Invalid(path + ": there is no user named \"" + Text(context, "user") + "\"");
     Config config;
     if (auto read = ReadCluster(cluster, path, config); !read) return read.error();
     if (auto read = ReadUser(user, path, config); !read) return read.error();
@@ -127,12 +139,14 @@ Result<Config> LoadKubeconfig(const std::string& path) {
 Result<Config> LoadInCluster() {
   const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
   const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
-  if (host == nullptr || port == nullptr) return Invalid("not in a pod: KUBERNETES_SERVICE_HOST is not set");
+  if (host == nullptr || port == nullptr)
+    return Invalid("not in a pod: KUBERNETES_SERVICE_HOST is not set");
   const auto ca = ReadFile(std::string(kServiceAccount) + "ca.crt");
   if (!ca) return Invalid("service account: " + ca.error().message);
   Config config;
   const std::string name = host;
-  config.server = "https://" + (name.find(':') == std::string::npos ? name : "[" + name + "]") + ":" + port;
+  config.server =
+      "https://" + (name.find(':') == std::string::npos ? name : "[" + name + "]") + ":" + port;
   config.ca = *ca;
   config.token_file = std::string(kServiceAccount) + "token";
   return config;
@@ -140,7 +154,8 @@ Result<Config> LoadInCluster() {
 
 Result<Config> LoadConfig(const std::string& kubeconfig_flag) {
   if (!kubeconfig_flag.empty()) return LoadKubeconfig(kubeconfig_flag);
-  if (const char* path = std::getenv("KUBECONFIG"); path != nullptr && *path != '\0') return LoadKubeconfig(path);
+  if (const char* path = std::getenv("KUBECONFIG"); path != nullptr && *path != '\0')
+    return LoadKubeconfig(path);
   if (std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) return LoadInCluster();
   const char* home = std::getenv("HOME");
   const std::string path = std::string(home == nullptr ? "" : home) + "/.kube/config";

@@ -53,8 +53,11 @@ class Token {
 
 Error Explain(const std::string& server, const std::exception& error) {
   std::string what = error.what();
-  if (what.find("handshake") != std::string::npos || what.find("certificate") != std::string::npos) {
-    what += "; the server's certificate must be signed by the kubeconfig's certificate-authority and name the host of its server";
+  if (what.find("handshake") != std::string::npos ||
+      what.find("certificate") != std::string::npos) {
+    what +=
+        "; the server's certificate must be signed by the kubeconfig's certificate-authority and "
+        "name the host of its server";
   }
   return {ErrorKind::kUnavailable, "cannot reach " + server + ": " + what, std::nullopt};
 }
@@ -76,7 +79,8 @@ class CpprestTransport : public Transport {
   Result<Response> Send(const Request& request, std::stop_token stop) override {
     return Guarded(stop, [&](const pplx::cancellation_token& cancel) -> Result<Response> {
       http_response response = client_.request(Encode(request), cancel).get();
-      return Response{response.status_code(), response.extract_utf8string(true).get(), RetryAfter(response)};
+      return Response{response.status_code(), response.extract_utf8string(true).get(),
+                      RetryAfter(response)};
     });
   }
 
@@ -85,7 +89,8 @@ class CpprestTransport : public Transport {
     return Guarded(stop, [&](const pplx::cancellation_token& cancel) -> Result<Response> {
       http_response response = watches_.request(Encode(request), cancel).get();
       if (response.status_code() != web::http::status_codes::OK) {
-        return Response{response.status_code(), response.extract_utf8string(true).get(), RetryAfter(response)};
+        return Response{response.status_code(), response.extract_utf8string(true).get(),
+                        RetryAfter(response)};
       }
       Pump(response.body(), piece);
       return Response{response.status_code(), "", std::nullopt};
@@ -116,7 +121,8 @@ class CpprestTransport : public Transport {
   }
 
   // Whatever the buffer holds at once: asking for more would wait until it is full.
-  static void Pump(const concurrency::streams::istream& body, const std::function<void(std::string_view)>& piece) {
+  static void Pump(const concurrency::streams::istream& body,
+                   const std::function<void(std::string_view)>& piece) {
     auto buffer = body.streambuf();
     std::string chunk;
     while (buffer.getc().get() != concurrency::streams::char_traits<uint8_t>::eof()) {

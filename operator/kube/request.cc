@@ -9,13 +9,20 @@ ErrorKind KindOf(int status, const std::string& reason) {
   switch (status) {
     case 400:
     case 413:
-    case 422: return ErrorKind::kInvalid;
-    case 401: return ErrorKind::kUnauthenticated;
-    case 403: return ErrorKind::kForbidden;
-    case 404: return ErrorKind::kNotFound;
-    case 409: return reason == "AlreadyExists" ? ErrorKind::kAlreadyExists : ErrorKind::kConflict;
-    case 410: return ErrorKind::kGone;
-    default: return status >= 400 && status < 429 ? ErrorKind::kInvalid : ErrorKind::kUnavailable;
+    case 422:
+      return ErrorKind::kInvalid;
+    case 401:
+      return ErrorKind::kUnauthenticated;
+    case 403:
+      return ErrorKind::kForbidden;
+    case 404:
+      return ErrorKind::kNotFound;
+    case 409:
+      return reason == "AlreadyExists" ? ErrorKind::kAlreadyExists : ErrorKind::kConflict;
+    case 410:
+      return ErrorKind::kGone;
+    default:
+      return status >= 400 && status < 429 ? ErrorKind::kInvalid : ErrorKind::kUnavailable;
   }
 }
 
@@ -26,7 +33,8 @@ std::string Text(const Json& json, const char* key) {
 
 }  // namespace
 
-std::string Resource::Path(const std::string& ns, const std::string& name, const std::string& subresource) const {
+std::string Resource::Path(const std::string& ns, const std::string& name,
+                           const std::string& subresource) const {
   std::string path = group.empty() ? "/api/" + version : "/apis/" + group + "/" + version;
   if (!ns.empty()) path += "/namespaces/" + ns;
   path += "/" + plural;
@@ -35,13 +43,15 @@ std::string Resource::Path(const std::string& ns, const std::string& name, const
   return path;
 }
 
-Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit, const std::string& next) {
+Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit,
+                    const std::string& next) {
   std::string path = resource.Path(ns) + "?limit=" + std::to_string(limit);
   if (!next.empty()) path += "&continue=" + next;  // URL-safe base64 by contract
   return {"GET", std::move(path), "", ""};
 }
 
-Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version, int timeout_seconds) {
+Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version,
+                     int timeout_seconds) {
   return {"GET",
           resource.Path(ns) + "?watch=1&allowWatchBookmarks=true&resourceVersion=" + version +
               "&timeoutSeconds=" + std::to_string(timeout_seconds),
@@ -56,7 +66,8 @@ Request CreateRequest(const Resource& resource, const std::string& ns, const Jso
   return {"POST", resource.Path(ns), kJson, body.dump()};
 }
 
-Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name, const Json& body) {
+Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name,
+                       const Json& body) {
   return {"PUT", resource.Path(ns, name), kJson, body.dump()};
 }
 
@@ -64,7 +75,9 @@ Request StatusRequest(const Resource& resource, const std::string& ns, const std
                       const std::string& uid, int64_t version, const Json& status) {
   const Json patch = {
       {{"op", "replace"}, {"path", "/metadata/uid"}, {"value", uid}},
-      {{"op", "replace"}, {"path", "/metadata/resourceVersion"}, {"value", std::to_string(version)}},
+      {{"op", "replace"},
+       {"path", "/metadata/resourceVersion"},
+       {"value", std::to_string(version)}},
       {{"op", "add"}, {"path", "/status"}, {"value", status}},
   };
   return {"PATCH", resource.Path(ns, name, "status"), "application/json-patch+json", patch.dump()};
@@ -72,7 +85,8 @@ Request StatusRequest(const Resource& resource, const std::string& ns, const std
 
 Request DeleteRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, std::optional<int64_t> grace_seconds) {
-  Json options = {{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"propagationPolicy", "Background"}};
+  Json options = {
+      {"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"propagationPolicy", "Background"}};
   if (!uid.empty()) options["preconditions"] = {{"uid", uid}};
   if (grace_seconds) options["gracePeriodSeconds"] = *grace_seconds;
   return {"DELETE", resource.Path(ns, name), kJson, options.dump()};
@@ -81,7 +95,8 @@ Request DeleteRequest(const Resource& resource, const std::string& ns, const std
 Result<Json> ReadResponse(const Response& response) {
   Json body = Json::parse(response.body, nullptr, false);
   if (response.status >= 200 && response.status < 300) {
-    if (body.is_discarded()) return Error{ErrorKind::kUnavailable, "the answer is not JSON", std::nullopt};
+    if (body.is_discarded())
+      return Error{ErrorKind::kUnavailable, "the answer is not JSON", std::nullopt};
     return body;
   }
   std::string message = "HTTP " + std::to_string(response.status), reason;

@@ -17,7 +17,8 @@ struct Resource {
   std::string group, version, plural;
 
   // Of the whole cluster where ns is empty.
-  std::string Path(const std::string& ns, const std::string& name = "", const std::string& subresource = "") const;
+  std::string Path(const std::string& ns, const std::string& name = "",
+                   const std::string& subresource = "") const;
 };
 
 inline const Resource kPods{"", "v1", "pods"};
@@ -25,12 +26,16 @@ inline const Resource kNodes{"", "v1", "nodes"};
 inline const Resource kEvents{"", "v1", "events"};
 inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
 
-Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit, const std::string& next);
-Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version, int timeout_seconds);
+Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit,
+                    const std::string& next);
+Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version,
+                     int timeout_seconds);
 Request GetRequest(const Resource& resource, const std::string& ns, const std::string& name);
 Request CreateRequest(const Resource& resource, const std::string& ns, const Json& body);
-Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name, const Json& body);
-// Replaces the status as a whole. Refused with a conflict unless the object has this uid and version.
+Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name,
+                       const Json& body);
+// Replaces the status as a whole. Refused with a conflict unless the object has this uid and
+// version.
 Request StatusRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, int64_t version, const Json& status);
 // Refused with a conflict unless the object has this uid. Dependents go in the background.
@@ -48,7 +53,8 @@ class LineSplitter {
   // Calls line for each line that is complete now; empty lines are skipped.
   template <typename Line>
   void Feed(std::string_view piece, Line line) {
-    for (size_t end; (end = piece.find('\n')) != std::string_view::npos; piece.remove_prefix(end + 1)) {
+    for (size_t end; (end = piece.find('\n')) != std::string_view::npos;
+         piece.remove_prefix(end + 1)) {
       rest_.append(piece.substr(0, end));
       if (!rest_.empty()) line(std::string_view(rest_));
       rest_.clear();

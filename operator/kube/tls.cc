@@ -21,7 +21,9 @@ Owned<BIO> Reader(const std::string& pem) {
   return Owned<BIO>(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
 }
 
-Owned<X509> NextCertificate(BIO* bio) { return Owned<X509>(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr)); }
+Owned<X509> NextCertificate(BIO* bio) {
+  return Owned<X509>(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr));
+}
 
 Result<Unit> TrustOnly(SSL_CTX* context, const std::string& pem) {
   X509_STORE* store = X509_STORE_new();

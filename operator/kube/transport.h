@@ -34,8 +34,8 @@ class Transport {
   virtual ~Transport() = default;
   // An Error means that no answer came; it does not say whether the server got the request.
   virtual Result<Response> Send(const Request& request, std::stop_token stop) = 0;
-  // Hands over the body piece by piece as it arrives. Returns the response (with the body only where
-  // its status is not 200) once the server ends the stream.
+  // Hands over the body piece by piece as it arrives. Returns the response (with the body only
+  // where its status is not 200) once the server ends the stream.
   virtual Result<Response> Stream(const Request& request, std::stop_token stop,
                                   const std::function<void(std::string_view)>& piece) = 0;
 };

@@ -30,7 +30,8 @@ void SleepFor(std::chrono::milliseconds time, std::stop_token stop) {
 
 class Session {
  public:
-  Session(Transport& transport, const WatchOptions& options, const WatchSink& sink, std::stop_token stop)
+  Session(Transport& transport, const WatchOptions& options, const WatchSink& sink,
+          std::stop_token stop)
       : transport_(transport), options_(options), sink_(sink), stop_(std::move(stop)) {}
 
   void Run() {
@@ -59,7 +60,8 @@ class Session {
     std::set<std::string> keys;
     std::string next, version;
     do {
-      const auto page = Call(transport_, ListRequest(options_.resource, options_.ns, options_.page, next), stop_);
+      const auto page =
+          Call(transport_, ListRequest(options_.resource, options_.ns, options_.page, next), stop_);
       if (!page) return page.error();
       const Json& meta = page->at("metadata");
       version = Text(meta, "resourceVersion");
@@ -79,13 +81,14 @@ class Session {
     LineSplitter lines;
     // Not all watches end in the same second.
     const int timeout = kWatchSeconds + static_cast<int>(random_() % 60);
-    const auto end = transport_.Stream(
-        WatchRequest(options_.resource, options_.ns, version_, timeout), stop_, [&](std::string_view piece) {
-          lines.Feed(piece, [&](std::string_view line) {
-            if (!failed) failed = Take(line);
-          });
-          Recovered();
-        });
+    const auto end =
+        transport_.Stream(WatchRequest(options_.resource, options_.ns, version_, timeout), stop_,
+                          [&](std::string_view piece) {
+                            lines.Feed(piece, [&](std::string_view line) {
+                              if (!failed) failed = Take(line);
+                            });
+                            Recovered();
+                          });
     if (failed) return failed;
     if (!end) return end.error();
     if (end->status == 200) return std::nullopt;
@@ -95,18 +98,22 @@ class Session {
   std::optional<Error> Take(std::string_view line) {
     const Json event = Json::parse(line, nullptr, false);
     if (!event.is_object() || !event.contains("object")) {
-      return Error{ErrorKind::kUnavailable, "the watch sent a line that is not an event", std::nullopt};
+      return Error{ErrorKind::kUnavailable, "the watch sent a line that is not an event",
+                   std::nullopt};
     }
     const std::string type = Text(event, "type");
     const Json& object = event.at("object");
     if (type == "ERROR") {
       const auto code = object.find("code");
       const bool gone = code != object.end() && code->is_number() && code->get<int>() == 410;
-      return Error{gone ? ErrorKind::kGone : ErrorKind::kUnavailable, Text(object, "message"), std::nullopt};
+      return Error{gone ? ErrorKind::kGone : ErrorKind::kUnavailable, Text(object, "message"),
+                   std::nullopt};
     }
     if (!object.is_object() || !object.contains("metadata")) return std::nullopt;
     version_ = Text(object.at("metadata"), "resourceVersion");
-    const WatchEvent what = type == "DELETED" ? WatchEvent::kDelete : type == "BOOKMARK" ? WatchEvent::kBookmark : WatchEvent::kUpsert;
+    const WatchEvent what = type == "DELETED"    ? WatchEvent::kDelete
+                            : type == "BOOKMARK" ? WatchEvent::kBookmark
+                                                 : WatchEvent::kUpsert;
     sink_.event(what, object);
     return std::nullopt;
   }
@@ -136,7 +143,8 @@ class Session {
 
 }  // namespace
 
-void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink, std::stop_token stop) {
+void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink,
+           std::stop_token stop) {
   Session(transport, options, sink, std::move(stop)).Run();
 }
 

@@ -25,12 +25,13 @@ struct WatchSink {
 
 struct WatchOptions {
   Resource resource;
-  std::string ns;          // empty: all namespaces
-  bool optional = false;   // a resource that does not exist counts as an empty list
-  int64_t page = 500;      // objects per page of a list
+  std::string ns;         // empty: all namespaces
+  bool optional = false;  // a resource that does not exist counts as an empty list
+  int64_t page = 500;     // objects per page of a list
 };
 
 // Runs until stopped.
-void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink, std::stop_token stop);
+void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink,
+           std::stop_token stop);
 
 }  // namespace spillway::kube

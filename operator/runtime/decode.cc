@@ -15,24 +15,36 @@ Result<core::Object> Wrap(Result<T> decoded) {
 
 const kube::Resource& ResourceOf(core::Kind kind) {
   static const kube::Resource kResources[] = {
-      {api::kGroup, "v1alpha1", "taskrequests"}, {api::kGroup, "v1alpha1", "registeredservers"},
-      {api::kGroup, "v1alpha1", "serverpools"},  {api::kGroup, "v1alpha1", "scalerequests"},
-      kube::kPods,                               kube::kNodes,
-      cloud::kNodeClaims,                        kube::kLeases,
+      {api::kGroup, "v1alpha1", "taskrequests"},
+      {api::kGroup, "v1alpha1", "registeredservers"},
+      {api::kGroup, "v1alpha1", "serverpools"},
+      {api::kGroup, "v1alpha1", "scalerequests"},
+      kube::kPods,
+      kube::kNodes,
+      cloud::kNodeClaims,
+      kube::kLeases,
   };
   return kResources[static_cast<size_t>(kind)];
 }
 
 Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
   switch (kind) {
-    case core::Kind::kTask: return Wrap(api::DecodeTaskRequest(object));
-    case core::Kind::kServer: return Wrap(api::DecodeRegisteredServer(object));
-    case core::Kind::kPool: return Wrap(api::DecodeServerPool(object));
-    case core::Kind::kScale: return Wrap(api::DecodeScaleRequest(object));
-    case core::Kind::kPod: return Wrap(api::DecodePod(object));
-    case core::Kind::kNode: return Wrap(api::DecodeNode(object));
-    case core::Kind::kCloudServer: return Wrap(cloud::DecodeNodeClaim(object));
-    case core::Kind::kLease: return core::Object(api::DecodeLease(object));
+    case core::Kind::kTask:
+      return Wrap(api::DecodeTaskRequest(object));
+    case core::Kind::kServer:
+      return Wrap(api::DecodeRegisteredServer(object));
+    case core::Kind::kPool:
+      return Wrap(api::DecodeServerPool(object));
+    case core::Kind::kScale:
+      return Wrap(api::DecodeScaleRequest(object));
+    case core::Kind::kPod:
+      return Wrap(api::DecodePod(object));
+    case core::Kind::kNode:
+      return Wrap(api::DecodeNode(object));
+    case core::Kind::kCloudServer:
+      return Wrap(cloud::DecodeNodeClaim(object));
+    case core::Kind::kLease:
+      return core::Object(api::DecodeLease(object));
   }
   return Invalid("unknown kind");
 }

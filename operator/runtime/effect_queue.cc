@@ -6,8 +6,12 @@ namespace spillway::runtime {
 namespace {
 
 struct Keyer {
-  std::string operator()(const core::Write& write) const { return std::string(core::ToString(write.kind)) + "/" + write.key(); }
-  std::string operator()(const core::AskCloud& ask) const { return "CloudServer/" + ask.request_uid; }
+  std::string operator()(const core::Write& write) const {
+    return std::string(core::ToString(write.kind)) + "/" + write.key();
+  }
+  std::string operator()(const core::AskCloud& ask) const {
+    return "CloudServer/" + ask.request_uid;
+  }
   // Events of one object share a key: they stay in order and cannot crowd out the writes.
   std::string operator()(const core::Note& note) const { return "Event/" + note.uid; }
 };

@@ -23,6 +23,8 @@ class EffectQueue {
   std::optional<core::Effect> Pop();
   // The effect with this key, popped before, has ended.
   void Done(const std::string& key);
+  // Whether Pop would give something.
+  bool ready() const { return !ready_.empty(); }
   size_t size() const { return size_; }
 
  private:

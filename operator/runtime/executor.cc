@@ -19,31 +19,42 @@ const char* Name(Verb verb) {
 kube::Request Encode(const core::Write& write) {
   const kube::Resource& resource = ResourceOf(write.kind);
   switch (write.verb) {
-    case Verb::kCreate: return kube::CreateRequest(resource, write.ns, write.body);
+    case Verb::kCreate:
+      return kube::CreateRequest(resource, write.ns, write.body);
     case Verb::kPatchStatus:
-      return kube::StatusRequest(resource, write.ns, write.name, write.uid, write.resource_version, write.body);
-    case Verb::kDelete: break;
+      return kube::StatusRequest(resource, write.ns, write.name, write.uid, write.resource_version,
+                                 write.body);
+    case Verb::kDelete:
+      break;
   }
   return kube::DeleteRequest(resource, write.ns, write.name, write.uid, write.grace);
 }
 
 std::chrono::milliseconds Backoff(const Error& error, int attempts) {
   using std::chrono::milliseconds;
-  const milliseconds wait = std::min(milliseconds(100) * (1 << std::min(attempts, 7)), milliseconds(10'000));
+  const milliseconds wait =
+      std::min(milliseconds(100) * (1 << std::min(attempts, 7)), milliseconds(10'000));
   return error.retry_after ? std::max<milliseconds>(wait, *error.retry_after) : wait;
 }
 
 api::Json EventBody(const core::Note& note, const std::string& identity) {
   static std::atomic<uint64_t> counter{0};
   const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());
-  const std::string ns = note.ns.empty() ? "default" : note.ns;  // as Kubernetes does for cluster-scoped objects
+  const std::string ns =
+      note.ns.empty() ? "default" : note.ns;  // as Kubernetes does for cluster-scoped objects
   // The name must be new: the time and a number that this process never uses twice.
-  const std::string name = note.name.substr(0, 200) + "." + std::to_string(now.time_since_epoch().count()) + "-" + std::to_string(++counter);
+  const std::string name = note.name.substr(0, 200) + "." +
+                           std::to_string(now.time_since_epoch().count()) + "-" +
+                           std::to_string(++counter);
   return {{"apiVersion", "v1"},
           {"kind", "Event"},
           {"metadata", {{"name", name}, {"namespace", ns}}},
           {"involvedObject",
-           {{"apiVersion", api::kGroupVersion}, {"kind", core::ToString(note.kind)}, {"namespace", note.ns}, {"name", note.name}, {"uid", note.uid}}},
+           {{"apiVersion", api::kGroupVersion},
+            {"kind", core::ToString(note.kind)},
+            {"namespace", note.ns},
+            {"name", note.name},
+            {"uid", note.uid}}},
           {"type", note.warning ? "Warning" : "Normal"},
           {"reason", note.reason},
           {"message", note.message.substr(0, 1024)},
@@ -57,9 +68,13 @@ api::Json EventBody(const core::Note& note, const std::string& identity) {
 
 }  // namespace
 
-Executor::Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, std::string identity,
-                   std::function<void(core::Event)> report)
-    : transport_(transport), backend_(backend), metrics_(metrics), identity_(std::move(identity)), report_(std::move(report)) {}
+Executor::Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
+                   std::string identity, std::function<void(core::Event)> report)
+    : transport_(transport),
+      backend_(backend),
+      metrics_(metrics),
+      identity_(std::move(identity)),
+      report_(std::move(report)) {}
 
 Executor::~Executor() {
   for (std::jthread& thread : threads_) thread.request_stop();
@@ -89,8 +104,11 @@ std::optional<Executor::Job> Executor::Next(std::stop_token stop) {
       return job;
     }
     if (auto effect = queue_.Pop()) return Job{std::move(*effect), 0};
-    const auto until = later_.empty() ? Clock::now() + std::chrono::hours(1) : later_.begin()->first;
-    changed_.wait_until(lock, stop, until, [&] { return queue_.size() > 0 || (!later_.empty() && later_.begin()->first < until); });
+    const auto until =
+        later_.empty() ? Clock::now() + std::chrono::hours(1) : later_.begin()->first;
+    changed_.wait_until(lock, stop, until, [&] {
+      return queue_.ready() || (!later_.empty() && later_.begin()->first < until);
+    });
   }
   return std::nullopt;
 }
@@ -132,17 +150,25 @@ bool Executor::Carry(const Job& job, std::chrono::milliseconds* after, std::stop
 std::optional<Error> Executor::CarryWrite(const core::Write& write, std::stop_token stop) {
   auto answer = kube::Call(transport_, Encode(write), stop);
   metrics_.CountWrite(Name(write.verb), ResourceOf(write.kind).plural, answer.ok());
-  core::Outcome outcome{write.verb, write.kind, write.key(), write.verb == Verb::kCreate ? write.uid : "", {}, {}};
+  core::Outcome outcome{
+      write.verb, write.kind, write.key(), write.verb == Verb::kCreate ? write.uid : "", {}, {}};
   if (!answer) {
     const Error& error = answer.error();
-    // An answer that the API is not served (a CRD that was removed) is told apart from a lost object.
+    // An answer that the API is not served (a CRD that was removed) is told apart from a lost
+    // object.
     if (error.retryable() || error.kind == ErrorKind::kUnauthenticated) {
-      Warn("API write failed, trying again", {{"verb", Name(write.verb)}, {"resource", ResourceOf(write.kind).plural}, {"object", write.key()}, {"error", error.message}});
+      Warn("API write failed, trying again", {{"verb", Name(write.verb)},
+                                              {"resource", ResourceOf(write.kind).plural},
+                                              {"object", write.key()},
+                                              {"error", error.message}});
       return error;
     }
     if (error.kind == ErrorKind::kCancelled) return std::nullopt;
     if (error.kind == ErrorKind::kInvalid || error.kind == ErrorKind::kForbidden) {
-      Warn("API write refused", {{"verb", Name(write.verb)}, {"resource", ResourceOf(write.kind).plural}, {"object", write.key()}, {"error", error.message}});
+      Warn("API write refused", {{"verb", Name(write.verb)},
+                                 {"resource", ResourceOf(write.kind).plural},
+                                 {"object", write.key()},
+                                 {"error", error.message}});
     }
     outcome.error = error;
   } else if (write.verb != Verb::kDelete) {
@@ -160,7 +186,12 @@ std::optional<Error> Executor::CarryCloud(const core::AskCloud& ask, std::stop_t
     report_(core::CloudDiagnosis{ask.request_uid, diagnosis.error, diagnosis.message});
     return std::nullopt;
   }
-  core::Outcome outcome{ask.op == Op::kEnsure ? Verb::kCreate : Verb::kDelete, Kind::kCloudServer, ask.server.name, ask.request_uid, {}, {}};
+  core::Outcome outcome{ask.op == Op::kEnsure ? Verb::kCreate : Verb::kDelete,
+                        Kind::kCloudServer,
+                        ask.server.name,
+                        ask.request_uid,
+                        {},
+                        {}};
   if (ask.op == Op::kEnsure) {
     auto server = backend_.Ensure(ask.request_name, ask.request_uid, ask.pool, stop);
     if (server) {
@@ -173,15 +204,21 @@ std::optional<Error> Executor::CarryCloud(const core::AskCloud& ask, std::stop_t
   }
   metrics_.CountWrite(Name(outcome.verb), "cloudservers", !outcome.error);
   if (outcome.error && outcome.error->retryable()) return outcome.error;
-  if (outcome.error) Warn("cloud request refused", {{"scaleRequest", ask.request_name}, {"error", outcome.error->message}});
+  if (outcome.error)
+    Warn("cloud request refused",
+         {{"scaleRequest", ask.request_name}, {"error", outcome.error->message}});
   report_(std::move(outcome));
   return std::nullopt;
 }
 
 std::optional<Error> Executor::CarryNote(const core::Note& note, std::stop_token stop) {
-  Info(note.message, {{"kind", core::ToString(note.kind)}, {"namespace", note.ns}, {"name", note.name}, {"reason", note.reason}});
+  Info(note.message, {{"kind", core::ToString(note.kind)},
+                      {"namespace", note.ns},
+                      {"name", note.name},
+                      {"reason", note.reason}});
   const std::string ns = note.ns.empty() ? "default" : note.ns;
-  const auto made = kube::Call(transport_, kube::CreateRequest(kube::kEvents, ns, EventBody(note, identity_)), stop);
+  const auto made = kube::Call(
+      transport_, kube::CreateRequest(kube::kEvents, ns, EventBody(note, identity_)), stop);
   metrics_.CountWrite("create", "events", made.ok());
   if (!made && made.error().retryable()) return made.error();
   return std::nullopt;

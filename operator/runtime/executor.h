@@ -1,4 +1,5 @@
-// Carries effects out with a pool of threads, retries what may be retried, and reports each outcome.
+// Carries effects out with a pool of threads, retries what may be retried, and reports each
+// outcome.
 #pragma once
 
 #include <condition_variable>
@@ -18,8 +19,8 @@ namespace spillway::runtime {
 class Executor {
  public:
   // report is called from the pool's threads. All references must outlive this.
-  Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, std::string identity,
-           std::function<void(core::Event)> report);
+  Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
+           std::string identity, std::function<void(core::Event)> report);
   // Ends the threads; what was not carried out is dropped.
   ~Executor();
 
@@ -50,7 +51,7 @@ class Executor {
 
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  EffectQueue queue_;                          // guarded by mutex_
+  EffectQueue queue_;                            // guarded by mutex_
   std::multimap<Clock::time_point, Job> later_;  // guarded by mutex_
   std::vector<std::jthread> threads_;
 };

@@ -34,22 +34,28 @@ Json Spec(const std::string& holder, int64_t transitions, const std::string& acq
 }  // namespace
 
 bool Leader::Try(std::stop_token stop) {
-  const auto known = kube::Call(transport_, kube::GetRequest(kube::kLeases, options_.ns, options_.name), stop);
+  const auto known =
+      kube::Call(transport_, kube::GetRequest(kube::kLeases, options_.ns, options_.name), stop);
   if (!known && known.error().kind == ErrorKind::kNotFound) {
     const Json body{{"apiVersion", "coordination.k8s.io/v1"},
                     {"kind", "Lease"},
                     {"metadata", {{"name", options_.name}, {"namespace", options_.ns}}},
                     {"spec", Spec(options_.identity, 0, FormatMicroTime(Now()))}};
-    const auto made = kube::Call(transport_, kube::CreateRequest(kube::kLeases, options_.ns, body), stop);
-    if (!made) Warn("cannot create the leader election Lease", {{"lease", options_.ns + "/" + options_.name}, {"error", made.error().message}});
+    const auto made =
+        kube::Call(transport_, kube::CreateRequest(kube::kLeases, options_.ns, body), stop);
+    if (!made)
+      Warn("cannot create the leader election Lease",
+           {{"lease", options_.ns + "/" + options_.name}, {"error", made.error().message}});
     return made.ok();
   }
   if (!known) {
-    Warn("cannot read the leader election Lease", {{"lease", options_.ns + "/" + options_.name}, {"error", known.error().message}});
+    Warn("cannot read the leader election Lease",
+         {{"lease", options_.ns + "/" + options_.name}, {"error", known.error().message}});
     return false;
   }
   const Json& spec = api::GetObject(*known, "spec");
-  const std::string holder = api::GetString(spec, "holderIdentity"), renewed = api::GetString(spec, "renewTime");
+  const std::string holder = api::GetString(spec, "holderIdentity"),
+                    renewed = api::GetString(spec, "renewTime");
   if (renewed != seen_renewal_) {
     seen_renewal_ = renewed;
     seen_at_ = Clock::now();
@@ -58,13 +64,17 @@ bool Leader::Try(std::stop_token stop) {
   if (!ours && !holder.empty() && Clock::now() - seen_at_ < kLeaseDuration) return false;
   Json body = *known;
   const int64_t transitions = api::GetInt(spec, "leaseTransitions") + (ours ? 0 : 1);
-  body["spec"] = Spec(options_.identity, transitions, ours ? api::GetString(spec, "acquireTime") : FormatMicroTime(Now()));
+  body["spec"] = Spec(options_.identity, transitions,
+                      ours ? api::GetString(spec, "acquireTime") : FormatMicroTime(Now()));
   // The resourceVersion in the body makes a change by another a conflict.
-  return kube::Call(transport_, kube::ReplaceRequest(kube::kLeases, options_.ns, options_.name, body), stop).ok();
+  return kube::Call(transport_,
+                    kube::ReplaceRequest(kube::kLeases, options_.ns, options_.name, body), stop)
+      .ok();
 }
 
 bool Leader::Acquire(std::stop_token stop) {
-  Info("waiting for the leader election Lease", {{"lease", options_.ns + "/" + options_.name}, {"identity", options_.identity}});
+  Info("waiting for the leader election Lease",
+       {{"lease", options_.ns + "/" + options_.name}, {"identity", options_.identity}});
   while (!stop.stop_requested()) {
     if (Try(stop)) {
       Info("became the leader", {{"identity", options_.identity}});
@@ -91,10 +101,14 @@ bool Leader::Hold(std::stop_token stop) {
 
 void Leader::Release() {
   const std::stop_token none;
-  auto known = kube::Call(transport_, kube::GetRequest(kube::kLeases, options_.ns, options_.name), none);
-  if (!known || api::GetString(api::GetObject(*known, "spec"), "holderIdentity") != options_.identity) return;
+  auto known =
+      kube::Call(transport_, kube::GetRequest(kube::kLeases, options_.ns, options_.name), none);
+  if (!known ||
+      api::GetString(api::GetObject(*known, "spec"), "holderIdentity") != options_.identity)
+    return;
   (*known)["spec"]["holderIdentity"] = "";
-  (void)kube::Call(transport_, kube::ReplaceRequest(kube::kLeases, options_.ns, options_.name, *known), none);
+  (void)kube::Call(transport_,
+                   kube::ReplaceRequest(kube::kLeases, options_.ns, options_.name, *known), none);
 }
 
 }  // namespace spillway::runtime

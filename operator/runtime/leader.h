@@ -17,7 +17,8 @@ struct LeaderOptions {
 class Leader {
  public:
   // transport must outlive this.
-  Leader(kube::Transport& transport, LeaderOptions options) : transport_(transport), options_(std::move(options)) {}
+  Leader(kube::Transport& transport, LeaderOptions options)
+      : transport_(transport), options_(std::move(options)) {}
 
   // Blocks until this process holds the lease. False if it was stopped before.
   bool Acquire(std::stop_token stop);

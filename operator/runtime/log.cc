@@ -18,10 +18,13 @@ void InitLog(const std::string& level) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-void Log(spdlog::level::level_enum level, const std::string& message, std::initializer_list<Field> fields) {
+void Log(spdlog::level::level_enum level, const std::string& message,
+         std::initializer_list<Field> fields) {
   if (!spdlog::should_log(level)) return;
   const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());
-  nlohmann::ordered_json line{{"level", spdlog::level::to_string_view(level).data()}, {"ts", FormatMicroTime(now)}, {"msg", message}};
+  nlohmann::ordered_json line{{"level", spdlog::level::to_string_view(level).data()},
+                              {"ts", FormatMicroTime(now)},
+                              {"msg", message}};
   for (const auto& [key, value] : fields) line[key] = value;
   spdlog::log(level, "{}", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }

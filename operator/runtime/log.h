@@ -1,11 +1,11 @@
 // Structured logs: one JSON object a line, keys as controller-runtime writes them.
 #pragma once
 
+#include <spdlog/common.h>
+
 #include <initializer_list>
 #include <string>
 #include <utility>
-
-#include <spdlog/common.h>
 
 namespace spillway::runtime {
 
@@ -14,10 +14,17 @@ using Field = std::pair<const char*, std::string>;
 // Level: debug, info, warn, error. Once, before the first Log.
 void InitLog(const std::string& level);
 // Thread-safe. Never pass a secret.
-void Log(spdlog::level::level_enum level, const std::string& message, std::initializer_list<Field> fields = {});
+void Log(spdlog::level::level_enum level, const std::string& message,
+         std::initializer_list<Field> fields = {});
 
-inline void Info(const std::string& message, std::initializer_list<Field> fields = {}) { Log(spdlog::level::info, message, fields); }
-inline void Warn(const std::string& message, std::initializer_list<Field> fields = {}) { Log(spdlog::level::warn, message, fields); }
-inline void Fail(const std::string& message, std::initializer_list<Field> fields = {}) { Log(spdlog::level::err, message, fields); }
+inline void Info(const std::string& message, std::initializer_list<Field> fields = {}) {
+  Log(spdlog::level::info, message, fields);
+}
+inline void Warn(const std::string& message, std::initializer_list<Field> fields = {}) {
+  Log(spdlog::level::warn, message, fields);
+}
+inline void Fail(const std::string& message, std::initializer_list<Field> fields = {}) {
+  Log(spdlog::level::err, message, fields);
+}
 
 }  // namespace spillway::runtime

@@ -28,9 +28,12 @@ kube::WatchOptions OptionsOf(Kind kind) {
 std::string Advice(Kind kind, const Error& error) {
   if (error.kind == ErrorKind::kNotFound) {
     const kube::Resource& resource = ResourceOf(kind);
-    return "the API server does not know " + resource.plural + "." + resource.group + "; install the CRDs: kubectl apply -f crds/";
+    return "the API server does not know " + resource.plural + "." + resource.group +
+           "; install the CRDs: kubectl apply -f crds/";
   }
-  if (error.kind == ErrorKind::kForbidden) return error.message + "; give the operator its ClusterRole: charts/spillway/templates/clusterrole.yaml";
+  if (error.kind == ErrorKind::kForbidden)
+    return error.message +
+           "; give the operator its ClusterRole: charts/spillway/templates/clusterrole.yaml";
   return error.message;
 }
 
@@ -41,11 +44,13 @@ core::Gone GoneOf(Kind kind, const api::Json& object) {
 
 }  // namespace
 
-Loop::Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, LoopOptions options)
+Loop::Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
+           LoopOptions options)
     : transport_(transport),
       metrics_(metrics),
       options_(std::move(options)),
-      executor_(transport, backend, metrics, options_.identity, [this](core::Event event) { Push(std::move(event)); }) {}
+      executor_(transport, backend, metrics, options_.identity,
+                [this](core::Event event) { Push(std::move(event)); }) {}
 
 void Loop::Push(core::Event event) {
   {
@@ -62,13 +67,19 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
   kube::WatchSink sink;
   sink.event = [&](kube::WatchEvent what, const api::Json& object) {
     if (what == kube::WatchEvent::kDelete) return Push(GoneOf(kind, object));
-    if (what == kube::WatchEvent::kBookmark) return Push(core::Bookmark{kind, api::DecodeMeta(object).resource_version});
+    if (what == kube::WatchEvent::kBookmark)
+      return Push(core::Bookmark{kind, api::DecodeMeta(object).resource_version});
     auto decoded = Decode(kind, object);
     if (decoded) return Push(core::Seen{std::move(*decoded)});
     // A NodeClaim of someone else is nothing of ours.
-    if (kind != Kind::kCloudServer) Warn("object ignored", {{"resource", plural}, {"object", api::DecodeMeta(object).key()}, {"error", decoded.error().message}});
+    if (kind != Kind::kCloudServer)
+      Warn("object ignored", {{"resource", plural},
+                              {"object", api::DecodeMeta(object).key()},
+                              {"error", decoded.error().message}});
   };
-  sink.listed = [&](int64_t version, std::set<std::string> keys) { Push(core::Listed{kind, version, std::move(keys)}); };
+  sink.listed = [&](int64_t version, std::set<std::string> keys) {
+    Push(core::Listed{kind, version, std::move(keys)});
+  };
   sink.trouble = [&](const std::optional<Error>& error) {
     if (!error) return Info("watch works again", {{"resource", plural}});
     metrics_.CountWatchFailure(plural);
@@ -80,7 +91,8 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
 std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
   std::unique_lock lock(mutex_);
   const Time now = Now();
-  const auto sleep = wake <= now ? milliseconds(0) : std::min<milliseconds>(wake - now, kLongestSleep);
+  const auto sleep =
+      wake <= now ? milliseconds(0) : std::min<milliseconds>(wake - now, kLongestSleep);
   changed_.wait_for(lock, stop, sleep, [&] { return !events_.empty(); });
   return std::exchange(events_, {});
 }
@@ -97,13 +109,17 @@ void Loop::Run(std::stop_token stop) {
     const Time now = Now();
     const auto begin = std::chrono::steady_clock::now();
     core::StepResult result = core_.Step(events, now);
-    metrics_.ObserveStep(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), events.size());
+    metrics_.ObserveStep(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+        events.size());
     executor_.Push(std::move(result.effects));
     wake = result.wake;
     turned_ = now.time_since_epoch().count();
     if (!ready_ && core_.world().ready()) {
       ready_ = true;
-      Info("every resource was listed", {{"tasks", std::to_string(core_.world().tasks.size())}, {"servers", std::to_string(core_.world().servers.size())}});
+      Info("every resource was listed",
+           {{"tasks", std::to_string(core_.world().tasks.size())},
+            {"servers", std::to_string(core_.world().servers.size())}});
     }
     if (now - described > kDescribeEvery) {
       metrics_.Describe(core_.world());

@@ -46,8 +46,8 @@ class Loop {
   std::condition_variable_any changed_;
   std::vector<core::Event> events_;  // guarded by mutex_
   std::atomic<bool> ready_{false};
-  std::atomic<int64_t> turned_{0};   // milliseconds since the epoch
-  Executor executor_;                // last: its threads call Push
+  std::atomic<int64_t> turned_{0};  // milliseconds since the epoch
+  Executor executor_;               // last: its threads call Push
 };
 
 }  // namespace spillway::runtime

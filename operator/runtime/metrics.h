@@ -1,14 +1,14 @@
 // Prometheus metrics. Thread-safe.
 #pragma once
 
-#include <memory>
-#include <string>
-
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
+
+#include <memory>
+#include <string>
 
 #include "operator/base/result.h"
 #include "operator/core/world.h"

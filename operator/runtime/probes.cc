@@ -12,9 +12,13 @@ using web::http::experimental::listener::http_listener;
 
 class ListenerProbes : public Probes {
  public:
-  ListenerProbes(const std::string& address, std::function<bool()> healthy, std::function<bool()> ready)
-      : healthy_(std::move(healthy)), ready_(std::move(ready)), listener_("http://" + BindAddress(address)) {
-    listener_.support(web::http::methods::GET, [this](const web::http::http_request& request) { Answer(request); });
+  ListenerProbes(const std::string& address, std::function<bool()> healthy,
+                 std::function<bool()> ready)
+      : healthy_(std::move(healthy)),
+        ready_(std::move(ready)),
+        listener_("http://" + BindAddress(address)) {
+    listener_.support(web::http::methods::GET,
+                      [this](const web::http::http_request& request) { Answer(request); });
     listener_.open().get();
   }
   ~ListenerProbes() override {
@@ -29,7 +33,10 @@ class ListenerProbes : public Probes {
     const std::string path = request.relative_uri().path();
     const bool known = path == "/healthz" || path == "/readyz";
     const bool good = path == "/healthz" ? healthy_() : ready_();
-    request.reply(static_cast<web::http::status_code>(!known ? 404 : good ? 200 : 503), known ? (good ? "ok" : "not ready") : "not found");
+    request.reply(static_cast<web::http::status_code>(!known ? 404
+                                                      : good ? 200
+                                                             : 503),
+                  known ? (good ? "ok" : "not ready") : "not found");
   }
 
   const std::function<bool()> healthy_, ready_;
@@ -38,10 +45,13 @@ class ListenerProbes : public Probes {
 
 }  // namespace
 
-Result<std::unique_ptr<Probes>> ServeProbes(const std::string& address, std::function<bool()> healthy, std::function<bool()> ready) {
+Result<std::unique_ptr<Probes>> ServeProbes(const std::string& address,
+                                            std::function<bool()> healthy,
+                                            std::function<bool()> ready) {
   if (address == "0") return std::unique_ptr<Probes>();
   try {
-    return std::unique_ptr<Probes>(std::make_unique<ListenerProbes>(address, std::move(healthy), std::move(ready)));
+    return std::unique_ptr<Probes>(
+        std::make_unique<ListenerProbes>(address, std::move(healthy), std::move(ready)));
   } catch (const std::exception& error) {
     return Invalid("--health-probe-bind-address " + address + ": " + error.what());
   }

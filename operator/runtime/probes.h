@@ -16,6 +16,8 @@ class Probes {
 };
 
 // The functions are called from the server's threads. address as for Metrics::Serve.
-Result<std::unique_ptr<Probes>> ServeProbes(const std::string& address, std::function<bool()> healthy, std::function<bool()> ready);
+Result<std::unique_ptr<Probes>> ServeProbes(const std::string& address,
+                                            std::function<bool()> healthy,
+                                            std::function<bool()> ready);
 
 }  // namespace spillway::runtime

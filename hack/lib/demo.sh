@@ -1,0 +1,121 @@
+# shellcheck shell=bash
+# The steps of hack/quickstart. Uses $root, $existing, $cluster_args.
+
+readonly samples=$root/charts/spillway/samples
+readonly demo_state=${XDG_STATE_HOME:-$HOME/.local/state}/spillway/quickstart
+
+# demo_env: kubectl and KUBECONFIG of the cluster.
+demo_env() {
+  if [[ -n $existing ]]; then
+    [[ -n ${KUBECONFIG:-} ]] || die "--existing-cluster needs KUBECONFIG to name the cluster"
+    command -v kubectl >/dev/null || die "--existing-cluster needs kubectl in PATH"
+  else
+    eval "$("$root/hack/cluster" env "${cluster_dir[@]}")"
+  fi
+  mkdir -p "$demo_state"
+}
+
+operator_start() {
+  operator_stop
+  operator_kubeconfig "$demo_state/operator.kubeconfig"
+  setsid "$root/build/spillway" --kubeconfig "$demo_state/operator.kubeconfig" --leader-elect \
+    --metrics-bind-address 0 --health-probe-bind-address 0 >"$demo_state/operator.log" 2>&1 </dev/null &
+  echo "$! $(awk '{sub(/^.*\) /, ""); print $20}' "/proc/$!/stat")" >"$demo_state/operator.pid"
+  local i
+  for ((i = 0; i < 300; i++)); do
+    grep -q "every resource was listed" "$demo_state/operator.log" && break
+    operator_running || die "the operator ended: $(tail -n 1 "$demo_state/operator.log")"
+    sleep 0.2
+  done
+  log "the operator runs (log: $demo_state/operator.log)"
+}
+
+operator_running() {
+  local pid started
+  [[ -f $demo_state/operator.pid ]] || return 1
+  read -r pid started <"$demo_state/operator.pid"
+  [[ $(awk '{sub(/^.*\) /, ""); print $20}' "/proc/$pid/stat" 2>/dev/null) == "$started" ]]
+}
+
+operator_stop() {
+  local pid _ i
+  operator_running || return 0
+  read -r pid _ <"$demo_state/operator.pid"
+  kill -TERM "$pid" 2>/dev/null || true
+  for ((i = 0; i < 120; i++)); do
+    operator_running || break
+    sleep 0.1
+  done
+  rm -f "$demo_state/operator.pid"
+}
+
+# demo_delete: what an earlier run left.
+demo_delete() {
+  kubectl delete --ignore-not-found --wait=true --timeout=60s -f "$samples/" >/dev/null 2>&1 || true
+  kubectl delete scalerequests -l spillway.dev/pool=overflow --ignore-not-found >/dev/null 2>&1 || true
+}
+
+# demo_register: one Node becomes the local server, limited so that the overflow is visible.
+demo_register() {
+  local node
+  node=$(kubectl get nodes -l '!karpenter.sh/registered' -o json |
+    jq -r '[.items[] | select(any(.status.conditions[]; .type == "Ready" and .status == "True"))][0].metadata.name // empty')
+  [[ -n $node ]] || die "the cluster has no Ready node to register"
+  log "registering node $node as the local server"
+  sed "s/nodeName: local-1/nodeName: $node/" "$samples/registeredserver.yaml" | kubectl apply -f - >&2
+  kubectl wait --for=condition=Ready --timeout=60s rsv/local >/dev/null
+}
+
+demo_local() {
+  log "a task on the local server: kubectl apply -f charts/spillway/samples/hello.yaml"
+  kubectl apply -f "$samples/hello.yaml" >&2
+  kubectl wait --for=condition=Complete --timeout=120s tq/hello >/dev/null
+  kubectl get tq hello -o wide >&2
+  note "its output, from its status: $(kubectl get tq hello -o jsonpath='{.status.result.output}')"
+}
+
+demo_overflow() {
+  local seen='' now deadline=$((SECONDS + 300))
+  log "more tasks than the local server takes: kubectl apply -f pool.yaml -f overflow.yaml"
+  kubectl apply -f "$samples/pool.yaml" -f "$samples/overflow.yaml" >&2
+  while ((SECONDS < deadline)); do
+    now=$(kubectl get tq,scr -o json | jq -r '.items[] | select(.status.phase) |
+      if .kind == "TaskRequest" then "\(.metadata.name)\t\(.status.phase)\t\(.status.assignment.server // "")"
+      else "server of pool \(.spec.poolName)\t\(.status.phase)\t\(.metadata.name | .[-10:])" end' | sort)
+    comm -13 <(echo "$seen") <(echo "$now") | sed 's/^/    /' >&2
+    seen=$now
+    kubectl wait --for=condition=Complete --timeout=1s tq --all >/dev/null 2>&1 && break
+    [[ -z $(kubectl get tq -o jsonpath='{.items[?(@.status.phase=="Failed")].metadata.name}') ]] ||
+      die "a task failed: $(kubectl get tq)"
+  done
+  ((SECONDS < deadline)) || die "the tasks did not end in time: $(kubectl get tq)"
+}
+
+demo_release() {
+  local deadline=$((SECONDS + 180))
+  log "all tasks have ended; the cloud servers are given back"
+  until [[ -z $(kubectl get rsv -o jsonpath='{.items[?(@.spec.origin=="Cloud")].metadata.name}') &&
+    -z $(kubectl get scr -o jsonpath='{.items[?(@.status.phase!="Released")].metadata.name}') ]]; do
+    ((SECONDS < deadline)) || die "the cloud servers were not released: $(kubectl get scr)"
+    sleep 0.5
+  done
+}
+
+demo_tables() {
+  local kind
+  for kind in tq rsv pool scr; do
+    log "kubectl get $kind"
+    kubectl get "$kind"
+  done
+}
+
+demo_next() {
+  [[ -n $existing ]] || echo "  eval \"\$($root/hack/cluster env ${cluster_dir[*]})\"   # kubectl and KUBECONFIG for your shell"
+  cat <<EOF
+  kubectl explain tq.spec.placement
+  kubectl describe tq hello
+  kubectl apply -f $samples/hello.yaml       # unchanged: a task never runs twice
+  tail -f $demo_state/operator.log
+  $root/hack/quickstart --down               # removes everything
+EOF
+}
