@@ -129,10 +129,10 @@ kubelet_stop() {
   pkill -KILL -f "containerd-shim.*$run_dir/containerd.sock" 2>/dev/null || true
   [[ $EUID -ne 0 ]] || ip link del "$node_link" 2>/dev/null || true
   local mount
-  for mount in $(awk -v a="$dir/" -v b="$run_dir/" \
-    'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts | sort -r); do
+  while read -r mount; do
     umount -l "$mount" 2>/dev/null || true
-  done
+  done < <(awk -v a="$dir/" -v b="$run_dir/" \
+    'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts | sort -r)
   find /var/log/containers -lname "$dir/*" -delete 2>/dev/null || true
   rm -rf "$run_dir"
 }
