@@ -116,14 +116,7 @@ void SeePod(World& world, const api::Pod& pod) {
   if (const auto* owner = TaskOwner(pod); owner != nullptr && AttemptOf(pod) > 0) {
     world.pods_of[owner->uid][AttemptOf(pod)] = key;
   }
-  if (pod.node_name.empty() || pod.terminal()) {
-    if (world.ledger.Release(key)) world.capacity_version++;
-  } else {
-    const auto& labels = pod.meta.labels;
-    world.ledger.Take(key, pod.node_name,
-                      {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
-                       labels.contains(api::kExclusiveLabel)});
-  }
+  CountPod(world, pod);
   world.pods.insert_or_assign(key, pod);
   TouchOwner(world, pod);
 }

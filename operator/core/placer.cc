@@ -24,15 +24,16 @@ void RefreshCandidates(World& world, Shape& shape) {
                    });
 }
 
-// How empty the server would be left, from 0 (full) to 1: the emptier of cpu and memory.
+// How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.
 double Leftover(const World& world, const Shape& shape, const ServerState& server) {
   const auto& node = *world.nodes.at(server.object.spec.node_name).object;
   const api::Resources& used = world.ledger.On(node.meta.name).used;
   const auto share = [](int64_t total, int64_t taken) {
     return total <= 0 ? 0.0 : static_cast<double>(total - taken) / static_cast<double>(total);
   };
-  return std::max(share(node.allocatable.cpu_milli, used.cpu_milli + shape.requests.cpu_milli),
-                  share(node.allocatable.memory, used.memory + shape.requests.memory));
+  return (share(node.allocatable.cpu_milli, used.cpu_milli + shape.requests.cpu_milli) +
+          share(node.allocatable.memory, used.memory + shape.requests.memory)) /
+         2;
 }
 
 const ServerState* BestServer(World& world, Shape& shape) {

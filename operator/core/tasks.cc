@@ -299,8 +299,9 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   const Error& error = *outcome.error;
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   if (error.kind == ErrorKind::kAlreadyExists && pod != nullptr) return;  // ours: adopted
-  const auto taken = world.pods.find(outcome.key);
-  if (taken == world.pods.end()) world.ledger.Release(outcome.key);
+  world.ledger.Release(outcome.key);
+  if (const auto other = world.pods.find(outcome.key); other != world.pods.end())
+    CountPod(world, other->second);
   const bool quota = error.message.find("exceeded quota") != std::string::npos;
   const bool terminating = error.message.find("being terminated") != std::string::npos;
   const bool refused = error.kind == ErrorKind::kInvalid ||

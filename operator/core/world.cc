@@ -45,6 +45,18 @@ void World::Tell(const ScaleState& scale, bool warning, std::string reason, std:
       Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
 }
 
+void CountPod(World& world, const api::Pod& pod) {
+  const std::string key = pod.meta.key();
+  if (pod.node_name.empty() || pod.terminal()) {
+    if (world.ledger.Release(key)) world.capacity_version++;
+    return;
+  }
+  const auto& labels = pod.meta.labels;
+  world.ledger.Take(key, pod.node_name,
+                    {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
+                     labels.contains(api::kExclusiveLabel)});
+}
+
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
                  api::Json status) {
   if (writer.in_flight) return true;

@@ -161,6 +161,9 @@ struct World {
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
 };
 
+// Counts a pod that was seen in the ledger, or no longer, once it has ended.
+void CountPod(World& world, const api::Pod& pod);
+
 // Emits a status patch if the status differs from what is written and none is in flight.
 // True if the status stands as it should, or is on its way.
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,

@@ -1,0 +1,73 @@
+#include "operator/api/task_request.h"
+
+#include <gtest/gtest.h>
+
+namespace spillway::api {
+namespace {
+
+TEST(TaskRequestTest, StatusSurvivesTheWayToTheApiServerAndBack) {
+  const Json status = Json::parse(R"({
+    "observedGeneration": 3, "phase": "Running", "retries": 1,
+    "conditions": [{"type":"Ready","status":"False","reason":"Running","message":"m","observedGeneration":3,
+                    "lastTransitionTime":"2026-01-01T00:00:00Z"}],
+    "assignment": {"server":"s","nodeName":"n","origin":"Cloud","pool":"p","scaleRequest":"r","podName":"t-2",
+                   "attempt":2,"assignedAt":"2026-01-01T00:00:00Z"},
+    "attempts": [{"attempt":1,"server":"s","podName":"t-1","exitCode":7,"reason":"Error","message":"x",
+                  "startedAt":"2026-01-01T00:00:00Z","finishedAt":"2026-01-01T00:00:01Z"}],
+    "startedAt": "2026-01-01T00:00:00Z", "retryAt": "2026-01-01T00:01:00Z",
+    "result": {"exitCode":7,"reason":"Error","message":"m","output":"o","startedAt":"2026-01-01T00:00:00Z",
+               "finishedAt":"2026-01-01T00:00:01Z","cost":"0.1"}})");
+  const auto task = DecodeTaskRequest({{"metadata", {{"name", "t"}}},
+                                       {"spec", {{"template", Json::object()}}},
+                                       {"status", status}});
+  ASSERT_TRUE(task.ok());
+  EXPECT_EQ(EncodeStatus(task->status), status);
+}
+
+TEST(TaskRequestTest, ReadsEveryFieldOfTheSpec) {
+  const auto task =
+      DecodeTaskRequest(Json::parse(R"({"metadata":{"name":"t","namespace":"n"},"spec":{
+    "template":{"spec":{"containers":[]}},
+    "requirements":[{"key":"gpu","operator":"In","values":["a","b"]}],
+    "exclusive":true,"priority":5,"startDeadlineSeconds":1,"activeDeadlineSeconds":2,"ttlSecondsAfterFinished":3,
+    "placement":{"policy":"CloudOnly","burstAfterSeconds":4,"pools":["p"],"maxPricePerHour":"1.25"},
+    "retry":{"limit":2,"backoffSeconds":7,"onExitCodes":[75]},"suspend":true,"cancel":true}})"));
+  ASSERT_TRUE(task.ok());
+  const TaskSpec& spec = task->spec;
+  EXPECT_EQ(spec.requirements[0], (Requirement{"gpu", "In", {"a", "b"}}));
+  EXPECT_TRUE(spec.exclusive && spec.suspend && spec.cancel);
+  EXPECT_EQ(spec.priority, 5);
+  EXPECT_EQ(spec.start_deadline, std::chrono::seconds(1));
+  EXPECT_EQ(spec.active_deadline, std::chrono::seconds(2));
+  EXPECT_EQ(spec.ttl_after_finished, std::chrono::seconds(3));
+  EXPECT_EQ(spec.placement.policy, Policy::kCloudOnly);
+  EXPECT_EQ(spec.placement.burst_after, std::chrono::seconds(4));
+  EXPECT_EQ(spec.placement.max_price_micros, 1250000);
+  EXPECT_EQ(spec.retry.limit, 2);
+  EXPECT_EQ(spec.retry.backoff, std::chrono::seconds(7));
+  EXPECT_EQ(spec.retry.on_exit_codes, std::vector<int64_t>{75});
+  EXPECT_EQ(task->meta.key(), "n/t");
+}
+
+TEST(TaskRequestTest, ToleratesFieldsOfTheWrongType) {
+  const auto task = DecodeTaskRequest(Json::parse(
+      R"({"metadata":7,"spec":{"template":[],"requirements":{},"priority":"x","placement":3,"retry":[]},"status":"?"})"));
+  ASSERT_TRUE(task.ok());
+  EXPECT_EQ(task->spec.priority, 0);
+  EXPECT_FALSE(DecodeTaskRequest(Json::parse("[]")).ok());
+}
+
+TEST(PriceTest, IsExactToAMillionth) {
+  EXPECT_EQ(ParsePrice("1.20"), 1200000);
+  EXPECT_EQ(ParsePrice("0"), 0);
+  EXPECT_EQ(ParsePrice("0.000001"), 1);
+  for (const char* text : {"", "x", ".5", "1.0000001", "-1", "1.2.3"}) {
+    EXPECT_FALSE(ParsePrice(text).has_value()) << text;
+  }
+  EXPECT_EQ(FormatPrice(1200000), "1.2");
+  EXPECT_EQ(FormatPrice(1), "0.000001");
+  EXPECT_EQ(FormatPrice(3000000), "3");
+}
+
+}  // namespace
+}  // namespace spillway::api

@@ -1,0 +1,37 @@
+#include "operator/base/time.h"
+
+#include <gtest/gtest.h>
+
+namespace spillway {
+namespace {
+
+TEST(TimeTest, ReadsAndWritesWhatTheApiWrites) {
+  const auto time = ParseTime("2026-02-28T23:59:58Z");
+  ASSERT_TRUE(time.has_value());
+  EXPECT_EQ(FormatTime(*time), "2026-02-28T23:59:58Z");
+  EXPECT_EQ(FormatTime(*ParseTime("2026-02-28T23:59:58.123456Z")), "2026-02-28T23:59:58Z");
+  EXPECT_EQ(FormatMicroTime(*ParseTime("2026-02-28T23:59:58.123456Z")),
+            "2026-02-28T23:59:58.123000Z");
+}
+
+TEST(TimeTest, HonoursAnOffset) {
+  EXPECT_EQ(FormatTime(*ParseTime("2026-01-01T01:30:00+02:00")), "2025-12-31T23:30:00Z");
+  EXPECT_EQ(FormatTime(*ParseTime("2026-01-01T01:30:00-00:30")), "2026-01-01T02:00:00Z");
+}
+
+TEST(TimeTest, RefusesWhatIsNoTime) {
+  for (const char* text :
+       {"", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00"}) {
+    EXPECT_FALSE(ParseTime(text).has_value()) << text;
+  }
+}
+
+TEST(TimeTest, ShowsDurationsAsKubectlDoes) {
+  using std::chrono::seconds;
+  EXPECT_EQ(FormatDuration(seconds(42)), "42s");
+  EXPECT_EQ(FormatDuration(seconds(190)), "3m10s");
+  EXPECT_EQ(FormatDuration(seconds(7500)), "2h5m");
+}
+
+}  // namespace
+}  // namespace spillway

@@ -1,0 +1,64 @@
+#include "operator/cloud/karpenter.h"
+
+#include <gtest/gtest.h>
+
+namespace spillway::cloud {
+namespace {
+
+using api::Json;
+
+api::ServerPool Pool() {
+  return *api::DecodeServerPool(Json::parse(R"({"metadata":{"name":"spot"},"spec":{
+    "template":{"resources":{"cpu":"2","memory":"4Gi"},"labels":{"disk":"ssd"},"taints":[{"key":"k","value":"v","effect":"NoSchedule"}]},
+    "backend":{"karpenter":{"nodeClassRef":{"group":"karpenter.kwok.sh","kind":"KWOKNodeClass","name":"default"},
+      "requirements":[{"key":"node.kubernetes.io/instance-type","operator":"In","values":["x"]}]}}}})"));
+}
+
+TEST(NodeClaimTest, IsNamedAfterTheRequestAndNeverExpires) {
+  const Json claim = NodeClaimBody("r", "uid-1", Pool());
+  EXPECT_EQ(claim["metadata"]["name"], "spw-uid-1");
+  EXPECT_EQ(claim["metadata"]["labels"]["karpenter.kwok.sh/kwoknodeclass"], "default");
+  EXPECT_FALSE(claim["metadata"]["labels"].contains("karpenter.sh/nodepool"));
+  EXPECT_EQ(claim["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+  EXPECT_EQ(claim["spec"]["expireAfter"], "Never");
+  EXPECT_EQ(claim["spec"]["resources"]["requests"]["cpu"], "2");
+  EXPECT_EQ(claim["spec"]["taints"].size(), 2u);
+  EXPECT_EQ(claim["spec"]["requirements"].size(), 1u);
+}
+
+TEST(NodeClaimTest, IsReadyOnlyForItsCurrentGeneration) {
+  Json claim = Json::parse(
+      R"({"metadata":{"name":"spw-u","uid":"c","generation":2,"labels":{"spillway.dev/request":"u"}},
+    "status":{"nodeName":"n","providerID":"p","conditions":[{"type":"Launched","status":"True"},
+      {"type":"Ready","status":"True","observedGeneration":1}]}})");
+  EXPECT_FALSE(DecodeNodeClaim(claim)->ready);
+  claim["status"]["conditions"][1]["observedGeneration"] = 2;
+  const auto server = DecodeNodeClaim(claim);
+  EXPECT_TRUE(server->ready && server->launched);
+  EXPECT_EQ(server->node_name, "n");
+  EXPECT_EQ(server->request_uid, "u");
+}
+
+TEST(NodeClaimTest, SaysWhyItIsNotLaunched) {
+  const auto server = DecodeNodeClaim(
+      Json::parse(R"({"metadata":{"name":"spw-u","labels":{"spillway.dev/request":"u"}},
+    "status":{"conditions":[{"type":"Launched","status":"Unknown","message":"no such instance type"}]}})"));
+  EXPECT_EQ(server->message, "no such instance type");
+}
+
+TEST(NodeClaimTest, OfSomeoneElseIsIgnored) {
+  EXPECT_FALSE(DecodeNodeClaim(Json::parse(R"({"metadata":{"name":"other"}})")).ok());
+}
+
+TEST(DiagnosisTest, ReadsTheClassFromTheEvents) {
+  const auto of = [](const char* reason, const char* message) {
+    return DiagnoseEvents({{"items", {{{"reason", reason}, {"message", message}}}}}).error;
+  };
+  EXPECT_EQ(of("InsufficientCapacityError", "none left"), api::CloudError::kInsufficientCapacity);
+  EXPECT_EQ(of("Failed", "vCPU quota reached"), api::CloudError::kQuotaExceeded);
+  EXPECT_EQ(of("NodeClassNotReady", "x"), api::CloudError::kInvalidRequest);
+  EXPECT_EQ(DiagnoseEvents(Json::object()).error, api::CloudError::kInsufficientCapacity);
+}
+
+}  // namespace
+}  // namespace spillway::cloud

@@ -1,0 +1,101 @@
+#include "operator/core/explain.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using std::chrono::seconds;
+
+api::Explanation ExplainTask(ApiModel& api, const std::string& name) {
+  api.Advance(seconds(1));
+  const auto& task = api.world().tasks.at("ns/" + name);
+  return task.object.status.explanation.value_or(api::Explanation{});
+}
+
+TEST(ExplainTest, CountsServersByTheTestThatFailed) {
+  ApiModel api;
+  api.AddServer("a", "1");
+  api.AddServer("b", "1");
+  api.AddServer("c", "8");
+  api.servers["c"].spec.cordoned = true;
+  api.Change(api.servers["c"]);
+  api.AddTask("t", api::Json::object(), "2");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.summary,
+            "0 of 3 servers: 2 insufficient cpu, 1 cordoned; no ServerPool to buy from");
+}
+
+TEST(ExplainTest, NamesTheNearestServerWithItsNumbers) {
+  ApiModel api;
+  api.AddServer("far", "1");
+  api.AddServer("near", "3500m");
+  api.AddTask("t", api::Json::object(), "4");
+  const auto why = ExplainTask(api, "t");
+  ASSERT_FALSE(why.servers.empty());
+  EXPECT_EQ(why.servers[0].name, "near");
+  EXPECT_EQ(why.servers[0].message, "has 3500m cpu free of the 4 requested");
+  EXPECT_EQ(why.nearest_fit, "would fit server near with cpu 3500m instead of 4");
+}
+
+TEST(ExplainTest, DoesNotPromiseAFitThatAnotherTestWouldRefuse) {
+  ApiModel api;
+  api.AddServer("a", "3");
+  api.AddTask(
+      "t",
+      {{"template",
+        {{"spec",
+          api::Json::parse(
+              R"({"containers":[{"resources":{"requests":{"cpu":"4","nvidia.com/gpu":"1"}}}]})")}}}});
+  EXPECT_EQ(ExplainTask(api, "t").nearest_fit, "");
+}
+
+TEST(ExplainTest, NamesEveryPoolAndWhyNot) {
+  ApiModel api;
+  api.AddPool("small", "1");
+  api.AddTask("t", {{"placement", {{"pools", {"small", "missing"}}}}}, "2");
+  const auto why = ExplainTask(api, "t");
+  ASSERT_EQ(why.pools.size(), 2u);
+  EXPECT_EQ(why.pools[0].reason, "ServerTooSmall");
+  EXPECT_EQ(why.pools[1].reason, "PoolNotFound");
+}
+
+TEST(ExplainTest, StaysBounded) {
+  ApiModel api;
+  for (int i = 0; i < 200; ++i) api.AddServer("s" + std::to_string(i), "1");
+  api.AddTask("t", api::Json::object(), "2");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.servers.size(), kMostVerdicts);
+  EXPECT_LT(why.summary.size(), 500u);
+}
+
+TEST(ExplainTest, IsGoneOnceTheTaskIsBound) {
+  ApiModel api;
+  api.AddTask("t");
+  ASSERT_FALSE(ExplainTask(api, "t").summary.empty());
+  api.AddServer("a", "1");
+  api.Settle();
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Settle();
+  EXPECT_FALSE(api.Status("t").explanation.has_value());
+}
+
+TEST(ExplainTest, IsWrittenOnceForATaskThatBindsAtOnce) {
+  ApiModel api;
+  api.AddServer("a", "1");
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(api.task_writes, 0);
+}
+
+TEST(ExplainTest, IsNotWrittenAgainWithoutNews) {
+  ApiModel api;
+  api.AddTask("t");
+  for (int i = 0; i < 60; ++i) api.Advance(seconds(10));
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+}  // namespace
+}  // namespace spillway::core

@@ -1,0 +1,35 @@
+#include "operator/core/pod_body.h"
+
+#include <gtest/gtest.h>
+
+namespace spillway::core {
+namespace {
+
+api::TaskRequest Task() {
+  return *api::DecodeTaskRequest(
+      api::Json::parse(R"({"metadata":{"name":"t","namespace":"n","uid":"u"},"spec":{"template":{
+    "metadata":{"labels":{"app":"x"},"annotations":{"note":"y"}},
+    "spec":{"containers":[{"name":"c"}],"tolerations":[{"key":"k","operator":"Exists"}]}}}})"));
+}
+
+TEST(PodBodyTest, KeepsTheTemplateAndAddsOwnerLabelsAndNode) {
+  const api::Json pod = PodBody(Task(), Binding{"s", "node", "t-2", 2, {}, false, false});
+  EXPECT_EQ(pod["metadata"]["name"], "t-2");
+  EXPECT_EQ(pod["metadata"]["labels"]["app"], "x");
+  EXPECT_EQ(pod["metadata"]["annotations"]["note"], "y");
+  EXPECT_EQ(pod["metadata"]["labels"][api::kAttemptLabel], "2");
+  EXPECT_EQ(pod["metadata"]["ownerReferences"][0]["uid"], "u");
+  EXPECT_EQ(pod["spec"]["nodeName"], "node");
+  EXPECT_EQ(pod["spec"]["restartPolicy"], "Never");
+  EXPECT_EQ(pod["spec"]["tolerations"].size(), 1u);
+}
+
+TEST(PodBodyTest, OnACloudServerItToleratesThePoolAndIsNotDisrupted) {
+  const api::Json pod = PodBody(Task(), Binding{"s", "node", "t-1", 1, {}, false, true});
+  EXPECT_EQ(pod["spec"]["tolerations"].size(), 2u);
+  EXPECT_EQ(pod["spec"]["tolerations"][1]["key"], api::kPoolTaint);
+  EXPECT_EQ(pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");
+}
+
+}  // namespace
+}  // namespace spillway::core

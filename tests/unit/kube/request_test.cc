@@ -1,0 +1,80 @@
+#include "operator/kube/request.h"
+
+#include <gtest/gtest.h>
+
+namespace spillway::kube {
+namespace {
+
+TEST(ResourceTest, PathsFollowTheApi) {
+  EXPECT_EQ(kPods.Path("ns", "p"), "/api/v1/namespaces/ns/pods/p");
+  EXPECT_EQ(kNodes.Path("", "n", "status"), "/api/v1/nodes/n/status");
+  EXPECT_EQ(kLeases.Path("ns"), "/apis/coordination.k8s.io/v1/namespaces/ns/leases");
+}
+
+TEST(RequestTest, AStatusPatchCarriesUidAndVersion) {
+  const Request request = StatusRequest(kPods, "ns", "p", "u", 7, {{"phase", "x"}});
+  EXPECT_EQ(request.method, "PATCH");
+  EXPECT_EQ(request.content_type, "application/json-patch+json");
+  const Json patch = Json::parse(request.body);
+  EXPECT_EQ(patch[0]["value"], "u");
+  EXPECT_EQ(patch[1]["value"], "7");
+  EXPECT_EQ(patch[2]["value"]["phase"], "x");
+}
+
+TEST(RequestTest, ADeletionCarriesItsPreconditionAndGrace) {
+  const Json options = Json::parse(DeleteRequest(kPods, "ns", "p", "u", 0).body);
+  EXPECT_EQ(options["preconditions"]["uid"], "u");
+  EXPECT_EQ(options["gracePeriodSeconds"], 0);
+  EXPECT_FALSE(Json::parse(DeleteRequest(kPods, "ns", "p", "u", std::nullopt).body)
+                   .contains("gracePeriodSeconds"));
+}
+
+struct StatusCase {
+  int status;
+  const char* body;
+  ErrorKind kind;
+};
+class ResponseTest : public testing::TestWithParam<StatusCase> {};
+
+TEST_P(ResponseTest, BecomesAnErrorOfItsKind) {
+  const auto result = ReadResponse({GetParam().status, GetParam().body, std::nullopt});
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().kind, GetParam().kind);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Statuses, ResponseTest,
+    testing::Values(StatusCase{400, "", ErrorKind::kInvalid},
+                    StatusCase{401, "{}", ErrorKind::kUnauthenticated},
+                    StatusCase{403, "{}", ErrorKind::kForbidden},
+                    StatusCase{404, "{}", ErrorKind::kNotFound},
+                    StatusCase{409, R"({"reason":"AlreadyExists"})", ErrorKind::kAlreadyExists},
+                    StatusCase{409, R"({"reason":"Conflict"})", ErrorKind::kConflict},
+                    StatusCase{410, "{}", ErrorKind::kGone},
+                    StatusCase{422, "{}", ErrorKind::kInvalid},
+                    StatusCase{429, "{}", ErrorKind::kUnavailable},
+                    StatusCase{500, "{}", ErrorKind::kUnavailable},
+                    StatusCase{503, "not json", ErrorKind::kUnavailable},
+                    StatusCase{200, "not json", ErrorKind::kUnavailable}));
+
+TEST(ResponseTest, KeepsTheServersMessage) {
+  const auto result =
+      ReadResponse({422, R"({"message":"spec.x: Required value"})", std::chrono::seconds(3)});
+  EXPECT_EQ(result.error().message, "spec.x: Required value");
+  EXPECT_EQ(result.error().retry_after, std::chrono::seconds(3));
+}
+
+TEST(LineSplitterTest, JoinsPiecesAndSkipsEmptyLines) {
+  LineSplitter splitter;
+  std::vector<std::string> lines;
+  const auto take = [&](std::string_view line) { lines.emplace_back(line); };
+  splitter.Feed("{\"a\"", take);
+  splitter.Feed(":1}\n\n{\"b\":2}\n{\"c", take);
+  splitter.Feed("\":3}", take);
+  EXPECT_EQ(lines, (std::vector<std::string>{"{\"a\":1}", "{\"b\":2}"}));
+  splitter.Feed("\n", take);
+  EXPECT_EQ(lines.back(), "{\"c\":3}");
+}
+
+}  // namespace
+}  // namespace spillway::kube
