@@ -14,23 +14,27 @@ struct Tested {
   Misfit why;
 };
 
-// Fit but for an amount come first, the smallest lack first.
+// Those that lack only an amount come first, the smallest lack first; then those that may take the
+// task later; then those that never will.
 bool Nearer(const Tested& a, const Tested& b) {
-  const auto lack = [](const Misfit& misfit) {
+  const auto distance = [](const Misfit& misfit) {
+    if (misfit.property) return 3.0;
     if (misfit.resource.empty() || misfit.requested == 0) return 2.0;
     return static_cast<double>(misfit.requested - misfit.available) /
            static_cast<double>(misfit.requested);
   };
-  return std::pair(lack(a.why), std::string_view(a.name)) <
-         std::pair(lack(b.why), std::string_view(b.name));
+  return std::pair(distance(a.why), std::string_view(a.name)) <
+         std::pair(distance(b.why), std::string_view(b.name));
 }
 
 std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, server] : world.servers) {
     Misfit why;
-    if (!PropertiesFit(world, shape, server, &why) || !RoomFits(world, shape, server, &why))
-      out.push_back({name, why});
+    const bool property = !PropertiesFit(world, shape, server, &why);
+    if (!property && RoomFits(world, shape, server, &why)) continue;
+    why.property = property;
+    out.push_back({name, why});
   }
   std::sort(out.begin(), out.end(), Nearer);
   return out;

@@ -160,6 +160,11 @@ std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> toler
   return tolerations;
 }
 
+bool IsReadinessTaint(const api::Taint& taint) {
+  return taint.key == "node.kubernetes.io/not-ready" ||
+         taint.key == "node.kubernetes.io/unreachable";
+}
+
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   if (!OriginFits(shape, spec.pool, spec.cloud, spec.price_micros, why)) return false;
@@ -169,7 +174,11 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
                       "node " + spec.node_name + " does not exist", "", 0, 0});
   }
   const api::Node& object = *node->second.object;
-  return TaintsFit(object.taints, shape, spec.cloud, why) &&
+  std::vector<api::Taint> taints = object.taints;
+  std::erase_if(taints, [](const api::Taint& taint) {
+    return IsReadinessTaint(taint) || taint.key == "node.kubernetes.io/unschedulable";
+  });
+  return TaintsFit(taints, shape, spec.cloud, why) &&
          LabelsFit(shape, object.meta.labels, spec.capabilities, object.meta.name, why);
 }
 

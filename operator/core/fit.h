@@ -17,7 +17,12 @@ struct Misfit {
   // Only amounts are missing, this much of one resource: what nearestFit is made of.
   std::string resource;
   int64_t requested = 0, available = 0;
+  bool property = false;  // no amount of waiting helps: labels, capabilities, taints, price
 };
+
+// Taints by which the node controller says what the node's conditions say; whether such a node
+// takes tasks is a matter of its readiness, not of tolerations.
+bool IsReadinessTaint(const api::Taint& taint);
 
 // What does not change with the load: origin, price, taints, labels, capabilities.
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/core/fit.h"
+
 namespace spillway::core {
 namespace {
 
@@ -14,6 +16,11 @@ std::pair<std::string, std::string> NotReadyReason(const World& world, const Nod
     const std::string& message = node.object->ready_message;
     return {"NodeNotReady",
             message.empty() ? "the node has not reported that it is ready" : message};
+  }
+  for (const api::Taint& taint : node.object->taints) {
+    // The node controller takes it off a moment after the node is ready.
+    if (IsReadinessTaint(taint))
+      return {"NodeNotReady", "the node still has the taint " + taint.key};
   }
   if (node.renewed && world.now >= node.heard + kHeartbeatTimeout) {
     return {"HeartbeatLost",

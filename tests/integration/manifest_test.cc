@@ -1,0 +1,178 @@
+#include "tests/integration/cluster.h"
+
+namespace spillway::test {
+namespace {
+
+struct Manifest {
+  const char* name;
+  std::string yaml;
+  const char* message;  // part of what kubectl prints
+};
+
+std::string TaskYaml(const std::string& spec, const std::string& name = "bad",
+                     const std::string& container = "{name: c, image: x}") {
+  return "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: " + name +
+         "}\nspec:\n  template: {spec: {containers: [" + container + "]}}\n" + spec;
+}
+std::string RequirementYaml(const std::string& requirement) {
+  return TaskYaml("  requirements: [" + requirement + "]\n");
+}
+std::string ServerYaml(const std::string& spec) {
+  return "apiVersion: spillway.dev/v1alpha1\nkind: RegisteredServer\nmetadata: {name: bad}\nspec: "
+         "{" +
+         spec + "}\n";
+}
+std::string PoolYaml(const std::string& shape, const std::string& backend,
+                     const std::string& rest = "") {
+  return "apiVersion: spillway.dev/v1alpha1\nkind: ServerPool\nmetadata: {name: bad}\nspec: "
+         "{template: {" +
+         shape + "}, backend: {" + backend + "}" + rest + "}\n";
+}
+constexpr char kShape[] = "resources: {cpu: '4', memory: 8Gi}";
+constexpr char kKarpenter[] = "karpenter: {nodeClassRef: {group: g, kind: K, name: cls}}";
+
+const std::vector<Manifest>& BadManifests() {
+  static const std::vector<Manifest> kManifests{
+      {"no template",
+       "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: bad}\nspec: {}\n",
+       "spec.template: Required value"},
+      {"no containers",
+       "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: bad}\nspec: "
+       "{template: {spec: {}}}\n",
+       "containers: Required value"},
+      {"empty containers",
+       "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: bad}\nspec: "
+       "{template: {spec: {containers: []}}}\n",
+       "should have at least 1 items"},
+      {"typo in the template", TaskYaml("", "bad", "{name: c, imge: x}"),
+       "unknown field \"spec.template.spec.containers[0].imge\""},
+      {"typo in the spec", TaskYaml("  prioritty: 5\n"), "unknown field \"spec.prioritty\""},
+      {"status of another type", TaskYaml("  exclusive: maybe\n"),
+       "exclusive in body must be of type boolean"},
+      {"container without name", TaskYaml("", "bad", "{image: x}"), "name: Required value"},
+      {"restart policy",
+       "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: bad}\nspec: "
+       "{template: {spec: {restartPolicy: Always, containers: [{name: c}]}}}\n",
+       "must be Never: a task that fails is run again by spec.retry"},
+      {"quantity", TaskYaml("", "bad", "{name: c, resources: {requests: {cpu: lots}}}"),
+       "such as 2, 500m or 4Gi"},
+      {"quantity suffix", TaskYaml("", "bad", "{name: c, resources: {requests: {memory: 4GB}}}"),
+       "such as 2, 500m or 4Gi"},
+      {"negative quantity", TaskYaml("", "bad", "{name: c, resources: {limits: {cpu: '-1'}}}"),
+       "must be a quantity that is not negative"},
+      {"long name", TaskYaml("", std::string(64, 'a')), "may have at most 63 characters"},
+      {"priority", TaskYaml("  priority: 2000000000\n"),
+       "should be less than or equal to 1000000000"},
+      {"policy", TaskYaml("  placement: {policy: Anywhere}\n"),
+       "supported values: \"PreferLocal\", \"LocalOnly\", \"CloudOnly\""},
+      {"burst", TaskYaml("  placement: {burstAfterSeconds: -1}\n"),
+       "should be greater than or equal to 0"},
+      {"price", TaskYaml("  placement: {maxPricePerHour: cheap}\n"),
+       "must be an amount such as \"1.20\""},
+      {"pools of a local task", TaskYaml("  placement: {policy: LocalOnly, pools: [a]}\n"),
+       "pools has no meaning with policy LocalOnly"},
+      {"empty pools", TaskYaml("  placement: {pools: []}\n"), "should have at least 1 items"},
+      {"start deadline", TaskYaml("  startDeadlineSeconds: 0\n"),
+       "should be greater than or equal to 1"},
+      {"active deadline", TaskYaml("  activeDeadlineSeconds: 99999999999\n"),
+       "should be less than or equal to 31536000"},
+      {"retry limit", TaskYaml("  retry: {limit: 1000}\n"), "should be less than or equal to 100"},
+      {"retry on success", TaskYaml("  retry: {onExitCodes: [0]}\n"),
+       "should be greater than or equal to 1"},
+      {"backoff", TaskYaml("  retry: {backoffSeconds: 9999}\n"),
+       "should be less than or equal to 3600"},
+      {"ttl", TaskYaml("  ttlSecondsAfterFinished: -5\n"), "should be greater than or equal to 0"},
+      {"operator", RequirementYaml("{key: k, operator: Equals, values: [a]}"),
+       "supported values: \"In\""},
+      {"values of Exists", RequirementYaml("{key: k, operator: Exists, values: [a]}"),
+       "Exists and DoesNotExist take none"},
+      {"no values of In", RequirementYaml("{key: k, operator: In}"), "need values"},
+      {"two values of Gt", RequirementYaml("{key: k, operator: Gt, values: ['1', '2']}"),
+       "exactly one value, an integer"},
+      {"word for Lt", RequirementYaml("{key: k, operator: Lt, values: [few]}"),
+       "exactly one value, an integer"},
+      {"version", RequirementYaml("{key: k, operator: Version, values: [newest]}"),
+       "such as \">=550.54 <600\""},
+      {"version operator", RequirementYaml("{key: k, operator: Version, values: ['=>1.0']}"),
+       "such as \">=550.54 <600\""},
+      {"requirement key", RequirementYaml("{key: 'a b', operator: Exists}"), "should match"},
+      {"server without node", ServerYaml("cordoned: true"), "spec.nodeName: Required value"},
+      {"origin", ServerYaml("nodeName: node-a, origin: Moon"),
+       "supported values: \"Local\", \"Cloud\""},
+      {"no tasks", ServerYaml("nodeName: node-a, limits: {maxTasks: 0}"),
+       "should be greater than or equal to 1"},
+      {"pool of a local server", ServerYaml("nodeName: node-a, poolName: p"),
+       "poolName belongs to servers of origin Cloud"},
+      {"price of a server", ServerYaml("nodeName: node-a, pricePerHour: '-1'"),
+       "must be an amount such as \"0.40\""},
+      {"pool without backend", PoolYaml(kShape, ""), "exactly one backend must be set"},
+      {"pool without resources", PoolYaml("labels: {}", kKarpenter), "resources: Required value"},
+      {"pool without memory", PoolYaml("resources: {cpu: '4'}", kKarpenter),
+       "must name cpu and memory"},
+      {"pool quantity", PoolYaml("resources: {cpu: '4', memory: many}", kKarpenter),
+       "such as 2, 500m or 4Gi"},
+      {"pool with our labels",
+       PoolYaml(std::string(kShape) + ", labels: {spillway.dev/x: a}", kKarpenter),
+       "not yours to set"},
+      {"pool class", PoolYaml(kShape, "karpenter: {nodeClassRef: {name: cls}}"),
+       "nodeClassRef.group: Required value"},
+      {"pool size", PoolYaml(kShape, kKarpenter, ", maxServers: -1"),
+       "should be greater than or equal to 0"},
+      {"taint effect",
+       PoolYaml(std::string(kShape) + ", taints: [{key: k, effect: Never}]", kKarpenter),
+       "supported values: \"NoSchedule\""},
+  };
+  return kManifests;
+}
+
+using ManifestTest = ClusterTest;
+
+TEST_F(ManifestTest, BadOnesAreRefusedWithAUsefulMessage) {
+  ASSERT_GE(BadManifests().size(), 25u);
+  for (const Manifest& manifest : BadManifests()) {
+    const auto [code, text] = cluster.Kubectl("-n " + ns + " apply -f -", manifest.yaml);
+    EXPECT_NE(code, 0) << manifest.name;
+    EXPECT_NE(text.find(manifest.message), std::string::npos) << manifest.name << ": " << text;
+  }
+}
+
+TEST_F(ManifestTest, TheSpecIsImmutableButForThreeFields) {
+  Json task = Task("t");
+  task["spec"]["suspend"] = true;
+  cluster.Create(task);
+  const struct {
+    const char* patch;
+    const char* message;  // empty: accepted
+  } kChanges[] = {
+      {R"({"spec":{"template":{"metadata":{"labels":{"a":"b"}}}}})", "the template is immutable"},
+      {R"({"spec":{"requirements":null}})", "requirements are immutable"},
+      {R"({"spec":{"exclusive":true}})", "exclusive is immutable"},
+      {R"({"spec":{"placement":{"policy":"CloudOnly"}}})", "placement is immutable"},
+      {R"({"spec":{"startDeadlineSeconds":5}})", "startDeadlineSeconds is immutable"},
+      {R"({"spec":{"activeDeadlineSeconds":5}})", "activeDeadlineSeconds is immutable"},
+      {R"({"spec":{"retry":{"limit":5}}})", "retry is immutable"},
+      {R"({"spec":{"ttlSecondsAfterFinished":5}})", "ttlSecondsAfterFinished is immutable"},
+      {R"({"spec":{"priority":7}})", ""},
+      {R"({"spec":{"cancel":true}})", ""},
+      {R"({"spec":{"cancel":false}})", "a cancelled task stays cancelled"},
+      {R"({"spec":{"suspend":false}})", ""},
+  };
+  for (const auto& change : kChanges) {
+    const auto [code, text] =
+        cluster.Kubectl("-n " + ns + " patch tq t --type merge -p '" + change.patch + "'");
+    EXPECT_EQ(code == 0, std::string(change.message).empty()) << change.patch << ": " << text;
+    EXPECT_NE(text.find(change.message), std::string::npos) << change.patch << ": " << text;
+  }
+}
+
+TEST_F(ManifestTest, ReadsWellInExplainAndGet) {
+  const auto [explained, placement] = cluster.Kubectl("explain tq.spec.placement");
+  EXPECT_EQ(explained, 0);
+  EXPECT_NE(placement.find("How long to wait for a local server"), std::string::npos) << placement;
+  EXPECT_NE(cluster.Kubectl("explain tq.spec.template.spec").second.find("initContainers"),
+            std::string::npos);
+  EXPECT_EQ(cluster.Kubectl("get tq,rsv,pool,scr -A").first, 0);
+}
+
+}  // namespace
+}  // namespace spillway::test
