@@ -47,7 +47,7 @@ TEST_F(KubeletTest, ReportsARealExitCode) {
 }
 
 TEST_F(KubeletTest, ReportsASignal) {
-  Run("t", "sh -c 'kill -TERM $$'; exit $?");
+  Run("t", "sleep 60 & p=$!; kill -TERM $p; wait $p; exit $?");
   ASSERT_TRUE(Reaches("t", "Failed", 60));
   EXPECT_EQ(At(Get("t"), "status.result.exitCode"), "143");
 }
