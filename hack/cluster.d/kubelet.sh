@@ -133,6 +133,7 @@ kubelet_stop() {
     umount -l "$mount" 2>/dev/null || true
   done < <(awk -v a="$dir/" -v b="$run_dir/" \
     'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts | sort -r)
+  rm -f "/var/lib/cni/results/spillway-$port_base"-*
   find /var/log/containers -lname "$dir/*" -delete 2>/dev/null || true
   rm -rf "$run_dir"
 }
