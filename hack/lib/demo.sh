@@ -59,7 +59,8 @@ demo_delete() {
 demo_register() {
   local node
   node=$(kubectl get nodes -l '!karpenter.sh/registered' -o json |
-    jq -r '[.items[] | select(any(.status.conditions[]; .type == "Ready" and .status == "True"))][0].metadata.name // empty')
+    jq -r '[.items[] | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] |
+      sort_by(.metadata.annotations["kwok.x-k8s.io/node"] != null)[0].metadata.name // empty')
   [[ -n $node ]] || die "the cluster has no Ready node to register"
   log "registering node $node as the local server"
   sed "s/nodeName: local-1/nodeName: $node/" "$samples/registeredserver.yaml" | kubectl apply -f - >&2
@@ -74,31 +75,41 @@ demo_local() {
   note "its output, from its status: $(kubectl get tq hello -o jsonpath='{.status.result.output}')"
 }
 
+# demo_news: what has changed since it was called last.
+demo_seen=''
+demo_news() {
+  local now
+  now=$(kubectl get tq,scr -o json | jq -r '.items[] | select(.status.phase) |
+    if .kind == "TaskRequest" then "\(.metadata.name)\t\(.status.phase)\t\(.status.assignment.server // "")"
+    else "server of pool \(.spec.poolName)\t\(.status.phase)\t\(.metadata.name | .[-10:])" end' | sort)
+  comm -13 <(echo "$demo_seen") <(echo "$now") | sed 's/^/    /' >&2
+  demo_seen=$now
+}
+
 demo_overflow() {
-  local seen='' now deadline=$((SECONDS + 300))
+  local deadline=$((SECONDS + 300))
   log "more tasks than the local server takes: kubectl apply -f pool.yaml -f overflow.yaml"
   kubectl apply -f "$samples/pool.yaml" -f "$samples/overflow.yaml" >&2
-  while ((SECONDS < deadline)); do
-    now=$(kubectl get tq,scr -o json | jq -r '.items[] | select(.status.phase) |
-      if .kind == "TaskRequest" then "\(.metadata.name)\t\(.status.phase)\t\(.status.assignment.server // "")"
-      else "server of pool \(.spec.poolName)\t\(.status.phase)\t\(.metadata.name | .[-10:])" end' | sort)
-    comm -13 <(echo "$seen") <(echo "$now") | sed 's/^/    /' >&2
-    seen=$now
-    kubectl wait --for=condition=Complete --timeout=1s tq --all >/dev/null 2>&1 && break
-    [[ -z $(kubectl get tq -o jsonpath='{.items[?(@.status.phase=="Failed")].metadata.name}') ]] ||
+  until kubectl wait --for=condition=Complete --timeout=1s -f "$samples/overflow.yaml" >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || die "the tasks did not end in time: $(kubectl get tq)"
+    [[ -z $(kubectl get -f "$samples/overflow.yaml" -o jsonpath='{.items[?(@.status.phase=="Failed")].metadata.name}') ]] ||
       die "a task failed: $(kubectl get tq)"
+    demo_news
   done
-  ((SECONDS < deadline)) || die "the tasks did not end in time: $(kubectl get tq)"
+  demo_news
 }
 
 demo_release() {
   local deadline=$((SECONDS + 180))
   log "all tasks have ended; the cloud servers are given back"
   until [[ -z $(kubectl get rsv -o jsonpath='{.items[?(@.spec.origin=="Cloud")].metadata.name}') &&
-    -z $(kubectl get scr -o jsonpath='{.items[?(@.status.phase!="Released")].metadata.name}') ]]; do
+    -z $(kubectl get scr -o jsonpath='{.items[?(@.status.phase=="Ready")].metadata.name}') &&
+    -z $(kubectl get scr -o jsonpath='{.items[?(@.status.phase=="Releasing")].metadata.name}') ]]; do
     ((SECONDS < deadline)) || die "the cloud servers were not released: $(kubectl get scr)"
+    demo_news
     sleep 0.5
   done
+  demo_news
 }
 
 demo_tables() {

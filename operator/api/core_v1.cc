@@ -28,8 +28,10 @@ void MergeTermination(const Json& terminated, Pod& pod) {
 void DecodeContainerStatus(const Json& container, bool init, Pod& pod) {
   const Json& state = GetObject(container, "state");
   if (const Json& terminated = GetObject(state, "terminated"); !terminated.empty()) {
-    // An init container counts only where it failed.
-    if (!init || GetInt(terminated, "exitCode") != 0) MergeTermination(terminated, pod);
+    // An init container counts only where it failed and so kept the others from running; a sidecar
+    // that is stopped at the end also exits with an error, which is nobody's concern.
+    const bool failed_init = GetInt(terminated, "exitCode") != 0 && !pod.termination;
+    if (!init || failed_init) MergeTermination(terminated, pod);
   }
   if (const Json& running = GetObject(state, "running"); !running.empty() && !init) {
     const auto at = GetTime(running, "startedAt");

@@ -24,7 +24,7 @@ api::Attempt Describe(const TaskState& task, const api::Pod* pod) {
   attempt.message = pod->message;
   if (const auto& end = pod->termination) {
     attempt.exit_code = end->exit_code;
-    attempt.reason = FirstOf(end->reason, attempt.reason);
+    attempt.reason = FirstOf(attempt.reason, end->reason);
     if (end->exit_code != 0)
       attempt.message = FirstOf(end->message, attempt.message);  // else it is the output
     attempt.started_at = end->started ? end->started : attempt.started_at;

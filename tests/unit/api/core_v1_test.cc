@@ -25,6 +25,13 @@ TEST(PodTest, ReportsAFailedInitContainerButNotAnEndedOne) {
   EXPECT_FALSE(good->termination.has_value());
 }
 
+TEST(PodTest, ASidecarThatIsStoppedAtTheEndIsNoFailure) {
+  const auto pod = DecodePod(Json::parse(R"({"status":{"phase":"Succeeded",
+      "containerStatuses":[{"state":{"terminated":{"exitCode":0,"reason":"Completed"}}}],
+      "initContainerStatuses":[{"state":{"terminated":{"exitCode":143,"reason":"Error"}}}]}})"));
+  EXPECT_EQ(pod->termination->exit_code, 0);
+}
+
 TEST(PodTest, KnowsThatTheClusterEndedIt) {
   const auto pod = DecodePod(Json::parse(
       R"({"status":{"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","reason":"EvictionByEvictionAPI","message":"drained"}]}})"));
