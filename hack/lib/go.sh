@@ -2,7 +2,7 @@
 # A Go toolchain new enough to build Kubernetes. Debian 12 ships Go 1.19, which is too old for
 # that but can fetch the official toolchain as a Go module, verified against the checksum database.
 
-readonly go_needed=1.26.0
+readonly go_needed=1.26.6
 
 go_new_enough() {
   command -v "$1" >/dev/null 2>&1 || return 1

@@ -11,7 +11,7 @@ die() {
 # with_progress LABEL COMMAND...: runs a long command, its output in a log file, and shows every
 # ten seconds that it is alive. On failure the end of the log is shown.
 with_progress() {
-  local label=$1 out start pid status=0
+  local label=$1 out start pid last='' line status=0
   shift
   out=$(mktemp)
   start=$SECONDS
@@ -20,7 +20,10 @@ with_progress() {
   while kill -0 "$pid" 2>/dev/null; do
     sleep 1
     if (((SECONDS - start) % 10 == 9)); then
-      note "$label: $((SECONDS - start)) s … $(tail -n 1 "$out" | cut -c1-80)"
+      line=$(tail -n 1 "$out" | cut -c1-80)
+      # A line that does not change says nothing.
+      [[ $line != "$last" ]] && note "$label: $((SECONDS - start)) s … $line" || note "$label: $((SECONDS - start)) s …"
+      last=$line
     fi
   done
   wait "$pid" || status=$?
