@@ -21,8 +21,8 @@ with_progress() {
     sleep 1
     if (((SECONDS - start) % 10 == 9)); then
       line=$(tail -n 1 "$out" | cut -c1-80)
-      # A line that does not change says nothing.
-      [[ $line != "$last" ]] && note "$label: $((SECONDS - start)) s … $line" || note "$label: $((SECONDS - start)) s …"
+      # A line that has not changed is not shown again.
+      note "$label: $((SECONDS - start)) s … ${line#"$last"}"
       last=$line
     fi
   done

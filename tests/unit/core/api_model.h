@@ -93,7 +93,7 @@ class ApiModel {
     See(pod);
   }
   template <typename Map>
-  void Remove(Map& map, const std::string& key) {
+  void Remove(Map& map, std::string key) {
     using T = typename Map::mapped_type;
     const Object object = map.at(key);
     const std::string uid = [&] {
