@@ -16,17 +16,6 @@ namespace {
 // Heartbeats and costs are looked at this often when nothing else happens.
 constexpr Duration kCheckEvery{5'000};
 
-int64_t VersionOf(const Object& object) {
-  return std::visit(
-      [](const auto& value) -> int64_t {
-        if constexpr (requires { value.resource_version; })
-          return value.resource_version;
-        else
-          return value.meta.resource_version;
-      },
-      object);
-}
-
 struct Taker {
   World& world;
 

@@ -26,6 +26,9 @@ using Object =
                  api::Pod, api::Node, api::CloudServer, api::NodeLease>;
 inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index()); }
 
+// Of the API server's object.
+int64_t VersionOf(const Object& object);
+
 // ---- Events ----
 
 // The object was seen in this state. Older states than one already seen are ignored.

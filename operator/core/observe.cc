@@ -268,6 +268,9 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
       return;
     case Kind::kServer:
       world.servers.erase(key);
+      for (auto& [name, scale] : world.scales) {
+        if (ServerName(scale) == key) scale.server_sent = false;  // it may be registered again
+      }
       world.properties_version++;
       world.servers_dirty = true;
       return;
@@ -430,15 +433,8 @@ void ConcludeCloud(World& world, const Outcome& outcome) {
 
 void Conclude(World& world, const Outcome& outcome) {
   if (outcome.object) {
-    const auto& object = *outcome.object;
-    const int64_t version = std::visit(
-        [](const auto& value) -> int64_t {
-          if constexpr (requires { value.resource_version; })
-            return value.resource_version;
-          else
-            return value.meta.resource_version;
-        },
-        object);
+    const Object& object = *outcome.object;
+    const int64_t version = VersionOf(object);
     // Older than what was delivered: seen already, and perhaps gone again.
     if (version > world.seen_up_to[object.index()]) Observe(world, object);
   }

@@ -212,11 +212,26 @@ void Pending(World& world, ScaleState& scale) {
   }
 }
 
+// Why a server that is paid for can do nothing for its money; empty if it can.
+std::string Useless(World& world, const ScaleState& scale) {
+  if (!scale.joined && TimedOut(world, scale)) return "its node took no tasks in time";
+  const auto node = world.nodes.find(scale.object.status.node_name);
+  if (!scale.joined || node == world.nodes.end()) return "";
+  const Time since = node->second.not_ready_since;
+  if (since == kNever) return "";
+  if (world.now >= since + kLostServerAfter)
+    return "its node has not been ready for " + FormatDuration(world.now - since);
+  world.WakeAt(since + kLostServerAfter);
+  return "";
+}
+
 void InUse(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   if (server == nullptr || server->deleting) {
     return BeginRelease(world, scale, "the server was taken away");
   }
+  if (const std::string why = Useless(world, scale); !why.empty())
+    return BeginRelease(world, scale, why);
   ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
     if (!world.server_of_node.contains(server->node_name)) RegisterServer(world, scale, *server);

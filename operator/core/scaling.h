@@ -12,6 +12,8 @@ namespace spillway::core {
 
 // How long an ended ScaleRequest stays for users to read.
 inline constexpr Duration kKeepEnded{600'000};
+// A bought server whose node is not ready for this long is given back; its tasks moved on before.
+inline constexpr Duration kLostServerAfter{180'000};
 // How often the cost of a server in use is written.
 inline constexpr Duration kCostEvery{60'000};
 

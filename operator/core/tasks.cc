@@ -235,6 +235,17 @@ void DeleteWhenOld(World& world, TaskState& task) {
       Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
 }
 
+// Whether the pod itself is at fault. A quota, a namespace on its way out and missing rights of our
+// own are not: they pass, or someone mends them.
+bool RefusesTemplate(const Error& error) {
+  if (error.kind == ErrorKind::kInvalid) return true;
+  if (error.kind != ErrorKind::kForbidden) return false;
+  for (const char* other : {"exceeded quota", "being terminated", "cannot create resource"}) {
+    if (error.message.find(other) != std::string::npos) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 int64_t NextAttempt(const World& world, const TaskState& task) {
@@ -302,10 +313,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   world.ledger.Release(outcome.key);
   if (const auto other = world.pods.find(outcome.key); other != world.pods.end())
     CountPod(world, other->second);
-  const bool quota = error.message.find("exceeded quota") != std::string::npos;
-  const bool terminating = error.message.find("being terminated") != std::string::npos;
-  const bool refused = error.kind == ErrorKind::kInvalid ||
-                       (error.kind == ErrorKind::kForbidden && !quota && !terminating);
+  const bool refused = RefusesTemplate(error);
   task.object.status.assignment.reset();
   task.binding.reset();
   if (refused) {

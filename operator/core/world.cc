@@ -9,6 +9,17 @@ const char* ToString(Kind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
+int64_t VersionOf(const Object& object) {
+  return std::visit(
+      [](const auto& value) -> int64_t {
+        if constexpr (requires { value.resource_version; })
+          return value.resource_version;
+        else
+          return value.meta.resource_version;
+      },
+      object);
+}
+
 void World::WakeTask(TaskState& task, Time time) {
   if (time >= task.wake) return;
   const std::string key = task.object.meta.key();

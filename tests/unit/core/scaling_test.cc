@@ -241,6 +241,46 @@ TEST_F(ScalingTest, ALostCloudServerLetsItsTaskRunElsewhere) {
   EXPECT_EQ(api.pods.at("ns/t-2").node_name, "cloud-2");
 }
 
+TEST_F(ScalingTest, AServerThatNeverTakesTasksIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.nodes["cloud-1"].ready = api::NodeReady::kFalse;
+  api.Change(api.nodes["cloud-1"]);
+  api.Advance(seconds(890));
+  EXPECT_EQ(api.claims.size(), 1u);
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.claims_made, 2) << "the task still needs one";
+  EXPECT_FALSE(api.nodes.contains("cloud-1"));
+}
+
+TEST_F(ScalingTest, AServerWhoseNodeIsLostIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.nodes["cloud-1"].ready = api::NodeReady::kUnknown;
+  api.Change(api.nodes["cloud-1"]);
+  api.Advance(kLostServerAfter + seconds(1));
+  EXPECT_FALSE(api.nodes.contains("cloud-1"));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  ASSERT_EQ(api.servers.size(), 1u);
+  api.Remove(api.servers, api.servers.begin()->first);
+  api.Settle();
+  EXPECT_EQ(api.servers.size(), 1u);
+}
+
 TEST_F(ScalingTest, AClaimWhoseRequestIsGoneIsGivenBack) {
   api.AddPool("spot");
   api.AddTask("t");

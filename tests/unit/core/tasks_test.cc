@@ -232,6 +232,15 @@ TEST_F(TaskTest, AQuotaHoldsItBackWithoutFailingIt) {
   EXPECT_EQ(api.pods_made, 1);
 }
 
+TEST_F(TaskTest, MissingRightsOfOurOwnDoNotFailIt) {
+  api.pod_error = Error{
+      ErrorKind::kForbidden, "pods is forbidden: User \"x\" cannot create resource \"pods\"", {}};
+  Start();
+  EXPECT_NE(api.Phase("t"), "Failed");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods_made, 1);
+}
+
 TEST_F(TaskTest, AForeignPodOfTheSameNameIsNotTakenForItsOwn) {
   api::Pod foreign;
   foreign.meta.ns = "ns", foreign.meta.name = "t-1", foreign.meta.uid = "x",
