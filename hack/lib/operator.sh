@@ -7,6 +7,8 @@ readonly build_packages=(g++ cmake ninja-build ccache libcpprest-dev libyaml-cpp
 # operator_build TARGET...: into $root/build.
 operator_build() {
   apt_ensure "${build_packages[@]}"
+  # So that what was compiled in one checkout serves another.
+  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
   [[ -f $root/build/build.ninja ]] ||
     with_progress "configuring" cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release
   with_progress "building $*" cmake --build "$root/build" --target "$@"
