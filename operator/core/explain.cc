@@ -44,7 +44,7 @@ std::vector<Tested> TestPools(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, pool] : world.pools) {
     Misfit why{"Available", "available", "can be asked for a server", "", 0, 0};
-    if (PoolFits(world, shape, pool, &why)) PoolMayBuy(world, pool, &why);
+    if (PoolFits(shape, pool, &why)) PoolMayBuy(world, pool, &why);
     out.push_back({name, why});
   }
   for (const std::string& name : shape.placement.pools) {

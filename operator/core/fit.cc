@@ -92,10 +92,9 @@ bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::Stri
   return true;
 }
 
-bool CountsFit(const World& world, const Shape& shape, const ServerState& server,
-               const api::Node& node, const NodeUsage& usage, Misfit* why) {
-  int64_t tasks = usage.tasks, exclusive = usage.exclusive;
-  (void)world;
+bool CountsFit(const Shape& shape, const ServerState& server, const api::Node& node,
+               const NodeUsage& usage, Misfit* why) {
+  const int64_t tasks = usage.tasks, exclusive = usage.exclusive;
   if (exclusive > 0)
     return Fail(
         why, {"ExclusiveTask", "taken by an exclusive task", "runs an exclusive task", "", 0, 0});
@@ -189,7 +188,7 @@ bool RoomFits(const World& world, const Shape& shape, const ServerState& server,
   }
   const auto& node = world.nodes.at(server.object.spec.node_name).object;
   const NodeUsage& usage = world.ledger.On(node->meta.name);
-  return CountsFit(world, shape, server, *node, usage, why) &&
+  return CountsFit(shape, server, *node, usage, why) &&
          AmountsFit(shape.requests, node->allocatable, usage.used, why);
 }
 
@@ -204,7 +203,7 @@ api::Resources PoolRoom(const PoolState& pool) {
                        : pool.object.spec.resources;
 }
 
-bool PoolFits(const World&, const Shape& shape, const PoolState& pool, Misfit* why) {
+bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
   const api::ServerPoolSpec& spec = pool.object.spec;
   if (!OriginFits(shape, pool.object.meta.name, true, spec.price_micros, why)) return false;
   api::StringMap labels = spec.labels;

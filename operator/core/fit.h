@@ -30,7 +30,7 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
 bool RoomFits(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
 
 // Whether a new server of the pool would take the shape, and whether one may be bought now.
-bool PoolFits(const World& world, const Shape& shape, const PoolState& pool, Misfit* why);
+bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);
 
 // The room that a server of the pool has for tasks: what is declared, or less if the last one had

@@ -23,14 +23,15 @@ bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Pol
 bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
   const auto pool = world.pools.find(scale.object.pool);
   if (pool == world.pools.end() || AmountsMisfit(shape.requests, scale.room)) return false;
-  if (shape.exclusive && scale.nominated > 0) return false;
-  return PoolFits(world, shape, pool->second, nullptr);
+  if (scale.promised_whole || (shape.exclusive && scale.nominated > 0)) return false;
+  return PoolFits(shape, pool->second, nullptr);
 }
 
 // Promises room in the server to the task.
 void Nominate(World& world, TaskState& task, ScaleState& scale) {
   scale.room -= task.shape->requests;
   ++scale.nominated;
+  scale.promised_whole = task.shape->exclusive;
   task.planned = world.plan;
   const std::string& name = scale.object.meta.name;
   world.nominated.insert(task.object.meta.key());
@@ -55,6 +56,7 @@ void BeginPlan(World& world) {
   ++world.plan;
   for (auto& [name, scale] : world.scales) {
     scale.nominated = 0;
+    scale.promised_whole = false;
     const auto pool = world.pools.find(scale.object.pool);
     scale.room = pool == world.pools.end() ? api::Resources{} : PoolRoom(pool->second);
   }
@@ -120,7 +122,7 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const TaskState& task)
 const PoolState* BestPool(const World& world, const Shape& shape) {
   const PoolState* best = nullptr;
   for (const auto& [name, pool] : world.pools) {
-    if (!PoolFits(world, shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
+    if (!PoolFits(shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
     const auto rank = [](const PoolState& state) {
       return std::pair(-state.object.spec.priority, state.object.spec.price_micros);
     };

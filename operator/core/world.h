@@ -110,8 +110,9 @@ struct ScaleState {
   bool deleting = false;
   Time retry_at{};
   Time idle_since = kNever;
-  int64_t nominated = 0;  // tasks that wait for it
-  api::Resources room;    // left for more of them
+  int64_t nominated = 0;        // tasks that wait for it
+  bool promised_whole = false;  // to an exclusive task
+  api::Resources room;          // left for more of them
 };
 
 struct World {

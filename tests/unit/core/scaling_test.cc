@@ -67,6 +67,14 @@ TEST_F(ScalingTest, OneServerServesAllTasksThatFitIt) {
   EXPECT_EQ(api.claims_made, 2);
 }
 
+TEST_F(ScalingTest, AnExclusiveTaskGetsAServerOfItsOwn) {
+  api.AddPool("spot", "8");
+  api.AddTask("alone", {{"exclusive", true}});
+  api.AddTask("other");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
 TEST_F(ScalingTest, NeverBuysTwiceForOneNeedAcrossRestarts) {
   api.AddPool("spot", "1");
   api.AddTask("t");
