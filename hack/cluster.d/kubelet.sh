@@ -122,12 +122,13 @@ containers_remove() {
 }
 
 kubelet_stop() {
+  [[ -f $dir/containerd.toml ]] || return 0
   daemon_stop kubelet
   containers_remove
   daemon_stop containerd
   # Shims outlive their containerd; each names our own socket.
   pkill -KILL -f "containerd-shim.*$run_dir/containerd.sock" 2>/dev/null || true
-  [[ $EUID -ne 0 ]] || ip link del "$node_link" 2>/dev/null || true
+  ip link del "$node_link" 2>/dev/null || true
   local mount
   while read -r mount; do
     umount -l "$mount" 2>/dev/null || true

@@ -127,6 +127,6 @@ demo_next() {
   kubectl describe tq hello
   kubectl apply -f $samples/hello.yaml       # unchanged: a task never runs twice
   tail -f $demo_state/operator.log
-  $root/hack/quickstart --down               # removes everything
+  $root/hack/quickstart ${existing:+--existing-cluster }--down               # removes everything
 EOF
 }
