@@ -6,6 +6,7 @@ void Ledger::Take(const std::string& pod, const std::string& node, Footprint foo
   Release(pod);
   NodeUsage& usage = nodes_[node];
   usage.used += footprint.requests;
+  if (footprint.task) usage.used_by_tasks += footprint.requests;
   ++usage.pods;
   usage.tasks += footprint.task ? 1 : 0;
   usage.exclusive += footprint.exclusive ? 1 : 0;
@@ -19,6 +20,7 @@ bool Ledger::Release(const std::string& pod) {
   const Footprint& footprint = at->second.footprint;
   NodeUsage& usage = nodes_[at->second.node];
   usage.used -= footprint.requests;
+  if (footprint.task) usage.used_by_tasks -= footprint.requests;
   usage.tasks -= footprint.task ? 1 : 0;
   usage.exclusive -= footprint.exclusive ? 1 : 0;
   for (const std::string& port : footprint.host_ports) {

@@ -20,6 +20,7 @@ struct Footprint {
 
 struct NodeUsage {
   api::Resources used;
+  api::Resources used_by_tasks;  // of that, by pods of ours
   int64_t pods = 0;
   int64_t tasks = 0;
   int64_t exclusive = 0;

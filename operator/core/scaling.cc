@@ -240,8 +240,11 @@ void InUse(World& world, ScaleState& scale) {
   if (registered->usable && !scale.joined) {
     scale.joined = true;
     if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
+      // Without what runs there already for tasks: after a restart that may be much.
+      const NodeUsage& usage = world.ledger.On(server->node_name);
       api::Resources room = world.nodes.at(server->node_name).object->allocatable;
-      room -= world.ledger.On(server->node_name).used;
+      room -= usage.used;
+      room += usage.used_by_tasks;
       pool->second.observed = room;
     }
   }

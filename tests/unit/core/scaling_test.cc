@@ -232,6 +232,18 @@ TEST_F(ScalingTest, LearnsThatServersAreSmallerThanDeclared) {
   EXPECT_EQ(api.claims_made, 1) << "a second server would be as small";
 }
 
+TEST_F(ScalingTest, ABusyServerSeenAfterARestartDoesNotMakeItsPoolLookSmall) {
+  api.AddPool("spot", "8");
+  api.AddTask("t", api::Json::object(), "6");
+  api.Settle();
+  api.ProvideServer("cloud-1", "8");
+  api.Settle();
+  api.Restart();
+  api.AddTask("u", api::Json::object(), "6");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
 TEST_F(ScalingTest, ALostCloudServerLetsItsTaskRunElsewhere) {
   api.AddPool("spot");
   api.AddTask("t");
