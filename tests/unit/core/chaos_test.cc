@@ -17,6 +17,7 @@ using std::chrono::seconds;
 class Chaos {
  public:
   explicit Chaos(unsigned seed) : random_(seed) {
+    if (seed % 2 == 0) api.reorder.emplace(seed);
     for (int i = 0; i < 3; ++i) api.AddServer("s" + std::to_string(i), std::to_string(2 + i * 2));
     api.AddPool("spot", "4", 1);
     api.AddPool("on-demand", "8");
