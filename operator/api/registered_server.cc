@@ -12,6 +12,10 @@ Result<RegisteredServer> DecodeRegisteredServer(const Json& object) {
   if (server.spec.node_name.empty()) return Invalid("a RegisteredServer without spec.nodeName");
   server.spec.capabilities = GetStringMap(spec, "capabilities");
   server.spec.max_tasks = GetOptionalInt(GetObject(spec, "limits"), "maxTasks");
+  const Json& limits = GetObject(spec, "limits");
+  server.spec.max_cpu_percent = GetOptionalInt(limits, "cpuUtilizationPercent");
+  server.spec.max_memory_percent = GetOptionalInt(limits, "memoryUtilizationPercent");
+  server.spec.requires_metrics = GetString(spec, "metricsPolicy") == "Require";
   server.spec.cordoned = GetBool(spec, "cordoned");
   server.spec.cloud = GetString(spec, "origin") == "Cloud";
   server.spec.pool = GetString(spec, "poolName");

@@ -14,6 +14,9 @@ struct RegisteredServerSpec {
   std::string node_name;
   StringMap capabilities;
   std::optional<int64_t> max_tasks;
+  // Limits on measured use, in percent, and whether a measurement must be there.
+  std::optional<int64_t> max_cpu_percent, max_memory_percent;
+  bool requires_metrics = false;
   bool cordoned = false;
   bool cloud = false;  // origin
   std::string pool, scale_request;

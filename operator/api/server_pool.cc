@@ -16,6 +16,9 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
   pool.spec.capabilities = GetStringMap(shape, "capabilities");
   pool.spec.labels = GetStringMap(shape, "labels");
   pool.spec.taints = DecodeTaints(shape);
+  pool.spec.min_servers = GetInt(spec, "minServers");
+  pool.spec.warm_spares = GetInt(spec, "warmSpares");
+  pool.spec.billing_quantum = std::chrono::seconds(GetInt(spec, "billingQuantumSeconds"));
   pool.spec.max_servers = GetInt(spec, "maxServers", 10);
   pool.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
   pool.spec.idle_before_release =

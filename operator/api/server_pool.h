@@ -14,8 +14,9 @@ struct ServerPoolSpec {
   StringMap capabilities, labels;
   std::vector<Taint> taints;
   Resources resources;  // what a server of the pool offers to tasks
-  int64_t max_servers = 10;
-  int64_t price_micros = 0;  // per hour
+  int64_t min_servers = 0, max_servers = 10, warm_spares = 0;
+  Duration billing_quantum{0};  // 0: by the second
+  int64_t price_micros = 0;     // per hour
   Duration idle_before_release{300000}, provision_timeout{900000};
   // spec.backend as it was written; the engine's own module reads it.
   Json backend;

@@ -11,13 +11,6 @@ namespace {
 
 using api::ScalePhase;
 
-// On its way: its room can be promised to tasks that wait.
-bool OnItsWay(const ScaleState& scale) {
-  const ScalePhase phase = scale.object.status.phase;
-  return phase == ScalePhase::kNone || phase == ScalePhase::kRequested ||
-         phase == ScalePhase::kProvisioning || (phase == ScalePhase::kReady && !scale.joined);
-}
-
 bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
 
 bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
@@ -104,9 +97,10 @@ void BreakPromises(World& world) {
   }
 }
 
-// The number behind the last purchase for the task, and whether that one still lasts.
-std::pair<int64_t, bool> LastPurchase(const World& world, const TaskState& task) {
-  const std::string prefix = "spw-" + task.uid() + "-";
+// The number behind the last purchase for the need (the uid of a task, or of a pool), and whether
+// that one still lasts.
+std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& need) {
+  const std::string prefix = "spw-" + need + "-";
   int64_t last = 0;
   bool lasts = false;
   for (auto at = world.scales.lower_bound(prefix);
@@ -131,14 +125,12 @@ const PoolState* BestPool(const World& world, const Shape& shape) {
   return best;
 }
 
-ScaleState& Buy(World& world, const TaskState& task, const PoolState& pool, int64_t number) {
-  const std::string name = "spw-" + task.uid() + "-" + std::to_string(number);
+ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, int64_t number) {
+  const std::string name = "spw-" + need + "-" + std::to_string(number);
   ScaleState& scale = world.scales[name];
   scale.object.meta.name = name;
-  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name},
-                              {api::kTaskNameLabel, task.object.meta.name}};
+  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}};
   scale.object.pool = pool.object.meta.name;
-  scale.object.shape = EncodeResources(task.shape->requests);
   scale.room = PoolRoom(pool);
   scale.creating = true;
   return scale;
@@ -149,15 +141,29 @@ ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& f
   for (auto& [name, scale] : world.scales) {
     if (OnItsWay(scale) && HasRoom(world, *task.shape, scale)) return &scale;
   }
-  const auto [last, lasts] = LastPurchase(world, task);
+  const auto [last, lasts] = LastPurchase(world, task.uid());
   if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape);
   if (pool == nullptr) return nullptr;
-  fresh.push_back(&Buy(world, task, *pool, last + 1));
-  return fresh.back();
+  ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
+  scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
+  scale.object.shape = EncodeResources(task.shape->requests);
+  fresh.push_back(&scale);
+  return &scale;
 }
 
 constexpr size_t kMostBuyers = 100;
+
+// minServers and warmSpares: purchases that no task has asked for, named after their pool.
+void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
+  for (auto& [name, pool] : world.pools) {
+    for (int64_t lacks = PoolLacks(world, pool); lacks > 0 && PoolMayBuy(world, pool, nullptr);
+         --lacks) {
+      fresh.push_back(&Buy(world, pool, pool.object.meta.uid,
+                           LastPurchase(world, pool.object.meta.uid).first + 1));
+    }
+  }
+}
 
 void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
   const Duration patience = shape.placement.burst_after;
@@ -183,6 +189,7 @@ void Announce(World& world, const std::vector<ScaleState*>& fresh) {
   for (const ScaleState* scale : fresh) {
     world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
                                   EncodeNew(scale->object), std::nullopt});
+    if (scale->object.for_tasks.empty()) continue;
     if (const TaskState* task = world.TaskByUid(scale->object.for_tasks.front().uid)) {
       world.Tell(*task, false, "Scaling",
                  "no registered server has room; asking pool " + scale->object.pool +
@@ -193,6 +200,10 @@ void Announce(World& world, const std::vector<ScaleState*>& fresh) {
 
 void Withdraw(World& world) {
   for (auto& [name, scale] : world.scales) {
+    const auto pool = world.pools.find(scale.object.pool);
+    const bool stocked = pool != world.pools.end() && (pool->second.object.spec.min_servers > 0 ||
+                                                       pool->second.object.spec.warm_spares > 0);
+    if (stocked && PoolLacks(world, pool->second) >= 0) continue;  // one less would be too few
     if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) ||
         scale.object.status.phase == ScalePhase::kReady)
       continue;
@@ -260,6 +271,7 @@ void PlanPurchases(World& world) {
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ScaleState*> fresh;
   for (auto& [position, shape] : order) PlanShape(world, *shape, fresh);
+  KeepStock(world, fresh);
   Announce(world, fresh);
   BreakPromises(world);
   Withdraw(world);

@@ -64,6 +64,10 @@ void Judge(const World& world, ServerState& server) {
   if (spec.cordoned) return set("Cordoned", "Cordoned", "cordoned by spec.cordoned");
   if (node->second.object->unschedulable)
     return set("Cordoned", "NodeUnschedulable", "the node is cordoned");
+  if (spec.requires_metrics) {
+    return set("NotReady", "NoMeasurement",
+               "metricsPolicy is Require, and there is no measurement of its load");
+  }
   set("Ready", "Ready", "");
 }
 

@@ -180,11 +180,15 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   }
 }
 
-bool TimedOut(World& world, const ScaleState& scale) {
+Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
   const auto pool = world.pools.find(scale.object.pool);
-  const Duration timeout = pool == world.pools.end() ? Duration(seconds(900))
-                                                     : pool->second.object.spec.provision_timeout;
-  const Time until = scale.object.status.requested_at.value_or(world.now) + timeout;
+  return pool == world.pools.end() ? Duration(seconds(900))
+                                   : pool->second.object.spec.provision_timeout;
+}
+
+bool TimedOut(World& world, const ScaleState& scale) {
+  const Time until =
+      scale.object.status.requested_at.value_or(world.now) + ProvisionTimeout(world, scale);
   if (world.now < until) world.WakeAt(until);
   return world.now >= until;
 }
@@ -212,17 +216,44 @@ void Pending(World& world, ScaleState& scale) {
   }
 }
 
-// Why a server that is paid for can do nothing for its money; empty if it can.
-std::string Useless(World& world, const ScaleState& scale) {
-  if (!scale.joined && TimedOut(world, scale)) return "its node took no tasks in time";
+// Why a server that is paid for can do nothing for its money; empty if it can. Counted from when
+// this process saw it so: what was before a restart is not known.
+std::string Useless(World& world, ScaleState& scale) {
   const auto node = world.nodes.find(scale.object.status.node_name);
-  if (!scale.joined || node == world.nodes.end()) return "";
-  const Time since = node->second.not_ready_since;
-  if (since == kNever) return "";
-  if (world.now >= since + kLostServerAfter)
-    return "its node has not been ready for " + FormatDuration(world.now - since);
-  world.WakeAt(since + kLostServerAfter);
+  if (!scale.joined) {
+    if (scale.unusable_since == kNever) scale.unusable_since = world.now;
+    const Time until = scale.unusable_since + ProvisionTimeout(world, scale);
+    if (world.now >= until) return "its node took no tasks in time";
+    world.WakeAt(until);
+    return "";
+  }
+  if (node == world.nodes.end() || node->second.not_ready_since == kNever) return "";
+  const Time until = node->second.not_ready_since + kLostServerAfter;
+  if (world.now >= until)
+    return "its node has not been ready for " +
+           FormatDuration(world.now - node->second.not_ready_since);
+  world.WakeAt(until);
   return "";
+}
+
+// When an idle server is given back: after its pool's time, just before its next billing step, and
+// never while the pool wants it as stock.
+Time KeptUntil(const World& world, const ScaleState& scale) {
+  const auto at = world.pools.find(scale.object.pool);
+  if (at == world.pools.end()) return world.now;
+  if (PoolLacks(world, at->second) >= 0 && !at->second.object.meta.deleted &&
+      at->second.object.spec.min_servers + at->second.object.spec.warm_spares > 0) {
+    return kNever;  // one less would be too few
+  }
+  const api::ServerPoolSpec& spec = at->second.object.spec;
+  const Time idle = scale.idle_since + spec.idle_before_release;
+  if (spec.billing_quantum <= Duration{0}) return idle;
+  // The step that is paid for when the server has been idle for long enough is used up to its last
+  // part.
+  const Time begin = scale.object.status.requested_at.value_or(world.now);
+  const Duration margin = std::min<Duration>(spec.billing_quantum / 10, seconds(60));
+  const auto steps = (std::max(idle, begin) + margin - begin) / spec.billing_quantum + 1;
+  return begin + spec.billing_quantum * steps - margin;
 }
 
 void InUse(World& world, ScaleState& scale) {
@@ -230,8 +261,6 @@ void InUse(World& world, ScaleState& scale) {
   if (server == nullptr || server->deleting) {
     return BeginRelease(world, scale, "the server was taken away");
   }
-  if (const std::string why = Useless(world, scale); !why.empty())
-    return BeginRelease(world, scale, why);
   ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
     if (!world.server_of_node.contains(server->node_name)) RegisterServer(world, scale, *server);
@@ -248,19 +277,19 @@ void InUse(World& world, ScaleState& scale) {
       pool->second.observed = room;
     }
   }
+  if (const std::string why = Useless(world, scale); !why.empty())
+    return BeginRelease(world, scale, why);
   const bool busy = !scale.joined || world.ledger.On(server->node_name).tasks > 0;
   if (busy) {
     scale.idle_since = kNever;
     return;
   }
   if (scale.idle_since == kNever) scale.idle_since = world.now;
-  const auto pool = world.pools.find(scale.object.pool);
-  const Duration keep =
-      pool == world.pools.end() ? Duration{0} : pool->second.object.spec.idle_before_release;
-  if (world.now >= scale.idle_since + keep) {
+  const Time until = KeptUntil(world, scale);
+  if (world.now >= until) {
     BeginRelease(world, scale, "idle for " + FormatDuration(world.now - scale.idle_since));
-  } else {
-    world.WakeAt(scale.idle_since + keep);
+  } else if (until != kNever) {
+    world.WakeAt(until);
   }
 }
 
@@ -336,6 +365,26 @@ void AdvanceScales(World& world) {
     server.deleting = true;
     world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", uid, {}, {}, server});
   }
+}
+
+bool OnItsWay(const ScaleState& scale) {
+  const ScalePhase phase = scale.object.status.phase;
+  return phase == ScalePhase::kNone || phase == ScalePhase::kRequested ||
+         phase == ScalePhase::kProvisioning || (phase == ScalePhase::kReady && !scale.joined);
+}
+
+int64_t PoolLacks(const World& world, const PoolState& pool) {
+  const api::ObjectMeta& meta = pool.object.meta;
+  if (meta.deleted) return -PoolServers(world, meta.name);
+  int64_t idle = 0;
+  for (const auto& [name, scale] : world.scales) {
+    if (scale.object.pool != meta.name) continue;
+    const bool in_use = scale.object.status.phase == ScalePhase::kReady && scale.joined;
+    idle +=
+        (OnItsWay(scale) && scale.nominated == 0) || (in_use && scale.idle_since != kNever) ? 1 : 0;
+  }
+  return std::max(pool.object.spec.min_servers - PoolServers(world, meta.name),
+                  pool.object.spec.warm_spares - idle);
 }
 
 std::string ServerName(const ScaleState& scale) {

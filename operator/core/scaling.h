@@ -25,6 +25,11 @@ void PlanPurchases(World& world);
 // Status and conditions of the pools.
 void DescribePools(World& world);
 
+// Whether the pool would have too few servers, or too few without tasks, if it had this many less:
+// negative counts what it has beyond minServers and warmSpares, positive what it lacks.
+int64_t PoolLacks(const World& world, const PoolState& pool);
+// Asked for or made, and not there yet: its room can be promised to tasks that wait.
+bool OnItsWay(const ScaleState& scale);
 // Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits>", short enough to read.
 std::string ServerName(const ScaleState& scale);
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);

@@ -110,9 +110,10 @@ struct ScaleState {
   bool deleting = false;
   Time retry_at{};
   Time idle_since = kNever;
-  int64_t nominated = 0;        // tasks that wait for it
-  bool promised_whole = false;  // to an exclusive task
-  api::Resources room;          // left for more of them
+  Time unusable_since = kNever;  // ready by its engine's word, and not joined
+  int64_t nominated = 0;         // tasks that wait for it
+  bool promised_whole = false;   // to an exclusive task
+  api::Resources room;           // left for more of them
 };
 
 struct World {

@@ -117,6 +117,16 @@ TEST_F(CloudTest, StaysUnderMaxServers) {
   EXPECT_EQ(most, 1u);
 }
 
+TEST_F(CloudTest, MinServersAreKeptAndGivenBackWithTheirPool) {
+  AddPool("pool", {{"minServers", 1}});
+  ASSERT_TRUE(
+      Eventually([&] { return NodeClaims().size() == 1 && Phases("pool") == "Ready "; }, 60))
+      << ScaleRequests().dump(1);
+  AddTask("t", "1s");
+  ASSERT_TRUE(Reaches("t", "Succeeded", 60));
+  EXPECT_EQ(ScaleRequests().size(), 1u) << "the task runs on the server that is there";
+}
+
 TEST_F(CloudTest, AServerThatIsLateIsGivenBack) {
   AddPool("pool", {{"provisionTimeoutSeconds", 3}}, SlowClass("120s"));
   AddTask("t");

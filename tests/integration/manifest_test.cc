@@ -118,6 +118,8 @@ const std::vector<Manifest>& BadManifests() {
        "nodeClassRef.group: Required value"},
       {"pool size", PoolYaml(kShape, kKarpenter, ", maxServers: -1"),
        "should be greater than or equal to 0"},
+      {"pool minimum", PoolYaml(kShape, kKarpenter, ", minServers: 3, maxServers: 2"),
+       "minServers must not be greater than maxServers"},
       {"taint effect",
        PoolYaml(std::string(kShape) + ", taints: [{key: k, effect: Never}]", kKarpenter),
        "supported values: \"NoSchedule\""},
@@ -126,6 +128,25 @@ const std::vector<Manifest>& BadManifests() {
 }
 
 using ManifestTest = ClusterTest;
+
+TEST_F(ManifestTest, EveryFieldOfServersAndPoolsIsTaken) {
+  const std::string server = ServerYaml(
+      "nodeName: node-a, capabilities: {gpu-model: a100, driver: '550.54.15'}, limits: {maxTasks: "
+      "8, "
+      "cpuUtilizationPercent: 80, memoryUtilizationPercent: 85}, metricsPolicy: Require, cordoned: "
+      "false, pricePerHour: '0'");
+  const std::string pool = PoolYaml(
+      "capabilities: {a: b}, labels: {c: d}, taints: [{key: k, value: v, effect: NoSchedule}], "
+      "resources: {cpu: '8', memory: 32Gi}",
+      kKarpenter,
+      ", priority: 10, minServers: 0, maxServers: 50, warmSpares: 0, pricePerHour: '0.40', "
+      "billingQuantumSeconds: 3600, "
+      "idleSecondsBeforeRelease: 300, provisionTimeoutSeconds: 900");
+  for (const std::string& manifest : {server, pool}) {
+    const auto [code, text] = cluster.Kubectl("apply --dry-run=server -f -", manifest);
+    EXPECT_EQ(code, 0) << text;
+  }
+}
 
 TEST_F(ManifestTest, BadOnesAreRefusedWithAUsefulMessage) {
   ASSERT_GE(BadManifests().size(), 25u);

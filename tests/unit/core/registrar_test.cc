@@ -50,6 +50,17 @@ TEST_F(RegistrarTest, ReportsPhaseRoomAndTasks) {
   EXPECT_EQ(api.servers["n"].status.phase, "Cordoned");
 }
 
+TEST_F(RegistrarTest, WithoutTheMeasurementThatItRequiresAServerTakesNoTasks) {
+  api.AddServer("n");
+  api.servers["n"].spec.requires_metrics = true;
+  api.Change(api.servers["n"]);
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_EQ(api::FindCondition(api.servers["n"].status.conditions, "Ready")->reason,
+            "NoMeasurement");
+}
+
 TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {
   api.AddServer("n");
   api.Remove(api.nodes, "n");

@@ -261,6 +261,59 @@ TEST_F(ScalingTest, ALostCloudServerLetsItsTaskRunElsewhere) {
   EXPECT_EQ(api.pods.at("ns/t-2").node_name, "cloud-2");
 }
 
+TEST_F(ScalingTest, KeepsMinServersWithoutAnyTask) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.min_servers = 2;
+  api.Change(api.pools["spot"]);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+  api.ProvideServer("cloud-1");
+  api.ProvideServer("cloud-2");
+  api.Advance(seconds(2000));
+  EXPECT_EQ(api.claims_made, 2);
+  EXPECT_EQ(api.claims.size(), 2u);
+  api.Restart();
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 2);
+  api.pools["spot"].spec.min_servers = 0;
+  api.Change(api.pools["spot"]);
+  api.Advance(seconds(400));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, KeepsAWarmSpareBesideTheServersInUse) {
+  api.AddPool("spot", "1");
+  api.pools["spot"].spec.warm_spares = 1;
+  api.Change(api.pools["spot"]);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 1);
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1") << "the spare is there for this";
+  EXPECT_EQ(api.claims_made, 2) << "and is replaced";
+  api.ProvideServer("cloud-2");
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(2000));
+  EXPECT_EQ(api.claims.size(), 1u);
+}
+
+TEST_F(ScalingTest, KeepsAPaidServerUntilJustBeforeItsNextBillingStep) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.billing_quantum = seconds(3600);
+  api.Change(api.pools["spot"]);
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(3530));
+  EXPECT_EQ(api.claims.size(), 1u);
+  api.Advance(seconds(20));
+  EXPECT_TRUE(api.claims.empty());
+}
+
 TEST_F(ScalingTest, AServerThatNeverTakesTasksIsGivenBack) {
   api.AddPool("spot");
   api.AddTask("t");
@@ -270,7 +323,7 @@ TEST_F(ScalingTest, AServerThatNeverTakesTasksIsGivenBack) {
   api.Change(api.nodes["cloud-1"]);
   api.Advance(seconds(890));
   EXPECT_EQ(api.claims.size(), 1u);
-  api.Advance(seconds(20));
+  api.Advance(seconds(30));
   EXPECT_EQ(api.claims_made, 2) << "the task still needs one";
   EXPECT_FALSE(api.nodes.contains("cloud-1"));
 }
