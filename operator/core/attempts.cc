@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -41,14 +42,12 @@ void Record(TaskState& task, api::Attempt attempt) {
 }
 
 // The server's price per hour times the time that the attempt ran.
-std::string Cost(const World& world, const TaskState& task, const api::Attempt& attempt) {
+std::string CostOf(const World& world, const TaskState& task, const api::Attempt& attempt) {
   const auto server = world.servers.find(task.binding->server);
   if (server == world.servers.end() || !attempt.started_at || !attempt.finished_at) return "";
   const int64_t price = server->second.object.spec.price_micros;
   if (price == 0) return "";
-  const int64_t ms = std::max<int64_t>(0, (*attempt.finished_at - *attempt.started_at).count());
-  return api::FormatPrice(
-      static_cast<int64_t>(static_cast<double>(price) * static_cast<double>(ms) / 3.6e6));
+  return Cost(price, *attempt.finished_at - *attempt.started_at);
 }
 
 void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const api::Pod& pod) {
@@ -59,7 +58,7 @@ void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const
   if (pod.termination) result.output = pod.termination->message;
   result.started_at = attempt.started_at;
   result.finished_at = attempt.finished_at ? attempt.finished_at : world.now;
-  result.cost = Cost(world, task, attempt);
+  result.cost = CostOf(world, task, attempt);
   task.object.status.result = std::move(result);
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "operator/base/quantity.h"
 #include "operator/core/fit.h"
 #include "operator/core/tasks.h"
 
@@ -78,12 +77,6 @@ std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
   return out;
 }
 
-std::string Amount(const std::string& resource, int64_t amount) {
-  if (resource == "cpu") return FormatMilli(amount);
-  return resource == "memory" || resource == "ephemeral-storage" ? FormatBytes(amount)
-                                                                 : std::to_string(amount);
-}
-
 // A server that takes the shape once one amount is reduced.
 std::string NearestFit(const World& world, const Shape& shape, const std::vector<Tested>& servers) {
   for (const Tested& test : servers) {
@@ -100,8 +93,8 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
       reduced.requests.extended[why.resource] = why.available;
     if (!RoomFits(world, reduced, world.servers.at(test.name), nullptr)) continue;
     return "would fit server " + test.name + " with " + why.resource + " " +
-           Amount(why.resource, why.available) + " instead of " +
-           Amount(why.resource, why.requested);
+           FormatAmount(why.resource, why.available) + " instead of " +
+           FormatAmount(why.resource, why.requested);
   }
   return "";
 }

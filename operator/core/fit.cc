@@ -14,12 +14,6 @@ bool Fail(Misfit* why, Misfit misfit) {
   return false;
 }
 
-std::string Amount(const std::string& resource, int64_t amount) {
-  if (resource == "cpu") return FormatMilli(amount);
-  if (resource == "memory" || resource == "ephemeral-storage") return FormatBytes(amount);
-  return std::to_string(amount);
-}
-
 std::string Describe(const api::Requirement& requirement) {
   std::string out = requirement.key + " " + requirement.op;
   for (size_t i = 0; i < requirement.values.size(); ++i)
@@ -127,8 +121,8 @@ bool CountsFit(const Shape& shape, const ServerState& server, const api::Node& n
 bool Insufficient(const char* resource, int64_t requested, int64_t available, Misfit* why) {
   const std::string name = resource;
   return Fail(why, {"InsufficientResource", "insufficient " + name,
-                    "has " + Amount(name, std::max<int64_t>(available, 0)) + " " + name +
-                        " free of the " + Amount(name, requested) + " requested",
+                    "has " + FormatAmount(name, std::max<int64_t>(available, 0)) + " " + name +
+                        " free of the " + FormatAmount(name, requested) + " requested",
                     name, requested, std::max<int64_t>(available, 0)});
 }
 
@@ -157,6 +151,12 @@ bool AmountsFit(const api::Resources& requests, const api::Resources& total,
 std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations) {
   tolerations.push_back({api::kPoolTaint, "Exists", "", ""});
   return tolerations;
+}
+
+std::string FormatAmount(const std::string& resource, int64_t amount) {
+  if (resource == "cpu") return FormatMilli(amount);
+  if (resource == "memory" || resource == "ephemeral-storage") return FormatBytes(amount);
+  return std::to_string(amount);
 }
 
 bool IsReadinessTaint(const api::Taint& taint) {
@@ -213,9 +213,9 @@ bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
     return false;
   if (auto misfit = AmountsMisfit(shape.requests, PoolRoom(pool))) {
     misfit->reason = "ServerTooSmall";
-    misfit->message = "a server has " + Amount(misfit->resource, misfit->available) + " " +
-                      misfit->resource + " of the " + Amount(misfit->resource, misfit->requested) +
-                      " requested";
+    misfit->message = "a server has " + FormatAmount(misfit->resource, misfit->available) + " " +
+                      misfit->resource + " of the " +
+                      FormatAmount(misfit->resource, misfit->requested) + " requested";
     return Fail(why, std::move(*misfit));
   }
   return true;

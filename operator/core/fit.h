@@ -33,6 +33,8 @@ bool RoomFits(const World& world, const Shape& shape, const ServerState& server,
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);
 
+// An amount of the resource as users write it: 3500m, 4Gi, 2.
+std::string FormatAmount(const std::string& resource, int64_t amount);
 // The room that a server of the pool has for tasks: what is declared, or less if the last one had
 // less.
 api::Resources PoolRoom(const PoolState& pool);

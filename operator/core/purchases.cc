@@ -201,9 +201,7 @@ void Announce(World& world, const std::vector<ScaleState*>& fresh) {
 void Withdraw(World& world) {
   for (auto& [name, scale] : world.scales) {
     const auto pool = world.pools.find(scale.object.pool);
-    const bool stocked = pool != world.pools.end() && (pool->second.object.spec.min_servers > 0 ||
-                                                       pool->second.object.spec.warm_spares > 0);
-    if (stocked && PoolLacks(world, pool->second) >= 0) continue;  // one less would be too few
+    if (pool != world.pools.end() && KeptAsStock(world, pool->second)) continue;
     if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) ||
         scale.object.status.phase == ScalePhase::kReady)
       continue;

@@ -241,10 +241,7 @@ std::string Useless(World& world, ScaleState& scale) {
 Time KeptUntil(const World& world, const ScaleState& scale) {
   const auto at = world.pools.find(scale.object.pool);
   if (at == world.pools.end()) return world.now;
-  if (PoolLacks(world, at->second) >= 0 && !at->second.object.meta.deleted &&
-      at->second.object.spec.min_servers + at->second.object.spec.warm_spares > 0) {
-    return kNever;  // one less would be too few
-  }
+  if (KeptAsStock(world, at->second)) return kNever;
   const api::ServerPoolSpec& spec = at->second.object.spec;
   const Time idle = scale.idle_since + spec.idle_before_release;
   if (spec.billing_quantum <= Duration{0}) return idle;
@@ -313,8 +310,7 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   if (!moved && status.finished_at) return;
   if (!moved && world.now < next) return world.WakeAt(next);
   const Duration used = status.finished_at.value_or(world.now) - *status.requested_at;
-  status.cost_so_far = api::FormatPrice(
-      static_cast<int64_t>(static_cast<double>(price) * static_cast<double>(used.count()) / 3.6e6));
+  status.cost_so_far = Cost(price, used);
 }
 
 void Ended(World& world, ScaleState& scale) {
@@ -385,6 +381,16 @@ int64_t PoolLacks(const World& world, const PoolState& pool) {
   }
   return std::max(pool.object.spec.min_servers - PoolServers(world, meta.name),
                   pool.object.spec.warm_spares - idle);
+}
+
+bool KeptAsStock(const World& world, const PoolState& pool) {
+  const api::ServerPoolSpec& spec = pool.object.spec;
+  return spec.min_servers + spec.warm_spares > 0 && PoolLacks(world, pool) >= 0;
+}
+
+std::string Cost(int64_t price_micros, Duration used) {
+  const double ms = static_cast<double>(std::max<int64_t>(0, used.count()));
+  return api::FormatPrice(static_cast<int64_t>(static_cast<double>(price_micros) * ms / 3.6e6));
 }
 
 std::string ServerName(const ScaleState& scale) {

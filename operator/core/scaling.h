@@ -28,6 +28,10 @@ void DescribePools(World& world);
 // Whether the pool would have too few servers, or too few without tasks, if it had this many less:
 // negative counts what it has beyond minServers and warmSpares, positive what it lacks.
 int64_t PoolLacks(const World& world, const PoolState& pool);
+// Whether one server less would be too few for what the pool keeps in stock.
+bool KeptAsStock(const World& world, const PoolState& pool);
+// What so much time costs at a price in micros per hour.
+std::string Cost(int64_t price_micros, Duration used);
 // Asked for or made, and not there yet: its room can be promised to tasks that wait.
 bool OnItsWay(const ScaleState& scale);
 // Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits>", short enough to read.
