@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "operator/runtime/answers.h"
 #include "operator/runtime/decode.h"
 #include "operator/runtime/log.h"
 
@@ -28,13 +29,6 @@ kube::Request Encode(const core::Write& write) {
       break;
   }
   return kube::DeleteRequest(resource, write.ns, write.name, write.uid, write.grace);
-}
-
-std::chrono::milliseconds Backoff(const Error& error, int attempts) {
-  using std::chrono::milliseconds;
-  const milliseconds wait =
-      std::min(milliseconds(100) * (1 << std::min(attempts, 7)), milliseconds(10'000));
-  return error.retry_after ? std::max<milliseconds>(wait, *error.retry_after) : wait;
 }
 
 api::Json EventBody(const core::Note& note, const std::string& identity) {
@@ -132,66 +126,51 @@ void Executor::Work(std::stop_token stop) {
 }
 
 bool Executor::Carry(const Job& job, std::chrono::milliseconds* after, std::stop_token stop) {
-  std::optional<Error> again;
-  if (const auto* write = std::get_if<core::Write>(&job.effect)) {
-    again = CarryWrite(*write, stop);
-  } else if (const auto* ask = std::get_if<core::AskCloud>(&job.effect)) {
-    again = CarryCloud(*ask, stop);
-  } else {
-    again = CarryNote(std::get<core::Note>(job.effect), stop);
-    if (job.attempts >= 3) again.reset();  // an Event is not worth more
-  }
-  if (!again) return true;
-  *after = Backoff(*again, job.attempts);
+  const std::optional<Error> error =
+      std::visit([&](const auto& effect) { return CarryOne(effect, job, stop); }, job.effect);
+  if (!error || !TryAgain(job.effect, *error, job.attempts)) return true;
+  *after = Backoff(*error, job.attempts);
   return false;
 }
 
-// An error that is returned is tried again; everything else is reported.
-std::optional<Error> Executor::CarryWrite(const core::Write& write, std::stop_token stop) {
+// Each returns the error of the call; it has reported the outcome unless it is tried again.
+std::optional<Error> Executor::CarryOne(const core::Write& write, const Job& job,
+                                        std::stop_token stop) {
   auto answer = kube::Call(transport_, Encode(write), stop);
   metrics_.CountWrite(Name(write.verb), ResourceOf(write.kind).plural, answer.ok());
-  core::Outcome outcome{
-      write.verb, write.kind, write.key(), write.verb == Verb::kCreate ? write.uid : "", {}, {}};
+  core::Outcome outcome = OutcomeOf(write);
   if (!answer) {
     const Error& error = answer.error();
-    // An answer that the API is not served (a CRD that was removed) is told apart from a lost
-    // object.
-    if (error.retryable() || error.kind == ErrorKind::kUnauthenticated) {
-      Warn("API write failed, trying again", {{"verb", Name(write.verb)},
-                                              {"resource", ResourceOf(write.kind).plural},
-                                              {"object", write.key()},
-                                              {"error", error.message}});
-      return error;
+    if (error.kind == ErrorKind::kCancelled) return error;
+    const bool again = TryAgain(job.effect, error, job.attempts);
+    const bool refused = error.kind == ErrorKind::kInvalid || error.kind == ErrorKind::kForbidden;
+    if (again || refused) {
+      Warn(again ? "API write failed, trying again" : "API write refused",
+           {{"verb", Name(write.verb)},
+            {"resource", ResourceOf(write.kind).plural},
+            {"object", write.key()},
+            {"error", error.message}});
     }
-    if (error.kind == ErrorKind::kCancelled) return std::nullopt;
-    if (error.kind == ErrorKind::kInvalid || error.kind == ErrorKind::kForbidden) {
-      Warn("API write refused", {{"verb", Name(write.verb)},
-                                 {"resource", ResourceOf(write.kind).plural},
-                                 {"object", write.key()},
-                                 {"error", error.message}});
-    }
+    if (again) return error;
     outcome.error = error;
   } else if (write.verb != Verb::kDelete) {
     auto object = Decode(write.kind, *answer);
     if (object) outcome.object = std::move(*object);
   }
+  std::optional<Error> error = outcome.error;
   report_(std::move(outcome));
-  return std::nullopt;
+  return error;
 }
 
-std::optional<Error> Executor::CarryCloud(const core::AskCloud& ask, std::stop_token stop) {
+std::optional<Error> Executor::CarryOne(const core::AskCloud& ask, const Job& job,
+                                        std::stop_token stop) {
   using Op = core::AskCloud::Op;
   if (ask.op == Op::kDiagnose) {
     const cloud::Diagnosis diagnosis = backend_.Diagnose(ask.server, stop);
     report_(core::CloudDiagnosis{ask.request_uid, diagnosis.error, diagnosis.message});
     return std::nullopt;
   }
-  core::Outcome outcome{ask.op == Op::kEnsure ? Verb::kCreate : Verb::kDelete,
-                        Kind::kCloudServer,
-                        ask.server.name,
-                        ask.request_uid,
-                        {},
-                        {}};
+  core::Outcome outcome = OutcomeOf(ask);
   if (ask.op == Op::kEnsure) {
     auto server = backend_.Ensure(ask.request_name, ask.request_uid, ask.pool, stop);
     if (server) {
@@ -202,25 +181,28 @@ std::optional<Error> Executor::CarryCloud(const core::AskCloud& ask, std::stop_t
   } else if (const auto released = backend_.Release(ask.server, stop); !released) {
     outcome.error = released.error();
   }
-  metrics_.CountWrite(Name(outcome.verb), "cloudservers", !outcome.error);
-  if (outcome.error && outcome.error->retryable()) return outcome.error;
-  if (outcome.error)
-    Warn("cloud request refused",
-         {{"scaleRequest", ask.request_name}, {"error", outcome.error->message}});
+  std::optional<Error> error = outcome.error;
+  metrics_.CountWrite(Name(outcome.verb), "cloudservers", !error);
+  if (error && TryAgain(job.effect, *error, job.attempts)) return error;
+  if (error)
+    Warn("cloud request refused", {{"scaleRequest", ask.request_name}, {"error", error->message}});
   report_(std::move(outcome));
-  return std::nullopt;
+  return error;
 }
 
-std::optional<Error> Executor::CarryNote(const core::Note& note, std::stop_token stop) {
-  Info(note.message, {{"kind", core::ToString(note.kind)},
-                      {"namespace", note.ns},
-                      {"name", note.name},
-                      {"reason", note.reason}});
+std::optional<Error> Executor::CarryOne(const core::Note& note, const Job& job,
+                                        std::stop_token stop) {
+  if (job.attempts == 0) {
+    Info(note.message, {{"kind", core::ToString(note.kind)},
+                        {"namespace", note.ns},
+                        {"name", note.name},
+                        {"reason", note.reason}});
+  }
   const std::string ns = note.ns.empty() ? "default" : note.ns;
   const auto made = kube::Call(
       transport_, kube::CreateRequest(kube::kEvents, ns, EventBody(note, identity_)), stop);
   metrics_.CountWrite("create", "events", made.ok());
-  if (!made && made.error().retryable()) return made.error();
+  if (!made) return made.error();
   return std::nullopt;
 }
 

@@ -39,9 +39,9 @@ class Executor {
   std::optional<Job> Next(std::stop_token stop);
   // False if the job must be tried again; after is when.
   bool Carry(const Job& job, std::chrono::milliseconds* after, std::stop_token stop);
-  std::optional<Error> CarryWrite(const core::Write& write, std::stop_token stop);
-  std::optional<Error> CarryCloud(const core::AskCloud& ask, std::stop_token stop);
-  std::optional<Error> CarryNote(const core::Note& note, std::stop_token stop);
+  std::optional<Error> CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
+  std::optional<Error> CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);
+  std::optional<Error> CarryOne(const core::Note& note, const Job& job, std::stop_token stop);
 
   kube::Transport& transport_;
   cloud::Backend& backend_;
