@@ -156,7 +156,6 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
 void LoseAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-  if (pod == nullptr) world.ledger.Release(task.object.meta.ns + "/" + task.binding->pod_name);
   api::Attempt attempt = Describe(task, pod);
   attempt.reason = reason;
   attempt.message = message;

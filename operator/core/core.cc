@@ -24,19 +24,23 @@ struct Taker {
     known = std::max(known, version);
   }
   void operator()(const Seen& seen) const {
+    world.Hear();
     Observe(world, seen.object);
     Advance(KindOf(seen.object), VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
+    world.Hear();
     Forget(world, gone);
     Advance(gone.kind, gone.resource_version);
   }
   void operator()(const Listed& listed) const {
+    world.Hear();
     ForgetOthers(world, listed);
     Advance(listed.kind, listed.resource_version);
     world.synced[static_cast<size_t>(listed.kind)] = true;
   }
   void operator()(const Bookmark& bookmark) const {
+    world.Hear();
     Advance(bookmark.kind, bookmark.resource_version);
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }

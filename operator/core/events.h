@@ -84,7 +84,7 @@ struct Outcome {
   // Of a cloud server: the ScaleRequest; of a pod's creation: the task.
   std::string request_uid;
   std::optional<Error> error;
-  // The object as the API server answered it.
+  // The object as the API server answered it; with kAlreadyExists, the one that was there already.
   std::optional<Object> object;
 };
 

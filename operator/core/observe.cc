@@ -19,10 +19,6 @@ void ForgetTask(World& world, const std::string& key) {
   if (at == world.tasks.end()) return;
   TaskState& task = at->second;
   Dequeue(task);
-  if (task.binding) {
-    const std::string pod = task.object.meta.ns + "/" + task.binding->pod_name;
-    if (!world.pods.contains(pod)) world.ledger.Release(pod);
-  }
   if (task.wake != kNever) world.wakes.erase({task.wake, key});
   world.task_keys.erase(task.uid());
   world.dirty.erase(key);
@@ -51,6 +47,27 @@ void AddTask(World& world, const api::TaskRequest& object) {
   }
 }
 
+bool SameEnd(const api::TaskStatus& a, const api::TaskStatus& b) {
+  const auto when = [](const api::TaskStatus& status) {
+    return status.result && status.result->finished_at
+               ? std::chrono::floor<std::chrono::seconds>(*status.result->finished_at)
+               : Time{};
+  };
+  return a.phase == b.phase && when(a) == when(b);
+}
+
+// Another leader has ended the task: what stands in the API server is history, and ours gives way.
+void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
+  Dequeue(task);
+  task.binding.reset();
+  task.nominated.clear();
+  task.hold.clear();
+  task.object.status = status;
+  task.status_due = kNever;
+  task.writer.written = EncodeStatus(status).dump();
+  world.touched.insert(task.object.meta.key());
+}
+
 void SeeTask(World& world, const api::TaskRequest& object) {
   const std::string key = object.meta.key();
   auto at = world.tasks.find(key);
@@ -68,6 +85,8 @@ void SeeTask(World& world, const api::TaskRequest& object) {
     task.object.spec.priority = object.spec.priority;
     task.object.spec.suspend = object.spec.suspend;
     task.object.spec.cancel = object.spec.cancel;
+    if (api::Finished(object.status.phase) && !SameEnd(object.status, task.object.status))
+      AcceptEnd(world, task, object.status);
   }
   world.dirty.insert(key);
 }
@@ -160,7 +179,8 @@ void SeeLease(World& world, const api::NodeLease& lease) {
   // arrival.
   const bool first = !node.renewed;
   node.renewed = lease.renewed;
-  node.heard = first && lease.renewed && *lease.renewed < world.now ? *lease.renewed : world.now;
+  const bool old = first && lease.renewed && *lease.renewed < world.now;
+  node.heard = old ? world.news - (world.now - *lease.renewed) : world.news;
   CheckNode(world, lease.meta.name);
 }
 
@@ -207,6 +227,29 @@ void SeePool(World& world, const api::ServerPool& object) {
   }
 }
 
+// The phases of a purchase only ever go forward, whoever leads.
+bool Further(api::ScalePhase a, api::ScalePhase b) {
+  const auto rank = [](api::ScalePhase phase) {
+    switch (phase) {
+      case api::ScalePhase::kFailed:
+      case api::ScalePhase::kReleased:
+        return 5;
+      case api::ScalePhase::kReleasing:
+        return 4;
+      case api::ScalePhase::kReady:
+        return 3;
+      case api::ScalePhase::kProvisioning:
+        return 2;
+      case api::ScalePhase::kRequested:
+        return 1;
+      case api::ScalePhase::kNone:
+        break;
+    }
+    return 0;
+  };
+  return rank(a) > rank(b);
+}
+
 void SeeScale(World& world, const api::ScaleRequest& object) {
   const auto at = world.scales.find(object.meta.name);
   if (at != world.scales.end() && at->second.created) {
@@ -214,6 +257,11 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
     if (scale.object.meta.resource_version >= object.meta.resource_version) return;
     if (scale.object.meta.uid == object.meta.uid) {
       scale.object.meta = object.meta;
+      if (Further(object.status.phase, scale.object.status.phase)) {  // another leader's work
+        scale.object.status = object.status;
+        scale.writer.written = EncodeStatus(object.status).dump();
+        RememberFailure(world, scale);
+      }
       return;
     }
   }
@@ -380,13 +428,14 @@ void ConcludePod(World& world, const Outcome& outcome) {
     }
     return;
   }
+  // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
+  if (world.ledger.Release(ReservationOf(outcome.key, outcome.request_uid)))
+    world.capacity_version++;
   if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
+    task->creating = false;
     PodCreated(world, *task, outcome);
     world.dirty.insert(task->object.meta.key());
-    return;
   }
-  if (!world.pods.contains(outcome.key) && world.ledger.Release(outcome.key))
-    world.capacity_version++;
 }
 
 template <typename Map>

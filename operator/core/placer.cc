@@ -65,8 +65,9 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                          world.now,
                          false,
                          spec.cloud};
+  task.creating = true;
   const api::ObjectMeta& meta = task.object.meta;
-  world.ledger.Take(meta.ns + "/" + task.binding->pod_name, spec.node_name,
+  world.ledger.Take(ReservationOf(meta.ns + "/" + task.binding->pod_name, meta.uid), spec.node_name,
                     {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive});
   world.effects.push_back(Write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
                                 meta.uid, 0, PodBody(task.object, *task.binding), std::nullopt});

@@ -36,4 +36,6 @@ Json PodBody(const api::TaskRequest& task, const Binding& binding) {
           {"spec", std::move(spec)}};
 }
 
+Json Body(const Write& write) { return write.body; }
+
 }  // namespace spillway::core

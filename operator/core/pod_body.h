@@ -13,4 +13,7 @@ std::string PodName(const api::TaskRequest& task, int64_t attempt);
 // the toleration of its pool's taint.
 api::Json PodBody(const api::TaskRequest& task, const Binding& binding);
 
+// What a write sends.
+api::Json Body(const Write& write);
+
 }  // namespace spillway::core

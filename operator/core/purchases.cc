@@ -137,12 +137,14 @@ ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, in
 }
 
 // The first server on its way that has room, or a new one; null if there is neither.
-ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
+// patient: nothing is bought now.
+ScaleState* ServerFor(World& world, TaskState& task, bool patient,
+                      std::vector<ScaleState*>& fresh) {
   for (auto& [name, scale] : world.scales) {
     if (OnItsWay(scale) && HasRoom(world, *task.shape, scale)) return &scale;
   }
   const auto [last, lasts] = LastPurchase(world, task.uid());
-  if (lasts) return nullptr;
+  if (lasts || patient) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape);
   if (pool == nullptr) return nullptr;
   ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
@@ -165,7 +167,7 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
   }
 }
 
-void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
+void PlanShape(World& world, Shape& shape, bool patient, std::vector<ScaleState*>& fresh) {
   const Duration patience = shape.placement.burst_after;
   for (const QueuePosition& position : shape.waiting) {
     TaskState& task = world.tasks.at(position.key);
@@ -174,7 +176,7 @@ void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
       world.WakeTask(task, task.waiting_since + patience);
       continue;
     }
-    ScaleState* scale = ServerFor(world, task, fresh);
+    ScaleState* scale = ServerFor(world, task, patient, fresh);
     if (scale == nullptr) break;  // nor for the others of this shape
     Nominate(world, task, *scale);
     const api::ObjectMeta& meta = task.object.meta;
@@ -268,7 +270,11 @@ void PlanPurchases(World& world) {
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ScaleState*> fresh;
-  for (auto& [position, shape] : order) PlanShape(world, *shape, fresh);
+  // A node that is being registered may take what waits: a moment's patience saves a purchase.
+  const bool registering = std::any_of(
+      world.nodes.begin(), world.nodes.end(),
+      [](const auto& entry) { return entry.second.registering && entry.second.object; });
+  for (auto& [position, shape] : order) PlanShape(world, *shape, registering, fresh);
   KeepStock(world, fresh);
   Announce(world, fresh);
   BreakPromises(world);

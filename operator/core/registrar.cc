@@ -22,9 +22,9 @@ std::pair<std::string, std::string> NotReadyReason(const World& world, const Nod
     if (IsReadinessTaint(taint))
       return {"NodeNotReady", "the node still has the taint " + taint.key};
   }
-  if (node.renewed && world.now >= node.heard + kHeartbeatTimeout) {
-    return {"HeartbeatLost",
-            "the node's Lease was renewed last " + FormatDuration(world.now - node.heard) + " ago"};
+  if (node.renewed && world.news >= node.heard + kHeartbeatTimeout) {
+    return {"HeartbeatLost", "the node's Lease was renewed last " +
+                                 FormatDuration(world.news - node.heard) + " ago"};
   }
   return {};
 }
@@ -32,7 +32,7 @@ std::pair<std::string, std::string> NotReadyReason(const World& world, const Nod
 void CheckOne(World& world, const std::string& name, NodeState& node) {
   const bool lost = !node.object || !NotReadyReason(world, node).first.empty();
   if (lost == (node.not_ready_since != kNever)) return;
-  node.not_ready_since = lost ? world.now : kNever;
+  node.not_ready_since = lost ? world.news : kNever;
   world.servers_dirty = true;
   if (!lost) world.capacity_version++;
   for (auto& [key, task] : world.tasks) {

@@ -107,7 +107,7 @@ void Ensure(World& world, ScaleState& scale) {
                      "pool " + scale.object.pool + " does not exist");
   }
   status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
-  scale.ensured = true;
+  scale.ensured = scale.asking = true;
   world.effects.push_back(AskCloud{AskCloud::Op::kEnsure,
                                    scale.object.meta.name,
                                    scale.object.meta.uid,
@@ -221,18 +221,18 @@ void Pending(World& world, ScaleState& scale) {
 std::string Useless(World& world, ScaleState& scale) {
   const auto node = world.nodes.find(scale.object.status.node_name);
   if (!scale.joined) {
-    if (scale.unusable_since == kNever) scale.unusable_since = world.now;
+    if (scale.unusable_since == kNever) scale.unusable_since = world.news;
     const Time until = scale.unusable_since + ProvisionTimeout(world, scale);
-    if (world.now >= until) return "its node took no tasks in time";
-    world.WakeAt(until);
+    if (world.news >= until) return "its node took no tasks in time";
+    world.WakeAt(world.ByNews(until));
     return "";
   }
   if (node == world.nodes.end() || node->second.not_ready_since == kNever) return "";
   const Time until = node->second.not_ready_since + kLostServerAfter;
-  if (world.now >= until)
+  if (world.news >= until)
     return "its node has not been ready for " +
-           FormatDuration(world.now - node->second.not_ready_since);
-  world.WakeAt(until);
+           FormatDuration(world.news - node->second.not_ready_since);
+  world.WakeAt(world.ByNews(until));
   return "";
 }
 
@@ -296,7 +296,7 @@ void Release(World& world, ScaleState& scale) {
   const auto node = world.nodes.find(scale.object.status.node_name);
   const bool node_gone = node == world.nodes.end() || !node->second.object;
   if (ServerOf(world, scale) != nullptr || !node_gone) return;
-  if (scale.ensured && scale.object.status.backend_name.empty()) return;  // asked for, not seen yet
+  if (scale.asking) return;  // there may be a server yet
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
 }
@@ -406,6 +406,7 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
 }
 
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
+  if (outcome.verb == Verb::kCreate) scale.asking = false;
   if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
   const Error& error = *outcome.error;
   if (outcome.verb == Verb::kDelete) {

@@ -24,11 +24,11 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
     return "node " + name + " no longer exists";
   const Time since = node->second.not_ready_since;
   if (since == kNever) return std::nullopt;
-  if (world.now < since + kLostServerGrace) {
-    *wake = since + kLostServerGrace;
+  if (world.news < since + kLostServerGrace) {
+    *wake = world.ByNews(since + kLostServerGrace);
     return std::nullopt;
   }
-  return "node " + name + " has not been ready for " + FormatDuration(world.now - since);
+  return "node " + name + " has not been ready for " + FormatDuration(world.news - since);
 }
 
 // Takes up an attempt that was made before a restart, and records those that ended unseen.
@@ -196,6 +196,12 @@ void Await(World& world, TaskState& task) {
     world.WakeTask(task, task.not_before);
     return;
   }
+  if (task.creating) {
+    // It may still appear, and there must not be two.
+    Dequeue(task);
+    task.hold = "the creation of the pod before has not been answered yet";
+    return;
+  }
   if (const api::Pod* pod = Lingering(world, task)) {
     Dequeue(task);
     task.hold = "pod " + pod->meta.name + " of an earlier attempt has not ended yet";
@@ -244,6 +250,12 @@ bool RefusesTemplate(const Error& error) {
     if (error.message.find(other) != std::string::npos) return false;
   }
   return true;
+}
+
+bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
+  const auto* pod = object ? std::get_if<api::Pod>(&*object) : nullptr;
+  return pod != nullptr && std::any_of(pod->meta.owners.begin(), pod->meta.owners.end(),
+                                       [&](const auto& owner) { return owner.uid == task.uid(); });
 }
 
 }  // namespace
@@ -303,16 +315,13 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) return;
   if (!outcome.error) {
     task.binding->confirmed = true;
-    if (!world.pods.contains(outcome.key))
-      world.ledger.Release(outcome.key);  // seen and gone already
     return;
   }
   const Error& error = *outcome.error;
-  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-  if (error.kind == ErrorKind::kAlreadyExists && pod != nullptr) return;  // ours: adopted
-  world.ledger.Release(outcome.key);
-  if (const auto other = world.pods.find(outcome.key); other != world.pods.end())
-    CountPod(world, other->second);
+  if (error.kind == ErrorKind::kAlreadyExists && IsOfTask(task, outcome.object)) {
+    task.binding->confirmed = true;  // an earlier try succeeded, or another leader was faster
+    return;
+  }
   const bool refused = RefusesTemplate(error);
   task.object.status.assignment.reset();
   task.binding.reset();

@@ -20,6 +20,11 @@ int64_t VersionOf(const Object& object) {
       object);
 }
 
+void World::Hear() {
+  news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
+  heard_at = now;
+}
+
 void World::WakeTask(TaskState& task, Time time) {
   if (time >= task.wake) return;
   const std::string key = task.object.meta.key();
@@ -56,8 +61,13 @@ void World::Tell(const ScaleState& scale, bool warning, std::string reason, std:
       Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
 }
 
+std::string ReservationOf(const std::string& pod, const std::string& task_uid) {
+  return pod + "#" + task_uid;
+}
+
 void CountPod(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
+  for (const auto& owner : pod.meta.owners) world.ledger.Release(ReservationOf(key, owner.uid));
   if (pod.node_name.empty() || pod.terminal()) {
     if (world.ledger.Release(key)) world.capacity_version++;
     return;

@@ -2,6 +2,7 @@
 // is on its way. Rebuilt from a list after every restart; nothing private is kept anywhere.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -51,6 +52,7 @@ struct TaskState {
   int losses = 0;                       // servers lost in a row
   std::optional<QueuePosition> queued;  // in shape->waiting
   Duration explain_after{5'000};        // until the explanation is looked at again; doubles
+  bool creating = false;                // a pod was asked for, and there is no answer yet
   bool deleting = false;
   std::set<std::string> pods_deleted;  // uids of pods whose deletion was asked for
 
@@ -63,7 +65,8 @@ struct TaskState {
 struct NodeState {
   std::optional<api::Node> object;
   std::optional<Time> renewed;  // the Lease's own time
-  Time heard{};                 // when its last renewal was seen, by our clock
+  // Both by World::news.
+  Time heard{};  // when its last renewal was seen
   Time not_ready_since = kNever;
   bool registering = false;  // a RegisteredServer for it was asked for
 };
@@ -103,6 +106,7 @@ struct ScaleState {
   bool created = false;  // it exists in the API server
   bool creating = false;
   bool ensured = false;  // its engine was asked
+  bool asking = false;   // and has not answered yet
   bool release_sent = false;
   bool diagnose_sent = false;
   bool server_sent = false;
@@ -110,14 +114,22 @@ struct ScaleState {
   bool deleting = false;
   Time retry_at{};
   Time idle_since = kNever;
-  Time unusable_since = kNever;  // ready by its engine's word, and not joined
+  Time unusable_since = kNever;  // ready by its engine's word, and not joined; by World::news
   int64_t nominated = 0;         // tasks that wait for it
   bool promised_whole = false;   // to an exclusive task
   api::Resources room;           // left for more of them
 };
 
+// The longest time between two events that counts in full: shorter than any heartbeat's patience.
+inline constexpr Duration kMostSilence{10'000};
+
 struct World {
   Time now{};
+  // A clock that stands still while nothing is heard of the API server and ignores jumps of the
+  // wall clock. How long a node is silent or unready is measured by it: who is cut off must not
+  // conclude that all the others are gone.
+  Time news{};
+  Time heard_at{};                                         // when the last event came
   std::unordered_map<std::string, TaskState> tasks;        // by key
   std::unordered_map<std::string, std::string> task_keys;  // by uid
   std::unordered_map<std::string, api::Pod> pods;          // by key
@@ -155,6 +167,10 @@ struct World {
   void WakeAt(Time time) {
     if (time < wake) wake = time;
   }
+  // An event of a watch has come.
+  void Hear();
+  // When news will have reached that time, if events keep coming.
+  Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }
   // The task is looked at again at that time, if not before.
   void WakeTask(TaskState& task, Time time);
   TaskState* TaskByUid(const std::string& uid);
@@ -162,6 +178,10 @@ struct World {
   void Tell(const TaskState& task, bool warning, std::string reason, std::string message);
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
 };
+
+// Under what the ledger counts a pod that was asked for and not seen yet. Two tasks of one name,
+// the second applied after the first was deleted, may want pods of one name.
+std::string ReservationOf(const std::string& pod, const std::string& task_uid);
 
 // Counts a pod that was seen in the ledger, or no longer, once it has ended.
 void CountPod(World& world, const api::Pod& pod);

@@ -153,6 +153,13 @@ std::optional<Error> Executor::CarryOne(const core::Write& write, const Job& job
     }
     if (again) return error;
     outcome.error = error;
+    if (write.verb == Verb::kCreate && error.kind == ErrorKind::kAlreadyExists) {
+      // Who was there first decides what follows.
+      answer = kube::Call(transport_,
+                          kube::GetRequest(ResourceOf(write.kind), write.ns, write.name), stop);
+      if (!answer) return Error{ErrorKind::kUnavailable, answer.error().message, std::nullopt};
+      if (auto object = Decode(write.kind, *answer)) outcome.object = std::move(*object);
+    }
   } else if (write.verb != Verb::kDelete) {
     auto object = Decode(write.kind, *answer);
     if (object) outcome.object = std::move(*object);

@@ -15,7 +15,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLongestSleep{5'000};
 constexpr milliseconds kDescribeEvery{5'000};
 
-Time Now() { return std::chrono::floor<Duration>(std::chrono::system_clock::now()); }
+Duration Monotonic() {
+  return std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 kube::WatchOptions OptionsOf(Kind kind) {
   kube::WatchOptions options;
@@ -60,7 +62,11 @@ void Loop::Push(core::Event event) {
   changed_.notify_one();
 }
 
-bool Loop::healthy() const { return Now().time_since_epoch().count() - turned_ < 30'000; }
+bool Loop::healthy() const { return Monotonic().count() - turned_ < 30'000; }
+
+Time Loop::Now() {
+  return clock_.Read(std::chrono::floor<Duration>(std::chrono::system_clock::now()), Monotonic());
+}
 
 void Loop::Follow(Kind kind, std::stop_token stop) {
   const std::string plural = ResourceOf(kind).plural;
@@ -114,7 +120,7 @@ void Loop::Run(std::stop_token stop) {
         events.size());
     executor_.Push(std::move(result.effects));
     wake = result.wake;
-    turned_ = now.time_since_epoch().count();
+    turned_ = Monotonic().count();
     if (!ready_ && core_.world().ready()) {
       ready_ = true;
       Info("every resource was listed",

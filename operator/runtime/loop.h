@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "operator/base/smooth_clock.h"
 #include "operator/core/core.h"
 #include "operator/kube/watcher.h"
 #include "operator/runtime/executor.h"
@@ -35,18 +36,22 @@ class Loop {
   bool healthy() const;
 
  private:
+  // By the clock that the core is called with.
+  Time Now();
   std::vector<core::Event> Wait(Time wake, std::stop_token stop);
   void Follow(core::Kind kind, std::stop_token stop);
 
   kube::Transport& transport_;
   Metrics& metrics_;
   const LoopOptions options_;
-  core::Core core_;  // of the thread in Run alone
+  // Of the thread in Run alone.
+  core::Core core_;
+  SmoothClock clock_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<core::Event> events_;  // guarded by mutex_
   std::atomic<bool> ready_{false};
-  std::atomic<int64_t> turned_{0};  // milliseconds since the epoch
+  std::atomic<int64_t> turned_{0};  // milliseconds of the monotonic clock
   Executor executor_;               // last: its threads call Push
 };
 

@@ -124,7 +124,10 @@ class ApiModel {
     const Time end = now + time;
     Settle();
     while (now < end) {
-      now = std::min(end, std::max(wake, now + std::chrono::milliseconds(1)));
+      // A real API server is never silent for longer: nodes renew their leases.
+      now = std::min({end, std::max(wake, now + std::chrono::milliseconds(1)),
+                      now + std::chrono::seconds(10)});
+      if (!silent) pending_.push_back(Bookmark{Kind::kLease, version_});
       Settle();
     }
   }
@@ -165,6 +168,8 @@ class ApiModel {
   std::optional<Error> pod_error;
   // Events of different kinds, and outcomes, overtake each other; those of one kind never do.
   std::optional<std::mt19937> reorder;
+  // Nothing is heard of the API server, as in an outage.
+  bool silent = false;
   // Status patches are lost, as if the process ended before them.
   bool drop_statuses = false;
 
@@ -233,7 +238,7 @@ class ApiModel {
     if (write.kind == Kind::kPod) {
       if (pod_error) return Answer(write, std::exchange(pod_error, std::nullopt));
       if (pods.contains(write.key()))
-        return Answer(write, Error{ErrorKind::kAlreadyExists, "exists", {}});
+        return Answer(write, Error{ErrorKind::kAlreadyExists, "exists", {}}, pods.at(write.key()));
       api::Pod pod = *api::DecodePod(body);
       const api::ObjectMeta meta = Meta(write.ns, write.name);
       pod.meta.uid = meta.uid, pod.meta.resource_version = meta.resource_version,

@@ -87,16 +87,15 @@ TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
   api.AddServer("n");
   api.Settle();
   World world;
-  world.now = At(0);
   world.nodes["n"].object = api.nodes["n"];
   world.nodes["n"].renewed = At(0);
   world.nodes["n"].heard = At(0);
-  world.now = At(0) + kHeartbeatTimeout - seconds(1);
+  world.news = At(0) + kHeartbeatTimeout - seconds(1);
   CheckNode(world, "n");
   EXPECT_EQ(world.nodes["n"].not_ready_since, kNever);
-  world.now = At(0) + kHeartbeatTimeout;
+  world.news = At(0) + kHeartbeatTimeout;
   CheckNode(world, "n");
-  EXPECT_EQ(world.nodes["n"].not_ready_since, world.now);
+  EXPECT_EQ(world.nodes["n"].not_ready_since, world.news);
 }
 
 }  // namespace

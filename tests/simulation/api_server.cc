@@ -1,0 +1,172 @@
+#include "tests/simulation/api_server.h"
+
+#include "operator/core/pod_body.h"
+
+namespace spillway::simulation {
+namespace {
+
+using core::Object;
+using core::Write;
+using Answer = Result<std::optional<Object>>;
+
+Error Refuse(ErrorKind kind, const std::string& what) { return {kind, what, std::nullopt}; }
+
+// What the server fills in, whatever the kind calls it.
+struct Stamp {
+  int64_t version;
+  std::string uid;  // of a new object
+  Time now;
+
+  void operator()(api::CloudServer& object) const {
+    object.resource_version = version;
+    if (!uid.empty()) object.uid = uid;
+  }
+  template <typename T>
+  void operator()(T& object) const {
+    object.meta.resource_version = version;
+    if (uid.empty()) return;
+    object.meta.uid = uid;
+    object.meta.created = std::chrono::floor<std::chrono::seconds>(now);
+    object.meta.deleted.reset();
+    object.meta.generation = 1;
+  }
+};
+
+Result<Object> Decode(const Write& write) {
+  const auto wrap = [](auto decoded) -> Result<Object> {
+    if (!decoded) return decoded.error();
+    return Object(std::move(*decoded));
+  };
+  if (write.kind == Kind::kPod) return wrap(api::DecodePod(core::Body(write)));
+  if (write.kind == Kind::kServer) return wrap(api::DecodeRegisteredServer(write.body));
+  if (write.kind == Kind::kScale) return wrap(api::DecodeScaleRequest(write.body));
+  return Invalid("the operator does not create this kind");
+}
+
+// The object with the status that the write carries, read back as a client would read it.
+Result<Object> WithStatus(const Object& object, const Write& write) {
+  const api::Json json{{"metadata", {{"name", "x"}}},
+                       {"spec", {{"nodeName", "x"}, {"template", api::Json::object()}}},
+                       {"status", write.body}};
+  Object out = object;
+  const auto take = [&](auto& target, auto decoded) -> Result<Object> {
+    if (!decoded) return decoded.error();
+    target.status = std::move(decoded->status);
+    return out;
+  };
+  if (auto* task = std::get_if<api::TaskRequest>(&out))
+    return take(*task, api::DecodeTaskRequest(json));
+  if (auto* server = std::get_if<api::RegisteredServer>(&out))
+    return take(*server, api::DecodeRegisteredServer(json));
+  if (auto* pool = std::get_if<api::ServerPool>(&out))
+    return take(*pool, api::DecodeServerPool(json));
+  if (auto* scale = std::get_if<api::ScaleRequest>(&out))
+    return take(*scale, api::DecodeScaleRequest(json));
+  return Invalid("no status");
+}
+
+}  // namespace
+
+std::string KeyOf(const Object& object) {
+  if (const auto* claim = std::get_if<api::CloudServer>(&object)) return claim->name;
+  return std::visit(
+      [](const auto& value) -> std::string {
+        if constexpr (requires { value.meta; }) return value.meta.key();
+        return "";
+      },
+      object);
+}
+
+const std::string& UidOf(const Object& object) {
+  return std::visit(
+      [](const auto& value) -> const std::string& {
+        if constexpr (requires { value.meta; })
+          return value.meta.uid;
+        else
+          return value.uid;
+      },
+      object);
+}
+
+int64_t ApiServer::Put(Object object) {
+  const size_t kind = object.index();
+  const std::string key = KeyOf(object);
+  const bool fresh = !objects_[kind].contains(key);
+  ++version_;
+  std::visit(Stamp{version_, fresh ? "uid-" + std::to_string(version_) : "", now}, object);
+  auto stored = std::make_shared<const Object>(std::move(object));
+  objects_[kind].insert_or_assign(key, stored);
+  history_[kind].push_back({version_, key, UidOf(*stored), stored});
+  return version_;
+}
+
+void ApiServer::Remove(Kind kind, const std::string& key) {
+  auto& all = objects_[static_cast<size_t>(kind)];
+  const auto at = all.find(key);
+  if (at == all.end()) return;
+  ++version_;
+  history_[static_cast<size_t>(kind)].push_back({version_, key, UidOf(*at->second), nullptr});
+  all.erase(at);
+}
+
+Answer ApiServer::Carry(const Write& write) {
+  switch (write.verb) {
+    case core::Verb::kCreate:
+      return Create(write);
+    case core::Verb::kPatchStatus:
+      return PatchStatus(write);
+    case core::Verb::kDelete:
+      return Delete(write);
+  }
+  return Invalid("unknown verb");
+}
+
+Answer ApiServer::Create(const Write& write) {
+  auto& all = objects_[static_cast<size_t>(write.kind)];
+  if (all.contains(write.key()))
+    return Refuse(ErrorKind::kAlreadyExists, write.key() + " already exists");
+  auto object = Decode(write);
+  if (!object) return object.error();
+  Put(std::move(*object));
+  return std::optional(*all.at(write.key()));
+}
+
+Answer ApiServer::PatchStatus(const Write& write) {
+  auto& all = objects_[static_cast<size_t>(write.kind)];
+  const auto at = all.find(write.key());
+  if (at == all.end()) return Refuse(ErrorKind::kNotFound, write.key() + " not found");
+  if (UidOf(*at->second) != write.uid || core::VersionOf(*at->second) != write.resource_version)
+    return Refuse(ErrorKind::kConflict, "the object has been modified");
+  auto object = WithStatus(*at->second, write);
+  if (!object) return object.error();
+  Put(std::move(*object));
+  return std::optional(*all.at(write.key()));
+}
+
+Answer ApiServer::Delete(const Write& write) {
+  auto& all = objects_[static_cast<size_t>(write.kind)];
+  const auto at = all.find(write.key());
+  if (at == all.end()) return Refuse(ErrorKind::kNotFound, write.key() + " not found");
+  if (UidOf(*at->second) != write.uid)
+    return Refuse(ErrorKind::kConflict, "the uid in the precondition does not match");
+  const auto* pod = std::get_if<api::Pod>(at->second.get());
+  if (pod == nullptr || write.grace == 0) {
+    Remove(write.kind, write.key());
+  } else if (!pod->meta.deleted) {  // the kubelet removes it once its containers have ended
+    api::Pod marked = *pod;
+    marked.meta.deleted = now;
+    Put(marked);
+  }
+  return std::optional<Object>();
+}
+
+void ApiServer::Compact(size_t keep) {
+  for (size_t kind = 0; kind < core::kKinds; ++kind) {
+    while (history_[kind].size() > keep) {
+      history_[kind].pop_front();
+      ++dropped_[kind];
+    }
+  }
+}
+
+}  // namespace spillway::simulation

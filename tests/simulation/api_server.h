@@ -1,0 +1,83 @@
+// A model of the API server: objects with versions, the history that watches are served from, and
+// the answers to the operator's writes as the real one gives them. Everything happens at once and
+// in order; lateness and loss are added by whoever carries requests and events (replica.h).
+#pragma once
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "operator/core/events.h"
+
+namespace spillway::simulation {
+
+using core::Kind;
+
+// One entry of the history of a kind.
+struct Change {
+  int64_t version = 0;
+  std::string key, uid;
+  std::shared_ptr<const core::Object> object;  // null: deleted
+};
+
+std::string KeyOf(const core::Object& object);
+const std::string& UidOf(const core::Object& object);
+
+class ApiServer {
+ public:
+  using Objects = std::map<std::string, std::shared_ptr<const core::Object>>;
+
+  Time now{};
+
+  const Objects& All(Kind kind) const { return objects_[static_cast<size_t>(kind)]; }
+  // Null if it is not there.
+  template <typename T>
+  const T* Get(const std::string& key) const {
+    const Objects& all = objects_[core::Object(T{}).index()];
+    const auto at = all.find(key);
+    return at == all.end() ? nullptr : &std::get<T>(*at->second);
+  }
+  // Every object of the kind, by value: the map may change meanwhile.
+  template <typename T>
+  std::vector<T> List() const {
+    std::vector<T> out;
+    for (const auto& [key, object] : objects_[core::Object(T{}).index()])
+      out.push_back(std::get<T>(*object));
+    return out;
+  }
+  template <typename T>
+  size_t Count() const {
+    return objects_[core::Object(T{}).index()].size();
+  }
+
+  // Creates the object (with a new uid) or replaces it; returns its new version.
+  int64_t Put(core::Object object);
+  // Deletes it at once; dependents are the garbage collector's business.
+  void Remove(Kind kind, const std::string& key);
+  // Carries out a write of the operator; the object as it is afterwards (none of a deletion).
+  Result<std::optional<core::Object>> Carry(const core::Write& write);
+
+  int64_t version() const { return version_; }
+  // The history of a kind: entries first() … end()-1.
+  size_t first(Kind kind) const { return dropped_[static_cast<size_t>(kind)]; }
+  size_t end(Kind kind) const { return first(kind) + history_[static_cast<size_t>(kind)].size(); }
+  const Change& at(Kind kind, size_t index) const {
+    return history_[static_cast<size_t>(kind)][index - first(kind)];
+  }
+  // Forgets all but the last entries of every history: watches that were further back must list.
+  void Compact(size_t keep);
+
+ private:
+  Result<std::optional<core::Object>> Create(const core::Write& write);
+  Result<std::optional<core::Object>> PatchStatus(const core::Write& write);
+  Result<std::optional<core::Object>> Delete(const core::Write& write);
+
+  std::array<Objects, core::kKinds> objects_;
+  std::array<std::deque<Change>, core::kKinds> history_;
+  std::array<size_t, core::kKinds> dropped_{};
+  int64_t version_ = 0;
+};
+
+}  // namespace spillway::simulation

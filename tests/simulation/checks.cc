@@ -1,0 +1,292 @@
+#include "tests/simulation/checks.h"
+
+#include "operator/cloud/karpenter.h"
+#include "operator/core/pod_body.h"
+#include "operator/core/world.h"
+
+namespace spillway::simulation {
+namespace {
+
+using api::Pod;
+using api::TaskRequest;
+using std::chrono::seconds;
+
+// Longer than the operator's own patience with a silent node, by which it may start a second pod.
+constexpr Duration kSilence = seconds(300);
+
+// Less than that of every pool, by what clocks may differ.
+constexpr Duration kProvisionTimeout = seconds(250);
+
+const std::string* OwnerOf(const Pod& pod) {
+  for (const auto& owner : pod.meta.owners) {
+    if (owner.kind == "TaskRequest") return &owner.uid;
+  }
+  return nullptr;
+}
+
+std::string Need(const std::string& scale) { return scale.substr(0, scale.rfind('-')); }
+
+}  // namespace
+
+void Checks::Violate(std::string invariant, std::string message) {
+  if (!violation_) violation_ = Violation{std::move(invariant), std::move(message)};
+}
+
+void Checks::Decided(const Replica& replica, const core::Effect& effect) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  if (write != nullptr && write->kind == Kind::kPod && write->verb == core::Verb::kCreate)
+    PodDecided(replica, *write);
+}
+
+bool Checks::Knows(const Replica& replica, const Pod& pod) const {
+  const auto origin = origins_.find(pod.meta.uid);
+  const int64_t version =
+      origin == origins_.end() ? pod.meta.resource_version : origin->second.version;
+  return replica.HasSeen(Kind::kPod, version) ||
+         (origin != origins_.end() && origin->second.replica == replica.id());
+}
+
+void Checks::PodDecided(const Replica& replica, const core::Write& write) {
+  const Pod pod = *api::DecodePod(core::Body(write));
+  const std::string uid = write.uid;
+  CheckServer(replica, pod);
+  CheckRoom(replica, pod);
+  CheckOnlyPod(replica, pod, uid);
+  if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
+  intents_[write.key()] = {replica.id(), pod.node_name, uid, pod.requests,
+                           pod.meta.labels.contains(api::kExclusiveLabel)};
+}
+
+void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
+  const auto* node = api_.Get<api::Node>(pod.node_name);
+  if (node == nullptr) return;  // gone meanwhile
+  api::Resources used = pod.requests;
+  int others = 0, exclusive = 0;
+  std::string beside;
+  for (const auto& [key, object] : api_.All(Kind::kPod)) {
+    const Pod& other = std::get<Pod>(*object);
+    if (other.node_name != pod.node_name || other.terminal() || !Knows(replica, other)) continue;
+    used += other.requests;
+    beside += " " + key;
+    others += OwnerOf(other) != nullptr ? 1 : 0;
+    exclusive += other.meta.labels.contains(api::kExclusiveLabel) ? 1 : 0;
+  }
+  for (const auto& [key, intent] : intents_) {
+    if (intent.replica != replica.id() || intent.node != pod.node_name) continue;
+    // Of a name there can be only one: another leader's, or that of a task that was deleted.
+    if (key == pod.meta.key() || api_.Get<Pod>(key) != nullptr) continue;
+    used += intent.requests;
+    beside += " (" + key + ")";
+    ++others;
+    exclusive += intent.exclusive ? 1 : 0;
+  }
+  if (used.cpu_milli > node->allocatable.cpu_milli || used.memory > node->allocatable.memory) {
+    Violate("overcommit",
+            pod.meta.key() + " on node " + pod.node_name + ": " + std::to_string(used.cpu_milli) +
+                "m of " + std::to_string(node->allocatable.cpu_milli) + "m cpu, beside" + beside);
+  }
+  const bool alone = pod.meta.labels.contains(api::kExclusiveLabel);
+  if (exclusive > 0 || (alone && others > 0))
+    Violate("exclusive", pod.meta.key() + " shares node " + pod.node_name);
+}
+
+void Checks::CheckOnlyPod(const Replica& replica, const Pod& pod, const std::string& task_uid) {
+  for (const auto& [key, object] : api_.All(Kind::kPod)) {
+    const Pod& other = std::get<Pod>(*object);
+    const std::string* owner = OwnerOf(other);
+    if (owner == nullptr || *owner != task_uid || other.terminal() || !Knows(replica, other) ||
+        other.meta.name == pod.meta.name)
+      continue;
+    const Time down = nodes_.LastDown(other.node_name);
+    if (down == Time{} || api_.now - down > kSilence)
+      Violate("two-pods",
+              pod.meta.key() + " beside " + key + ", whose node " + other.node_name + " is well");
+  }
+  for (const auto& [key, intent] : intents_) {
+    if (intent.replica == replica.id() && intent.task_uid == task_uid && key != pod.meta.key() &&
+        api_.Get<Pod>(key) == nullptr)
+      Violate("two-pods", pod.meta.key() + " beside " + key + ", which is not created yet");
+  }
+}
+
+void Checks::CheckServer(const Replica& replica, const Pod& pod) {
+  const TaskRequest* task = nullptr;
+  for (const auto& owner : pod.meta.owners)
+    task = api_.Get<TaskRequest>(pod.meta.ns + "/" + owner.name);
+  if (task == nullptr || task->meta.uid != *OwnerOf(pod)) return;  // deleted meanwhile
+  const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
+  if (seen && (api::Finished(task->status.phase) || task->spec.cancel || task->spec.suspend))
+    Violate("unwanted", pod.meta.key() + " although its task is finished, cancelled or suspended");
+  for (const auto& [name, object] : api_.All(Kind::kServer)) {
+    const auto& server = std::get<api::RegisteredServer>(*object);
+    if (server.spec.node_name != pod.node_name ||
+        !replica.HasSeen(Kind::kServer, server.meta.resource_version))
+      continue;
+    const api::Policy policy = task->spec.placement.policy;
+    if (server.spec.cordoned || (policy == api::Policy::kLocalOnly && server.spec.cloud) ||
+        (policy == api::Policy::kCloudOnly && !server.spec.cloud)) {
+      Violate("wrong-server", pod.meta.key() + " on server " + name);
+    }
+    for (const auto& want : task->spec.requirements) {
+      const auto has = server.spec.capabilities.find(want.key);
+      if (has == server.spec.capabilities.end() || has->second != want.values.at(0))
+        Violate("wrong-server", pod.meta.key() + " on server " + name + " without " + want.key);
+    }
+  }
+}
+
+void Checks::Before(const core::Write& write) {
+  before_.reset();
+  if (write.kind == Kind::kTask && write.verb == core::Verb::kPatchStatus) {
+    if (const auto* task = api_.Get<TaskRequest>(write.key())) before_ = *task;
+  }
+  if (write.kind == Kind::kScale && write.verb == core::Verb::kCreate) CheckPurchase(write);
+  if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) intents_.erase(write.key());
+}
+
+// It will be paid for, or is, and its server is not there yet.
+bool Checks::OnItsWay(const api::ScaleRequest& scale) const {
+  if (scale.status.phase != api::ScalePhase::kNone &&
+      scale.status.phase != api::ScalePhase::kRequested &&
+      scale.status.phase != api::ScalePhase::kProvisioning)
+    return false;
+  // Given up, and on its way back.
+  if (scale.status.requested_at && api_.now >= *scale.status.requested_at + kProvisionTimeout)
+    return false;
+  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
+  return claim != nullptr ? !claim->deleting && !claim->ready : !cloud_.Answered(scale.meta.uid);
+}
+
+void Checks::CheckPurchase(const core::Write& write) {
+  if (api_.Get<api::ScaleRequest>(write.key()) != nullptr) return;  // it will be refused
+  for (const auto& [name, object] : api_.All(Kind::kPool)) {
+    // A pool's stock may want several servers at once, but never more than the pool may have.
+    if (write.name.starts_with("spw-" + UidOf(*object) + "-")) return;
+  }
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    if (Need(name) == Need(write.name) && OnItsWay(std::get<api::ScaleRequest>(*object)))
+      Violate("bought-twice", write.name + " beside " + name);
+  }
+}
+
+void Checks::After(const Replica& replica, const core::Write& write) {
+  if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
+    const Pod& pod = *api_.Get<Pod>(write.key());
+    origins_[pod.meta.uid] = {replica.id(), pod.meta.resource_version};
+    ++costs_[write.uid].pods;
+    CheckCost(write.uid, write.key());
+  }
+  if (before_ && before_->meta.uid == write.uid) {
+    CheckResult(write);
+    ++statuses_;
+    ++costs_[write.uid].statuses;
+    CheckCost(write.uid, write.key());
+  }
+}
+
+// The outcome of a finished task is history: nobody may change it.
+void Checks::CheckResult(const core::Write& write) {
+  const api::TaskStatus &old = before_->status, &now = api_.Get<TaskRequest>(write.key())->status;
+  if (!api::Finished(old.phase)) return;
+  const auto& a = old.result;
+  const auto& b = now.result;
+  const bool same = old.phase == now.phase && a.has_value() == b.has_value() &&
+                    (!a || (a->exit_code == b->exit_code && a->reason == b->reason &&
+                            a->output == b->output && a->finished_at == b->finished_at));
+  if (!same)
+    Violate("changed-result", write.key() + " was " + api::ToString(old.phase) + " and is " +
+                                  api::ToString(now.phase));
+}
+
+void Checks::CheckCost(const std::string& uid, const std::string& key) {
+  const Cost& cost = costs_[uid];
+  // Two statuses an attempt; a waiting task explains itself ever more rarely, and anew when the
+  // server that it waits for changes.
+  const int bound = 8 + 4 * cost.pods + 3 * cost.edits + 2 * disturbances_;
+  if (cost.statuses > bound)
+    Violate("too-many-writes", key + ": " + std::to_string(cost.statuses) + " statuses for " +
+                                   std::to_string(cost.pods) + " pods");
+}
+
+void Checks::Ended(const Replica& replica) {
+  std::erase_if(intents_, [&](const auto& entry) { return entry.second.replica == replica.id(); });
+}
+
+bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node,
+              const ApiServer& api) {
+  const api::Policy policy = task.spec.placement.policy;
+  if (server.spec.cordoned || server.meta.deleted || node.unschedulable) return false;
+  if (node.ready != api::NodeReady::kTrue) return false;
+  if ((policy == api::Policy::kLocalOnly && server.spec.cloud) ||
+      (policy == api::Policy::kCloudOnly && !server.spec.cloud))
+    return false;
+  for (const auto& want : task.spec.requirements) {
+    const auto has = server.spec.capabilities.find(want.key);
+    if (has == server.spec.capabilities.end() || has->second != want.values.at(0)) return false;
+  }
+  api::Resources used = *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec"));
+  int64_t tasks = 0;
+  for (const auto& [key, object] : api.All(Kind::kPod)) {
+    const Pod& pod = std::get<Pod>(*object);
+    if (pod.node_name != node.meta.name || pod.terminal()) continue;
+    used += pod.requests;
+    if (OwnerOf(pod) == nullptr) continue;
+    ++tasks;
+    if (pod.meta.labels.contains(api::kExclusiveLabel)) return false;
+  }
+  if (task.spec.exclusive && tasks > 0) return false;
+  if (server.spec.max_tasks && tasks >= *server.spec.max_tasks) return false;
+  return used.cpu_milli <= node.allocatable.cpu_milli && used.memory <= node.allocatable.memory;
+}
+
+void Checks::Settled(const Replica& replica) {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    const auto state = replica.core().world().tasks.find(key);
+    if (state == replica.core().world().tasks.end())
+      return Violate("lost-task", key + " is not known to the operator");
+    if (api::Finished(task.status.phase) || task.spec.suspend || !state->second.queued) continue;
+    for (const auto& [name, entry] : api_.All(Kind::kServer)) {
+      const auto& server = std::get<api::RegisteredServer>(*entry);
+      const auto* node = api_.Get<api::Node>(server.spec.node_name);
+      const auto& known = replica.core().world().servers.at(name);
+      if (node != nullptr && known.usable && WouldFit(task, server, *node, api_))
+        return Violate("idle-server", key + " waits while server " + name + " would take it");
+    }
+  }
+}
+
+std::optional<Violation> Checks::Quiet(const Replica& replica) const {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    const bool held = task.spec.suspend && !task.spec.cancel;
+    if (!api::Finished(task.status.phase) && !held)
+      return Violation{"unfinished", key + " is " + api::ToString(task.status.phase) + ": " +
+                                         EncodeStatus(task.status).dump()};
+  }
+  if (!api_.All(Kind::kCloudServer).empty())
+    return Violation{"left-behind", "NodeClaim " + api_.All(Kind::kCloudServer).begin()->first +
+                                        " is paid for and nobody needs it"};
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    const api::ScalePhase phase = std::get<api::ScaleRequest>(*object).status.phase;
+    if (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased)
+      return Violation{"left-behind", "ScaleRequest " + name + " is " + api::ToString(phase)};
+  }
+  for (const auto& [key, object] : api_.All(Kind::kPod)) {
+    const Pod& pod = std::get<Pod>(*object);
+    if (OwnerOf(pod) != nullptr && !pod.terminal())
+      return Violation{"left-behind", "pod " + key + " still runs"};
+  }
+  for (const auto& [name, object] : api_.All(Kind::kNode)) {
+    api::Resources used;
+    for (const auto& [key, entry] : api_.All(Kind::kPod)) {
+      const Pod& pod = std::get<Pod>(*entry);
+      if (pod.node_name == name && !pod.terminal()) used += pod.requests;
+    }
+    if (!(replica.core().world().ledger.On(name).used == used))
+      return Violation{"ledger", "what is booked on node " + name + " is not what runs there"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace spillway::simulation

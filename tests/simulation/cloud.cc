@@ -1,0 +1,99 @@
+#include "tests/simulation/cloud.h"
+
+#include "operator/cloud/karpenter.h"
+
+namespace spillway::simulation {
+
+using api::CloudServer;
+
+Result<CloudServer> Cloud::Ensure(const core::AskCloud& ask) {
+  const std::string name = cloud::NodeClaimName(ask.request_uid);
+  if (const auto* claim = api_.Get<CloudServer>(name)) return *claim;
+  const Mood mood = moods_[ask.pool.meta.name];
+  pool_of_[name] = ask.pool.meta.name;
+  if (mood == Mood::kRefuses) return Invalid("spec.requirements: not allowed");
+  if (mood == Mood::kUnauthenticated)
+    return Error{ErrorKind::kForbidden, "nodeclaims is forbidden", std::nullopt};
+  CloudServer claim;
+  claim.kind = "NodeClaim";
+  claim.name = name;
+  claim.request_uid = ask.request_uid;
+  api_.Put(claim);
+  return *api_.Get<CloudServer>(name);
+}
+
+bool Cloud::Answered(const std::string& request_uid) const {
+  return pool_of_.contains(cloud::NodeClaimName(request_uid));
+}
+
+void Cloud::Release(const CloudServer& server) {
+  const auto* claim = api_.Get<CloudServer>(server.name);
+  if (claim == nullptr || claim->uid != server.uid || claim->deleting) return;
+  CloudServer marked = *claim;
+  marked.deleting = true;
+  marked.ready = false;
+  api_.Put(marked);
+}
+
+core::CloudDiagnosis Cloud::Diagnose(const core::AskCloud& ask) const {
+  return {ask.request_uid, api::CloudError::kInsufficientCapacity, "no capacity"};
+}
+
+bool Cloud::Move(Random& random) {
+  const auto& claims = api_.All(Kind::kCloudServer);
+  const auto* entry = random.Any(claims);
+  if (entry == nullptr) return false;
+  const CloudServer claim = std::get<CloudServer>(*entry->second);
+  if (claim.deleting) return TakeAway(claim), true;
+  if (claim.ready) return false;
+  const Mood mood = moods_[pool_of_[claim.name]];
+  if (mood == Mood::kStuck) return false;
+  if (mood == Mood::kNoCapacity) return TakeAway(claim), true;
+  if (!claim.launched) {
+    CloudServer next = claim;
+    next.launched = true;
+    api_.Put(next);
+    return true;
+  }
+  Provide(claim);
+  return true;
+}
+
+void Cloud::Provide(const CloudServer& claim) {
+  CloudServer next = claim;
+  if (claim.node_name.empty()) {
+    const std::string& pool = pool_of_[claim.name];
+    const auto* spec = api_.Get<api::ServerPool>(pool);
+    api::Node node;
+    node.meta.name = "cloud-" + std::to_string(++nodes_);
+    node.meta.labels[api::kPoolLabel] = pool;
+    node.taints = {{api::kPoolTaint, pool, "NoSchedule"}};
+    if (spec != nullptr) node.allocatable = spec->spec.resources;
+    node.max_pods = 110;
+    node.ready = api::NodeReady::kTrue;
+    api_.Put(node);
+    next.node_name = node.meta.name;
+  } else {
+    next.ready = true;
+  }
+  api_.Put(next);
+}
+
+// The node goes first, as it does when a claim's finalizer is worked off.
+void Cloud::TakeAway(const CloudServer& claim) {
+  if (!claim.node_name.empty() && api_.Get<api::Node>(claim.node_name) != nullptr) {
+    api_.Remove(Kind::kNode, claim.node_name);
+    api_.Remove(Kind::kLease, "kube-node-lease/" + claim.node_name);
+    return;
+  }
+  api_.Remove(Kind::kCloudServer, claim.name);
+}
+
+bool Cloud::DeleteAny(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kCloudServer));
+  if (entry == nullptr) return false;
+  Release(std::get<CloudServer>(*entry->second));
+  return true;
+}
+
+}  // namespace spillway::simulation

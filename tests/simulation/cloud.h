@@ -1,0 +1,45 @@
+// A model of an engine that sells servers, as Karpenter behaves: a claim per request, whose node
+// appears later or never; failure is the claim's deletion.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "tests/simulation/api_server.h"
+#include "tests/simulation/random.h"
+
+namespace spillway::simulation {
+
+class Cloud {
+ public:
+  // What the engine does with claims of a pool at the moment.
+  enum class Mood { kGood, kNoCapacity, kStuck, kRefuses, kUnauthenticated };
+
+  explicit Cloud(ApiServer& api) : api_(api) {}
+
+  // As cloud::Backend.
+  Result<api::CloudServer> Ensure(const core::AskCloud& ask);
+  void Release(const api::CloudServer& server);
+  core::CloudDiagnosis Diagnose(const core::AskCloud& ask) const;
+
+  void SetMood(const std::string& pool, Mood mood) { moods_[pool] = mood; }
+  // Moves one claim on: a node, readiness, refusal, the end of a release. False if none can move.
+  bool Move(Random& random);
+  // Someone deletes a claim behind everyone's back.
+  bool DeleteAny(Random& random);
+  // Everything is in a good mood again.
+  void Calm() { moods_.clear(); }
+  // Whether the request ever led to a claim, or to a refusal.
+  bool Answered(const std::string& request_uid) const;
+
+ private:
+  void Provide(const api::CloudServer& claim);
+  void TakeAway(const api::CloudServer& claim);
+
+  ApiServer& api_;
+  std::map<std::string, Mood> moods_;
+  std::map<std::string, std::string> pool_of_;  // by the name of the claim, made or refused
+  size_t nodes_ = 0;
+};
+
+}  // namespace spillway::simulation

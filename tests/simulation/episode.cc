@@ -1,0 +1,413 @@
+#include "tests/simulation/episode.h"
+
+#include <algorithm>
+
+#include "operator/core/pod_body.h"
+#include "operator/core/world.h"
+
+namespace spillway::simulation {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kBeatEvery = seconds(10);
+
+std::string Describe(const core::Object& object) {
+  if (const auto* task = std::get_if<api::TaskRequest>(&object)) {
+    return std::string(api::ToString(task->status.phase)) +
+           (task->status.assignment ? " on " + task->status.assignment->server : "") +
+           (task->spec.suspend ? " suspend" : "") + (task->spec.cancel ? " cancel" : "");
+  }
+  if (const auto* scale = std::get_if<api::ScaleRequest>(&object))
+    return std::string(api::ToString(scale->status.phase)) + " " + scale->status.message;
+  if (const auto* pod = std::get_if<api::Pod>(&object)) {
+    static constexpr const char* kPhases[] = {"Pending", "Running", "Succeeded", "Failed", "?"};
+    return std::string(kPhases[static_cast<int>(pod->phase)]) + " on " + pod->node_name +
+           (pod->meta.deleted ? " deleted" : "");
+  }
+  if (const auto* node = std::get_if<api::Node>(&object))
+    return node->ready == api::NodeReady::kTrue ? "Ready" : "NotReady";
+  if (const auto* server = std::get_if<api::RegisteredServer>(&object))
+    return server->status.phase + (server->spec.cordoned ? " cordoned" : "");
+  if (const auto* claim = std::get_if<api::CloudServer>(&object))
+    return std::string(claim->ready ? "ready" : "not ready") + (claim->deleting ? " deleting" : "");
+  return "";
+}
+
+}  // namespace
+
+Script Script::Make(uint64_t run_seed, uint64_t index, size_t steps) {
+  Random random(run_seed * 0x9e3779b97f4a7c15ULL + index);
+  Script script{random.Next(), {}};
+  script.steps.reserve(steps);
+  for (size_t i = 0; i < steps; ++i) script.steps.push_back(random.Next());
+  return script;
+}
+
+Episode::Episode(const Script& script, std::vector<std::string>* trace)
+    : script_(script),
+      trace_(trace),
+      world_{api_, cloud_,
+             [this](const Replica& replica, const core::Effect& effect) {
+               checks_.Decided(replica, effect);
+               const std::string key = runtime::EffectKey(effect);
+               digest_.Add(key);
+               if (trace_ != nullptr) SayDecision(replica, effect);
+             },
+             [this](const Replica&, const core::Write& write) { checks_.Before(write); },
+             [this](const Replica& replica, const core::Write& write) {
+               checks_.After(replica, write);
+             }} {
+  api_.now = Time{} + seconds(1'800'000'000);
+  beat_ = api_.now;
+  static constexpr const char* kCpus[] = {"2", "4", "6"};
+  for (int i = 0; i < 3; ++i) nodes_.Add("s" + std::to_string(i), kCpus[i], "8Gi");
+  users_.AddPool("spot", "4", 1);
+  users_.AddPool("on-demand", "8", 0);
+  nodes_.Beat();
+  Start();
+}
+
+void Episode::SayDecision(const Replica& replica, const core::Effect& effect) {
+  std::string line = "    operator " + std::to_string(replica.id()) + " decides: ";
+  if (const auto* write = std::get_if<core::Write>(&effect)) {
+    if (write->kind == Kind::kServer && write->verb == core::Verb::kPatchStatus) return;
+    static constexpr const char* kVerbs[] = {"create ", "status ", "delete "};
+    line += kVerbs[static_cast<int>(write->verb)];
+    if (write->kind == Kind::kPod && write->verb == core::Verb::kCreate)
+      line += "for " + write->uid + " on " +
+              api::GetString(api::GetObject(core::Body(*write), "spec"), "nodeName") + " ";
+  }
+  Say(line + runtime::EffectKey(effect));
+  if (checks_.violation()) Say("VIOLATED: " + checks_.violation()->message);
+}
+
+void Episode::Start() {
+  replicas_.push_back(std::make_unique<Replica>(next_id_++, world_));
+  checks_.Disturbed();
+}
+
+void Episode::End(size_t index) {
+  for (const core::Effect& effect : replicas_[index]->Unsent()) {
+    if (const auto* write = std::get_if<core::Write>(&effect)) late_.push_back(*write);
+  }
+  checks_.Ended(*replicas_[index]);
+  replicas_.erase(replicas_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+Result Episode::Run() {
+  static constexpr size_t kCompactEvery = 512, kKeep = 400;
+  for (size_t i = 0; i < script_.steps.size() && !checks_.violation(); ++i) {
+    Random random(script_.steps[i]);
+    if (!Act(random)) continue;
+    if (++result_.steps % kCompactEvery == 0) api_.Compact(kKeep);
+    digest_.Add(static_cast<uint64_t>(api_.version()));
+  }
+  if (!checks_.violation()) Quiet();
+  digest_.Add(static_cast<uint64_t>(api_.version()));
+  digest_.Add(static_cast<uint64_t>(api_.now.time_since_epoch().count()));
+  result_.digest = digest_.value();
+  result_.violation = checks_.violation();
+  return result_;
+}
+
+bool Episode::Act(Random& random) {
+  struct Action {
+    int weight;
+    bool fault;
+    const char* name;
+    bool (*act)(Episode&, Random&);
+  };
+  using E = Episode;
+  using R = Random;
+  static const Action kActions[] = {
+      {90, false, "watch", [](E& e, R& r) { return e.Deliver(r); }},
+      {30, false, "watch, everything", [](E& e, R& r) { return e.DeliverAll(r); }},
+      {80, false, "turn", [](E& e, R& r) { return e.Turn(r); }},
+      {70, false, "send", [](E& e, R& r) { return e.Begin(r); }},
+      {70, false, "arrive", [](E& e, R& r) { return e.Carry(r); }},
+      {70, false, "answer", [](E& e, R& r) { return e.Answer(r); }},
+      {12, false, "flow", [](E& e, R& r) { return e.Flow(r); }},
+      {60, false, "time", [](E& e, R& r) { return e.Tick(r); }},
+      {60, false, "kubelet", [](E& e, R& r) { return e.nodes_.MovePod(r, e.faults()); }},
+      {20, false, "collect", [](E& e, R& r) { return e.nodes_.Collect(r); }},
+      {40, false, "cloud", [](E& e, R& r) { return e.cloud_.Move(r); }},
+      {30, false, "submit", [](E& e, R& r) { return e.users_.Submit(r), true; }},
+      {3, false, "settle", [](E& e, R& r) { return e.Settle(r); }},
+      {3, false, "delete task", [](E& e, R& r) { return e.users_.Delete(r); }},
+      {5, false, "edit task", [](E& e, R& r) { return e.users_.Edit(r); }},
+      {3, true, "re-apply task", [](E& e, R& r) { return e.users_.Reapply(r); }},
+      {3, true, "delete pod", [](E& e, R& r) { return e.users_.DeletePod(r); }},
+      {4, true, "edit server", [](E& e, R& r) { return e.users_.Cordon(r); }},
+      {2, true, "edit pool", [](E& e, R& r) { return e.users_.ChangePool(r); }},
+      {4, true, "foreign pod", [](E& e, R& r) { return e.nodes_.AddForeignPod(r); }},
+      {6, true, "node trouble", [](E& e, R& r) { return e.nodes_.Trouble(r); }},
+      {3, true, "cloud mood", [](E& e, R& r) { return e.Mood(r); }},
+      {2, true, "claim deleted", [](E& e, R& r) { return e.cloud_.DeleteAny(r); }},
+      {3, true, "watch breaks", [](E& e, R& r) { return e.Break(r); }},
+      {4, true, "event doubled", [](E& e, R& r) { return e.Double(r); }},
+      {1, true, "history lost", [](E& e, R& r) { return e.Compact(r); }},
+      {2, true, "crash", [](E& e, R& r) { return e.Crash(r); }},
+      {1, true, "second leader", [](E& e, R& r) { return e.Second(r); }},
+      {3, true, "late write", [](E& e, R& r) { return e.LateWrite(r); }},
+      {1, true, "clock", [](E& e, R& r) { return e.Clock(r); }},
+      {1, true, "outage", [](E& e, R& r) { return e.Outage(r); }},
+  };
+  static const int kTotal = [] {
+    int total = 0;
+    for (const Action& action : kActions) total += action.weight;
+    return total;
+  }();
+  auto luck = static_cast<int>(random.Pick(static_cast<size_t>(kTotal)));
+  const Action* action = kActions;
+  while (luck >= action->weight) luck -= (action++)->weight;
+  if (action->fault && !faults()) return false;
+  const bool acted = action->act(*this, random);
+  if (acted) {
+    if (action->fault) checks_.Disturbed();
+    digest_.Add(static_cast<uint64_t>(action - kActions));
+    if (trace_ != nullptr) Report(action->name);
+  }
+  return acted;
+}
+
+// What the step has changed in the API server.
+void Episode::Report(const std::string& what) {
+  const auto now = api_.now.time_since_epoch() - seconds(1'800'000'000);
+  const size_t lines = trace_->size();
+  Say(FormatDuration(now) + " " + what);
+  for (size_t kind = 0; kind < core::kKinds; ++kind) {
+    const auto of = static_cast<Kind>(kind);
+    reported_[kind] = std::max(reported_[kind], api_.first(of));
+    for (; reported_[kind] < api_.end(of); ++reported_[kind]) {
+      const Change& change = api_.at(of, reported_[kind]);
+      if (of == Kind::kLease || (of == Kind::kServer && what == "quiet")) continue;
+      Say("    " + std::string(core::ToString(of)) + " " + change.key + " v" +
+          std::to_string(change.version) + " " +
+          (change.object == nullptr ? "is gone" : Describe(*change.object)));
+    }
+  }
+  if (trace_->size() == lines + 1 && what == "quiet") trace_->pop_back();
+}
+
+bool Episode::Deliver(Random& random) {
+  Replica& replica = Any(random);
+  return replica.Deliver(static_cast<Kind>(random.Pick(core::kKinds)), 1 + random.Pick(6));
+}
+
+bool Episode::DeliverAll(Random& random) {
+  Replica& replica = Any(random);
+  bool any = false;
+  for (size_t kind = 0; kind < core::kKinds; ++kind)
+    any = replica.Deliver(static_cast<Kind>(kind), 1'000) || any;
+  return any;
+}
+
+void Episode::TurnOf(Replica& replica) {
+  const bool events = replica.HasEvents();
+  const size_t effects = replica.Turn();
+  ++result_.turns;
+  // A loop that is called again at once, without an event and without doing anything, spins.
+  empty_turns_ = events || effects > 0 || replica.wake() > replica.now() ? 0 : empty_turns_ + 1;
+  if (empty_turns_ > 5) checks_.Violate("busy-loop", "the core wants to be called again at once");
+}
+
+bool Episode::Turn(Random& random) {
+  Replica& replica = Any(random);
+  if (!replica.HasEvents() && replica.Read() < replica.wake()) return false;
+  TurnOf(replica);
+  return true;
+}
+
+bool Episode::Begin(Random& random) { return Any(random).Begin(); }
+
+bool Episode::Carry(Random& random) {
+  Fate fate = Fate::kGood;
+  if (faults()) {
+    const size_t luck = random.Pick(60);
+    if (luck < 4) fate = Fate::kRefused;
+    if (luck == 4 || luck == 5) fate = Fate::kLost;
+    if (luck > 5 && luck < 9) fate = Fate::kAnswerLost;
+  }
+  Replica& replica = Any(random);
+  return replica.Carry(random.Pick(64), fate);
+}
+
+bool Episode::Answer(Random& random) {
+  Replica& replica = Any(random);
+  return replica.Answer(random.Pick(64));
+}
+
+bool Episode::Flow(Random& random) {
+  Replica& replica = Any(random);
+  for (int i = 0; i < 4; ++i) {
+    DeliverAll(random);
+    TurnOf(replica);
+    while (replica.Begin()) continue;
+    while (replica.Carry(0, Fate::kGood)) continue;
+    while (replica.Answer(0)) continue;
+  }
+  return true;
+}
+
+void Episode::Pass(Duration time) {
+  api_.now += time;
+  if (api_.now - beat_ < kBeatEvery) return;
+  beat_ = api_.now;
+  nodes_.Beat();
+}
+
+bool Episode::Tick(Random& random) {
+  const size_t luck = random.Pick(20);
+  if (luck < 12) {
+    Pass(milliseconds(random.Pick(200)));
+  } else if (luck < 19) {
+    Pass(milliseconds(random.Pick(5'000)));
+  } else {
+    // Nothing happens for a while, and the processes are called as they wish.
+    for (size_t left = random.Pick(18); left > 0; --left) {
+      Pass(seconds(5));
+      for (auto& replica : replicas_) {
+        replica->Deliver(Kind::kLease, 100);
+        TurnOf(*replica);
+      }
+    }
+  }
+  return true;
+}
+
+// The API server cannot be reached for some minutes; everything else goes on.
+bool Episode::Outage(Random& random) {
+  if (!random.OneIn(2)) return false;
+  for (size_t left = 12 + random.Pick(50); left > 0; --left) {
+    Pass(seconds(5));
+    for (auto& replica : replicas_) TurnOf(*replica);
+  }
+  // The watches do not come back in the same moment.
+  for (auto& replica : replicas_) {
+    for (int i = 0; i < 6; ++i) {
+      replica->Deliver(static_cast<Kind>(random.Pick(core::kKinds)), 100);
+      TurnOf(*replica);
+      Pass(milliseconds(500));
+    }
+    for (size_t kind = 0; kind < core::kKinds; ++kind)
+      replica->Deliver(static_cast<Kind>(kind), 1'000);
+  }
+  return true;
+}
+
+bool Episode::Break(Random& random) {
+  Any(random).Break(static_cast<Kind>(random.Pick(core::kKinds)));
+  return true;
+}
+
+bool Episode::Double(Random& random) {
+  return Any(random).Double(static_cast<Kind>(random.Pick(core::kKinds)));
+}
+
+bool Episode::Compact(Random& random) {
+  if (!random.OneIn(3)) return false;
+  api_.Compact(random.Pick(3));
+  return true;
+}
+
+bool Episode::Crash(Random& random) {
+  End(random.Pick(replicas_.size()));
+  if (replicas_.empty()) {
+    Pass(milliseconds(random.Pick(20'000)));
+    Start();
+  }
+  return true;
+}
+
+// A leader that does not know yet that it is one no more, and the next one.
+bool Episode::Second(Random&) {
+  if (replicas_.size() > 1) return false;
+  Start();
+  return true;
+}
+
+// A request of a process that has ended arrives after all.
+bool Episode::LateWrite(Random& random) {
+  if (late_.empty()) return false;
+  const core::Write write = late_.back();
+  late_.pop_back();
+  if (!random.OneIn(2)) return true;
+  const auto answer = api_.Carry(write);
+  return answer.ok();
+}
+
+bool Episode::Clock(Random& random) {
+  Replica& replica = Any(random);
+  if (random.OneIn(3)) {
+    replica.SetClock();
+  } else {
+    replica.JumpClock(random.OneIn(2) ? Duration(seconds(random.Pick(600)))
+                                      : -Duration(seconds(random.Pick(60))));
+  }
+  return true;
+}
+
+bool Episode::Mood(Random& random) {
+  static constexpr Cloud::Mood kMoods[] = {Cloud::Mood::kGood,           Cloud::Mood::kGood,
+                                           Cloud::Mood::kGood,           Cloud::Mood::kNoCapacity,
+                                           Cloud::Mood::kStuck,          Cloud::Mood::kRefuses,
+                                           Cloud::Mood::kUnauthenticated};
+  cloud_.SetMood(random.OneIn(2) ? "spot" : "on-demand", kMoods[random.Pick(7)]);
+  return true;
+}
+
+void Episode::Drain(Replica& replica) {
+  for (int i = 0; i < 300 && !checks_.violation(); ++i) {
+    for (size_t kind = 0; kind < core::kKinds; ++kind)
+      replica.Deliver(static_cast<Kind>(kind), 1'000);
+    TurnOf(replica);
+    while (replica.Begin()) continue;
+    while (replica.Carry(0, Fate::kGood)) continue;
+    while (replica.Answer(0)) continue;
+    if (replica.Idle()) return;
+    Pass(milliseconds(300));
+  }
+  if (!checks_.violation()) checks_.Violate("restless", "the operator does not come to rest");
+}
+
+bool Episode::Settle(Random&) {
+  if (replicas_.size() != 1) return false;
+  Drain(*replicas_.front());
+  if (!checks_.violation()) checks_.Settled(*replicas_.front());
+  return true;
+}
+
+void Episode::Quiet() {
+  while (replicas_.size() > 1) End(0);
+  Replica& replica = *replicas_.front();
+  if (faults()) replica.SetClock();
+  cloud_.Calm();
+  late_.clear();
+  Random random(script_.seed);
+  Say("quiet");
+  std::optional<Violation> left;
+  // Three hours: the longest patience of the operator is an hour (backoff).
+  for (const Time end = api_.now + seconds(10'800); api_.now < end && !checks_.violation();) {
+    nodes_.Recover();
+    users_.LetGo();
+    Drain(replica);
+    for (int i = 0; i < 12; ++i) {
+      nodes_.MovePod(random, false);
+      nodes_.Collect(random);
+      cloud_.Move(random);
+    }
+    if (trace_ != nullptr) Report("quiet");
+    if (replica.Idle()) {
+      left = checks_.Quiet(replica);
+      if (!left) return;
+    }
+    Pass(std::clamp<Duration>(replica.wake() - replica.Read(), milliseconds(100), seconds(10)));
+    TurnOf(replica);
+    while (nodes_.MovePod(random, false)) continue;
+  }
+  if (left && !checks_.violation()) checks_.Violate(left->invariant, left->message);
+}
+
+}  // namespace spillway::simulation

@@ -1,0 +1,95 @@
+// One short life of a simulated cluster: a number of steps with faults, then quiet, in which
+// everything must come to its end. Each step has a seed of its own, so that a failing episode can
+// be shrunk by leaving steps out.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/checks.h"
+#include "tests/simulation/cloud.h"
+#include "tests/simulation/nodes.h"
+#include "tests/simulation/replica.h"
+#include "tests/simulation/users.h"
+
+namespace spillway::simulation {
+
+struct Script {
+  uint64_t seed = 0;            // of the world: its faults
+  std::vector<uint64_t> steps;  // one seed each
+
+  // The index-th episode of a run.
+  static Script Make(uint64_t run_seed, uint64_t index, size_t steps);
+};
+
+struct Result {
+  uint64_t digest = 0;
+  // Things that happened: an event delivered, an effect carried out, a fault, a change by a user.
+  size_t steps = 0;
+  size_t turns = 0;  // of the core
+  std::optional<Violation> violation;
+};
+
+class Episode {
+ public:
+  // trace: a line for everything that happens is appended; may be null.
+  Episode(const Script& script, std::vector<std::string>* trace);
+
+  Result Run();
+
+ private:
+  // Each does one thing; false if there was nothing to do.
+  bool Act(Random& random);
+  bool Deliver(Random& random);
+  bool DeliverAll(Random& random);
+  bool Turn(Random& random);
+  bool Begin(Random& random);
+  bool Carry(Random& random);
+  bool Answer(Random& random);
+  bool Flow(Random& random);
+  bool Tick(Random& random);
+  bool Outage(Random& random);
+  bool Break(Random& random);
+  bool Double(Random& random);
+  bool Compact(Random& random);
+  bool Crash(Random& random);
+  bool Second(Random& random);
+  bool LateWrite(Random& random);
+  bool Clock(Random& random);
+  bool Settle(Random& random);
+  bool Mood(Random& random);
+
+  Replica& Any(Random& random) { return *replicas_[random.Pick(replicas_.size())]; }
+  void TurnOf(Replica& replica);
+  void Drain(Replica& replica);
+  void Pass(Duration time);
+  void Quiet();
+  void Start();
+  void End(size_t index);
+  void Report(const std::string& what);
+  void SayDecision(const Replica& replica, const core::Effect& effect);
+  void Say(const std::string& line) {
+    if (trace_ != nullptr) trace_->push_back(line);
+  }
+  bool faults() const { return script_.seed % 4 != 0; }
+
+  const Script& script_;
+  std::vector<std::string>* trace_;
+  Digest digest_;
+  Result result_;
+  ApiServer api_;
+  Cloud cloud_{api_};
+  Nodes nodes_{api_};
+  Checks checks_{api_, nodes_, cloud_};
+  Users users_{api_, checks_};
+  Replica::World world_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  std::vector<core::Write> late_;  // of processes that have ended
+  Time beat_{};
+  int next_id_ = 0, empty_turns_ = 0;
+  std::array<size_t, core::kKinds> reported_{};
+};
+
+}  // namespace spillway::simulation

@@ -1,0 +1,187 @@
+#include "tests/simulation/replica.h"
+
+#include <algorithm>
+
+#include "operator/runtime/answers.h"
+#include "tests/simulation/cloud.h"
+
+namespace spillway::simulation {
+namespace {
+
+Error Timeout() { return {ErrorKind::kUnavailable, "the request timed out", std::nullopt}; }
+Error TooMany() { return {ErrorKind::kUnavailable, "too many requests", std::chrono::seconds(1)}; }
+
+core::Event EventOf(Kind kind, const Change& change) {
+  if (change.object == nullptr) return core::Gone{kind, change.key, change.uid, change.version};
+  return core::Seen{*change.object};
+}
+
+}  // namespace
+
+Replica::Replica(int id, const World& world) : id_(id), world_(world) { Read(); }
+
+Time Replica::Read() {
+  return now_ = clock_.Read(world_.api.now + clock_ahead_, world_.api.now.time_since_epoch());
+}
+
+void Replica::List(Kind kind, Stream& stream) {
+  core::Listed listed{kind, world_.api.version(), {}};
+  for (const auto& [key, object] : world_.api.All(kind)) {
+    stream.pages.push_back(core::Seen{*object});
+    listed.keys.insert(key);
+  }
+  stream.list_version = listed.resource_version;
+  stream.pages.push_back(std::move(listed));
+  stream.next = world_.api.end(kind);
+  stream.listed = true;
+}
+
+bool Replica::Deliver(Kind kind, size_t most) {
+  Stream& stream = streams_[static_cast<size_t>(kind)];
+  if (!stream.listed || (stream.pages.empty() && stream.next < world_.api.first(kind)))
+    List(kind, stream);
+  size_t count = 0;
+  for (; count < most && !stream.pages.empty(); ++count) {
+    inbox_.push_back(std::move(stream.pages.front()));
+    stream.pages.pop_front();
+    if (stream.pages.empty()) stream.delivered = stream.list_version;
+  }
+  for (; count < most && stream.pages.empty() && stream.next < world_.api.end(kind); ++count) {
+    const Change& change = world_.api.at(kind, stream.next++);
+    stream.delivered = change.version;
+    stream.last = EventOf(kind, change);
+    inbox_.push_back(*stream.last);
+  }
+  return count > 0;
+}
+
+void Replica::Break(Kind kind) {
+  Stream& stream = streams_[static_cast<size_t>(kind)];
+  stream.listed = false;
+  stream.pages.clear();
+  stream.last.reset();
+}
+
+bool Replica::Double(Kind kind) {
+  Stream& stream = streams_[static_cast<size_t>(kind)];
+  if (!stream.last) return false;
+  inbox_.push_back(*stream.last);
+  return true;
+}
+
+size_t Replica::Turn() {
+  const std::vector<core::Event> events = std::exchange(inbox_, {});
+  core::StepResult result = core_.Step(events, Read());
+  wake_ = result.wake;
+  for (core::Effect& effect : result.effects) {
+    world_.decided(*this, effect);
+    queue_.Push(std::move(effect));
+  }
+  return result.effects.size();
+}
+
+bool Replica::Begin() {
+  auto effect = queue_.Pop();
+  if (!effect) return false;
+  Flight flight;
+  flight.key = runtime::EffectKey(*effect);
+  flight.effect = std::move(*effect);
+  flights_.push_back(std::move(flight));
+  return true;
+}
+
+bool Replica::Carry(size_t which, Fate fate) {
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    Flight& flight = flights_[(which + i) % flights_.size()];
+    if (flight.arrived || Read() < flight.not_before) continue;
+    Send(flight, fate);
+    return true;
+  }
+  return false;
+}
+
+void Replica::Send(Flight& flight, Fate fate) {
+  flight.arrived = true;
+  flight.error.reset();
+  flight.report.reset();
+  if (fate == Fate::kRefused || fate == Fate::kLost) {
+    flight.error = fate == Fate::kLost ? Timeout() : TooMany();
+  } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.effect)) {
+    Ask(flight, *ask);
+  } else if (const auto* write = std::get_if<core::Write>(&flight.effect)) {
+    core::Outcome outcome = runtime::OutcomeOf(*write);
+    world_.before(*this, *write);
+    auto answer = world_.api.Carry(*write);
+    if (answer) {
+      world_.after(*this, *write);
+      outcome.object = std::move(*answer);
+    } else {
+      flight.error = outcome.error = answer.error();
+      const auto& all = world_.api.All(write->kind);
+      if (const auto at = all.find(write->key());
+          at != all.end() && answer.error().kind == ErrorKind::kAlreadyExists)
+        outcome.object = *at->second;  // as the executor reads it
+    }
+    flight.report = std::move(outcome);
+  }
+  if (fate == Fate::kAnswerLost) flight.error = Timeout();
+}
+
+void Replica::Ask(Flight& flight, const core::AskCloud& ask) {
+  if (ask.op == core::AskCloud::Op::kDiagnose) {
+    flight.report = world_.cloud.Diagnose(ask);
+    return;
+  }
+  core::Outcome outcome = runtime::OutcomeOf(ask);
+  if (ask.op == core::AskCloud::Op::kEnsure) {
+    auto server = world_.cloud.Ensure(ask);
+    if (server) {
+      outcome.object = core::Object(std::move(*server));
+    } else {
+      outcome.error = server.error();
+    }
+  } else {
+    world_.cloud.Release(ask.server);
+  }
+  flight.error = outcome.error;
+  flight.report = std::move(outcome);
+}
+
+bool Replica::Answer(size_t which) {
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    const size_t at = (which + i) % flights_.size();
+    Flight& flight = flights_[at];
+    if (!flight.arrived) continue;
+    if (flight.error && runtime::TryAgain(flight.effect, *flight.error, flight.attempts)) {
+      flight.not_before = now() + runtime::Backoff(*flight.error, flight.attempts++);
+      flight.arrived = false;
+      return true;
+    }
+    if (flight.report) inbox_.push_back(std::move(*flight.report));
+    queue_.Done(flight.key);
+    flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(at));
+    return true;
+  }
+  return false;
+}
+
+std::vector<core::Effect> Replica::Unsent() const {
+  std::vector<core::Effect> out;
+  for (const Flight& flight : flights_) {
+    if (!flight.arrived) out.push_back(flight.effect);
+  }
+  return out;
+}
+
+bool Replica::Idle() const {
+  if (!inbox_.empty() || !flights_.empty() || queue_.size() > 0) return false;
+  for (size_t kind = 0; kind < core::kKinds; ++kind) {
+    const Stream& stream = streams_[kind];
+    if (!stream.listed || !stream.pages.empty() ||
+        stream.next < world_.api.end(static_cast<Kind>(kind)))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace spillway::simulation

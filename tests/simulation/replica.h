@@ -1,0 +1,114 @@
+// One process of the operator: the real core and the real rules by which its effects are carried
+// out, with watches and requests that are as late as the simulation lets them be.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "operator/base/smooth_clock.h"
+#include "operator/core/core.h"
+#include "operator/runtime/effect_queue.h"
+#include "tests/simulation/api_server.h"
+
+namespace spillway::simulation {
+
+class Cloud;
+
+// What happens to a request on its way.
+enum class Fate {
+  kGood,
+  kRefused,     // 429 or 500: not carried out, and the client knows
+  kLost,        // it never arrived; the client sees a timeout
+  kAnswerLost,  // it was carried out, and the client sees a timeout
+};
+
+class Replica {
+ public:
+  // What an effect asks of the world outside. The references must outlive this.
+  struct World {
+    ApiServer& api;
+    Cloud& cloud;
+    // Called when the core decides on an effect, and around each write that is carried out.
+    std::function<void(const Replica&, const core::Effect&)> decided;
+    std::function<void(const Replica&, const core::Write&)> before, after;
+  };
+
+  Replica(int id, const World& world);
+
+  int id() const { return id_; }
+  // By its own clock, as it was read last, and now.
+  Time now() const { return now_; }
+  Time Read();
+  const core::Core& core() const { return core_; }
+  Time wake() const { return wake_; }
+
+  // Hands over up to so many events of the kind's watch (or pages of its list); false if there are
+  // none.
+  bool Deliver(Kind kind, size_t most);
+  // The watch ends and its history is gone: it is listed again.
+  void Break(Kind kind);
+  // The last event arrives once more.
+  bool Double(Kind kind);
+  // The core takes what has arrived. Called without events when time has passed. Returns how many
+  // effects it wants.
+  size_t Turn();
+  bool HasEvents() const { return !inbox_.empty(); }
+
+  // The next effect goes on its way; false if there is none.
+  bool Begin();
+  // A request arrives, or its answer is taken; false if there is none that can. which: any number.
+  bool Carry(size_t which, Fate fate);
+  bool Answer(size_t which);
+  // Requests that are on their way when the process ends may still arrive.
+  std::vector<core::Effect> Unsent() const;
+
+  // Whether its watch has delivered what happened at this version.
+  bool HasSeen(Kind kind, int64_t version) const {
+    return streams_[static_cast<size_t>(kind)].delivered >= version;
+  }
+  // Everything was delivered, taken, carried out and answered.
+  bool Idle() const;
+  // Someone sets the machine's clock, or NTP sets it right.
+  void JumpClock(Duration by) { clock_ahead_ += by; }
+  void SetClock() { clock_ahead_ = Duration{0}; }
+
+ private:
+  struct Stream {
+    bool listed = false;
+    size_t next = 0;        // in the history
+    int64_t delivered = 0;  // version
+    std::deque<core::Event> pages;
+    int64_t list_version = 0;
+    std::optional<core::Event> last;
+  };
+  struct Flight {
+    core::Effect effect;
+    std::string key;
+    int attempts = 0;
+    bool arrived = false;  // carried out, or not to be: the answer is there
+    Time not_before{};     // of the next try
+    std::optional<Error> error;
+    std::optional<core::Event> report;
+  };
+
+  void List(Kind kind, Stream& stream);
+  void Send(Flight& flight, Fate fate);
+  void Ask(Flight& flight, const core::AskCloud& ask);
+
+  const int id_;
+  const World& world_;
+  core::Core core_;
+  runtime::EffectQueue queue_;
+  std::array<Stream, core::kKinds> streams_;
+  std::vector<core::Event> inbox_;
+  std::vector<Flight> flights_;
+  Time wake_{};
+  SmoothClock clock_;
+  Time now_{};
+  Duration clock_ahead_{0};
+};
+
+}  // namespace spillway::simulation

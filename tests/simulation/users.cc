@@ -1,0 +1,174 @@
+#include "tests/simulation/users.h"
+
+namespace spillway::simulation {
+namespace {
+
+using api::Json;
+using api::TaskRequest;
+
+constexpr size_t kMostTasks = 14;
+
+Json Template(size_t cpu, size_t memory) {
+  return {
+      {"spec",
+       {{"containers",
+         {{{"name", "c"},
+           {"image", "x"},
+           {"resources",
+            {{"requests",
+              {{"cpu", std::to_string(cpu)}, {"memory", std::to_string(memory) + "Gi"}}}}}}}}}}};
+}
+
+}  // namespace
+
+template <typename T>
+void Users::Change(T object) {
+  ++object.meta.generation;
+  api_.Put(std::move(object));
+}
+
+void Users::AddPool(const std::string& name, const std::string& cpu, int64_t priority) {
+  api::ServerPool pool;
+  pool.meta.name = name;
+  pool.spec.resources = *api::DecodeResources({{"cpu", cpu}, {"memory", "16Gi"}});
+  pool.spec.priority = priority;
+  pool.spec.price_micros = 400'000;
+  pool.spec.max_servers = 3;
+  pool.spec.idle_before_release = std::chrono::seconds(60);
+  pool.spec.provision_timeout = std::chrono::seconds(300);
+  pool.spec.backend = {{"karpenter", Json::object()}};
+  api_.Put(pool);
+}
+
+void Users::Apply(const std::string& name, Random& random) {
+  static constexpr const char* kPolicies[] = {"PreferLocal", "PreferLocal", "PreferLocal",
+                                              "LocalOnly", "CloudOnly"};
+  Json spec{{"template", Template(1 + random.Pick(3), 1 + random.Pick(3))},
+            {"priority", random.Pick(3)},
+            {"exclusive", random.OneIn(8)},
+            {"placement",
+             {{"policy", kPolicies[random.Pick(5)]}, {"burstAfterSeconds", random.Pick(2) * 30}}},
+            {"retry", {{"limit", random.Pick(3)}, {"backoffSeconds", 1 + random.Pick(20)}}}};
+  if (random.OneIn(8)) spec["activeDeadlineSeconds"] = 60;
+  if (random.OneIn(12)) spec["startDeadlineSeconds"] = 120;
+  if (random.OneIn(4)) spec["ttlSecondsAfterFinished"] = 30;
+  if (random.OneIn(6))
+    spec["requirements"] = {{{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}}};
+  if (spec.contains("requirements")) spec["placement"]["policy"] = "LocalOnly";
+  TaskRequest task = *api::DecodeTaskRequest({{"spec", spec}});
+  task.meta.ns = "ns";
+  task.meta.name = name;
+  api_.Put(std::move(task));
+}
+
+void Users::Submit(Random& random) {
+  if (api_.Count<TaskRequest>() >= kMostTasks && !Tidy()) return;
+  Apply("t" + std::to_string(++submitted_), random);
+}
+
+bool Users::Edit(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kTask));
+  if (entry == nullptr) return false;
+  TaskRequest task = std::get<TaskRequest>(*entry->second);
+  switch (random.Pick(4)) {
+    case 0:
+    case 1:
+      task.spec.suspend = !task.spec.suspend;
+      break;
+    case 2:
+      task.spec.priority = static_cast<int64_t>(random.Pick(5));
+      break;
+    default:
+      task.spec.cancel = true;
+  }
+  checks_.Edited(task.meta.uid);
+  Change(std::move(task));
+  return true;
+}
+
+bool Users::Delete(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kTask));
+  if (entry == nullptr) return false;
+  api_.Remove(Kind::kTask, std::string(entry->first));
+  return true;
+}
+
+bool Users::Reapply(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kTask));
+  if (entry == nullptr) return false;
+  const std::string name = std::get<TaskRequest>(*entry->second).meta.name;
+  api_.Remove(Kind::kTask, std::string(entry->first));
+  Apply(name, random);
+  return true;
+}
+
+bool Users::DeletePod(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kPod));
+  if (entry == nullptr) return false;
+  api::Pod pod = std::get<api::Pod>(*entry->second);
+  if (pod.terminal() || random.OneIn(3)) {
+    api_.Remove(Kind::kPod, pod.meta.key());  // --force
+  } else if (!pod.meta.deleted) {
+    pod.meta.deleted = api_.now;
+    api_.Put(std::move(pod));
+  }
+  return true;
+}
+
+bool Users::Cordon(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kServer));
+  if (entry == nullptr) return false;
+  auto server = std::get<api::RegisteredServer>(*entry->second);
+  if (random.OneIn(4)) {
+    server.spec.capabilities["disk"] = random.OneIn(2) ? "ssd" : "hdd";
+  } else if (random.OneIn(4)) {
+    server.spec.max_tasks = static_cast<int64_t>(1 + random.Pick(4));
+  } else {
+    server.spec.cordoned = !server.spec.cordoned;
+  }
+  Change(std::move(server));
+  return true;
+}
+
+bool Users::ChangePool(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kPool));
+  if (entry == nullptr) return false;
+  auto pool = std::get<api::ServerPool>(*entry->second);
+  if (random.OneIn(2)) {
+    pool.spec.max_servers = static_cast<int64_t>(random.Pick(4));
+  } else {
+    pool.spec.warm_spares = static_cast<int64_t>(random.Pick(2));
+  }
+  Change(std::move(pool));
+  return true;
+}
+
+void Users::LetGo() {
+  for (auto& server : api_.List<api::RegisteredServer>()) {
+    if (server.spec.cloud) continue;
+    if (server.spec.cordoned || server.spec.max_tasks ||
+        server.spec.capabilities["disk"] != "ssd") {
+      server.spec.cordoned = false;
+      server.spec.max_tasks.reset();
+      server.spec.capabilities["disk"] = "ssd";
+      Change(server);
+    }
+  }
+  for (auto& pool : api_.List<api::ServerPool>()) {
+    if (pool.spec.max_servers == 3 && pool.spec.warm_spares == 0) continue;
+    pool.spec.max_servers = 3;
+    pool.spec.warm_spares = 0;
+    Change(pool);
+  }
+}
+
+bool Users::Tidy() {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    if (!api::Finished(std::get<TaskRequest>(*object).status.phase)) continue;
+    api_.Remove(Kind::kTask, std::string(key));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace spillway::simulation

@@ -1,0 +1,39 @@
+// Users and admins of the simulated cluster: they submit, edit, cancel, delete and re-apply, cordon
+// servers and change pools, at any moment.
+#pragma once
+
+#include <string>
+
+#include "tests/simulation/checks.h"
+
+namespace spillway::simulation {
+
+class Users {
+ public:
+  Users(ApiServer& api, Checks& checks) : api_(api), checks_(checks) {}
+
+  void AddPool(const std::string& name, const std::string& cpu, int64_t priority);
+  void Submit(Random& random);
+  bool Edit(Random& random);
+  bool Delete(Random& random);
+  // Deleted and applied again under the same name.
+  bool Reapply(Random& random);
+  bool DeletePod(Random& random);
+  bool Cordon(Random& random);
+  bool ChangePool(Random& random);
+  // What still stands in the way is taken away: cordons, suspensions, limits of pools.
+  void LetGo();
+  // Removes finished tasks, so that a long run does not grow.
+  bool Tidy();
+
+ private:
+  void Apply(const std::string& name, Random& random);
+  template <typename T>
+  void Change(T object);
+
+  ApiServer& api_;
+  Checks& checks_;
+  size_t submitted_ = 0;
+};
+
+}  // namespace spillway::simulation
