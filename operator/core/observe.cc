@@ -453,10 +453,14 @@ void ConcludeServer(World& world, const Outcome& outcome) {
       server->second.releasing = false;
     return;
   }
-  if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end())
+  if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end()) {
     node->second.registering = false;
+    node->second.register_at = world.now + kRegisterAgain;
+  }
   for (auto& [name, scale] : world.scales) {
-    if (outcome.key == ServerName(scale)) scale.server_sent = false;
+    if (outcome.key != ServerName(scale)) continue;
+    scale.server_sent = false;
+    scale.register_at = world.now + kRegisterAgain;
   }
 }
 

@@ -149,8 +149,8 @@ void RegisterNodes(World& world) {
     const auto label = node.object->meta.labels.find(api::kRegisterLabel);
     const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
     if (!wanted || node.registering || world.server_of_node.contains(name) ||
-        world.servers.contains(name))
-      continue;
+        world.servers.contains(name) || world.now < node.register_at)
+      continue;  // looked at again with the next check of all servers
     api::RegisteredServer server;
     server.meta.name = name;
     server.spec.node_name = name;

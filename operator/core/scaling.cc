@@ -65,8 +65,8 @@ void HoldPool(World& world, const std::string& name, CloudError error, const std
 
 void AskRelease(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
-  if (server == nullptr || server->deleting || scale.release_sent) return;
-  scale.release_sent = true;
+  if (server == nullptr || server->deleting || scale.released == server->uid) return;
+  scale.released = server->uid;
   world.effects.push_back(AskCloud{
       AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, {}, *server});
 }
@@ -116,11 +116,26 @@ void Ensure(World& world, ScaleState& scale) {
                                    {}});
 }
 
+void Unregister(World& world, ServerState& server) {
+  if (server.releasing) return;
+  server.releasing = true;
+  world.servers_dirty = true;
+  world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server.object.meta.name,
+                                server.object.meta.uid, 0, nullptr, std::nullopt});
+}
+
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
   if (scale.server_sent || world.server_of_node.contains(server.node_name)) return;
+  if (world.now < scale.register_at) return world.WakeAt(scale.register_at);
+  const std::string name = ServerName(scale);
+  if (const auto old = world.servers.find(name); old != world.servers.end()) {
+    // Registered for the node that its engine gave before this one.
+    if (old->second.object.spec.node_name != server.node_name) Unregister(world, old->second);
+    return;
+  }
   const auto pool = world.pools.find(scale.object.pool);
   api::RegisteredServer object;
-  object.meta.name = ServerName(scale);
+  object.meta.name = name;
   object.meta.labels = {{api::kPoolLabel, scale.object.pool}};
   object.spec.node_name = server.node_name;
   object.spec.cloud = true;
@@ -144,13 +159,8 @@ ServerState* RegisteredFor(World& world, const ScaleState& scale) {
 
 void DeleteServer(World& world, ScaleState& scale) {
   ServerState* server = RegisteredFor(world, scale);
-  if (server == nullptr || server->object.spec.scale_request != scale.object.meta.name ||
-      server->releasing)
-    return;
-  server->releasing = true;
-  world.servers_dirty = true;
-  world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server->object.meta.name,
-                                server->object.meta.uid, 0, nullptr, std::nullopt});
+  if (server != nullptr && server->object.spec.scale_request == scale.object.meta.name)
+    Unregister(world, *server);
 }
 
 void Provision(World& world, ScaleState& scale, const CloudServer& server) {
@@ -410,7 +420,7 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
   const Error& error = *outcome.error;
   if (outcome.verb == Verb::kDelete) {
-    scale.release_sent = error.kind == ErrorKind::kNotFound;
+    if (error.kind != ErrorKind::kNotFound) scale.released.clear();
     return;
   }
   const auto kind = error.kind == ErrorKind::kInvalid     ? CloudError::kInvalidRequest

@@ -69,6 +69,7 @@ struct NodeState {
   Time heard{};  // when its last renewal was seen
   Time not_ready_since = kNever;
   bool registering = false;  // a RegisteredServer for it was asked for
+  Time register_at{};        // not before: the last try was refused
 };
 
 // What a server's status is made from.
@@ -107,9 +108,10 @@ struct ScaleState {
   bool creating = false;
   bool ensured = false;  // its engine was asked
   bool asking = false;   // and has not answered yet
-  bool release_sent = false;
+  std::string released;  // the uid of the engine's object whose release was asked for
   bool diagnose_sent = false;
   bool server_sent = false;
+  Time register_at{};   // not before: the last try was refused
   bool joined = false;  // its server was usable at least once
   bool deleting = false;
   Time retry_at{};
@@ -119,6 +121,9 @@ struct ScaleState {
   bool promised_whole = false;   // to an exclusive task
   api::Resources room;           // left for more of them
 };
+
+// Between two tries to register a server, where the first was refused.
+inline constexpr Duration kRegisterAgain{5'000};
 
 // The longest time between two events that counts in full: shorter than any heartbeat's patience.
 inline constexpr Duration kMostSilence{10'000};

@@ -158,7 +158,7 @@ bool Checks::OnItsWay(const api::ScaleRequest& scale) const {
 }
 
 void Checks::CheckPurchase(const core::Write& write) {
-  if (api_.Get<api::ScaleRequest>(write.key()) != nullptr) return;  // it will be refused
+  if (overlap_ || api_.Get<api::ScaleRequest>(write.key()) != nullptr) return;  // or refused
   for (const auto& [name, object] : api_.All(Kind::kPool)) {
     // A pool's stock may want several servers at once, but never more than the pool may have.
     if (write.name.starts_with("spw-" + UidOf(*object) + "-")) return;

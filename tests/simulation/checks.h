@@ -28,6 +28,9 @@ class Checks {
   // Around a write that the API server accepts.
   void Before(const core::Write& write);
   void After(const Replica& replica, const core::Write& write);
+  // Two processes believe to lead. One that does not know yet what the other has done may give a
+  // server back too early, and it is bought again.
+  void Overlap(bool overlap) { overlap_ = overlap; }
   // The process has ended: what it had decided and not sent is void.
   void Ended(const Replica& replica);
   // One of the user's own changes to a task; each may cost writes.
@@ -77,6 +80,7 @@ class Checks {
   std::map<std::string, Origin> origins_;  // of pods, by uid
   std::map<std::string, Cost> costs_;      // of tasks, by uid
   std::optional<api::TaskRequest> before_;
+  bool overlap_ = false;
   int disturbances_ = 0;
   size_t statuses_ = 0;
 };

@@ -86,6 +86,7 @@ void Episode::SayDecision(const Replica& replica, const core::Effect& effect) {
 void Episode::Start() {
   replicas_.push_back(std::make_unique<Replica>(next_id_++, world_));
   checks_.Disturbed();
+  checks_.Overlap(replicas_.size() > 1);
 }
 
 void Episode::End(size_t index) {
@@ -94,6 +95,7 @@ void Episode::End(size_t index) {
   }
   checks_.Ended(*replicas_[index]);
   replicas_.erase(replicas_.begin() + static_cast<std::ptrdiff_t>(index));
+  checks_.Overlap(replicas_.size() > 1);
 }
 
 Result Episode::Run() {

@@ -46,6 +46,7 @@ bool Replica::Deliver(Kind kind, size_t most) {
     stream.pages.pop_front();
     if (stream.pages.empty()) stream.delivered = stream.list_version;
   }
+  if (stream.next < world_.api.first(kind)) return count > 0;  // the next call lists again
   for (; count < most && stream.pages.empty() && stream.next < world_.api.end(kind); ++count) {
     const Change& change = world_.api.at(kind, stream.next++);
     stream.delivered = change.version;
