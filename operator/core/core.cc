@@ -24,23 +24,23 @@ struct Taker {
     known = std::max(known, version);
   }
   void operator()(const Seen& seen) const {
-    world.Hear();
+    world.Hear(KindOf(seen.object));
     Observe(world, seen.object);
     Advance(KindOf(seen.object), VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
-    world.Hear();
+    world.Hear(gone.kind);
     Forget(world, gone);
     Advance(gone.kind, gone.resource_version);
   }
   void operator()(const Listed& listed) const {
-    world.Hear();
+    world.Hear(listed.kind);
     ForgetOthers(world, listed);
     Advance(listed.kind, listed.resource_version);
     world.synced[static_cast<size_t>(listed.kind)] = true;
   }
   void operator()(const Bookmark& bookmark) const {
-    world.Hear();
+    world.Hear(bookmark.kind);
     Advance(bookmark.kind, bookmark.resource_version);
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
@@ -61,13 +61,9 @@ void ReconcileServers(World& world) {
   if (world.now >= world.next_check) {
     world.next_check = world.now + kCheckEvery;
     CheckNodes(world);
-    world.servers_dirty = true;
   }
   world.WakeAt(world.next_check);
-  if (!world.servers_dirty) return;
-  world.servers_dirty = false;
-  RegisterNodes(world);
-  JudgeServers(world);
+  RegisterAndJudge(world);
 }
 
 void ReconcileTasks(World& world) {

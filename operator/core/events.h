@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -61,6 +62,14 @@ struct CloudDiagnosis {
 
 enum class Verb { kCreate, kPatchStatus, kDelete };
 
+// What the body of a pod is made of; see pod_body.h.
+struct PodOrder {
+  std::shared_ptr<const std::string> pod_template;  // JSON
+  std::string task, node;                           // names
+  int64_t attempt = 0;
+  bool cloud = false, exclusive = false;
+};
+
 // One API write.
 struct Write {
   Verb verb = Verb::kCreate;
@@ -70,8 +79,9 @@ struct Write {
   // uid, which comes back as the outcome's request_uid.
   std::string uid;
   int64_t resource_version = 0;
-  api::Json body;                // the object, or the status
-  std::optional<int64_t> grace;  // seconds, of a deletion
+  api::Json body;                    // the object, or the status
+  std::optional<int64_t> grace;      // seconds, of a deletion
+  std::optional<PodOrder> pod = {};  // of a pod's creation, instead of a body
 
   std::string key() const { return ns.empty() ? name : ns + "/" + name; }
 };

@@ -16,6 +16,8 @@ struct Footprint {
   std::vector<std::string> host_ports;
   bool task = false;       // a pod of ours
   bool exclusive = false;  // and it wants the server to itself
+  std::string owner = {};  // the uid of its task
+  bool operator==(const Footprint&) const = default;
 };
 
 struct NodeUsage {
@@ -30,18 +32,35 @@ struct NodeUsage {
 class Ledger {
  public:
   // Counts the pod on the node until it is released; what was counted for it before is replaced.
-  void Take(const std::string& pod, const std::string& node, Footprint footprint);
+  // False if that changes nothing.
+  bool Take(const std::string& pod, const std::string& node, Footprint footprint);
   // True if anything was counted for the pod.
   bool Release(const std::string& pod);
   const NodeUsage& On(const std::string& node) const;
+  // Where the pod is counted; null if it is not.
+  const std::string* NodeOf(const std::string& pod) const;
+  // Calls visit with the uid of the task of each pod on the node that has one.
+  template <typename Visit>
+  void ForEachOwner(const std::string& node, Visit visit) const {
+    const auto at = nodes_.find(node);
+    if (at == nodes_.end()) return;
+    for (const Entry* entry : at->second.entries) {
+      if (!entry->footprint.owner.empty()) visit(entry->footprint.owner);
+    }
+  }
 
  private:
   struct Entry {
     std::string node;
     Footprint footprint;
+    size_t place = 0;  // in the node's entries
+  };
+  struct NodeEntry {
+    NodeUsage usage;
+    std::vector<Entry*> entries;
   };
   std::unordered_map<std::string, Entry> pods_;
-  std::unordered_map<std::string, NodeUsage> nodes_;
+  std::unordered_map<std::string, NodeEntry> nodes_;
 };
 
 }  // namespace spillway::core

@@ -19,6 +19,7 @@ void ForgetTask(World& world, const std::string& key) {
   if (at == world.tasks.end()) return;
   TaskState& task = at->second;
   Dequeue(task);
+  world.shapes.Drop(task.shape);
   if (task.wake != kNever) world.wakes.erase({task.wake, key});
   world.task_keys.erase(task.uid());
   world.dirty.erase(key);
@@ -39,8 +40,11 @@ void AddTask(World& world, const api::TaskRequest& object) {
   if (object.status.phase == api::TaskPhase::kScaling)
     task.object.status.phase = api::TaskPhase::kPending;
   const auto shape = world.shapes.Intern(object.spec);
+  task.object.spec.pod_template.reset();
+  task.object.meta.labels.clear();
   if (shape) {
     task.shape = *shape;
+    task.pod_template = (*shape)->Template(*object.spec.pod_template);
   } else if (!api::Finished(object.status.phase)) {
     task.object.status.observed_generation = object.meta.generation;
     Finish(world, task, api::TaskPhase::kFailed, "InvalidTemplate", shape.error().message);
@@ -122,8 +126,12 @@ void ForgetPod(World& world, const std::string& key) {
       if (owned->second.empty()) world.pods_of.erase(owned);
     }
   }
+  const api::OwnerReference* owner = TaskOwner(at->second);
+  const TaskState* task = owner == nullptr ? nullptr : world.TaskByUid(owner->uid);
+  Unbook(world, key);
+  // It was another leader's; ours is still on its way.
+  if (task != nullptr && task->creating && task->binding) Reserve(world, *task);
   world.pods.erase(at);
-  if (world.ledger.Release(key)) world.capacity_version++;
 }
 
 void SeePod(World& world, const api::Pod& pod) {
@@ -151,11 +159,7 @@ void SeeNode(World& world, const api::Node& object) {
       node.object->unschedulable == object.unschedulable && node.object->ready == object.ready &&
       node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
   node.object = object;
-  if (!same) {
-    world.properties_version++;
-    world.capacity_version++;
-    world.servers_dirty = true;
-  }
+  if (!same) NodeChanged(world, object.meta.name);
   CheckNode(world, object.meta.name);
 }
 
@@ -164,12 +168,9 @@ void ForgetNode(World& world, const std::string& name) {
   if (node == world.nodes.end()) return;
   node->second.object.reset();
   node->second.registering = false;
-  world.properties_version++;
-  world.servers_dirty = true;
+  NodeChanged(world, name);
   CheckNode(world, name);
-  for (auto& [key, task] : world.tasks) {
-    if (task.binding && task.binding->node == name) world.dirty.insert(key);
-  }
+  WakeTasksOn(world, name);
 }
 
 void SeeLease(World& world, const api::NodeLease& lease) {
@@ -184,26 +185,55 @@ void SeeLease(World& world, const api::NodeLease& lease) {
   CheckNode(world, lease.meta.name);
 }
 
+// Its node has one server less.
+void Detach(World& world, ServerState& server) {
+  const std::string& name = server.object.spec.node_name;
+  NodeState& node = world.nodes[name];
+  node.servers.erase(server.object.meta.name);
+  ChooseServer(world, name);
+  world.dirty_nodes.insert(name);
+}
+
+void ForgetServer(World& world, const std::string& name) {
+  const auto at = world.servers.find(name);
+  if (at == world.servers.end()) return;
+  ServerState& server = at->second;
+  Detach(world, server);
+  world.index.Free(server.slot);
+  world.slots[server.slot] = nullptr;
+  world.changed.Add(server.slot);
+  if (server.wake != kNever) world.server_wakes.erase({server.wake, name});
+  world.touched_servers.erase(name);
+  world.servers.erase(at);
+}
+
 void SeeServer(World& world, const api::RegisteredServer& object) {
+  const auto at = world.servers.find(object.meta.name);
+  if (at != world.servers.end()) {
+    if (at->second.object.meta.resource_version >= object.meta.resource_version) return;
+    if (at->second.object.meta.uid != object.meta.uid) ForgetServer(world, object.meta.name);
+  }
   const bool added = !world.servers.contains(object.meta.name);
   ServerState& server = world.servers[object.meta.name];
-  if (!added && server.object.meta.resource_version >= object.meta.resource_version) return;
-  if (added || server.object.meta.uid != object.meta.uid) {
-    server = {};
+  if (added) {
     server.object = object;
+    server.slot = world.index.Claim();
+    world.slots.resize(world.index.slots());
+    world.slots[server.slot] = &server;
     server.writer.written = EncodeStatus(object.status).dump();
   } else {
     const bool same = server.object.meta.generation == object.meta.generation &&
                       server.object.meta.deleted == object.meta.deleted;
+    if (!same) Detach(world, server);
     server.object.meta = object.meta;
     server.object.spec = object.spec;
     if (same) return;  // an echo of our own status
   }
-  if (const auto node = world.nodes.find(object.spec.node_name); node != world.nodes.end())
-    node->second.registering = false;
-  world.properties_version++;
-  world.capacity_version++;
-  world.servers_dirty = true;
+  NodeState& node = world.nodes[object.spec.node_name];
+  node.registering = false;
+  node.servers.insert(object.meta.name);
+  ChooseServer(world, object.spec.node_name);
+  NodeChanged(world, object.spec.node_name);
 }
 
 // ---- pools, scale requests, cloud servers ----
@@ -315,12 +345,10 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
       world.scales.erase(key);
       return;
     case Kind::kServer:
-      world.servers.erase(key);
+      ForgetServer(world, key);
       for (auto& [name, scale] : world.scales) {
         if (ServerName(scale) == key) scale.server_sent = false;  // it may be registered again
       }
-      world.properties_version++;
-      world.servers_dirty = true;
       return;
     case Kind::kLease:
       if (const auto slash = key.find('/'); slash != std::string::npos) {
@@ -429,8 +457,7 @@ void ConcludePod(World& world, const Outcome& outcome) {
     return;
   }
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
-  if (world.ledger.Release(ReservationOf(outcome.key, outcome.request_uid)))
-    world.capacity_version++;
+  Unbook(world, ReservationOf(outcome.key, outcome.request_uid));
   if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
     task->creating = false;
     PodCreated(world, *task, outcome);
@@ -445,12 +472,16 @@ void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
 }
 
 void ConcludeServer(World& world, const Outcome& outcome) {
-  if (outcome.verb == Verb::kPatchStatus) return ConcludeStatus(world, world.servers, outcome);
-  world.servers_dirty = true;
+  const auto server = world.servers.find(outcome.key);
+  if (outcome.verb == Verb::kPatchStatus) {
+    if (server != world.servers.end()) world.touched_servers.insert(outcome.key);
+    return ConcludeStatus(world, world.servers, outcome);
+  }
   if (!outcome.error) return;
   if (outcome.verb == Verb::kDelete) {
-    if (const auto server = world.servers.find(outcome.key); server != world.servers.end())
-      server->second.releasing = false;
+    if (server == world.servers.end()) return;
+    server->second.releasing = false;
+    world.dirty_nodes.insert(server->second.object.spec.node_name);
     return;
   }
   if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end()) {

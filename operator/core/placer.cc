@@ -10,18 +10,25 @@
 namespace spillway::core {
 namespace {
 
-void RefreshCandidates(World& world, Shape& shape) {
-  if (shape.candidates_at == world.properties_version) return;
-  shape.candidates_at = world.properties_version;
-  shape.candidates.clear();
-  for (auto& [name, server] : world.servers) {
-    if (PropertiesFit(world, shape, server, nullptr)) shape.candidates.push_back(&server);
+void Match(const World& world, Shape& shape, uint32_t slot) {
+  const ServerState* server = world.slots[slot];
+  if (server != nullptr && PropertiesFit(world, shape, *server, nullptr)) {
+    shape.fits.Set(slot);
+  } else {
+    shape.fits.Clear(slot);
   }
-  std::stable_sort(shape.candidates.begin(), shape.candidates.end(),
-                   [](const auto* a, const auto* b) {
-                     const auto &x = a->object.spec, &y = b->object.spec;
-                     return std::pair(x.cloud, x.price_micros) < std::pair(y.cloud, y.price_micros);
-                   });
+}
+
+// Takes up what has changed in servers' properties since the last time.
+void RefreshMatches(const World& world, Shape& shape) {
+  const uint64_t end = world.changed.end();
+  if (shape.matched && world.changed.Knows(shape.changed_read)) {
+    for (uint64_t i = shape.changed_read; i < end; ++i) Match(world, shape, world.changed.at(i));
+  } else {
+    for (uint32_t slot = 0; slot < world.slots.size(); ++slot) Match(world, shape, slot);
+    shape.matched = true;
+  }
+  shape.changed_read = end;
 }
 
 // How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.
@@ -36,23 +43,71 @@ double Leftover(const World& world, const Shape& shape, const ServerState& serve
          2;
 }
 
-const ServerState* BestServer(World& world, Shape& shape) {
-  RefreshCandidates(world, shape);
-  const ServerState* best = nullptr;
+// Of so many servers that are equally good the fullest is chosen.
+constexpr int kMostCompared = 4;
+
+ServerState* SearchIndex(World& world, const Shape& shape) {
+  ServerState* best = nullptr;
+  const void* of = nullptr;
   double best_left = 2;
-  for (const ServerState* server : shape.candidates) {
-    if (best != nullptr && (server->object.spec.cloud != best->object.spec.cloud ||
-                            server->object.spec.price_micros > best->object.spec.price_micros)) {
-      break;  // the rest is dearer or further away
-    }
-    if (!RoomFits(world, shape, *server, nullptr)) continue;
-    const double left = Leftover(world, shape, *server);
-    if (left < best_left) {
-      best = server;
-      best_left = left;
-    }
-  }
+  int compared = 0;
+  world.index.Search(
+      shape.fits, shape.requests.cpu_milli, shape.requests.memory,
+      [&](uint32_t slot, const void* cell) {
+        if (best != nullptr && cell != of) return true;
+        ServerState& server = *world.slots[slot];
+        if (!RoomFits(world, shape, server, nullptr)) return false;
+        const double left = Leftover(world, shape, server);
+        if (left < best_left) {
+          best = &server;
+          best_left = left;
+        }
+        of = cell;
+        return ++compared == kMostCompared;
+      });
   return best;
+}
+
+// The servers that may have grown since the shape was refused, best first.
+void GatherGrown(const World& world, Shape& shape) {
+  const uint64_t end = world.grown.end();
+  for (uint64_t i = shape.grown_read; i < end; ++i) {
+    shape.grown.push_back(world.grown.at(i));
+  }
+  shape.grown_read = end;
+  std::erase_if(shape.grown, [&](uint32_t slot) {
+    return world.slots[slot] == nullptr || !shape.fits.Test(slot);
+  });
+  const auto rank = [&](uint32_t slot) {
+    const auto& spec = world.slots[slot]->object.spec;
+    return std::tuple(spec.cloud, spec.price_micros, slot);
+  };
+  std::sort(shape.grown.begin(), shape.grown.end(),
+            [&](uint32_t a, uint32_t b) { return rank(a) < rank(b); });
+  shape.grown.erase(std::unique(shape.grown.begin(), shape.grown.end()), shape.grown.end());
+}
+
+ServerState* SearchGrown(World& world, Shape& shape) {
+  GatherGrown(world, shape);
+  for (size_t i = 0; i < shape.grown.size(); ++i) {
+    ServerState& server = *world.slots[shape.grown[i]];
+    if (!RoomFits(world, shape, server, nullptr)) continue;
+    // Those before it have no room; it may have room for more.
+    shape.grown.erase(shape.grown.begin(), shape.grown.begin() + static_cast<std::ptrdiff_t>(i));
+    return &server;
+  }
+  shape.grown.clear();
+  return nullptr;
+}
+
+ServerState* BestServer(World& world, Shape& shape) {
+  RefreshMatches(world, shape);
+  if (shape.blocked && world.grown.Knows(shape.grown_read)) return SearchGrown(world, shape);
+  ServerState* server = SearchIndex(world, shape);
+  shape.blocked = server == nullptr;
+  shape.grown_read = world.grown.end();
+  shape.grown.clear();
+  return server;
 }
 
 void Bind(World& world, TaskState& task, const ServerState& server) {
@@ -60,18 +115,26 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   const int64_t attempt = NextAttempt(world, task);
   task.binding = Binding{server.object.meta.name,
                          spec.node_name,
-                         PodName(task.object, attempt),
+                         PodName(task.object.meta.name, attempt),
                          attempt,
                          world.now,
                          false,
                          spec.cloud};
   task.creating = true;
+  Reserve(world, task);
   const api::ObjectMeta& meta = task.object.meta;
-  world.ledger.Take(ReservationOf(meta.ns + "/" + task.binding->pod_name, meta.uid), spec.node_name,
-                    {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive});
-  world.effects.push_back(Write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
-                                meta.uid, 0, PodBody(task.object, *task.binding), std::nullopt});
+  Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name, meta.uid, 0, nullptr,
+              std::nullopt};
+  write.pod = PodOrder{task.pod_template, meta.name,  spec.node_name,
+                       attempt,           spec.cloud, task.object.spec.exclusive};
+  world.effects.push_back(std::move(write));
   Bound(world, task, server);
+}
+
+bool MayFit(const World& world, const Shape& shape) {
+  if (shape.waiting.empty()) return false;
+  return !shape.blocked || !shape.grown.empty() || shape.grown_read != world.grown.end() ||
+         shape.changed_read != world.changed.end();
 }
 
 }  // namespace
@@ -82,17 +145,13 @@ void PlaceWaiting(World& world) {
   };
   std::priority_queue<Shape*, std::vector<Shape*>, decltype(later)> heads(later);
   for (auto& [key, shape] : world.shapes) {
-    if (!shape->waiting.empty() && shape->blocked_at != world.capacity_version)
-      heads.push(shape.get());
+    if (MayFit(world, *shape)) heads.push(shape.get());
   }
   while (!heads.empty()) {
     Shape* shape = heads.top();
     heads.pop();
     const ServerState* server = BestServer(world, *shape);
-    if (server == nullptr) {
-      shape->blocked_at = world.capacity_version;
-      continue;
-    }
+    if (server == nullptr) continue;
     TaskState& task = world.tasks.at(shape->waiting.begin()->key);
     Bind(world, task, *server);  // takes it out of the queue
     if (!shape->waiting.empty()) heads.push(shape);

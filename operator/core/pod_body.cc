@@ -1,32 +1,29 @@
 #include "operator/core/pod_body.h"
 
 namespace spillway::core {
+namespace {
 
 using api::Json;
 
-std::string PodName(const api::TaskRequest& task, int64_t attempt) {
-  return task.meta.name + "-" + std::to_string(attempt);
-}
-
-Json PodBody(const api::TaskRequest& task, const Binding& binding) {
-  const Json& source = *task.spec.pod_template;
+Json PodBody(const Write& write, const PodOrder& order) {
+  const Json source = Json::parse(*order.pod_template);
   Json meta = api::GetObject(source, "metadata");
-  meta["name"] = binding.pod_name;
-  meta["namespace"] = task.meta.ns;
+  meta["name"] = write.name;
+  meta["namespace"] = write.ns;
   Json& labels = meta["labels"];
   labels[api::kTaskLabel] = "true";
-  labels[api::kTaskNameLabel] = task.meta.name;
-  labels[api::kAttemptLabel] = std::to_string(binding.attempt);
-  if (task.spec.exclusive) labels[api::kExclusiveLabel] = "true";
+  labels[api::kTaskNameLabel] = order.task;
+  labels[api::kAttemptLabel] = std::to_string(order.attempt);
+  if (order.exclusive) labels[api::kExclusiveLabel] = "true";
   meta["ownerReferences"] = {{{"apiVersion", api::kGroupVersion},
                               {"kind", "TaskRequest"},
-                              {"name", task.meta.name},
-                              {"uid", task.meta.uid},
+                              {"name", order.task},
+                              {"uid", write.uid},
                               {"controller", true}}};
   Json spec = api::GetObject(source, "spec");
-  spec["nodeName"] = binding.node;
+  spec["nodeName"] = order.node;
   spec["restartPolicy"] = "Never";
-  if (binding.cloud) {
+  if (order.cloud) {
     meta["annotations"]["karpenter.sh/do-not-disrupt"] = "true";
     spec["tolerations"].push_back({{"key", api::kPoolTaint}, {"operator", "Exists"}});
   }
@@ -36,6 +33,12 @@ Json PodBody(const api::TaskRequest& task, const Binding& binding) {
           {"spec", std::move(spec)}};
 }
 
-Json Body(const Write& write) { return write.body; }
+}  // namespace
+
+std::string PodName(const std::string& task, int64_t attempt) {
+  return task + "-" + std::to_string(attempt);
+}
+
+Json Body(const Write& write) { return write.pod ? PodBody(write, *write.pod) : write.body; }
 
 }  // namespace spillway::core

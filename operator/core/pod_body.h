@@ -3,17 +3,15 @@
 
 #include <string>
 
-#include "operator/core/world.h"
+#include "operator/core/events.h"
 
 namespace spillway::core {
 
 // "<task>-<attempt>": fixed, so that an attempt is created once however often it is asked for.
-std::string PodName(const api::TaskRequest& task, int64_t attempt);
-// The template plus our labels, the owner, the node (which is the binding), and on a cloud server
-// the toleration of its pool's taint.
-api::Json PodBody(const api::TaskRequest& task, const Binding& binding);
-
-// What a write sends.
+std::string PodName(const std::string& task, int64_t attempt);
+// What a write sends. Of a pod: the template plus our labels, the owner, the node (which is the
+// binding), and on a cloud server the toleration of its pool's taint. Made here, by whoever sends
+// it, and not when it is decided: that would be the larger part of a decision. Thread-safe.
 api::Json Body(const Write& write);
 
 }  // namespace spillway::core

@@ -87,6 +87,7 @@ void BreakPromises(World& world) {
       continue;
     }
     if (task != world.tasks.end() && task->second.queued) {
+      task->second.shape->burst_at = Time{};
       task->second.nominated.clear();
       DescribeWaiting(world, task->second, api::TaskPhase::kPending,
                       "the server it waited for is not coming");
@@ -168,16 +169,18 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
 }
 
 void PlanShape(World& world, Shape& shape, bool patient, std::vector<ScaleState*>& fresh) {
+  if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
   const Duration patience = shape.placement.burst_after;
+  Time next = kNever;
   for (const QueuePosition& position : shape.waiting) {
     TaskState& task = world.tasks.at(position.key);
     if (task.planned == world.plan) continue;
     if (world.now < task.waiting_since + patience) {
-      world.WakeTask(task, task.waiting_since + patience);
+      next = std::min(next, task.waiting_since + patience);
       continue;
     }
     ScaleState* scale = ServerFor(world, task, patient, fresh);
-    if (scale == nullptr) break;  // nor for the others of this shape
+    if (scale == nullptr) return;  // nor for the others of this shape
     Nominate(world, task, *scale);
     const api::ObjectMeta& meta = task.object.meta;
     const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
@@ -185,6 +188,8 @@ void PlanShape(World& world, Shape& shape, bool patient, std::vector<ScaleState*
       scale->object.for_tasks.push_back({meta.ns, meta.name, meta.uid});
     }
   }
+  shape.burst_at = next;
+  if (next != kNever) world.WakeAt(next);
 }
 
 void Announce(World& world, const std::vector<ScaleState*>& fresh) {

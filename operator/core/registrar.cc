@@ -22,7 +22,7 @@ std::pair<std::string, std::string> NotReadyReason(const World& world, const Nod
     if (IsReadinessTaint(taint))
       return {"NodeNotReady", "the node still has the taint " + taint.key};
   }
-  if (node.renewed && world.news >= node.heard + kHeartbeatTimeout) {
+  if (node.renewed && world.HeardOf(Kind::kLease) >= node.heard + kHeartbeatTimeout) {
     return {"HeartbeatLost", "the node's Lease was renewed last " +
                                  FormatDuration(world.news - node.heard) + " ago"};
   }
@@ -33,11 +33,8 @@ void CheckOne(World& world, const std::string& name, NodeState& node) {
   const bool lost = !node.object || !NotReadyReason(world, node).first.empty();
   if (lost == (node.not_ready_since != kNever)) return;
   node.not_ready_since = lost ? world.news : kNever;
-  world.servers_dirty = true;
-  if (!lost) world.capacity_version++;
-  for (auto& [key, task] : world.tasks) {
-    if (task.binding && task.binding->node == name) world.dirty.insert(key);
-  }
+  world.dirty_nodes.insert(name);
+  WakeTasksOn(world, name);
 }
 
 void Judge(const World& world, ServerState& server) {
@@ -52,10 +49,9 @@ void Judge(const World& world, ServerState& server) {
   if (node == world.nodes.end() || !node->second.object) {
     return set("NotReady", "NodeNotFound", "node " + spec.node_name + " does not exist");
   }
-  if (const auto& other = world.server_of_node.at(spec.node_name);
-      other != server.object.meta.name) {
+  if (const ServerState* other = node->second.server; other != &server) {
     return set("NotReady", "DuplicateNode",
-               "node " + spec.node_name + " is registered already, as " + other);
+               "node " + spec.node_name + " is registered already, as " + other->object.meta.name);
   }
   if (auto [reason, message] = NotReadyReason(world, node->second); !reason.empty()) {
     return set("NotReady", std::move(reason), std::move(message));
@@ -69,19 +65,6 @@ void Judge(const World& world, ServerState& server) {
                "metricsPolicy is Require, and there is no measurement of its load");
   }
   set("Ready", "Ready", "");
-}
-
-bool FirstFor(const World& world, const std::string& a, const std::string& b) {
-  const auto &x = world.servers.at(a).object.meta, &y = world.servers.at(b).object.meta;
-  return std::pair(x.created, x.name) < std::pair(y.created, y.name);
-}
-
-void IndexServers(World& world) {
-  world.server_of_node.clear();
-  for (const auto& [name, server] : world.servers) {
-    auto [at, added] = world.server_of_node.emplace(server.object.spec.node_name, name);
-    if (!added && FirstFor(world, name, at->second)) at->second = name;
-  }
 }
 
 api::RegisteredServerStatus Describe(const World& world, const ServerState& server) {
@@ -116,22 +99,95 @@ ServerDigest Digest(const World& world, const ServerState& server) {
   return digest;
 }
 
+// At a bounded rate for all servers together: of ten thousand, each is written less often.
+Duration HeartbeatEvery(const World& world) {
+  return std::max(kHeartbeatEvery, kHeartbeatEach * static_cast<int64_t>(world.servers.size()));
+}
+
 void DescribeServer(World& world, ServerState& server) {
-  if (server.writer.in_flight) return;
+  if (server.writer.in_flight) return;  // looked at again with its outcome
   const ServerDigest digest = Digest(world, server);
   const bool turned = server.phase != server.object.status.phase;
-  const Time next =
-      server.writer.last + (digest == server.digest ? kHeartbeatEvery : kServerStatusEvery);
-  if (!turned && world.now < next) return world.WakeAt(next);
+  const Duration pause = digest == server.digest ? HeartbeatEvery(world) : kServerStatusEvery;
+  if (!turned && world.now < server.writer.last + pause)
+    return world.WakeServer(server, server.writer.last + pause);
   api::RegisteredServerStatus status = Describe(world, server);
   if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status)))
-    return;
+    return world.WakeServer(server, server.writer.not_before);
   server.writer.last = world.now;
   server.object.status = std::move(status);
   server.digest = digest;
+  world.WakeServer(server, world.now + HeartbeatEvery(world));
+}
+
+void RegisterNode(World& world, const std::string& name, NodeState& node) {
+  if (!node.object || node.object->meta.deleted) return;
+  const auto label = node.object->meta.labels.find(api::kRegisterLabel);
+  const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
+  if (!wanted || node.registering || node.server != nullptr || world.servers.contains(name) ||
+      world.now < node.register_at)
+    return;
+  api::RegisteredServer server;
+  server.meta.name = name;
+  server.spec.node_name = name;
+  node.registering = true;
+  world.effects.push_back(
+      Write{Verb::kCreate, Kind::kServer, "", name, "", 0,
+            EncodeNew(server, {"Node", name, node.object->meta.uid, false}, "v1"), std::nullopt});
+}
+
+// Takes back what was registered for a label that is gone.
+void TakeBack(World& world, ServerState& server, const NodeState& node) {
+  if (server.releasing || !node.object) return;
+  const auto& owners = server.object.meta.owners;
+  const auto& labels = node.object->meta.labels;
+  const auto label = labels.find(api::kRegisterLabel);
+  const bool ours = std::any_of(owners.begin(), owners.end(),
+                                [](const auto& owner) { return owner.kind == "Node"; });
+  if (ours && (label == labels.end() || label->second != "true")) Unregister(world, server);
 }
 
 }  // namespace
+
+void WakeTasksOn(World& world, const std::string& node) {
+  world.ledger.ForEachOwner(node, [&](const std::string& uid) {
+    if (const auto key = world.task_keys.find(uid); key != world.task_keys.end())
+      world.dirty.insert(key->second);
+  });
+}
+
+void NodeChanged(World& world, const std::string& name) {
+  world.dirty_nodes.insert(name);
+  for (const std::string& server : world.nodes[name].servers) {
+    const uint32_t slot = world.servers.at(server).slot;
+    world.changed.Add(slot);
+    world.grown.Add(slot);
+  }
+}
+
+void ChooseServer(World& world, const std::string& name) {
+  NodeState& node = world.nodes[name];
+  ServerState* first = nullptr;
+  for (const std::string& each : node.servers) {
+    ServerState& server = world.servers.at(each);
+    const auto rank = [](const ServerState& state) {
+      return std::pair(state.object.meta.created, state.object.meta.name);
+    };
+    if (first == nullptr || rank(server) < rank(*first)) first = &server;
+  }
+  if (node.server == first) return;
+  if (node.server != nullptr) world.index.Remove(node.server->slot);
+  node.server = first;
+  WakeTasksOn(world, name);
+}
+
+void Unregister(World& world, ServerState& server) {
+  if (server.releasing) return;
+  server.releasing = true;
+  world.dirty_nodes.insert(server.object.spec.node_name);
+  world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server.object.meta.name,
+                                server.object.meta.uid, 0, nullptr, std::nullopt});
+}
 
 void CheckNode(World& world, const std::string& name) {
   if (const auto node = world.nodes.find(name); node != world.nodes.end())
@@ -139,51 +195,46 @@ void CheckNode(World& world, const std::string& name) {
 }
 
 void CheckNodes(World& world) {
-  for (auto& [name, node] : world.nodes) CheckOne(world, name, node);
-}
-
-void RegisterNodes(World& world) {
-  IndexServers(world);
   for (auto& [name, node] : world.nodes) {
-    if (!node.object || node.object->meta.deleted) continue;
-    const auto label = node.object->meta.labels.find(api::kRegisterLabel);
-    const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
-    if (!wanted || node.registering || world.server_of_node.contains(name) ||
-        world.servers.contains(name) || world.now < node.register_at)
-      continue;  // looked at again with the next check of all servers
-    api::RegisteredServer server;
-    server.meta.name = name;
-    server.spec.node_name = name;
-    node.registering = true;
-    world.effects.push_back(
-        Write{Verb::kCreate, Kind::kServer, "", name, "", 0,
-              EncodeNew(server, {"Node", name, node.object->meta.uid, false}, "v1"), std::nullopt});
-  }
-  for (auto& [name, server] : world.servers) {
-    const auto& owners = server.object.meta.owners;
-    const auto node = world.nodes.find(server.object.spec.node_name);
-    if (server.releasing || node == world.nodes.end() || !node->second.object) continue;
-    const auto& labels = node->second.object->meta.labels;
-    const auto label = labels.find(api::kRegisterLabel);
-    const bool ours = std::any_of(owners.begin(), owners.end(),
-                                  [](const auto& owner) { return owner.kind == "Node"; });
-    if (!ours || (label != labels.end() && label->second == "true")) continue;
-    server.releasing = true;
-    world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", name, server.object.meta.uid, 0,
-                                  nullptr, std::nullopt});
+    CheckOne(world, name, node);
+    if (node.register_at != Time{} && world.now >= node.register_at) {
+      node.register_at = Time{};
+      world.dirty_nodes.insert(name);
+    }
   }
 }
 
-void JudgeServers(World& world) {
-  for (auto& [name, server] : world.servers) {
-    const bool before = server.usable;
-    Judge(world, server);
-    if (server.usable && !before) world.capacity_version++;
+void RegisterAndJudge(World& world) {
+  // Judging may make a node dirty again, so that it is done in a second round.
+  for (int round = 0; round < 2; ++round) {
+    for (const std::string& name : std::exchange(world.dirty_nodes, {})) {
+      const auto at = world.nodes.find(name);
+      if (at == world.nodes.end()) continue;
+      RegisterNode(world, name, at->second);
+      for (const std::string& each : at->second.servers) {
+        ServerState& server = world.servers.at(each);
+        TakeBack(world, server, at->second);
+        const bool before = server.usable;
+        Judge(world, server);
+        world.touched_servers.insert(each);
+        if (at->second.server == &server) Reindex(world, name, server.usable && !before);
+      }
+    }
   }
 }
 
 void DescribeServers(World& world) {
-  for (auto& [name, server] : world.servers) DescribeServer(world, server);
+  while (!world.server_wakes.empty() && world.server_wakes.begin()->first <= world.now) {
+    const std::string name = world.server_wakes.begin()->second;
+    world.server_wakes.erase(world.server_wakes.begin());
+    world.servers.at(name).wake = kNever;
+    world.touched_servers.insert(name);
+  }
+  for (const std::string& name : std::exchange(world.touched_servers, {})) {
+    if (const auto server = world.servers.find(name); server != world.servers.end())
+      DescribeServer(world, server->second);
+  }
+  if (!world.server_wakes.empty()) world.WakeAt(world.server_wakes.begin()->first);
 }
 
 }  // namespace spillway::core

@@ -12,14 +12,23 @@ inline constexpr Duration kHeartbeatTimeout{40'000};
 inline constexpr Duration kServerStatusEvery{10'000};
 // Even when nothing else changes, the heartbeat is written this often.
 inline constexpr Duration kHeartbeatEvery{300'000};
+// And of many servers so seldom that there are at most about three such writes a second.
+inline constexpr Duration kHeartbeatEach{300};
 
 // The node's readiness, for every node; wakes the tasks of those that were lost.
 void CheckNodes(World& world);
 void CheckNode(World& world, const std::string& name);
-// Registers labelled nodes, takes back what was registered for a label that is gone.
-void RegisterNodes(World& world);
-// Decides for each server whether it takes tasks.
-void JudgeServers(World& world);
+// The node, or what is registered for it, has changed: its servers are matched and judged anew.
+void NodeChanged(World& world, const std::string& name);
+// Of several servers that name one node the oldest counts.
+void ChooseServer(World& world, const std::string& node);
+// Looks again at the tasks that have a pod on the node.
+void WakeTasksOn(World& world, const std::string& node);
+// Deletes the RegisteredServer, once.
+void Unregister(World& world, ServerState& server);
+// Registers labelled nodes, takes back what was registered for a label that is gone, and decides
+// for each server of a node that has changed whether it takes tasks.
+void RegisterAndJudge(World& world);
 // Writes statuses: on a change of phase at once, otherwise at a bounded rate.
 void DescribeServers(World& world);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/fit.h"
+#include "operator/core/registrar.h"
 
 namespace spillway::core {
 namespace {
@@ -116,16 +117,8 @@ void Ensure(World& world, ScaleState& scale) {
                                    {}});
 }
 
-void Unregister(World& world, ServerState& server) {
-  if (server.releasing) return;
-  server.releasing = true;
-  world.servers_dirty = true;
-  world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server.object.meta.name,
-                                server.object.meta.uid, 0, nullptr, std::nullopt});
-}
-
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
-  if (scale.server_sent || world.server_of_node.contains(server.node_name)) return;
+  if (scale.server_sent || world.ServerOn(server.node_name) != nullptr) return;
   if (world.now < scale.register_at) return world.WakeAt(scale.register_at);
   const std::string name = ServerName(scale);
   if (const auto old = world.servers.find(name); old != world.servers.end()) {
@@ -151,10 +144,8 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
 }
 
 ServerState* RegisteredFor(World& world, const ScaleState& scale) {
-  const auto name = world.server_of_node.find(scale.object.status.node_name);
-  if (scale.object.status.node_name.empty() || name == world.server_of_node.end()) return nullptr;
-  const auto server = world.servers.find(name->second);
-  return server == world.servers.end() ? nullptr : &server->second;
+  const std::string& node = scale.object.status.node_name;
+  return node.empty() ? nullptr : world.ServerOn(node);
 }
 
 void DeleteServer(World& world, ScaleState& scale) {
@@ -270,7 +261,7 @@ void InUse(World& world, ScaleState& scale) {
   }
   ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
-    if (!world.server_of_node.contains(server->node_name)) RegisterServer(world, scale, *server);
+    if (world.ServerOn(server->node_name) == nullptr) RegisterServer(world, scale, *server);
     return;
   }
   if (registered->usable && !scale.joined) {

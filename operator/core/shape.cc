@@ -28,6 +28,13 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
 
 }  // namespace
 
+std::shared_ptr<const std::string> Shape::Template(const Json& pod_template) {
+  std::string text = pod_template.dump();
+  if (last_template == nullptr || *last_template != text)
+    last_template = std::make_shared<const std::string>(std::move(text));
+  return last_template;
+}
+
 Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
   const Json& pod_spec = api::GetObject(*spec.pod_template, "spec");
   auto requests = api::PodRequests(pod_spec);
@@ -44,9 +51,16 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
     shape->tolerations = api::DecodeTolerations(pod_spec);
     shape->exclusive = spec.exclusive;
     shape->placement = spec.placement;
+    shape->key = key;
     slot = std::move(shape);
   }
+  ++slot->tasks;
   return slot.get();
+}
+
+void ShapeTable::Drop(Shape* shape) {
+  if (shape == nullptr || --shape->tasks > 0) return;
+  shapes_.erase(std::string(shape->key));
 }
 
 }  // namespace spillway::core

@@ -11,10 +11,9 @@
 
 #include "operator/api/task_request.h"
 #include "operator/core/match.h"
+#include "operator/core/server_index.h"
 
 namespace spillway::core {
-
-struct ServerState;
 
 // Order in a queue: higher priority first, then the older, then by name.
 struct QueuePosition {
@@ -40,19 +39,33 @@ struct Shape {
 
   // The tasks of this shape that wait.
   std::set<QueuePosition> waiting;
-  // Servers whose properties match, local ones first; valid while candidates_at is current.
-  std::vector<ServerState*> candidates;
-  uint64_t candidates_at = 0;
-  // No server had room at this version of the capacity.
-  uint64_t blocked_at = 0;
+  // The slots of servers whose properties match, as far as World::changed was read.
+  Bits fits;
+  uint64_t changed_read = 0;
+  bool matched = false;  // fits was filled at all
+  // No server had room, as far as World::grown was read; only what has grown since is looked at.
+  bool blocked = false;
+  uint64_t grown_read = 0;
+  std::vector<uint32_t> grown;  // those that may have room yet
+  // No task of it may make a purchase before.
+  Time burst_at{};
+
+  // The template as text; tasks with the same template as the one before share it.
+  std::shared_ptr<const std::string> Template(const api::Json& pod_template);
+  std::shared_ptr<const std::string> last_template;
+
+  size_t tasks = 0;  // that have this shape
+  std::string key;   // in the table
 };
 
-// Finds or makes the shape of a task. Owns the shapes; a reference stays valid as long as the
-// table.
+// Finds or makes the shape of a task. Owns the shapes; a reference stays valid as long as
+// tasks have the shape.
 class ShapeTable {
  public:
-  // Fails where the template's amounts cannot be read.
+  // Fails where the template's amounts cannot be read. Each success is answered by a Drop.
   Result<Shape*> Intern(const api::TaskSpec& spec);
+  // One task of the shape is gone; with the last, the shape is. Null is allowed.
+  void Drop(Shape* shape);
 
   auto begin() { return shapes_.begin(); }
   auto end() { return shapes_.end(); }

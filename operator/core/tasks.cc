@@ -4,6 +4,7 @@
 
 #include "operator/core/attempts.h"
 #include "operator/core/pod_body.h"
+#include "operator/core/registrar.h"
 
 namespace spillway::core {
 namespace {
@@ -28,6 +29,15 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
     *wake = world.ByNews(since + kLostServerGrace);
     return std::nullopt;
   }
+  // A watch that hangs must not make a node look lost: either the node's own watch has been heard
+  // of since, or that of the Leases has, and tells of a kubelet that is silent.
+  const Time lease = world.HeardOf(Kind::kLease);
+  const bool silent = node->second.renewed && lease >= since + kLostServerGrace &&
+                      lease >= node->second.heard + kHeartbeatTimeout;
+  if (!silent && world.HeardOf(Kind::kNode) < since + kLostServerGrace) {
+    *wake = world.now + std::chrono::seconds(5);
+    return std::nullopt;
+  }
   return "node " + name + " has not been ready for " + FormatDuration(world.news - since);
 }
 
@@ -40,16 +50,15 @@ void Adopt(World& world, TaskState& task) {
       RecordEarlier(world, task);
     }
     const api::Pod& pod = world.pods.at(key);
-    const auto server = world.server_of_node.find(pod.node_name);
-    const std::string name = server == world.server_of_node.end() ? pod.node_name : server->second;
-    const auto known = world.servers.find(name);
-    const bool cloud = known != world.servers.end() && known->second.object.spec.cloud;
+    const ServerState* known = world.ServerOn(pod.node_name);
+    const std::string name = known == nullptr ? pod.node_name : known->object.meta.name;
+    const bool cloud = known != nullptr && known->object.spec.cloud;
     task.binding =
         Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud};
     Dequeue(task);
-    if (known != world.servers.end() &&
+    if (known != nullptr &&
         !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
-      Bound(world, task, known->second);
+      Bound(world, task, *known);
     }
   }
   const auto& assignment = task.object.status.assignment;
@@ -176,6 +185,7 @@ void Enqueue(World& world, TaskState& task) {
   const bool first = !task.queued;
   task.shape->waiting.insert(position);
   task.queued = position;
+  task.shape->burst_at = Time{};
   if (first) {
     if (task.waiting_since == Time{}) task.waiting_since = task.object.meta.created;
     task.explain_after = Duration{5'000};
@@ -339,7 +349,6 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}), why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   task.status_due = world.now + kExplainAfter;
-  world.capacity_version++;
 }
 
 void ReconcileTask(World& world, TaskState& task) {

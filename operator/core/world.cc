@@ -20,9 +20,10 @@ int64_t VersionOf(const Object& object) {
       object);
 }
 
-void World::Hear() {
+void World::Hear(Kind kind) {
   news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
   heard_at = now;
+  heard_of[static_cast<size_t>(kind)] = news;
 }
 
 void World::WakeTask(TaskState& task, Time time) {
@@ -31,6 +32,23 @@ void World::WakeTask(TaskState& task, Time time) {
   if (task.wake != kNever) wakes.erase({task.wake, key});
   task.wake = time;
   wakes.insert({time, key});
+}
+
+void World::WakeServer(ServerState& server, Time time) {
+  if (time >= server.wake) return;
+  const std::string& name = server.object.meta.name;
+  if (server.wake != kNever) server_wakes.erase({server.wake, name});
+  server.wake = time;
+  server_wakes.insert({time, name});
+}
+
+const ServerState* World::ServerOn(const std::string& node) const {
+  const auto at = nodes.find(node);
+  return at == nodes.end() ? nullptr : at->second.server;
+}
+
+ServerState* World::ServerOn(const std::string& node) {
+  return const_cast<ServerState*>(std::as_const(*this).ServerOn(node));
 }
 
 TaskState* World::TaskByUid(const std::string& uid) {
@@ -61,21 +79,58 @@ void World::Tell(const ScaleState& scale, bool warning, std::string reason, std:
       Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
 }
 
+void Reindex(World& world, const std::string& name, bool grown) {
+  const auto at = world.nodes.find(name);
+  if (at == world.nodes.end() || at->second.server == nullptr) return;
+  const ServerState& server = *at->second.server;
+  world.touched_servers.insert(server.object.meta.name);
+  if (!server.usable || !at->second.object) return world.index.Remove(server.slot);
+  const NodeUsage& usage = world.ledger.On(name);
+  const api::Resources& total = at->second.object->allocatable;
+  world.index.Put(server.slot, {server.object.spec.cloud, server.object.spec.price_micros,
+                                usage.tasks == 0, total.cpu_milli - usage.used.cpu_milli,
+                                total.memory - usage.used.memory});
+  if (grown) world.grown.Add(server.slot);
+}
+
+void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint) {
+  const std::string* known = world.ledger.NodeOf(pod);
+  if (known != nullptr && *known != node) Unbook(world, pod);
+  if (world.ledger.Take(pod, node, std::move(footprint))) Reindex(world, node, known != nullptr);
+}
+
+bool Unbook(World& world, const std::string& pod) {
+  const std::string* at = world.ledger.NodeOf(pod);
+  if (at == nullptr) return false;
+  const std::string node = *at;
+  world.ledger.Release(pod);
+  Reindex(world, node, true);
+  return true;
+}
+
+void Reserve(World& world, const TaskState& task) {
+  const Binding& binding = *task.binding;
+  Book(world, ReservationOf(task.object.meta.ns + "/" + binding.pod_name, task.uid()),
+       binding.node,
+       {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, task.uid()});
+}
+
 std::string ReservationOf(const std::string& pod, const std::string& task_uid) {
   return pod + "#" + task_uid;
 }
 
 void CountPod(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
-  for (const auto& owner : pod.meta.owners) world.ledger.Release(ReservationOf(key, owner.uid));
+  for (const auto& owner : pod.meta.owners) Unbook(world, ReservationOf(key, owner.uid));
   if (pod.node_name.empty() || pod.terminal()) {
-    if (world.ledger.Release(key)) world.capacity_version++;
+    Unbook(world, key);
     return;
   }
   const auto& labels = pod.meta.labels;
-  world.ledger.Take(key, pod.node_name,
-                    {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
-                     labels.contains(api::kExclusiveLabel)});
+  Book(world, key, pod.node_name,
+       {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
+        labels.contains(api::kExclusiveLabel),
+        pod.meta.owners.empty() ? std::string() : pod.meta.owners.front().uid});
 }
 
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,

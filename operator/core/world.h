@@ -38,6 +38,8 @@ struct Binding {
 struct TaskState {
   api::TaskRequest object;  // status: as it should be written
   Shape* shape = nullptr;
+  // As it was written, in JSON. A tree of it in every task would be the most of our memory.
+  std::shared_ptr<const std::string> pod_template;
   std::optional<Binding> binding;
   StatusWriter writer;
   // When the status may be written at the latest; see tasks.cc for who sets it.
@@ -62,13 +64,17 @@ struct TaskState {
   }
 };
 
+struct ServerState;
+
 struct NodeState {
   std::optional<api::Node> object;
   std::optional<Time> renewed;  // the Lease's own time
   // Both by World::news.
   Time heard{};  // when its last renewal was seen
   Time not_ready_since = kNever;
-  bool registering = false;  // a RegisteredServer for it was asked for
+  std::set<std::string> servers;  // the RegisteredServers that name it
+  ServerState* server = nullptr;  // the one of them that counts
+  bool registering = false;       // a RegisteredServer for it was asked for
   Time register_at{};        // not before: the last try was refused
 };
 
@@ -88,6 +94,8 @@ struct ServerState {
   bool usable = false;
   ServerDigest digest;     // of the status as it was written last
   bool releasing = false;  // its ScaleRequest is on the way out
+  uint32_t slot = 0;       // in World::slots
+  Time wake = kNever;      // in World::server_wakes
 };
 
 struct PoolState {
@@ -134,7 +142,8 @@ struct World {
   // wall clock. How long a node is silent or unready is measured by it: who is cut off must not
   // conclude that all the others are gone.
   Time news{};
-  Time heard_at{};                                         // when the last event came
+  Time heard_at{};                      // when the last event came
+  std::array<Time, kKinds> heard_of{};  // of each kind, by news: its watch was alive then
   std::unordered_map<std::string, TaskState> tasks;        // by key
   std::unordered_map<std::string, std::string> task_keys;  // by uid
   std::unordered_map<std::string, api::Pod> pods;          // by key
@@ -142,7 +151,6 @@ struct World {
       pods_of;  // owner uid -> attempt -> key
   std::unordered_map<std::string, NodeState> nodes;
   std::map<std::string, ServerState> servers;
-  std::map<std::string, std::string> server_of_node;
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
   std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
@@ -156,9 +164,13 @@ struct World {
   std::set<std::string> nominated;  // tasks that wait for a server on its way
   uint64_t plan = 0;
   std::set<std::pair<Time, std::string>> wakes;  // tasks to look at later
-  uint64_t properties_version = 1;               // of servers: labels, taints, capabilities
-  uint64_t capacity_version = 1;                 // room may have grown
-  bool servers_dirty = true;
+  std::vector<ServerState*> slots;               // of ServerIndex; null where there is none
+  ServerIndex index;                             // of the servers that take tasks
+  SlotLog changed;  // servers whose labels, taints or capabilities may have changed
+  SlotLog grown;    // servers that may have more room than before
+  std::set<std::string> dirty_nodes;  // to be registered, or whose servers are to be judged
+  std::set<std::string> touched_servers;                // whose status may be due
+  std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
   Time next_check{};
   std::vector<Effect> effects;
   Time wake = kNever;
@@ -173,20 +185,33 @@ struct World {
     if (time < wake) wake = time;
   }
   // An event of a watch has come.
-  void Hear();
+  void Hear(Kind kind);
   // When news will have reached that time, if events keep coming.
+  Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }
   Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }
-  // The task is looked at again at that time, if not before.
+  // The task or server is looked at again at that time, if not before.
   void WakeTask(TaskState& task, Time time);
+  void WakeServer(ServerState& server, Time time);
+  // The server that counts for the node; null if none does.
+  ServerState* ServerOn(const std::string& node);
+  const ServerState* ServerOn(const std::string& node) const;
   TaskState* TaskByUid(const std::string& uid);
   const api::Pod* PodOf(const TaskState& task, int64_t attempt) const;
   void Tell(const TaskState& task, bool warning, std::string reason, std::string message);
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
 };
 
-// Under what the ledger counts a pod that was asked for and not seen yet. Two tasks of one name,
+// Counts a pod that was asked for and not seen yet, and the name under which it is counted. Two tasks of one name,
 // the second applied after the first was deleted, may want pods of one name.
+void Reserve(World& world, const TaskState& task);
 std::string ReservationOf(const std::string& pod, const std::string& task_uid);
+
+// Counts a pod in the ledger, or no longer, and keeps the index of servers current.
+void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint);
+bool Unbook(World& world, const std::string& pod);
+// Puts the node's server where it belongs in the index; its status may be due. grown: it may have
+// more room than before.
+void Reindex(World& world, const std::string& node, bool grown);
 
 // Counts a pod that was seen in the ledger, or no longer, once it has ended.
 void CountPod(World& world, const api::Pod& pod);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "operator/core/pod_body.h"
 #include "operator/runtime/answers.h"
 #include "operator/runtime/decode.h"
 #include "operator/runtime/log.h"
@@ -21,7 +22,7 @@ kube::Request Encode(const core::Write& write) {
   const kube::Resource& resource = ResourceOf(write.kind);
   switch (write.verb) {
     case Verb::kCreate:
-      return kube::CreateRequest(resource, write.ns, write.body);
+      return kube::CreateRequest(resource, write.ns, core::Body(write));
     case Verb::kPatchStatus:
       return kube::StatusRequest(resource, write.ns, write.name, write.uid, write.resource_version,
                                  write.body);

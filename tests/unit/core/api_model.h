@@ -13,6 +13,7 @@
 
 #include "operator/cloud/karpenter.h"
 #include "operator/core/core.h"
+#include "operator/core/pod_body.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -127,7 +128,10 @@ class ApiModel {
       // A real API server is never silent for longer: nodes renew their leases.
       now = std::min({end, std::max(wake, now + std::chrono::milliseconds(1)),
                       now + std::chrono::seconds(10)});
-      if (!silent) pending_.push_back(Bookmark{Kind::kLease, version_});
+      if (!silent) {
+        pending_.push_back(Bookmark{Kind::kLease, version_});
+        pending_.push_back(Bookmark{Kind::kNode, version_});
+      }
       Settle();
     }
   }
@@ -234,7 +238,7 @@ class ApiModel {
   void Carry(const Write& write) {
     if (write.verb == Verb::kPatchStatus) return Patch(write);
     if (write.verb == Verb::kDelete) return Delete(write);
-    api::Json body = write.body;
+    const api::Json body = Body(write);
     if (write.kind == Kind::kPod) {
       if (pod_error) return Answer(write, std::exchange(pod_error, std::nullopt));
       if (pods.contains(write.key()))

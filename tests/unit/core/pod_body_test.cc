@@ -5,15 +5,17 @@
 namespace spillway::core {
 namespace {
 
-api::TaskRequest Task() {
-  return *api::DecodeTaskRequest(
-      api::Json::parse(R"({"metadata":{"name":"t","namespace":"n","uid":"u"},"spec":{"template":{
+Write Order(bool cloud) {
+  Write write{Verb::kCreate, Kind::kPod, "n", "t-2", "u", 0, nullptr, std::nullopt};
+  write.pod = PodOrder{std::make_shared<const std::string>(R"({
     "metadata":{"labels":{"app":"x"},"annotations":{"note":"y"}},
-    "spec":{"containers":[{"name":"c"}],"tolerations":[{"key":"k","operator":"Exists"}]}}}})"));
+    "spec":{"containers":[{"name":"c"}],"tolerations":[{"key":"k","operator":"Exists"}]}})"),
+                       "t", "node", 2, cloud, false};
+  return write;
 }
 
 TEST(PodBodyTest, KeepsTheTemplateAndAddsOwnerLabelsAndNode) {
-  const api::Json pod = PodBody(Task(), Binding{"s", "node", "t-2", 2, {}, false, false});
+  const api::Json pod = Body(Order(false));
   EXPECT_EQ(pod["metadata"]["name"], "t-2");
   EXPECT_EQ(pod["metadata"]["labels"]["app"], "x");
   EXPECT_EQ(pod["metadata"]["annotations"]["note"], "y");
@@ -25,7 +27,7 @@ TEST(PodBodyTest, KeepsTheTemplateAndAddsOwnerLabelsAndNode) {
 }
 
 TEST(PodBodyTest, OnACloudServerItToleratesThePoolAndIsNotDisrupted) {
-  const api::Json pod = PodBody(Task(), Binding{"s", "node", "t-1", 1, {}, false, true});
+  const api::Json pod = Body(Order(true));
   EXPECT_EQ(pod["spec"]["tolerations"].size(), 2u);
   EXPECT_EQ(pod["spec"]["tolerations"][1]["key"], api::kPoolTaint);
   EXPECT_EQ(pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");

@@ -90,10 +90,10 @@ TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
   world.nodes["n"].object = api.nodes["n"];
   world.nodes["n"].renewed = At(0);
   world.nodes["n"].heard = At(0);
-  world.news = At(0) + kHeartbeatTimeout - seconds(1);
+  world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout - seconds(1);
   CheckNode(world, "n");
   EXPECT_EQ(world.nodes["n"].not_ready_since, kNever);
-  world.news = At(0) + kHeartbeatTimeout;
+  world.news = world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout;
   CheckNode(world, "n");
   EXPECT_EQ(world.nodes["n"].not_ready_since, world.news);
 }

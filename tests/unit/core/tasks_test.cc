@@ -136,6 +136,31 @@ TEST_F(TaskTest, AnUnreadyServerIsLostAfterAGracePeriod) {
   EXPECT_EQ(api.pods.at("ns/t-2").node_name, "s2");
 }
 
+TEST_F(TaskTest, AnOutageOfTheApiServerLosesNoServer) {
+  Start();
+  api.AddServer("s2");
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  api.silent = true;
+  api.Advance(seconds(600));
+  api.silent = false;
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Running");
+}
+
+TEST_F(TaskTest, AResultThatAnotherLeaderWroteStands) {
+  Start();
+  api::TaskRequest& task = api.tasks["ns/t"];
+  task.status.phase = api::TaskPhase::kFailed;
+  task.status.result = api::TaskResult{3, "Error", "", "", {}, api.now, ""};
+  api.Change(task);
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Phase("t"), "Failed");
+  EXPECT_EQ(api.Status("t").result->exit_code, 3);
+}
+
 TEST_F(TaskTest, AnEvictedPodIsNoRetry) {
   Start();
   api.pods["ns/t-1"].disrupted = true;
