@@ -53,6 +53,7 @@ struct Condition {
   std::string type, status, reason, message;
   int64_t observed_generation = 0;
   Time last_transition{};
+  bool operator==(const Condition&) const = default;
 };
 
 // Lookups that never throw: a missing member or one of another type gives the default.

@@ -38,6 +38,7 @@ struct ScaleStatus {
   std::optional<Time> requested_at, ready_at, finished_at;
   std::string price_per_hour, cost_so_far;
   std::vector<Condition> conditions;
+  bool operator==(const ScaleStatus&) const = default;
 };
 
 struct ScaleRequest {

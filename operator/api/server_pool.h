@@ -26,6 +26,7 @@ struct ServerPoolStatus {
   int64_t observed_generation = 0;
   int64_t servers = 0, ready = 0, pending = 0;
   std::vector<Condition> conditions;
+  bool operator==(const ServerPoolStatus&) const = default;
 };
 
 struct ServerPool {

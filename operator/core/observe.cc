@@ -33,7 +33,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   TaskState& task = world.tasks[key];
   task.object = object;
   world.task_keys[object.meta.uid] = key;
-  task.writer.written = EncodeStatus(object.status).dump();
+  task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
   if (object.status.retry_at) task.not_before = *object.status.retry_at;
@@ -68,7 +68,7 @@ void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
   task.hold.clear();
   task.object.status = status;
   task.status_due = kNever;
-  task.writer.written = EncodeStatus(status).dump();
+  task.writer.written = Fingerprint(EncodeStatus(status));
   world.touched.insert(task.object.meta.key());
 }
 
@@ -130,7 +130,8 @@ void ForgetPod(World& world, const std::string& key) {
   const TaskState* task = owner == nullptr ? nullptr : world.TaskByUid(owner->uid);
   Unbook(world, key);
   // It was another leader's; ours is still on its way.
-  if (task != nullptr && task->creating && task->binding) Reserve(world, *task);
+  if (task != nullptr && task->creating && at->second.meta.name == task->creating->name)
+    Reserve(world, *task);
   world.pods.erase(at);
 }
 
@@ -220,7 +221,7 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.slot = world.index.Claim();
     world.slots.resize(world.index.slots());
     world.slots[server.slot] = &server;
-    server.writer.written = EncodeStatus(object.status).dump();
+    server.writer.written = Fingerprint(EncodeStatus(object.status));
   } else {
     const bool same = server.object.meta.generation == object.meta.generation &&
                       server.object.meta.deleted == object.meta.deleted;
@@ -242,7 +243,7 @@ void SeePool(World& world, const api::ServerPool& object) {
   const bool added = !world.pools.contains(object.meta.name);
   PoolState& pool = world.pools[object.meta.name];
   if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
-  if (added) pool.writer.written = EncodeStatus(object.status).dump();
+  if (added) pool.writer.written = Fingerprint(EncodeStatus(object.status));
   if (!added && pool.object.meta.generation != object.meta.generation) {
     pool.hold_until = Time{};  // what was wrong may be mended
     pool.failures = 0;
@@ -289,7 +290,8 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
       scale.object.meta = object.meta;
       if (Further(object.status.phase, scale.object.status.phase)) {  // another leader's work
         scale.object.status = object.status;
-        scale.writer.written = EncodeStatus(object.status).dump();
+        scale.settled.reset();
+        scale.writer.written = Fingerprint(EncodeStatus(object.status));
         RememberFailure(world, scale);
       }
       return;
@@ -301,7 +303,7 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
   scale.object = object;
   scale.nominated = nominated;
   scale.created = true;
-  scale.writer.written = EncodeStatus(object.status).dump();
+  scale.writer.written = Fingerprint(EncodeStatus(object.status));
   // A purchase that was asked for before a restart is asked for again: the name makes it the same.
   RememberFailure(world, scale);
 }
@@ -459,7 +461,7 @@ void ConcludePod(World& world, const Outcome& outcome) {
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
   Unbook(world, ReservationOf(outcome.key, outcome.request_uid));
   if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
-    task->creating = false;
+    task->creating.reset();
     PodCreated(world, *task, outcome);
     world.dirty.insert(task->object.meta.key());
   }
@@ -468,7 +470,11 @@ void ConcludePod(World& world, const Outcome& outcome) {
 template <typename Map>
 void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
   const auto at = map.find(outcome.key);
-  if (at != map.end()) StatusWritten(world, at->second.writer, outcome.error);
+  if (at == map.end()) return;
+  StatusWritten(world, at->second.writer, outcome.error);
+  if constexpr (requires { at->second.settled; }) {
+    if (outcome.error) at->second.settled.reset();
+  }
 }
 
 void ConcludeServer(World& world, const Outcome& outcome) {

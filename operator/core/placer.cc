@@ -120,7 +120,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                          world.now,
                          false,
                          spec.cloud};
-  task.creating = true;
+  task.creating = PodOnItsWay{task.binding->pod_name, spec.node_name};
   Reserve(world, task);
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name, meta.uid, 0, nullptr,

@@ -289,8 +289,7 @@ void PlanPurchases(World& world) {
 void DescribePools(World& world) {
   for (auto& [name, pool] : world.pools) {
     DescribePool(world, pool);
-    WriteStatus(world, pool.writer, Kind::kPool, pool.object.meta,
-                EncodeStatus(pool.object.status));
+    KeepStatus(world, pool, Kind::kPool);
   }
 }
 

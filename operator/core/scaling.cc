@@ -350,8 +350,7 @@ void AdvanceScales(World& world) {
         break;
     }
     UpdateCost(world, scale, scale.object.status.phase != before);
-    WriteStatus(world, scale.writer, Kind::kScale, scale.object.meta,
-                EncodeStatus(scale.object.status));
+    KeepStatus(world, scale, Kind::kScale);
   }
   // A server whose request is gone was bought for nobody.
   for (auto& [uid, server] : world.cloud_servers) {

@@ -109,9 +109,8 @@ bool Unbook(World& world, const std::string& pod) {
 }
 
 void Reserve(World& world, const TaskState& task) {
-  const Binding& binding = *task.binding;
-  Book(world, ReservationOf(task.object.meta.ns + "/" + binding.pod_name, task.uid()),
-       binding.node,
+  Book(world, ReservationOf(task.object.meta.ns + "/" + task.creating->name, task.uid()),
+       task.creating->node,
        {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, task.uid()});
 }
 
@@ -133,17 +132,19 @@ void CountPod(World& world, const api::Pod& pod) {
         pod.meta.owners.empty() ? std::string() : pod.meta.owners.front().uid});
 }
 
+size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(status.dump()); }
+
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
                  api::Json status) {
   if (writer.in_flight) return true;
-  std::string text = status.dump();
-  if (text == writer.written) return true;
+  const size_t fingerprint = Fingerprint(status);
+  if (fingerprint == writer.written) return true;
   if (world.now < writer.not_before) {
     world.WakeAt(writer.not_before);
     return false;
   }
   writer.in_flight = true;
-  writer.sent = std::move(text);
+  writer.sent = fingerprint;
   writer.last = world.now;
   world.effects.push_back(Write{Verb::kPatchStatus, kind, meta.ns, meta.name, meta.uid,
                                 meta.resource_version, std::move(status), std::nullopt});
@@ -154,7 +155,7 @@ void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error
   writer.in_flight = false;
   if (!error || error->kind == ErrorKind::kInvalid) {
     // A status that the schema refuses is not sent again until it says something else.
-    writer.written = std::move(writer.sent);
+    writer.written = writer.sent;
     return;
   }
   // A conflict: the newer object is on its way to us.

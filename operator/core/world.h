@@ -19,8 +19,8 @@ namespace spillway::core {
 
 // Writing of one object's status: at most one patch in flight, and only when it says something new.
 struct StatusWriter {
-  std::string written;  // the status as the API server has it
-  std::string sent;     // of the patch in flight
+  size_t written = 0;  // fingerprint of the status as the API server has it
+  size_t sent = 0;     // of the patch in flight
   bool in_flight = false;
   Time not_before{};  // after a refusal
   Time last{};
@@ -33,6 +33,10 @@ struct Binding {
   Time at{};
   bool confirmed = false;  // the pod was created, or seen
   bool cloud = false;
+};
+
+struct PodOnItsWay {
+  std::string name, node;
 };
 
 struct TaskState {
@@ -54,7 +58,8 @@ struct TaskState {
   int losses = 0;                       // servers lost in a row
   std::optional<QueuePosition> queued;  // in shape->waiting
   Duration explain_after{5'000};        // until the explanation is looked at again; doubles
-  bool creating = false;                // a pod was asked for, and there is no answer yet
+  // The pod that was asked for while there is no answer yet; its binding may be gone before.
+  std::optional<PodOnItsWay> creating;
   bool deleting = false;
   std::set<std::string> pods_deleted;  // uids of pods whose deletion was asked for
 
@@ -101,6 +106,7 @@ struct ServerState {
 struct PoolState {
   api::ServerPool object;
   StatusWriter writer;
+  std::optional<api::ServerPoolStatus> settled;  // the status that was written last
   Time hold_until{};  // no purchase before
   api::CloudError error = api::CloudError::kNone;
   std::string error_message;
@@ -112,6 +118,7 @@ struct PoolState {
 struct ScaleState {
   api::ScaleRequest object;  // status: as it should be written
   StatusWriter writer;
+  std::optional<api::ScaleStatus> settled;  // the status that was written last
   bool created = false;  // it exists in the API server
   bool creating = false;
   bool ensured = false;  // its engine was asked
@@ -216,10 +223,24 @@ void Reindex(World& world, const std::string& node, bool grown);
 // Counts a pod that was seen in the ledger, or no longer, once it has ended.
 void CountPod(World& world, const api::Pod& pod);
 
+// Of a status as it is sent: equal texts have equal fingerprints, and different ones, for all that
+// matters, different ones. The texts themselves would be the most of our memory.
+size_t Fingerprint(const api::Json& status);
+
 // Emits a status patch if the status differs from what is written and none is in flight.
 // True if the status stands as it should, or is on its way.
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
                  api::Json status);
+// The same for an object whose status is reckoned in every step: what has not changed since it was
+// written is not even encoded.
+template <typename State>
+void KeepStatus(World& world, State& state, Kind kind) {
+  if (state.settled == state.object.status) return;
+  const bool busy = state.writer.in_flight;
+  if (WriteStatus(world, state.writer, kind, state.object.meta, EncodeStatus(state.object.status)) &&
+      !busy)
+    state.settled = state.object.status;
+}
 // How a status patch ended.
 void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error>& error);
 

@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 struct Flags {
   uint64_t seed = 1, steps = 1'000'000, episode = 2'000, only = 0;
   int64_t shrink = 30, seconds = 0;
-  bool trace = false;
+  bool must_fail = false;
 };
 
 double Since(Clock::time_point begin) {
@@ -30,7 +30,11 @@ void Print(const std::vector<std::string>& lines, size_t most) {
 void Explain(const Flags& flags, const Script& script, uint64_t index, const Violation& found) {
   std::printf("seed %" PRIu64 ", episode %" PRIu64 ": %s: %s\n", flags.seed, index,
               found.invariant.c_str(), found.message.c_str());
-  const Script shorter = Shrink(script, found.invariant, std::chrono::seconds(flags.shrink));
+  const auto fails = [&](const Script& candidate) {
+    const Result result = Episode(candidate, nullptr).Run();
+    return result.violation && result.violation->invariant == found.invariant;
+  };
+  const Script shorter = Shrink(script, fails, std::chrono::seconds(flags.shrink));
   std::vector<std::string> trace;
   const Result again = Episode(shorter, &trace).Run();
   std::printf("shrunk from %zu to %zu steps; replay it with --seed %" PRIu64 " --episode %" PRIu64
@@ -55,7 +59,7 @@ int Run(const Flags& flags) {
     if (result.violation) {
       std::printf("FAILED after %zu steps in %.1f s\n", steps, Since(begin));
       Explain(flags, script, index, *result.violation);
-      return EXIT_FAILURE;
+      return flags.must_fail ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     if (flags.only != 0) break;
     if (flags.seconds > 0 && Since(begin) > static_cast<double>(flags.seconds)) break;
@@ -63,7 +67,7 @@ int Run(const Flags& flags) {
   std::printf("%zu steps (%zu turns of the core) in %.1f s, %.0f steps/s; nothing found\n", steps,
               turns, Since(begin), static_cast<double>(steps) / Since(begin));
   std::printf("digest %016" PRIx64 "\n", digest.value());
-  return EXIT_SUCCESS;
+  return flags.must_fail ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 }  // namespace
@@ -81,6 +85,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--shrink-seconds", flags.shrink, "How long a failure may be shrunk.")
       ->capture_default_str();
+  app.add_flag("--must-fail", flags.must_fail, "Succeeds only if something is found.");
   CLI11_PARSE(app, argc, argv);
   return Run(flags);
 }

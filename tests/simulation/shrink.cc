@@ -5,11 +5,6 @@
 namespace spillway::simulation {
 namespace {
 
-bool Fails(const Script& script, const std::string& invariant) {
-  const Result result = Episode(script, nullptr).Run();
-  return result.violation && result.violation->invariant == invariant;
-}
-
 Script Without(const Script& script, size_t from, size_t count) {
   Script out{script.seed, {}};
   for (size_t i = 0; i < script.steps.size(); ++i) {
@@ -20,7 +15,8 @@ Script Without(const Script& script, size_t from, size_t count) {
 
 }  // namespace
 
-Script Shrink(Script script, const std::string& invariant, std::chrono::seconds limit) {
+Script Shrink(Script script, const std::function<bool(const Script&)>& fails,
+              std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   for (size_t chunk = std::max<size_t>(script.steps.size() / 2, 1); chunk > 0; chunk /= 2) {
     for (bool shorter = true; shorter;) {
@@ -28,7 +24,7 @@ Script Shrink(Script script, const std::string& invariant, std::chrono::seconds 
       for (size_t from = 0; from < script.steps.size();) {
         if (std::chrono::steady_clock::now() > end) return script;
         Script less = Without(script, from, chunk);
-        if (Fails(less, invariant)) {
+        if (fails(less)) {
           script = std::move(less);
           shorter = true;
         } else {
