@@ -160,6 +160,7 @@ void SeeNode(World& world, const api::Node& object) {
       node.object->unschedulable == object.unschedulable && node.object->ready == object.ready &&
       node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
   node.object = object;
+  node.gone = false;
   if (!same) NodeChanged(world, object.meta.name);
   CheckNode(world, object.meta.name);
 }
@@ -168,6 +169,7 @@ void ForgetNode(World& world, const std::string& name) {
   const auto node = world.nodes.find(name);
   if (node == world.nodes.end()) return;
   node->second.object.reset();
+  node->second.gone = true;
   node->second.registering = false;
   NodeChanged(world, name);
   CheckNode(world, name);

@@ -109,7 +109,7 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
     const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
     if (number < last) continue;
     last = number;
-    lasts = OnItsWay(at->second);
+    lasts = OnItsWay(at->second) || at->second.asking;
   }
   return {last, lasts};
 }

@@ -195,6 +195,10 @@ void CheckNode(World& world, const std::string& name) {
 }
 
 void CheckNodes(World& world) {
+  std::erase_if(world.nodes, [&](const auto& entry) {
+    const NodeState& node = entry.second;
+    return node.gone && node.servers.empty() && world.ledger.On(entry.first).pods == 0;
+  });
   for (auto& [name, node] : world.nodes) {
     CheckOne(world, name, node);
     if (node.register_at != Time{} && world.now >= node.register_at) {

@@ -21,10 +21,13 @@ const std::map<int64_t, std::string>& PodsOf(const World& world, const TaskState
 // Why the node's pods count as lost; nothing while they do not. wake: when that may change.
 std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
   const auto node = world.nodes.find(name);
-  if (node == world.nodes.end() || !node->second.object)
-    return "node " + name + " no longer exists";
+  if (node == world.nodes.end()) return "node " + name + " does not exist";
+  if (node->second.gone) return "node " + name + " no longer exists";
   const Time since = node->second.not_ready_since;
-  if (since == kNever) return std::nullopt;
+  if (since == kNever) {  // or not seen yet: the check of all nodes takes it up
+    if (!node->second.object) *wake = world.now + std::chrono::seconds(5);
+    return std::nullopt;
+  }
   if (world.news < since + kLostServerGrace) {
     *wake = world.ByNews(since + kLostServerGrace);
     return std::nullopt;

@@ -125,6 +125,7 @@ void CountPod(World& world, const api::Pod& pod) {
     Unbook(world, key);
     return;
   }
+  world.nodes.try_emplace(pod.node_name);
   const auto& labels = pod.meta.labels;
   Book(world, key, pod.node_name,
        {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),

@@ -73,6 +73,7 @@ struct ServerState;
 
 struct NodeState {
   std::optional<api::Node> object;
+  bool gone = false;  // it was there once; otherwise it may only not have been seen yet
   std::optional<Time> renewed;  // the Lease's own time
   // Both by World::news.
   Time heard{};  // when its last renewal was seen
@@ -179,6 +180,7 @@ struct World {
   std::set<std::string> touched_servers;                // whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
   Time next_check{};
+  bool started = false;  // has decided at least once
   std::vector<Effect> effects;
   Time wake = kNever;
 

@@ -42,8 +42,13 @@ bool Checks::Knows(const Replica& replica, const Pod& pod) const {
   const auto origin = origins_.find(pod.meta.uid);
   const int64_t version =
       origin == origins_.end() ? pod.meta.resource_version : origin->second.version;
-  return replica.HasSeen(Kind::kPod, version) ||
-         (origin != origins_.end() && origin->second.replica == replica.id());
+  if (replica.HasSeen(Kind::kPod, version)) return true;
+  if (origin == origins_.end() || origin->second.replica != replica.id()) return false;
+  // Its own work, unless it belongs to a task that is gone: such a pod is collected at once.
+  for (const auto& [key, task] : api_.All(Kind::kTask)) {
+    if (UidOf(*task) == *OwnerOf(pod)) return true;
+  }
+  return false;
 }
 
 void Checks::PodDecided(const Replica& replica, const core::Write& write) {
