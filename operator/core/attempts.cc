@@ -64,6 +64,7 @@ void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const
 
 // Back to the queue: whatever was known of the attempt no longer holds.
 void Unbind(World& world, TaskState& task, const std::string& reason, const std::string& message) {
+  TellAssigned(task);
   task.binding.reset();
   task.assigned_written = false;
   task.waiting_since = world.now;
@@ -199,6 +200,7 @@ void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& r
   const int64_t generation = task.object.meta.generation;
   const bool good = phase == TaskPhase::kSucceeded;
   Dequeue(task);
+  TellAssigned(task);
   task.binding.reset();
   task.hold.clear();
   task.nominated.clear();

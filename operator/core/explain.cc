@@ -31,7 +31,7 @@ std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   for (const auto& [name, server] : world.servers) {
     Misfit why;
     const bool property = !PropertiesFit(world, shape, server, &why);
-    if (!property && RoomFits(world, shape, server, &why)) continue;
+    if (!property && RoomFits(shape, server, &why)) continue;
     why.property = property;
     out.push_back({name, why});
   }
@@ -91,7 +91,7 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     if (why.resource == "ephemeral-storage") reduced.requests.ephemeral = why.available;
     if (reduced.requests.extended.contains(why.resource))
       reduced.requests.extended[why.resource] = why.available;
-    if (!RoomFits(world, reduced, world.servers.at(test.name), nullptr)) continue;
+    if (!RoomFits(reduced, world.servers.at(test.name), nullptr)) continue;
     return "would fit server " + test.name + " with " + why.resource + " " +
            FormatAmount(why.resource, why.available) + " instead of " +
            FormatAmount(why.resource, why.requested);

@@ -181,15 +181,14 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
          LabelsFit(shape, object.meta.labels, spec.capabilities, object.meta.name, why);
 }
 
-bool RoomFits(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
+bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
   if (!server.usable) {
     return Fail(why, {server.reason, server.phase == "Cordoned" ? "cordoned" : "not ready",
                       server.message, "", 0, 0});
   }
-  const auto& node = world.nodes.at(server.object.spec.node_name).object;
-  const NodeUsage& usage = world.ledger.On(node->meta.name);
-  return CountsFit(shape, server, *node, usage, why) &&
-         AmountsFit(shape.requests, node->allocatable, usage.used, why);
+  const api::Node& node = *server.node->object;
+  return CountsFit(shape, server, node, *server.usage, why) &&
+         AmountsFit(shape.requests, node.allocatable, server.usage->used, why);
 }
 
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {

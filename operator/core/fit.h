@@ -27,7 +27,7 @@ bool IsReadinessTaint(const api::Taint& taint);
 // What does not change with the load: origin, price, taints, labels, capabilities.
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
 // What does: readiness, room, and who is there already. why may be null.
-bool RoomFits(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
+bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why);
 
 // Whether a new server of the pool would take the shape, and whether one may be bought now.
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);

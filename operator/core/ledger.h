@@ -2,6 +2,7 @@
 // and not seen yet. Not thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -27,18 +28,26 @@ struct NodeUsage {
   int64_t tasks = 0;
   int64_t exclusive = 0;
   std::map<std::string, int> host_ports;
+  // Of the node's server in the index; the ledger only keeps it.
+  uint32_t slot = kNoSlot;
+
+  static constexpr uint32_t kNoSlot = UINT32_MAX;
 };
 
 class Ledger {
  public:
   // Counts the pod on the node until it is released; what was counted for it before is replaced.
-  // False if that changes nothing.
-  bool Take(const std::string& pod, const std::string& node, Footprint footprint);
-  // True if anything was counted for the pod.
-  bool Release(const std::string& pod);
+  // The node's new use; null if that changes nothing. left: set to the use of the node where the
+  // pod was counted before, if it was.
+  const NodeUsage* Take(const std::string& pod, const std::string& node, Footprint footprint,
+                        const NodeUsage** left = nullptr);
+  // The use of the node that the pod was counted on; null if it was not.
+  const NodeUsage* Release(const std::string& pod);
   const NodeUsage& On(const std::string& node) const;
-  // Where the pod is counted; null if it is not.
-  const std::string* NodeOf(const std::string& pod) const;
+  // The same, to be kept: it stays where it is until the node is forgotten.
+  NodeUsage& Keep(const std::string& node) { return nodes_[node].usage; }
+  // Forgets a node that nothing is counted on.
+  void Forget(const std::string& node);
   // Calls visit with the uid of the task of each pod on the node that has one.
   template <typename Visit>
   void ForEachOwner(const std::string& node, Visit visit) const {
@@ -50,8 +59,9 @@ class Ledger {
   }
 
  private:
+  struct NodeEntry;
   struct Entry {
-    std::string node;
+    NodeEntry* node = nullptr;
     Footprint footprint;
     size_t place = 0;  // in the node's entries
   };
@@ -59,6 +69,8 @@ class Ledger {
     NodeUsage usage;
     std::vector<Entry*> entries;
   };
+  void Subtract(Entry& entry);
+
   std::unordered_map<std::string, Entry> pods_;
   std::unordered_map<std::string, NodeEntry> nodes_;
 };

@@ -206,7 +206,7 @@ void ForgetServer(World& world, const std::string& name) {
   world.slots[server.slot] = nullptr;
   world.changed.Add(server.slot);
   if (server.wake != kNever) world.server_wakes.erase({server.wake, name});
-  world.touched_servers.erase(name);
+  if (server.touched) std::erase(world.touched_servers, server.slot);
   world.servers.erase(at);
 }
 
@@ -223,6 +223,8 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.slot = world.index.Claim();
     world.slots.resize(world.index.slots());
     world.slots[server.slot] = &server;
+    server.node = &world.nodes[object.spec.node_name];
+    server.usage = &world.ledger.Keep(object.spec.node_name);
     server.writer.written = Fingerprint(EncodeStatus(object.status));
   } else {
     const bool same = server.object.meta.generation == object.meta.generation &&
@@ -231,6 +233,8 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.object.meta = object.meta;
     server.object.spec = object.spec;
     if (same) return;  // an echo of our own status
+    server.node = &world.nodes[object.spec.node_name];
+    server.usage = &world.ledger.Keep(object.spec.node_name);
   }
   NodeState& node = world.nodes[object.spec.node_name];
   node.registering = false;
@@ -482,7 +486,7 @@ void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
 void ConcludeServer(World& world, const Outcome& outcome) {
   const auto server = world.servers.find(outcome.key);
   if (outcome.verb == Verb::kPatchStatus) {
-    if (server != world.servers.end()) world.touched_servers.insert(outcome.key);
+    if (server != world.servers.end()) world.TouchServer(server->second);
     return ConcludeStatus(world, world.servers, outcome);
   }
   if (!outcome.error) return;

@@ -31,10 +31,18 @@ void RefreshMatches(const World& world, Shape& shape) {
   shape.changed_read = end;
 }
 
+// The cheap part of RoomFits, without a word on why.
+bool MayHaveRoom(const Shape& shape, const ServerState& server) {
+  if (!server.usable) return false;
+  const api::Resources &total = server.node->object->allocatable, &used = server.usage->used;
+  return shape.requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
+         shape.requests.memory <= total.memory - used.memory;
+}
+
 // How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.
-double Leftover(const World& world, const Shape& shape, const ServerState& server) {
-  const auto& node = *world.nodes.at(server.object.spec.node_name).object;
-  const api::Resources& used = world.ledger.On(node.meta.name).used;
+double Leftover(const Shape& shape, const ServerState& server) {
+  const api::Node& node = *server.node->object;
+  const api::Resources& used = server.usage->used;
   const auto share = [](int64_t total, int64_t taken) {
     return total <= 0 ? 0.0 : static_cast<double>(total - taken) / static_cast<double>(total);
   };
@@ -56,8 +64,8 @@ ServerState* SearchIndex(World& world, const Shape& shape) {
       [&](uint32_t slot, const void* cell) {
         if (best != nullptr && cell != of) return true;
         ServerState& server = *world.slots[slot];
-        if (!RoomFits(world, shape, server, nullptr)) return false;
-        const double left = Leftover(world, shape, server);
+        if (!RoomFits(shape, server, nullptr)) return false;
+        const double left = Leftover(shape, server);
         if (left < best_left) {
           best = &server;
           best_left = left;
@@ -91,7 +99,7 @@ ServerState* SearchGrown(World& world, Shape& shape) {
   GatherGrown(world, shape);
   for (size_t i = 0; i < shape.grown.size(); ++i) {
     ServerState& server = *world.slots[shape.grown[i]];
-    if (!RoomFits(world, shape, server, nullptr)) continue;
+    if (!MayHaveRoom(shape, server) || !RoomFits(shape, server, nullptr)) continue;
     // Those before it have no room; it may have room for more.
     shape.grown.erase(shape.grown.begin(), shape.grown.begin() + static_cast<std::ptrdiff_t>(i));
     return &server;
@@ -131,10 +139,19 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   Bound(world, task, server);
 }
 
-bool MayFit(const World& world, const Shape& shape) {
+// Cheap for a shape that was refused and for which nothing has grown since.
+bool MayFit(const World& world, Shape& shape) {
   if (shape.waiting.empty()) return false;
-  return !shape.blocked || !shape.grown.empty() || shape.grown_read != world.grown.end() ||
-         shape.changed_read != world.changed.end();
+  if (!shape.blocked || !shape.grown.empty() || shape.changed_read != world.changed.end() ||
+      !world.grown.Knows(shape.grown_read))
+    return true;
+  const uint64_t end = world.grown.end();
+  for (; shape.grown_read < end; ++shape.grown_read) {
+    const uint32_t slot = world.grown.at(shape.grown_read);
+    const ServerState* server = world.slots[slot];
+    if (server != nullptr && shape.fits.Test(slot) && MayHaveRoom(shape, *server)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -144,15 +161,15 @@ void PlaceWaiting(World& world) {
     return *b->waiting.begin() < *a->waiting.begin();
   };
   std::priority_queue<Shape*, std::vector<Shape*>, decltype(later)> heads(later);
-  for (auto& [key, shape] : world.shapes) {
-    if (MayFit(world, *shape)) heads.push(shape.get());
+  for (Shape* shape : world.shapes.all()) {
+    if (MayFit(world, *shape)) heads.push(shape);
   }
   while (!heads.empty()) {
     Shape* shape = heads.top();
     heads.pop();
     const ServerState* server = BestServer(world, *shape);
     if (server == nullptr) continue;
-    TaskState& task = world.tasks.at(shape->waiting.begin()->key);
+    TaskState& task = *shape->waiting.begin()->task;
     Bind(world, task, *server);  // takes it out of the queue
     if (!shape->waiting.empty()) heads.push(shape);
   }

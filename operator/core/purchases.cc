@@ -173,7 +173,7 @@ void PlanShape(World& world, Shape& shape, bool patient, std::vector<ScaleState*
   const Duration patience = shape.placement.burst_after;
   Time next = kNever;
   for (const QueuePosition& position : shape.waiting) {
-    TaskState& task = world.tasks.at(position.key);
+    TaskState& task = *position.task;
     if (task.planned == world.plan) continue;
     if (world.now < task.waiting_since + patience) {
       next = std::min(next, task.waiting_since + patience);
@@ -268,9 +268,9 @@ void PlanPurchases(World& world) {
   BeginPlan(world);
   KeepPromises(world);
   std::vector<std::pair<QueuePosition, Shape*>> order;
-  for (auto& [key, shape] : world.shapes) {
+  for (Shape* shape : world.shapes.all()) {
     if (!shape->waiting.empty() && MayUseCloud(*shape))
-      order.emplace_back(*shape->waiting.begin(), shape.get());
+      order.emplace_back(*shape->waiting.begin(), shape);
   }
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -178,6 +178,7 @@ void ChooseServer(World& world, const std::string& name) {
   if (node.server == first) return;
   if (node.server != nullptr) world.index.Remove(node.server->slot);
   node.server = first;
+  world.ledger.Keep(name).slot = first == nullptr ? NodeUsage::kNoSlot : first->slot;
   WakeTasksOn(world, name);
 }
 
@@ -197,7 +198,9 @@ void CheckNode(World& world, const std::string& name) {
 void CheckNodes(World& world) {
   std::erase_if(world.nodes, [&](const auto& entry) {
     const NodeState& node = entry.second;
-    return node.gone && node.servers.empty() && world.ledger.On(entry.first).pods == 0;
+    if (!node.gone || !node.servers.empty() || world.ledger.On(entry.first).pods > 0) return false;
+    world.ledger.Forget(entry.first);
+    return true;
   });
   for (auto& [name, node] : world.nodes) {
     CheckOne(world, name, node);
@@ -220,8 +223,8 @@ void RegisterAndJudge(World& world) {
         TakeBack(world, server, at->second);
         const bool before = server.usable;
         Judge(world, server);
-        world.touched_servers.insert(each);
-        if (at->second.server == &server) Reindex(world, name, server.usable && !before);
+        world.TouchServer(server);
+        if (at->second.server == &server) Reindex(world, *server.usage, server.usable && !before);
       }
     }
   }
@@ -232,11 +235,11 @@ void DescribeServers(World& world) {
     const std::string name = world.server_wakes.begin()->second;
     world.server_wakes.erase(world.server_wakes.begin());
     world.servers.at(name).wake = kNever;
-    world.touched_servers.insert(name);
+    world.TouchServer(world.servers.at(name));
   }
-  for (const std::string& name : std::exchange(world.touched_servers, {})) {
-    if (const auto server = world.servers.find(name); server != world.servers.end())
-      DescribeServer(world, server->second);
+  for (const uint32_t slot : std::exchange(world.touched_servers, {})) {
+    world.slots[slot]->touched = false;
+    DescribeServer(world, *world.slots[slot]);
   }
   if (!world.server_wakes.empty()) world.WakeAt(world.server_wakes.begin()->first);
 }

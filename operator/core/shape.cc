@@ -52,6 +52,8 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
     shape->exclusive = spec.exclusive;
     shape->placement = spec.placement;
     shape->key = key;
+    shape->place = all_.size();
+    all_.push_back(shape.get());
     slot = std::move(shape);
   }
   ++slot->tasks;
@@ -60,6 +62,9 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
 
 void ShapeTable::Drop(Shape* shape) {
   if (shape == nullptr || --shape->tasks > 0) return;
+  all_.back()->place = shape->place;
+  all_[shape->place] = all_.back();
+  all_.pop_back();
   shapes_.erase(std::string(shape->key));
 }
 

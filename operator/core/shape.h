@@ -15,11 +15,14 @@
 
 namespace spillway::core {
 
+struct TaskState;
+
 // Order in a queue: higher priority first, then the older, then by name.
 struct QueuePosition {
   int64_t priority = 0;
   Time created{};
   std::string key;
+  TaskState* task = nullptr;  // which has it; plays no part in the order
 
   bool operator<(const QueuePosition& other) const {
     return std::tuple(-priority, created, std::string_view(key)) <
@@ -55,6 +58,7 @@ struct Shape {
   std::shared_ptr<const std::string> last_template;
 
   size_t tasks = 0;  // that have this shape
+  size_t place = 0;  // in ShapeTable::all
   std::string key;   // in the table
 };
 
@@ -67,10 +71,11 @@ class ShapeTable {
   // One task of the shape is gone; with the last, the shape is. Null is allowed.
   void Drop(Shape* shape);
 
-  auto begin() { return shapes_.begin(); }
-  auto end() { return shapes_.end(); }
+  // In no order.
+  const std::vector<Shape*>& all() const { return all_; }
 
  private:
+  std::vector<Shape*> all_;
   std::map<std::string, std::unique_ptr<Shape>> shapes_;
 };
 

@@ -75,6 +75,7 @@ void Adopt(World& world, TaskState& task) {
 }
 
 void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
+  TellAssigned(task);
   TaskStatus& status = task.object.status;
   if (!status.started_at) status.started_at = pod.started ? *pod.started : world.now;
   if (status.phase == TaskPhase::kRunning) return;
@@ -91,6 +92,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
 void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
   const std::string& reason = pod.waiting_reason;
   if (reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing") return;
+  TellAssigned(task);
   api::SetProgress(task.object.status.conditions, api::Progress::kReconciling, reason,
                    "on server " + task.binding->server + ": " + reason +
                        (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
@@ -294,6 +296,7 @@ void HoldBack(World& world, TaskState& task, Duration wait, const std::string& w
 }
 
 void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
+  TellAssigned(task);
   task.object.status.phase = phase;
   api::SetProgress(task.object.status.conditions, api::Progress::kReconciling,
                    phase == TaskPhase::kScaling ? "Scaling" : "Waiting", message,
@@ -314,14 +317,21 @@ void Bound(World& world, TaskState& task, const ServerState& server) {
       api::Assignment{binding.server,  binding.node,       spec.cloud ? "Cloud" : "Local",
                       spec.pool,       spec.scale_request, binding.pod_name,
                       binding.attempt, binding.at};
-  const std::string message = "bound to server " + binding.server + " as pod " + binding.pod_name;
-  api::SetCondition(status.conditions,
-                    {"Assigned", "True", "Assigned", message, task.object.meta.generation, {}},
-                    world.now);
-  api::SetProgress(status.conditions, api::Progress::kReconciling, "Assigned", message,
-                   task.object.meta.generation, world.now);
+  task.assigned_untold = true;
   task.status_due = world.now + kAssignedAfter;
   world.WakeTask(task, task.status_due);
+}
+
+void TellAssigned(TaskState& task) {
+  if (!std::exchange(task.assigned_untold, false) || !task.binding) return;
+  const Binding& binding = *task.binding;
+  const std::string message = "bound to server " + binding.server + " as pod " + binding.pod_name;
+  auto& conditions = task.object.status.conditions;
+  const int64_t generation = task.object.meta.generation;
+  api::SetCondition(conditions, {"Assigned", "True", "Assigned", message, generation, {}},
+                    binding.at);
+  api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
+                   binding.at);
 }
 
 void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
@@ -378,6 +388,7 @@ void FlushStatus(World& world, TaskState& task) {
     world.WakeTask(task, task.status_due);
     return;
   }
+  TellAssigned(task);
   if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta,
                   EncodeStatus(task.object.status))) {
     task.status_due = kNever;

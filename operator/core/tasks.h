@@ -26,6 +26,9 @@ int64_t NextAttempt(const World& world, const TaskState& task);
 // write, a pod that starts soon is reported once, as Running, and one that ends before that only
 // once.
 void Bound(World& world, TaskState& task, const ServerState& server);
+// Lets the conditions speak of the binding, if they do not yet: before they are written or say
+// anything newer. Most bindings are never told, since the pod runs before the status is due.
+void TellAssigned(TaskState& task);
 // How the creation of a task's pod ended.
 void PodCreated(World& world, TaskState& task, const Outcome& outcome);
 void Dequeue(TaskState& task);

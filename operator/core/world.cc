@@ -79,14 +79,12 @@ void World::Tell(const ScaleState& scale, bool warning, std::string reason, std:
       Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
 }
 
-void Reindex(World& world, const std::string& name, bool grown) {
-  const auto at = world.nodes.find(name);
-  if (at == world.nodes.end() || at->second.server == nullptr) return;
-  const ServerState& server = *at->second.server;
-  world.touched_servers.insert(server.object.meta.name);
-  if (!server.usable || !at->second.object) return world.index.Remove(server.slot);
-  const NodeUsage& usage = world.ledger.On(name);
-  const api::Resources& total = at->second.object->allocatable;
+void Reindex(World& world, const NodeUsage& usage, bool grown) {
+  if (usage.slot == NodeUsage::kNoSlot) return;
+  ServerState& server = *world.slots[usage.slot];
+  world.TouchServer(server);
+  if (!server.usable || !server.node->object) return world.index.Remove(server.slot);
+  const api::Resources& total = server.node->object->allocatable;
   world.index.Put(server.slot, {server.object.spec.cloud, server.object.spec.price_micros,
                                 usage.tasks == 0, total.cpu_milli - usage.used.cpu_milli,
                                 total.memory - usage.used.memory});
@@ -94,17 +92,16 @@ void Reindex(World& world, const std::string& name, bool grown) {
 }
 
 void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint) {
-  const std::string* known = world.ledger.NodeOf(pod);
-  if (known != nullptr && *known != node) Unbook(world, pod);
-  if (world.ledger.Take(pod, node, std::move(footprint))) Reindex(world, node, known != nullptr);
+  const NodeUsage* left = nullptr;
+  const NodeUsage* usage = world.ledger.Take(pod, node, std::move(footprint), &left);
+  if (usage != nullptr) Reindex(world, *usage, usage == left);
+  if (left != nullptr && left != usage) Reindex(world, *left, true);
 }
 
 bool Unbook(World& world, const std::string& pod) {
-  const std::string* at = world.ledger.NodeOf(pod);
-  if (at == nullptr) return false;
-  const std::string node = *at;
-  world.ledger.Release(pod);
-  Reindex(world, node, true);
+  const NodeUsage* usage = world.ledger.Release(pod);
+  if (usage == nullptr) return false;
+  Reindex(world, *usage, true);
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "operator/core/events.h"
@@ -49,6 +50,7 @@ struct TaskState {
   // When the status may be written at the latest; see tasks.cc for who sets it.
   Time status_due = kNever;
   bool assigned_written = false;  // of the current attempt
+  bool assigned_untold = false;  // its conditions do not speak of the current attempt yet
   Time waiting_since{};
   Time not_before{};                    // backoff
   Time wake = kNever;                   // in World::wakes
@@ -64,8 +66,8 @@ struct TaskState {
   std::set<std::string> pods_deleted;  // uids of pods whose deletion was asked for
 
   const std::string& uid() const { return object.meta.uid; }
-  QueuePosition position() const {
-    return {object.spec.priority, object.meta.created, object.meta.key()};
+  QueuePosition position() {
+    return {object.spec.priority, object.meta.created, object.meta.key(), this};
   }
 };
 
@@ -101,6 +103,10 @@ struct ServerState {
   ServerDigest digest;     // of the status as it was written last
   bool releasing = false;  // its ScaleRequest is on the way out
   uint32_t slot = 0;       // in World::slots
+  bool touched = false;    // in World::touched_servers
+  // Of its node, which outlives it here.
+  const NodeState* node = nullptr;
+  const NodeUsage* usage = nullptr;
   Time wake = kNever;      // in World::server_wakes
 };
 
@@ -177,7 +183,7 @@ struct World {
   SlotLog changed;  // servers whose labels, taints or capabilities may have changed
   SlotLog grown;    // servers that may have more room than before
   std::set<std::string> dirty_nodes;  // to be registered, or whose servers are to be judged
-  std::set<std::string> touched_servers;                // whose status may be due
+  std::vector<uint32_t> touched_servers;  // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
   Time next_check{};
   bool started = false;  // has decided at least once
@@ -201,6 +207,9 @@ struct World {
   // The task or server is looked at again at that time, if not before.
   void WakeTask(TaskState& task, Time time);
   void WakeServer(ServerState& server, Time time);
+  void TouchServer(ServerState& server) {
+    if (!std::exchange(server.touched, true)) touched_servers.push_back(server.slot);
+  }
   // The server that counts for the node; null if none does.
   ServerState* ServerOn(const std::string& node);
   const ServerState* ServerOn(const std::string& node) const;
@@ -218,9 +227,9 @@ std::string ReservationOf(const std::string& pod, const std::string& task_uid);
 // Counts a pod in the ledger, or no longer, and keeps the index of servers current.
 void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint);
 bool Unbook(World& world, const std::string& pod);
-// Puts the node's server where it belongs in the index; its status may be due. grown: it may have
-// more room than before.
-void Reindex(World& world, const std::string& node, bool grown);
+// Puts the server of a node in use where it belongs in the index; its status may be due. grown: it
+// may have more room than before.
+void Reindex(World& world, const NodeUsage& usage, bool grown);
 
 // Counts a pod that was seen in the ledger, or no longer, once it has ended.
 void CountPod(World& world, const api::Pod& pod);

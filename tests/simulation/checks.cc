@@ -44,6 +44,7 @@ bool Checks::Knows(const Replica& replica, const Pod& pod) const {
       origin == origins_.end() ? pod.meta.resource_version : origin->second.version;
   if (replica.HasSeen(Kind::kPod, version)) return true;
   if (origin == origins_.end() || origin->second.replica != replica.id()) return false;
+  if (Contested(pod.meta.key(), 1)) return false;
   // Its own work, unless it belongs to a task that is gone: such a pod is collected at once.
   for (const auto& [key, task] : api_.All(Kind::kTask)) {
     if (UidOf(*task) == *OwnerOf(pod)) return true;
@@ -79,7 +80,7 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
   for (const auto& [key, intent] : intents_) {
     if (intent.replica != replica.id() || intent.node != pod.node_name) continue;
     // Of a name there can be only one: another leader's, or that of a task that was deleted.
-    if (key == pod.meta.key() || api_.Get<Pod>(key) != nullptr) continue;
+    if (key == pod.meta.key() || api_.Get<Pod>(key) != nullptr || Contested(key, 0)) continue;
     used += intent.requests;
     beside += " (" + key + ")";
     ++others;
@@ -178,6 +179,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     const Pod& pod = *api_.Get<Pod>(write.key());
     origins_[pod.meta.uid] = {replica.id(), pod.meta.resource_version};
+    ++created_[write.key()];
     ++costs_[write.uid].pods;
     CheckCost(write.uid, write.key());
   }

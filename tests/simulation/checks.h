@@ -58,6 +58,12 @@ class Checks {
     int replica = -1;
     int64_t version = 0;
   };
+  // Under two leaders a pod may come and go by the hand of one while the creation of the same pod
+  // by the other is on its way; the kubelet refuses what does not fit then.
+  bool Contested(const std::string& pod, int times) const {
+    const auto at = created_.find(pod);
+    return overlap_ && at != created_.end() && at->second > times;
+  }
   struct Cost {
     int pods = 0, statuses = 0, edits = 0;
   };
@@ -78,6 +84,7 @@ class Checks {
   std::optional<Violation> violation_;
   std::map<std::string, Intent> intents_;  // pods that were decided on and are not there yet
   std::map<std::string, Origin> origins_;  // of pods, by uid
+  std::map<std::string, int> created_;     // how often a pod of this name was
   std::map<std::string, Cost> costs_;      // of tasks, by uid
   std::optional<api::TaskRequest> before_;
   bool overlap_ = false;
