@@ -80,9 +80,19 @@ void FlushTasks(World& world) {
   for (const std::string& key : std::exchange(world.touched, {})) {
     const auto task = world.tasks.find(key);
     if (task == world.tasks.end()) continue;
-    ExplainTask(world, task->second);
-    FlushStatus(world, task->second);
+    if (task->second.queued) {
+      world.to_explain.insert(key);
+    } else {
+      FlushStatus(world, task->second);
+    }
   }
+  for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained;) {
+    TaskState& task = world.tasks.at(*world.to_explain.begin());
+    world.to_explain.erase(world.to_explain.begin());
+    explained += ExplainTask(world, task) ? 1 : 0;
+    FlushStatus(world, task);
+  }
+  if (!world.to_explain.empty()) world.WakeAt(world.now);
 }
 
 // Everything was listed: a node that pods are on and that is not there is no more.

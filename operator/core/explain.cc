@@ -117,14 +117,29 @@ api::Explanation Explain(const World& world, const Shape& shape) {
   return out;
 }
 
-void ExplainTask(World& world, TaskState& task) {
-  if (!task.queued) return;
+static const api::Explanation& Shared(const World& world, Shape& shape) {
+  const Duration keep = world.servers.size() > kManyServers ? kExplanationKept : Duration{0};
+  if (shape.explained_at == Time{} || world.now > shape.explained_at + keep) {
+    shape.explanation = Explain(world, shape);
+    shape.explained_at = world.now;
+  }
+  return shape.explanation;
+}
+
+bool ExplainTask(World& world, TaskState& task) {
+  if (!task.queued) return false;
   const Time first = std::max(task.waiting_since, task.object.meta.created) + kExplainAfter;
-  if (world.now < first) return world.WakeTask(task, first);
+  if (world.now < first) {
+    world.WakeTask(task, first);
+    return false;
+  }
   const bool due =
       world.now >= task.writer.last + task.explain_after || !task.object.status.explanation;
-  if (!due) return world.WakeTask(task, task.writer.last + task.explain_after);
-  api::Explanation explanation = Explain(world, *task.shape);
+  if (!due) {
+    world.WakeTask(task, task.writer.last + task.explain_after);
+    return false;
+  }
+  api::Explanation explanation = Shared(world, *task.shape);
   if (task.nominated.empty()) {
     const Duration patience = task.shape->placement.burst_after;
     const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&
@@ -138,6 +153,7 @@ void ExplainTask(World& world, TaskState& task) {
   task.status_due = std::min(task.status_due, world.now);
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.WakeTask(task, world.now + task.explain_after);
+  return true;
 }
 
 }  // namespace spillway::core

@@ -11,7 +11,15 @@ inline constexpr size_t kMostVerdicts = 5;
 // Tests the shape against every server and pool and says what failed, nearest first. nearest_fit is
 // set where one amount alone is in the way: a change of the request that would make it fit.
 api::Explanation Explain(const World& world, const Shape& shape);
-// Puts the explanation into the status of a waiting task, if it says something new.
-void ExplainTask(World& world, TaskState& task);
+// At most so many waiting tasks are explained in one step: a hundred thousand that wait must not
+// keep those that run from being told.
+inline constexpr size_t kMostExplained = 200;
+// With many servers, all tasks of a shape share an explanation for so long.
+inline constexpr Duration kExplanationKept{2'000};
+inline constexpr size_t kManyServers = 100;
+
+// Puts the explanation into the status of a waiting task, if it says something new. False if it is
+// not due.
+bool ExplainTask(World& world, TaskState& task);
 
 }  // namespace spillway::core

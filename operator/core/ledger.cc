@@ -2,8 +2,8 @@
 
 namespace spillway::core {
 
-const NodeUsage* Ledger::Take(const std::string& pod, const std::string& node,
-                              Footprint footprint, const NodeUsage** left) {
+const NodeUsage* Ledger::Take(const std::string& pod, const std::string& node, Footprint footprint,
+                              const NodeUsage** left) {
   NodeEntry& place = nodes_[node];
   const auto [at, added] = pods_.try_emplace(pod);
   Entry& entry = at->second;

@@ -24,6 +24,7 @@ void ForgetTask(World& world, const std::string& key) {
   world.task_keys.erase(task.uid());
   world.dirty.erase(key);
   world.touched.erase(key);
+  world.to_explain.erase(key);
   world.nominated.erase(key);
   world.tasks.erase(at);
 }

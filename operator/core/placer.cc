@@ -59,20 +59,19 @@ ServerState* SearchIndex(World& world, const Shape& shape) {
   const void* of = nullptr;
   double best_left = 2;
   int compared = 0;
-  world.index.Search(
-      shape.fits, shape.requests.cpu_milli, shape.requests.memory,
-      [&](uint32_t slot, const void* cell) {
-        if (best != nullptr && cell != of) return true;
-        ServerState& server = *world.slots[slot];
-        if (!RoomFits(shape, server, nullptr)) return false;
-        const double left = Leftover(shape, server);
-        if (left < best_left) {
-          best = &server;
-          best_left = left;
-        }
-        of = cell;
-        return ++compared == kMostCompared;
-      });
+  world.index.Search(shape.fits, shape.requests.cpu_milli, shape.requests.memory,
+                     [&](uint32_t slot, const void* cell) {
+                       if (best != nullptr && cell != of) return true;
+                       ServerState& server = *world.slots[slot];
+                       if (!RoomFits(shape, server, nullptr)) return false;
+                       const double left = Leftover(shape, server);
+                       if (left < best_left) {
+                         best = &server;
+                         best_left = left;
+                       }
+                       of = cell;
+                       return ++compared == kMostCompared;
+                     });
   return best;
 }
 
@@ -131,8 +130,8 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   task.creating = PodOnItsWay{task.binding->pod_name, spec.node_name};
   Reserve(world, task);
   const api::ObjectMeta& meta = task.object.meta;
-  Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name, meta.uid, 0, nullptr,
-              std::nullopt};
+  Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
+              meta.uid,      0,          nullptr, std::nullopt};
   write.pod = PodOrder{task.pod_template, meta.name,  spec.node_name,
                        attempt,           spec.cloud, task.object.spec.exclusive};
   world.effects.push_back(std::move(write));

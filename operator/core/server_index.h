@@ -3,9 +3,9 @@
 // Servers that take tasks stand in cells: by tier (local before cloud, then price), whether a task
 // runs there already, and the size class of what is free in cpu and in memory. A cell is a bitmap
 // over the servers' slots, so that "which of these have the properties" is an intersection. Size
-// classes are four to a power of two, as in a segregated-fit allocator (TLSF: Masmano et al., 2004):
-// every server in a higher class than the task's has the room, and only those in the same class
-// are measured.
+// classes are four to a power of two, as in a segregated-fit allocator (TLSF: Masmano et al.,
+// 2004): every server in a higher class than the task's has the room, and only those in the same
+// class are measured.
 #pragma once
 
 #include <array>
@@ -68,8 +68,8 @@ class SlotLog {
 
 struct Vacancy {
   bool cloud = false;
-  int64_t price = 0;  // micros per hour
-  bool idle = false;  // no task runs there
+  int64_t price = 0;                  // micros per hour
+  bool idle = false;                  // no task runs there
   int64_t cpu_milli = 0, memory = 0;  // free
 
   bool operator==(const Vacancy&) const = default;

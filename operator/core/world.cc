@@ -85,9 +85,9 @@ void Reindex(World& world, const NodeUsage& usage, bool grown) {
   world.TouchServer(server);
   if (!server.usable || !server.node->object) return world.index.Remove(server.slot);
   const api::Resources& total = server.node->object->allocatable;
-  world.index.Put(server.slot, {server.object.spec.cloud, server.object.spec.price_micros,
-                                usage.tasks == 0, total.cpu_milli - usage.used.cpu_milli,
-                                total.memory - usage.used.memory});
+  world.index.Put(server.slot,
+                  {server.object.spec.cloud, server.object.spec.price_micros, usage.tasks == 0,
+                   total.cpu_milli - usage.used.cpu_milli, total.memory - usage.used.memory});
   if (grown) world.grown.Add(server.slot);
 }
 

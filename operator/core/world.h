@@ -50,7 +50,7 @@ struct TaskState {
   // When the status may be written at the latest; see tasks.cc for who sets it.
   Time status_due = kNever;
   bool assigned_written = false;  // of the current attempt
-  bool assigned_untold = false;  // its conditions do not speak of the current attempt yet
+  bool assigned_untold = false;   // its conditions do not speak of the current attempt yet
   Time waiting_since{};
   Time not_before{};                    // backoff
   Time wake = kNever;                   // in World::wakes
@@ -75,7 +75,7 @@ struct ServerState;
 
 struct NodeState {
   std::optional<api::Node> object;
-  bool gone = false;  // it was there once; otherwise it may only not have been seen yet
+  bool gone = false;            // it was there once; otherwise it may only not have been seen yet
   std::optional<Time> renewed;  // the Lease's own time
   // Both by World::news.
   Time heard{};  // when its last renewal was seen
@@ -83,7 +83,7 @@ struct NodeState {
   std::set<std::string> servers;  // the RegisteredServers that name it
   ServerState* server = nullptr;  // the one of them that counts
   bool registering = false;       // a RegisteredServer for it was asked for
-  Time register_at{};        // not before: the last try was refused
+  Time register_at{};             // not before: the last try was refused
 };
 
 // What a server's status is made from.
@@ -107,14 +107,14 @@ struct ServerState {
   // Of its node, which outlives it here.
   const NodeState* node = nullptr;
   const NodeUsage* usage = nullptr;
-  Time wake = kNever;      // in World::server_wakes
+  Time wake = kNever;  // in World::server_wakes
 };
 
 struct PoolState {
   api::ServerPool object;
   StatusWriter writer;
   std::optional<api::ServerPoolStatus> settled;  // the status that was written last
-  Time hold_until{};  // no purchase before
+  Time hold_until{};                             // no purchase before
   api::CloudError error = api::CloudError::kNone;
   std::string error_message;
   int failures = 0;  // in a row
@@ -126,7 +126,7 @@ struct ScaleState {
   api::ScaleRequest object;  // status: as it should be written
   StatusWriter writer;
   std::optional<api::ScaleStatus> settled;  // the status that was written last
-  bool created = false;  // it exists in the API server
+  bool created = false;                     // it exists in the API server
   bool creating = false;
   bool ensured = false;  // its engine was asked
   bool asking = false;   // and has not answered yet
@@ -173,16 +173,17 @@ struct World {
 
   std::array<int64_t, kKinds> seen_up_to{};
   std::array<bool, kKinds> synced{};
-  std::set<std::string> dirty;      // tasks to look at
-  std::set<std::string> touched;    // tasks whose status may be due
-  std::set<std::string> nominated;  // tasks that wait for a server on its way
+  std::set<std::string> dirty;       // tasks to look at
+  std::set<std::string> touched;     // tasks whose status may be due
+  std::set<std::string> to_explain;  // tasks that wait, whose explanation may be due
+  std::set<std::string> nominated;   // tasks that wait for a server on its way
   uint64_t plan = 0;
   std::set<std::pair<Time, std::string>> wakes;  // tasks to look at later
   std::vector<ServerState*> slots;               // of ServerIndex; null where there is none
   ServerIndex index;                             // of the servers that take tasks
   SlotLog changed;  // servers whose labels, taints or capabilities may have changed
   SlotLog grown;    // servers that may have more room than before
-  std::set<std::string> dirty_nodes;  // to be registered, or whose servers are to be judged
+  std::set<std::string> dirty_nodes;      // to be registered, or whose servers are to be judged
   std::vector<uint32_t> touched_servers;  // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
   Time next_check{};
@@ -219,8 +220,8 @@ struct World {
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
 };
 
-// Counts a pod that was asked for and not seen yet, and the name under which it is counted. Two tasks of one name,
-// the second applied after the first was deleted, may want pods of one name.
+// Counts a pod that was asked for and not seen yet, and the name under which it is counted. Two
+// tasks of one name, the second applied after the first was deleted, may want pods of one name.
 void Reserve(World& world, const TaskState& task);
 std::string ReservationOf(const std::string& pod, const std::string& task_uid);
 
@@ -248,7 +249,8 @@ template <typename State>
 void KeepStatus(World& world, State& state, Kind kind) {
   if (state.settled == state.object.status) return;
   const bool busy = state.writer.in_flight;
-  if (WriteStatus(world, state.writer, kind, state.object.meta, EncodeStatus(state.object.status)) &&
+  if (WriteStatus(world, state.writer, kind, state.object.meta,
+                  EncodeStatus(state.object.status)) &&
       !busy)
     state.settled = state.object.status;
 }

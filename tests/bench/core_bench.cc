@@ -163,7 +163,8 @@ void BM_Decide(benchmark::State& state) {
   for (int i = 0; i < 1'000; ++i) decide();  // each shape is matched with each server once
   decisions = 0;
   for (auto _ : state) decide();
-  if (decisions < static_cast<int64_t>(state.iterations())) state.SkipWithError("a task was not placed");
+  if (decisions < static_cast<int64_t>(state.iterations()))
+    state.SkipWithError("a task was not placed");
   Report(state, fleet, decisions);
 }
 BENCHMARK(BM_Decide)

@@ -10,7 +10,11 @@ Write Order(bool cloud) {
   write.pod = PodOrder{std::make_shared<const std::string>(R"({
     "metadata":{"labels":{"app":"x"},"annotations":{"note":"y"}},
     "spec":{"containers":[{"name":"c"}],"tolerations":[{"key":"k","operator":"Exists"}]}})"),
-                       "t", "node", 2, cloud, false};
+                       "t",
+                       "node",
+                       2,
+                       cloud,
+                       false};
   return write;
 }
 
