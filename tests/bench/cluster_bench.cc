@@ -1,186 +1,221 @@
-// 1,000 TaskRequests from created to bound on a real API server, with the raw rate of status
-// patches on the same API server before and after, so that the figures can be compared. See
-// hack/bench.
-#include <algorithm>
-#include <atomic>
-#include <chrono>
+// One measurement on a real API server, as a line of JSON for each figure; hack/bench puts them
+// into an order and a report.
 #include <cstdio>
-#include <functional>
-#include <map>
-#include <mutex>
-#include <thread>
-#include <vector>
+#include <cstdlib>
 
-#include "operator/kube/watcher.h"
+#include "tests/bench/load.h"
 
 namespace {
 
 using namespace spillway;
-using Clock = std::chrono::steady_clock;
-using kube::Json;
+using namespace spillway::bench;
 
-constexpr int kClients = 32;
-const kube::Resource kTasks{"spillway.dev", "v1alpha1", "taskrequests"};
-constexpr char kNamespace[] = "bench";
-
-double Seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
-
-// call(i) for each i, by 32 clients side by side; the rate per second.
-double Rate(int count, const std::function<bool(int)>& call) {
-  std::atomic<int> next{0}, failed{0};
-  const auto begin = Clock::now();
-  {
-    std::vector<std::jthread> clients;
-    for (int c = 0; c < kClients; ++c) {
-      clients.emplace_back([&] {
-        for (int i; (i = next++) < count;) failed += call(i) ? 0 : 1;
-      });
-    }
-  }
-  if (failed > 0) std::fprintf(stderr, "%d of %d calls failed\n", failed.load(), count);
-  return count / Seconds(Clock::now() - begin);
+void Print(const Json& line) {
+  std::printf("%s\n", line.dump().c_str());
+  std::fflush(stdout);
 }
 
-Json Task(const std::string& name, bool suspend) {
-  return {{"apiVersion", "spillway.dev/v1alpha1"},
-          {"kind", "TaskRequest"},
-          {"metadata", {{"name", name}, {"namespace", kNamespace}}},
-          {"spec",
-           {{"suspend", suspend},
-            {"template",
-             {{"metadata", {{"annotations", {{"spillway.dev/run-for", "600s"}}}}},
-              {"spec",
-               {{"containers",
-                 {{{"name", "c"},
-                   {"image", "x"},
-                   {"resources", {{"requests", {{"cpu", "1"}, {"memory", "1Gi"}}}}}}}}}}}}}}};
+std::string Numbered(const std::string& prefix, int i) { return prefix + "-" + std::to_string(i); }
+
+std::string Phase(const Json& object) {
+  return object.contains("status") ? object["status"].value("phase", "") : "";
 }
 
-// When each object was first seen to fulfil a condition.
-class Observer {
- public:
-  Observer(kube::Transport& transport, const kube::Resource& resource,
-           std::function<std::string(const Json&)> name_if)
-      : thread_([this, &transport, resource, name_if](std::stop_token stop) {
-          kube::WatchSink sink;
-          sink.event = [&](kube::WatchEvent what, const Json& object) {
-            if (what != kube::WatchEvent::kUpsert) return;
-            const std::string name = name_if(object);
-            if (name.empty()) return;
-            const std::lock_guard lock(mutex_);
-            seen_.emplace(name, Clock::now());
-          };
-          sink.listed = [&](int64_t, std::set<std::string>) { ready_ = true; };
-          sink.trouble = [](const std::optional<Error>&) {};
-          kube::Watch(transport, {resource, kNamespace, false, 500}, sink, stop);
-        }) {
-    while (!ready_) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  std::map<std::string, Clock::time_point> seen() {
-    const std::lock_guard lock(mutex_);
-    return seen_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, Clock::time_point> seen_;
-  std::atomic<bool> ready_{false};
-  std::jthread thread_;
-};
-
-void Report(const char* what, const std::map<std::string, Clock::time_point>& from,
-            const std::map<std::string, Clock::time_point>& to, Clock::time_point begin) {
-  std::vector<double> waits;
-  Clock::time_point last = begin;
-  for (const auto& [name, created] : from) {
-    const auto at = to.find(name);
-    if (at == to.end()) continue;
-    waits.push_back(Seconds(at->second - created) * 1000);
-    last = std::max(last, at->second);
-  }
-  std::sort(waits.begin(), waits.end());
-  if (waits.empty()) return;
-  std::printf("%-34s %5zu of %zu  %7.0f/s  p50 %6.0f ms  p99 %6.0f ms\n", what, waits.size(),
-              from.size(), static_cast<double>(waits.size()) / Seconds(last - begin),
-              waits[waits.size() / 2], waits[waits.size() * 99 / 100]);
+std::string BoundTask(const Json& pod) {
+  if (pod["spec"].value("nodeName", "").empty()) return "";
+  return pod["metadata"].value("labels", Json::object()).value("spillway.dev/task-name", "");
 }
 
-double PatchRate(kube::Transport& transport, const std::vector<std::string>& names) {
-  return Rate(static_cast<int>(names.size()), [&](int i) {
-    const kube::Request patch{
-        "PATCH", kTasks.Path(kNamespace, names[static_cast<size_t>(i)], "status"),
-        "application/merge-patch+json", Json{{"status", {{"retries", i + 1}}}}.dump()};
-    return kube::Call(transport, patch, {}).ok();
+// The ceilings: what the API server takes of the writes that a task is made of.
+void Raw(kube::Transport& server, const std::string& ns, int count) {
+  auto begin = Clock::now();
+  Print(MeasureRate("raw create of a TaskRequest",
+                    SendAll(server, count, 0,
+                            [&](int i) {
+                              Json task = Task(Numbered("raw", i), "1", "1s");
+                              task["spec"]["suspend"] = true;
+                              return kube::CreateRequest(kTasks, ns, task);
+                            }),
+                    begin));
+  begin = Clock::now();
+  Print(MeasureRate(
+      "raw patch of its status",
+      SendAll(server, count, 0,
+              [&](int i) {
+                return kube::Request{
+                    "PATCH", kTasks.Path(ns, Numbered("raw", i), "status"),
+                    "application/merge-patch+json",
+                    Json{{"status", {{"phase", "Suspended"}, {"retries", i + 1}}}}.dump()};
+              }),
+      begin));
+  begin = Clock::now();
+  Print(MeasureRate("raw create of a pod",
+                    SendAll(server, count, 0,
+                            [&](int i) {
+                              // Of a node that does not exist: nobody touches it.
+                              return kube::CreateRequest(
+                                  kube::kPods, ns,
+                                  {{"metadata", {{"name", Numbered("raw", i)}}},
+                                   {"spec",
+                                    {{"nodeName", "nowhere"},
+                                     {"containers", {{{"name", "c"}, {"image", "x"}}}}}}});
+                            }),
+                    begin));
+}
+
+// kube-scheduler: pods from created to bound.
+void Scheduler(kube::Transport& server, const std::string& ns, int count) {
+  Observer bound(server, kube::kPods, ns, [](const Json& pod) {
+    return pod["spec"].value("nodeName", "").empty() ? "" : pod["metadata"].value("name", "");
   });
+  const auto begin = Clock::now();
+  const auto answered = SendAll(server, count, 0, [&](int i) {
+    return kube::CreateRequest(
+        kube::kPods, ns,
+        {{"metadata", {{"name", Numbered("pod", i)}}},
+         {"spec",
+          {{"tolerations", {{{"operator", "Exists"}}}},
+           {"nodeSelector", {{"type", "kwok"}}},
+           {"containers",
+            {{{"name", "c"},
+              {"image", "x"},
+              {"resources", {{"requests", {{"cpu", "1"}, {"memory", "256Mi"}}}}}}}}}}});
+  });
+  bound.WaitFor(static_cast<size_t>(count), std::chrono::seconds(60));
+  Times created;
+  for (int i = 0; i < count; ++i) created[Numbered("pod", i)] = answered[static_cast<size_t>(i)];
+  Print(Measure("kube-scheduler: created -> bound", created, bound.seen(), begin));
+}
+
+// Spillway: tasks from created to bound, told and finished.
+void Tasks(kube::Transport& server, const std::string& ns, int count, double rate) {
+  Observer bound(server, kube::kPods, ns, BoundTask);
+  Observer finished(server, kTasks, ns, [](const Json& task) {
+    return Phase(task) == "Succeeded" ? task["metadata"].value("name", "") : "";
+  });
+  const auto begin = Clock::now();
+  const auto answered = SendAll(server, count, rate, [&](int i) {
+    return kube::CreateRequest(kTasks, ns, Task(Numbered("task", i), "1", "1s"));
+  });
+  bound.WaitFor(static_cast<size_t>(count), std::chrono::seconds(60));
+  finished.WaitFor(static_cast<size_t>(count), std::chrono::seconds(60));
+  Times created;
+  for (int i = 0; i < count; ++i) created[Numbered("task", i)] = answered[static_cast<size_t>(i)];
+  Print(MeasureRate("Spillway: created", answered, begin));
+  Print(Measure("Spillway: created -> bound", created, bound.seen(), begin));
+  Print(Measure("Spillway: created -> finished, in its status", created, finished.seen(), begin));
+}
+
+// Nodes, servers and waiting tasks by the thousand.
+void Fill(kube::Transport& server, int nodes, int tasks) {
+  SendAll(server, nodes, 0, [](int i) {
+    const std::string name = Numbered("node", i);
+    const Json amounts{{"cpu", "16"}, {"memory", "64Gi"}, {"pods", "110"}};
+    return kube::CreateRequest(
+        kube::kNodes, "",
+        {{"metadata", {{"name", name}, {"labels", {{"kubernetes.io/hostname", name}}}}},
+         {"status",
+          {{"allocatable", amounts},
+           {"capacity", amounts},
+           {"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}});
+  });
+  SendAll(server, nodes, 0, [](int i) {
+    const std::string name = Numbered("node", i);
+    return kube::CreateRequest(kServers, "",
+                               {{"apiVersion", "spillway.dev/v1alpha1"},
+                                {"kind", "RegisteredServer"},
+                                {"metadata", {{"name", name}}},
+                                {"spec", {{"nodeName", name}}}});
+  });
+  MakeNamespace(server, "scale");
+  const auto begin = Clock::now();
+  Print(MeasureRate("create of waiting TaskRequests",
+                    SendAll(server, tasks, 0,
+                            [](int i) {
+                              Json task =
+                                  Task(Numbered("task", i), std::to_string(100 + i % 20), "1s");
+                              task["spec"]["placement"] = {{"policy", "LocalOnly"}};
+                              return kube::CreateRequest(kTasks, "scale", task);
+                            }),
+                    begin));
+}
+
+// One small task, until it is bound.
+void Probe(kube::Transport& server, const std::string& ns) {
+  Observer bound(server, kube::kPods, ns, BoundTask);
+  const auto begin = Clock::now();
+  SendAll(server, 1, 0,
+          [&](int) { return kube::CreateRequest(kTasks, ns, Task("probe", "1", "1s")); });
+  bound.WaitFor(1, std::chrono::seconds(600));
+  Print(Measure("a new task: created -> bound", {{"probe", begin}}, bound.seen(), begin));
+}
+
+// The uid of the task that a NodeClaim was bought for: its owner is "spw-<uid>-<number>".
+std::string NeedOf(const Json& claim) {
+  for (const Json& owner : claim["metadata"].value("ownerReferences", Json::array())) {
+    const std::string name = owner.value("name", "");
+    if (name.starts_with("spw-")) return name.substr(4, name.rfind('-') - 4);
+  }
+  return "";
+}
+
+// Names in place of uids.
+Times ByName(kube::Transport& server, const std::string& ns, const Times& by_uid) {
+  Times out;
+  const auto tasks = kube::Call(server, kube::ListRequest(kTasks, ns, 1000, ""), {});
+  if (!tasks) return out;
+  for (const Json& task : tasks->at("items")) {
+    const auto at = by_uid.find(task["metadata"].value("uid", ""));
+    if (at != by_uid.end()) out[task["metadata"].value("name", "")] = at->second;
+  }
+  return out;
+}
+
+// No local server has room: each task needs a server of its own.
+void Burst(kube::Transport& server, const std::string& ns, int count) {
+  Observer claims(server, kClaims, "", NeedOf);
+  Observer running(server, kTasks, ns, [](const Json& task) {
+    const std::string phase = Phase(task);
+    return phase == "Running" || phase == "Succeeded" ? task["metadata"].value("name", "") : "";
+  });
+  const auto begin = Clock::now();
+  const auto answered = SendAll(server, count, 2, [&](int i) {
+    return kube::CreateRequest(kTasks, ns, Task(Numbered("task", i), "6", "60s"));
+  });
+  running.WaitFor(static_cast<size_t>(count), std::chrono::seconds(60));
+  Times created;
+  for (int i = 0; i < count; ++i) created[Numbered("task", i)] = answered[static_cast<size_t>(i)];
+  Print(Measure("burst: created -> NodeClaim created", created, ByName(server, ns, claims.seen()),
+                begin));
+  Print(Measure("burst: created -> running on the bought node, in its status", created,
+                running.seen(), begin));
+}
+
+int Run(kube::Transport& server, const std::string& mode, char** arguments, int count) {
+  const auto argument = [&](int i) { return i < count ? arguments[i] : "0"; };
+  const auto number = [&](int i) { return std::atoi(argument(i)); };
+  if (mode == "fill") return Fill(server, number(0), number(1)), 0;
+  MakeNamespace(server, argument(0));
+  if (mode == "raw") return Raw(server, argument(0), number(1)), 0;
+  if (mode == "scheduler") return Scheduler(server, argument(0), number(1)), 0;
+  if (mode == "tasks") return Tasks(server, argument(0), number(1), number(2)), 0;
+  if (mode == "probe") return Probe(server, argument(0)), 0;
+  if (mode == "burst") return Burst(server, argument(0), number(1)), 0;
+  return 2;
 }
 
 }  // namespace
 
-// usage: cluster_bench KUBECONFIG TASKS RATE; RATE tasks a second, 0 for as fast as possible.
+// usage: cluster_bench KUBECONFIG raw|scheduler NAMESPACE COUNT
+//        cluster_bench KUBECONFIG tasks NAMESPACE COUNT PER_SECOND   (0: as fast as possible)
+//        cluster_bench KUBECONFIG fill NODES TASKS
+//        cluster_bench KUBECONFIG probe NAMESPACE
+//        cluster_bench KUBECONFIG burst NAMESPACE COUNT
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
-  const int count = std::atoi(argv[2]), rate = std::atoi(argv[3]);
-  auto config = kube::LoadKubeconfig(argv[1]);
+  if (argc < 4) return 2;
+  const auto config = kube::LoadKubeconfig(argv[1]);
   if (!config) return std::fprintf(stderr, "%s\n", config.error().message.c_str()), 1;
-  auto transport = kube::MakeTransport(*config);
+  const auto transport = kube::MakeTransport(*config);
   if (!transport) return 1;
-  kube::Transport& server = **transport;
-  (void)kube::Call(
-      server,
-      kube::CreateRequest({"", "v1", "namespaces"}, "", {{"metadata", {{"name", kNamespace}}}}),
-      {});
-  for (int i = 0;
-       i < 100 &&
-       !kube::Call(server, kube::GetRequest({"", "v1", "serviceaccounts"}, kNamespace, "default"),
-                   {})
-            .ok();
-       ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-
-  const auto bound_name = [](const Json& pod) {
-    const Json labels = pod["metadata"].value("labels", Json::object());
-    return pod["spec"].value("nodeName", "").empty() ? std::string()
-                                                     : labels.value("spillway.dev/task-name", "");
-  };
-  const auto assigned_name = [](const Json& task) {
-    return task.contains("status") && task["status"].contains("assignment")
-               ? task["metadata"].value("name", "")
-               : std::string();
-  };
-  Observer pods(server, kube::kPods, bound_name), statuses(server, kTasks, assigned_name);
-  std::map<std::string, Clock::time_point> created;
-  std::mutex mutex;
-  const auto begin = Clock::now();
-  const double create_rate = Rate(count, [&](int i) {
-    if (rate > 0)
-      std::this_thread::sleep_until(begin + std::chrono::microseconds(1'000'000LL * i / rate));
-    const std::string name = "t-" + std::to_string(i);
-    const bool ok =
-        kube::Call(server, kube::CreateRequest(kTasks, kNamespace, Task(name, false)), {}).ok();
-    const std::lock_guard lock(mutex);
-    created[name] = Clock::now();
-    return ok;
-  });
-  for (int i = 0; i < 600 && statuses.seen().size() < created.size(); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  std::printf("created                            %5d          %7.0f/s\n", count, create_rate);
-  Report("created -> bound (pod)", created, pods.seen(), begin);
-  Report("created -> assignment in status", created, statuses.seen(), begin);
-
-  // The ceiling: objects that the operator leaves alone, patched once each.
-  std::vector<std::string> names;
-  for (int i = 0; i < count; ++i) names.push_back("held-" + std::to_string(i));
-  const double raw_create = Rate(count, [&](int i) {
-    return kube::Call(
-               server,
-               kube::CreateRequest(kTasks, kNamespace, Task(names[static_cast<size_t>(i)], true)),
-               {})
-        .ok();
-  });
-  std::this_thread::sleep_for(std::chrono::seconds(5));
-  std::printf("raw create (operator running)      %5d          %7.0f/s\n", count, raw_create);
-  std::printf("raw status patch                   %5d          %7.0f/s\n", count,
-              PatchRate(server, names));
-  return 0;
+  return Run(**transport, argv[2], argv + 3, argc - 3);
 }
