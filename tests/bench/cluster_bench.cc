@@ -180,7 +180,7 @@ void Burst(kube::Transport& server, const std::string& ns, int count) {
   });
   const auto begin = Clock::now();
   const auto answered = SendAll(server, count, 2, [&](int i) {
-    return kube::CreateRequest(kTasks, ns, Task(Numbered("task", i), "6", "60s"));
+    return kube::CreateRequest(kTasks, ns, Task(Numbered("task", i), "2", "60s"));
   });
   running.WaitFor(static_cast<size_t>(count), std::chrono::seconds(60));
   Times created;

@@ -3,11 +3,8 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <deque>
 #include <map>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -113,7 +110,7 @@ class ApiModel {
   // Steps until the core wants nothing more at this moment.
   void Settle() {
     for (int i = 0; i < 100; ++i) {
-      auto events = Reordered(std::exchange(pending_, {}));
+      const auto events = std::exchange(pending_, {});
       StepResult result = core_->Step(events, now);
       wake = result.wake;
       for (Effect& effect : result.effects) std::visit([&](auto& value) { Carry(value); }, effect);
@@ -170,40 +167,12 @@ class ApiModel {
   int task_writes = 0, claims_made = 0, pods_made = 0;
   // The next creation of a pod fails with this.
   std::optional<Error> pod_error;
-  // Events of different kinds, and outcomes, overtake each other; those of one kind never do.
-  std::optional<std::mt19937> reorder;
   // Nothing is heard of the API server, as in an outage.
   bool silent = false;
   // Status patches are lost, as if the process ended before them.
   bool drop_statuses = false;
 
  private:
-  std::vector<Event> Reordered(std::vector<Event> events) {
-    if (!reorder) return events;
-    std::array<std::deque<Event>, kKinds + 2> streams;
-    const size_t count = events.size();
-    for (Event& event : events) {
-      size_t stream = kKinds + (std::holds_alternative<Outcome>(event) ? 0 : 1);
-      if (const auto* seen = std::get_if<Seen>(&event)) stream = seen->object.index();
-      if (const auto* gone = std::get_if<Gone>(&event)) stream = static_cast<size_t>(gone->kind);
-      if (const auto* listed = std::get_if<Listed>(&event))
-        stream = static_cast<size_t>(listed->kind);
-      streams[stream].push_back(std::move(event));
-    }
-    std::vector<Event> out;
-    while (out.size() < count) {
-      auto& stream = streams[(*reorder)() % streams.size()];
-      if (stream.empty()) continue;
-      out.push_back(std::move(stream.front()));
-      stream.pop_front();
-    }
-    // The rest comes with the next step.
-    while (out.size() > 1 && (*reorder)() % 3 == 0) {
-      pending_.insert(pending_.begin(), std::move(out.back()));
-      out.pop_back();
-    }
-    return out;
-  }
   api::ObjectMeta Meta(const std::string& ns, const std::string& name) {
     api::ObjectMeta meta;
     meta.ns = ns;

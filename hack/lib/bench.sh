@@ -1,0 +1,166 @@
+# shellcheck shell=bash
+# The parts of hack/bench. Each prints a line of JSON for each figure. Uses $root, $dir, $out, $scale,
+# $port_base.
+
+bench_operator=''
+
+# bench_up ARGUMENT...: a cluster of its own, without the operator.
+bench_up() {
+  bench_down
+  "$root/hack/cluster" up --dir "$dir/cluster" --port-base "$port_base" "$@" >/dev/null
+  eval "$("$root/hack/cluster" env --dir "$dir/cluster")"
+  operator_install >/dev/null 2>&1
+  operator_kubeconfig "$dir/operator.kubeconfig"
+}
+
+bench_down() {
+  bench_operator_stop
+  [[ ! -d $dir/cluster ]] || "$root/hack/cluster" down --dir "$dir/cluster" >/dev/null 2>&1
+  rm -rf "$dir/cluster"
+}
+
+bench_operator_start() {
+  "$root/build/spillway" --kubeconfig "$dir/operator.kubeconfig" --metrics-bind-address 0 \
+    --health-probe-bind-address 0 2>"$dir/operator.log" &
+  bench_operator=$!
+}
+
+bench_operator_stop() {
+  [[ -n $bench_operator ]] || return 0
+  kill "$bench_operator" 2>/dev/null || true
+  wait "$bench_operator" 2>/dev/null || true
+  bench_operator=''
+}
+
+# bench_until SECONDS COMMAND...: waits for it to succeed.
+bench_until() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || die "not in time: $*"
+    sleep 0.2
+  done
+}
+
+listed() { grep -q "every resource was listed" "$dir/operator.log"; }
+all_ready() { (($(kubectl get rsv --no-headers 2>/dev/null | grep -c " Ready ") >= $1)); }
+client() { "$root/build/tests/cluster_bench" "$dir/cluster/kubeconfig" "$@"; }
+
+# figure WHAT NAME VALUE
+figure() { jq -cn --arg what "$1" --arg name "$2" --argjson value "$3" '{what: $what, ($name): $value}'; }
+
+# CPU seconds so far and resident MiB of a process.
+cpu_of() { awk -v hz="$(getconf CLK_TCK)" '{sub(/^.*\) /, ""); print ($12 + $13) / hz}' "/proc/$1/stat"; }
+rss_of() { awk '/VmRSS/ {printf "%.1f", $2 / 1024}' "/proc/$1/status"; }
+
+# processes LABEL: what each process has used since the call before.
+declare -A cpu_before=()
+processes() {
+  local name pid file now
+  for file in "$dir"/cluster/run/*.pid operator; do
+    if [[ $file == operator ]]; then name=spillway pid=$bench_operator; else
+      name=$(basename "$file" .pid)
+      read -r pid _ <"$file"
+    fi
+    [[ -n $pid && -d /proc/$pid ]] || continue
+    now=$(cpu_of "$pid")
+    [[ -z $1 ]] || jq -cn --arg what "$1: $name" --argjson before "${cpu_before[$name]:-0}" \
+      --argjson now "$now" --argjson rss "$(rss_of "$pid")" \
+      '{what: $what, cpu_seconds: (($now - $before) * 100 | round / 100), rss_mib: $rss}'
+    cpu_before[$name]=$now
+  done
+}
+
+# writes LABEL TASKS: API writes of our kinds since the call before, from the API server's metrics.
+declare -A writes_before=()
+writes() {
+  local key count
+  while read -r key count; do
+    [[ -z $1 ]] || jq -cn --arg what "$1: $key" --argjson n "$((count - ${writes_before[$key]:-0}))" \
+      --argjson tasks "$2" 'select($n > 0) | {what: $what, writes: $n, writes_per_task: ($n / $tasks)}'
+    writes_before[$key]=$count
+  done < <(kubectl get --raw /metrics | awk -F'[{}]' '/^apiserver_request_total/ {
+      split($2, labels, ","); verb = resource = sub_ = code = ""
+      for (i in labels) { split(labels[i], kv, "="); gsub(/"/, "", kv[2])
+        if (kv[1] == "verb") verb = kv[2]; if (kv[1] == "resource") resource = kv[2]
+        if (kv[1] == "subresource") sub_ = kv[2]; if (kv[1] == "code") code = kv[2] }
+      if (code !~ /^2/) next
+      key = resource (sub_ == "" ? "" : "/" sub_) ":" verb
+      if (key == "pods:POST" || key ~ /^(taskrequests|registeredservers)\/status:/ || key == "events:POST")
+        sum[key] += $3 } END { for (k in sum) print k, sum[k] }')
+}
+
+bench_core() {
+  local filter='BM_'
+  [[ $scale == 1 ]] || filter='BM_Decide/servers:[0-9]*/shapes:20/waiting:1000$|BM_PlaceAll/servers:1000/'
+  "$root/build/tests/core_bench" --benchmark_filter="$filter" --benchmark_min_time=0.5 \
+    --benchmark_format=json 2>/dev/null | jq -c '.benchmarks[] | {what: .name, cpu_ns: .cpu_time, unit: .time_unit,
+      per_second: .items_per_second, bytes_per_server, bytes_per_task}'
+}
+
+bench_cluster() {
+  local nodes=$((500 / scale)) few=$((3000 / scale)) many=$((10000 / scale)) raw=$((2000 / scale))
+  bench_up --kwok-nodes "$nodes"
+  bench_operator_start
+  bench_until 300 all_ready "$nodes"
+  processes '' && writes '' 1
+  client raw raw-1 "$raw"
+  client scheduler scheduler-1 "$few"
+  kubectl delete namespace scheduler-1 raw-1 --wait=true >/dev/null
+  processes '' && writes '' 1
+  client tasks "tasks-$few" "$few" 0
+  processes "$few tasks" && writes "$few tasks" "$few"
+  client raw raw-2 "$raw"
+  kubectl delete namespace "tasks-$few" raw-2 --wait=true >/dev/null
+  client scheduler scheduler-2 "$few"
+  kubectl delete namespace scheduler-2 --wait=true >/dev/null
+  processes '' && writes '' 1
+  client tasks "tasks-$many" "$many" 0
+  processes "$many tasks" && writes "$many tasks" "$many"
+  client raw raw-3 "$raw"
+  kubectl delete namespace "tasks-$many" raw-3 --wait=true >/dev/null
+  client tasks steady $((400 / scale)) 20 | jq -c '.what += " (20 tasks/s)"'
+}
+
+bench_scale() {
+  local nodes=$((10000 / scale)) tasks=$((100000 / scale)) begin pid statuses
+  bench_up
+  # Nodes without kubelets: their controller would take them for lost.
+  read -r pid _ <"$dir/cluster/run/kube-controller-manager.pid"
+  kill "$pid"
+  client fill "$nodes" "$tasks"
+  begin=$(date +%s%3N)
+  bench_operator_start
+  bench_until 600 listed
+  figure "start: everything was listed" seconds "$(jq -n "($(date +%s%3N) - $begin) / 1000")"
+  figure "start: memory" rss_mib "$(rss_of "$bench_operator")"
+  # Every waiting task is told why it waits, every server's status is written.
+  statuses=-1
+  while [[ $statuses != "$(cpu_of "$bench_operator")" ]]; do
+    statuses=$(cpu_of "$bench_operator")
+    sleep 5
+    [[ $(jq -n "$(cpu_of "$bench_operator") - $statuses < 0.25") != true ]] || break
+  done
+  figure "all was told" seconds "$(jq -n "($(date +%s%3N) - $begin) / 1000")"
+  figure "all was told: memory" rss_mib "$(rss_of "$bench_operator")"
+  processes ''
+  sleep 30
+  processes "30 idle seconds" | grep spillway
+  client probe probe-1
+  read -r pid _ <"$dir/cluster/run/kube-apiserver.pid"
+  kill -KILL "$pid"
+  sleep 2
+  "$root/hack/cluster" up --dir "$dir/cluster" --port-base "$port_base" >/dev/null 2>&1
+  client probe probe-2 | jq -c '.what += ", after the API server was killed and is back"'
+  figure "in the end: memory" rss_mib "$(rss_of "$bench_operator")"
+}
+
+bench_burst() {
+  local i
+  bench_up --karpenter
+  bench_operator_start
+  bench_until 60 listed
+  kubectl apply -f "$root/charts/spillway/samples/pool.yaml" >/dev/null
+  kubectl patch pool overflow --type merge -p '{"spec":{"maxServers":100}}' >/dev/null
+  for i in 1 2; do client burst "burst-$i" $((40 / scale)); done
+}

@@ -1,0 +1,26 @@
+// Objects of every kind, as the API server may send them: the first byte is the kind, the rest the
+// object. What was decoded is taken up by a core, together with its status as it would be written.
+#include "operator/core/core.h"
+#include "operator/runtime/decode.h"
+
+using namespace spillway;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 2) return 0;
+  const auto kind = static_cast<core::Kind>(data[0] % core::kKinds);
+  const api::Json object = api::Json::parse(data + 1, data + size, nullptr, false);
+  if (!object.is_object()) return 0;
+  const auto decoded = runtime::Decode(kind, object);
+  if (!decoded) return 0;
+  std::vector<core::Event> events{core::Seen{*decoded}};
+  for (size_t i = 0; i < core::kKinds; ++i)
+    events.push_back(core::Listed{static_cast<core::Kind>(i), 0, {}});
+  core::Core core;
+  const Time now = Time{} + std::chrono::seconds(1'800'000'000);
+  for (const core::Effect& effect : core.Step(events, now).effects) {
+    if (const auto* write = std::get_if<core::Write>(&effect))
+      static_cast<void>(write->body.dump(-1, ' ', false, api::Json::error_handler_t::replace));
+  }
+  core.Step({}, now + std::chrono::seconds(10));
+  return 0;
+}
