@@ -117,7 +117,10 @@ api::Explanation Explain(const World& world, const Shape& shape) {
   return out;
 }
 
-static const api::Explanation& Shared(const World& world, Shape& shape) {
+namespace {
+
+// One explanation for all tasks of a shape that ask at about the same time.
+const api::Explanation& Shared(const World& world, Shape& shape) {
   const Duration keep = world.servers.size() > kManyServers ? kExplanationKept : Duration{0};
   if (shape.explained_at == Time{} || world.now > shape.explained_at + keep) {
     shape.explanation = Explain(world, shape);
@@ -125,6 +128,8 @@ static const api::Explanation& Shared(const World& world, Shape& shape) {
   }
   return shape.explanation;
 }
+
+}  // namespace
 
 bool ExplainTask(World& world, TaskState& task) {
   if (!task.queued) return false;

@@ -202,8 +202,8 @@ struct World {
   }
   // An event of a watch has come.
   void Hear(Kind kind);
-  // When news will have reached that time, if events keep coming.
   Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }
+  // When news will have reached that time, if events keep coming.
   Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }
   // The task or server is looked at again at that time, if not before.
   void WakeTask(TaskState& task, Time time);
