@@ -48,13 +48,12 @@ struct Taker {
 };
 
 void WakeDue(World& world) {
-  while (!world.wakes.empty() && world.wakes.begin()->first <= world.now) {
-    const std::string key = world.wakes.begin()->second;
-    world.wakes.erase(world.wakes.begin());
-    if (const auto task = world.tasks.find(key); task != world.tasks.end())
-      task->second.wake = kNever;
+  world.wakes.Due(world.now, [&](Time time, const std::string& key) {
+    const auto task = world.tasks.find(key);
+    if (task == world.tasks.end() || task->second.wake != time) return;  // meant no more
+    task->second.wake = kNever;
     world.dirty.insert(key);
-  }
+  });
 }
 
 void ReconcileServers(World& world) {
@@ -113,7 +112,7 @@ void Decide(World& world) {
   FlushTasks(world);
   DescribeServers(world);
   DescribePools(world);
-  if (!world.wakes.empty()) world.WakeAt(world.wakes.begin()->first);
+  world.WakeAt(world.wakes.next());
 }
 
 }  // namespace

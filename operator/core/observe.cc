@@ -20,7 +20,6 @@ void ForgetTask(World& world, const std::string& key) {
   TaskState& task = at->second;
   Dequeue(task);
   world.shapes.Drop(task.shape);
-  if (task.wake != kNever) world.wakes.erase({task.wake, key});
   world.task_keys.erase(task.uid());
   world.dirty.erase(key);
   world.touched.erase(key);
@@ -466,7 +465,7 @@ void ConcludePod(World& world, const Outcome& outcome) {
     return;
   }
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
-  Unbook(world, ReservationOf(outcome.key, outcome.request_uid));
+  Unbook(world, ReservationOf(outcome.request_uid));
   if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
     task->creating.reset();
     PodCreated(world, *task, outcome);

@@ -28,10 +28,8 @@ void World::Hear(Kind kind) {
 
 void World::WakeTask(TaskState& task, Time time) {
   if (time >= task.wake) return;
-  const std::string key = task.object.meta.key();
-  if (task.wake != kNever) wakes.erase({task.wake, key});
   task.wake = time;
-  wakes.insert({time, key});
+  wakes.Add(time, task.object.meta.key());
 }
 
 void World::WakeServer(ServerState& server, Time time) {
@@ -106,18 +104,19 @@ bool Unbook(World& world, const std::string& pod) {
 }
 
 void Reserve(World& world, const TaskState& task) {
-  Book(world, ReservationOf(task.object.meta.ns + "/" + task.creating->name, task.uid()),
-       task.creating->node,
+  Book(world, ReservationOf(task.uid()), task.creating->node,
        {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, task.uid()});
 }
 
-std::string ReservationOf(const std::string& pod, const std::string& task_uid) {
-  return pod + "#" + task_uid;
-}
+std::string ReservationOf(const std::string& task_uid) { return "#" + task_uid; }
 
 void CountPod(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
-  for (const auto& owner : pod.meta.owners) Unbook(world, ReservationOf(key, owner.uid));
+  for (const auto& owner : pod.meta.owners) {
+    const TaskState* task = world.TaskByUid(owner.uid);
+    if (task != nullptr && task->creating && task->creating->name == pod.meta.name)
+      Unbook(world, ReservationOf(owner.uid));
+  }
   if (pod.node_name.empty() || pod.terminal()) {
     Unbook(world, key);
     return;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/core/alarms.h"
 #include "operator/core/events.h"
 #include "operator/core/ledger.h"
 #include "operator/core/shape.h"
@@ -178,11 +179,11 @@ struct World {
   std::set<std::string> to_explain;  // tasks that wait, whose explanation may be due
   std::set<std::string> nominated;   // tasks that wait for a server on its way
   uint64_t plan = 0;
-  std::set<std::pair<Time, std::string>> wakes;  // tasks to look at later
-  std::vector<ServerState*> slots;               // of ServerIndex; null where there is none
-  ServerIndex index;                             // of the servers that take tasks
-  SlotLog changed;  // servers whose labels, taints or capabilities may have changed
-  SlotLog grown;    // servers that may have more room than before
+  Alarms wakes;                     // tasks to look at later
+  std::vector<ServerState*> slots;  // of ServerIndex; null where there is none
+  ServerIndex index;                // of the servers that take tasks
+  SlotLog changed;                  // servers whose labels, taints or capabilities may have changed
+  SlotLog grown;                    // servers that may have more room than before
   std::set<std::string> dirty_nodes;      // to be registered, or whose servers are to be judged
   std::vector<uint32_t> touched_servers;  // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
@@ -220,10 +221,11 @@ struct World {
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
 };
 
-// Counts a pod that was asked for and not seen yet, and the name under which it is counted. Two
-// tasks of one name, the second applied after the first was deleted, may want pods of one name.
+// Counts the pod that was asked for and not seen yet, under a name of its own: a task has at most
+// one, and two tasks of one name, the second applied after the first was deleted, may want pods of
+// one name.
 void Reserve(World& world, const TaskState& task);
-std::string ReservationOf(const std::string& pod, const std::string& task_uid);
+std::string ReservationOf(const std::string& task_uid);
 
 // Counts a pod in the ledger, or no longer, and keeps the index of servers current.
 void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint);

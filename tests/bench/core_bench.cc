@@ -151,7 +151,7 @@ void BM_Decide(benchmark::State& state) {
   // The pod of each running task, and its task.
   std::vector<std::pair<std::string, TaskState*>> running;
   for (const Write& write : fleet.bound)
-    running.emplace_back(ReservationOf(write.key(), write.uid), world.TaskByUid(write.uid));
+    running.emplace_back(ReservationOf(write.uid), world.TaskByUid(write.uid));
   int64_t decisions = 0;
   const auto decide = [&] {
     auto& [pod, task] = running[random() % running.size()];
@@ -162,7 +162,7 @@ void BM_Decide(benchmark::State& state) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (world.effects.size() == 1) {
       const Write& write = std::get<Write>(world.effects.front());
-      pod = ReservationOf(write.key(), write.uid);
+      pod = ReservationOf(write.uid);
       task = world.TaskByUid(write.uid);
       ++decisions;
     }
