@@ -1,4 +1,5 @@
 // The composition root: flags, wiring, signals.
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -140,6 +141,8 @@ int main(int argc, char** argv) {
   Flags flags;
   Define(app, flags);
   CLI11_PARSE(app, argc, argv);
+  // Objects are decoded in one thread and kept by another: many arenas would only be many holes.
+  mallopt(M_ARENA_MAX, 2);
   runtime::InitLog(flags.log_level);
 
   // Signals are taken by one thread; every other one inherits the mask.

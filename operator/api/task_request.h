@@ -103,7 +103,8 @@ struct TaskStatus {
   int64_t retries = 0;
   std::optional<Time> started_at, retry_at;
   std::optional<TaskResult> result;
-  std::optional<Explanation> explanation;
+  // Shared by tasks that wait for the same reasons, never changed; null where there is none.
+  std::shared_ptr<const Explanation> explanation;
 
   static constexpr size_t kMaxAttempts = 10;
 };

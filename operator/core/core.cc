@@ -75,23 +75,39 @@ void ReconcileTasks(World& world) {
   }
 }
 
+// A status is encoded when its turn has come and not before: what happens to the task until then
+// costs no write of its own, and the creation of pods does not wait behind statuses.
+void WriteStatuses(World& world) {
+  while (!world.to_write.empty() && world.statuses_in_flight < kMostStatusesInFlight) {
+    const auto task = world.tasks.find(world.to_write.front());
+    world.to_write.pop_front();
+    if (task == world.tasks.end() || !std::exchange(task->second.to_write, false)) continue;
+    FlushStatus(world, task->second);
+  }
+}
+
 void FlushTasks(World& world) {
   for (const std::string& key : std::exchange(world.touched, {})) {
-    const auto task = world.tasks.find(key);
-    if (task == world.tasks.end()) continue;
-    if (task->second.queued) {
+    const auto at = world.tasks.find(key);
+    if (at == world.tasks.end()) continue;
+    TaskState& task = at->second;
+    if (task.queued) {
       world.to_explain.insert(key);
-    } else {
-      FlushStatus(world, task->second);
+    } else if (!std::exchange(task.to_write, true)) {
+      world.to_write.push_back(key);
     }
   }
-  for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained;) {
+  WriteStatuses(world);
+  for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained &&
+                             world.statuses_in_flight < kMostStatusesInFlight;) {
     TaskState& task = world.tasks.at(*world.to_explain.begin());
     world.to_explain.erase(world.to_explain.begin());
     explained += ExplainTask(world, task) ? 1 : 0;
     FlushStatus(world, task);
   }
-  if (!world.to_explain.empty()) world.WakeAt(world.now);
+  // Otherwise the next outcome of a status brings us back.
+  if (!world.to_explain.empty() && world.statuses_in_flight < kMostStatusesInFlight)
+    world.WakeAt(world.now);
 }
 
 // Everything was listed: a node that pods are on and that is not there is no more.

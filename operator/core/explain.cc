@@ -120,10 +120,10 @@ api::Explanation Explain(const World& world, const Shape& shape) {
 namespace {
 
 // One explanation for all tasks of a shape that ask at about the same time.
-const api::Explanation& Shared(const World& world, Shape& shape) {
+const std::shared_ptr<const api::Explanation>& Shared(const World& world, Shape& shape) {
   const Duration keep = world.servers.size() > kManyServers ? kExplanationKept : Duration{0};
   if (shape.explained_at == Time{} || world.now > shape.explained_at + keep) {
-    shape.explanation = Explain(world, shape);
+    shape.explanation = std::make_shared<const api::Explanation>(Explain(world, shape));
     shape.explained_at = world.now;
   }
   return shape.explanation;
@@ -144,17 +144,19 @@ bool ExplainTask(World& world, TaskState& task) {
     world.WakeTask(task, task.writer.last + task.explain_after);
     return false;
   }
-  api::Explanation explanation = Shared(world, *task.shape);
+  task.object.status.explanation = Shared(world, *task.shape);
   if (task.nominated.empty()) {
     const Duration patience = task.shape->placement.burst_after;
     const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&
                         world.now < task.waiting_since + patience;
-    if (bursts)
-      explanation.summary +=
+    if (bursts) {
+      api::Explanation own = *task.object.status.explanation;
+      own.summary +=
           "; a cloud server may be bought at " + FormatTime(task.waiting_since + patience);
-    DescribeWaiting(world, task, api::TaskPhase::kPending, explanation.summary);
+      task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
+    }
+    DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);
   }
-  task.object.status.explanation = std::move(explanation);
   task.status_due = std::min(task.status_due, world.now);
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.WakeTask(task, world.now + task.explain_after);

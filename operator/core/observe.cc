@@ -439,6 +439,7 @@ void ForgetOthers(World& world, const Listed& listed) {
 namespace {
 
 void ConcludeTask(World& world, const Outcome& outcome) {
+  if (outcome.verb == Verb::kPatchStatus) --world.statuses_in_flight;
   const auto task = world.tasks.find(outcome.key);
   if (task == world.tasks.end()) return;
   world.dirty.insert(outcome.key);

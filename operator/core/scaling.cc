@@ -268,8 +268,8 @@ void InUse(World& world, ScaleState& scale) {
     scale.joined = true;
     if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
       // Without what runs there already for tasks: after a restart that may be much.
-      const NodeUsage& usage = world.ledger.On(server->node_name);
-      api::Resources room = world.nodes.at(server->node_name).object->allocatable;
+      const NodeUsage& usage = *registered->usage;
+      api::Resources room = registered->node->object->allocatable;
       room -= usage.used;
       room += usage.used_by_tasks;
       pool->second.observed = room;
@@ -277,7 +277,7 @@ void InUse(World& world, ScaleState& scale) {
   }
   if (const std::string why = Useless(world, scale); !why.empty())
     return BeginRelease(world, scale, why);
-  const bool busy = !scale.joined || world.ledger.On(server->node_name).tasks > 0;
+  const bool busy = !scale.joined || registered->usage->tasks > 0;
   if (busy) {
     scale.idle_since = kNever;
     return;

@@ -51,7 +51,7 @@ struct Shape {
   uint64_t grown_read = 0;
   std::vector<uint32_t> grown;  // those that may have room yet
   // What was found out last about why its tasks wait.
-  api::Explanation explanation;
+  std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
   // No task of it may make a purchase before.
   Time burst_at{};

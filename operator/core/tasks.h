@@ -15,6 +15,8 @@ inline constexpr Duration kExplainAtLeastEvery{300'000};
 inline constexpr Duration kAssignedAfter{3'000};
 // Running is written this long after an Assigned that was written.
 inline constexpr Duration kRunningAfter{10'000};
+// Twice the workers that send them by default: enough to keep those busy.
+inline constexpr int64_t kMostStatusesInFlight = 64;
 inline constexpr Duration kMaxBackoff{3'600'000};
 
 // Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -52,6 +53,7 @@ struct TaskState {
   Time status_due = kNever;
   bool assigned_written = false;  // of the current attempt
   bool assigned_untold = false;   // its conditions do not speak of the current attempt yet
+  bool to_write = false;          // in World::to_write
   Time waiting_since{};
   Time not_before{};                    // backoff
   Time wake = kNever;                   // in World::wakes
@@ -177,6 +179,8 @@ struct World {
   std::set<std::string> dirty;       // tasks to look at
   std::set<std::string> touched;     // tasks whose status may be due
   std::set<std::string> to_explain;  // tasks that wait, whose explanation may be due
+  std::deque<std::string> to_write;  // tasks whose status is due, in that order
+  int64_t statuses_in_flight = 0;    // of tasks
   std::set<std::string> nominated;   // tasks that wait for a server on its way
   uint64_t plan = 0;
   Alarms wakes;                     // tasks to look at later

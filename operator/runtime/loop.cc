@@ -1,5 +1,7 @@
 #include "operator/runtime/loop.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "operator/core/world.h"
@@ -123,6 +125,7 @@ void Loop::Run(std::stop_token stop) {
     turned_ = Monotonic().count();
     if (!ready_ && core_.world().ready()) {
       ready_ = true;
+      malloc_trim(0);  // the lists were large, and are gone
       Info("every resource was listed",
            {{"tasks", std::to_string(core_.world().tasks.size())},
             {"servers", std::to_string(core_.world().servers.size())}});

@@ -147,6 +147,7 @@ bool Episode::Act(Random& random) {
       {3, true, "cloud mood", [](E& e, R& r) { return e.Mood(r); }},
       {2, true, "claim deleted", [](E& e, R& r) { return e.cloud_.DeleteAny(r); }},
       {3, true, "watch breaks", [](E& e, R& r) { return e.Break(r); }},
+      {3, true, "watch hangs", [](E& e, R& r) { return e.Hang(r); }},
       {4, true, "event doubled", [](E& e, R& r) { return e.Double(r); }},
       {1, true, "history lost", [](E& e, R& r) { return e.Compact(r); }},
       {2, true, "crash", [](E& e, R& r) { return e.Crash(r); }},
@@ -303,6 +304,11 @@ bool Episode::Break(Random& random) {
   return true;
 }
 
+bool Episode::Hang(Random& random) {
+  Any(random).Hang(static_cast<Kind>(random.Pick(core::kKinds)), seconds(30 + random.Pick(300)));
+  return true;
+}
+
 bool Episode::Double(Random& random) {
   return Any(random).Double(static_cast<Kind>(random.Pick(core::kKinds)));
 }
@@ -360,6 +366,7 @@ bool Episode::Mood(Random& random) {
 }
 
 void Episode::Drain(Replica& replica) {
+  replica.Recover();
   for (int i = 0; i < 300 && !checks_.violation(); ++i) {
     for (size_t kind = 0; kind < core::kKinds; ++kind)
       replica.Deliver(static_cast<Kind>(kind), 1'000);

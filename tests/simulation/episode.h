@@ -52,6 +52,7 @@ class Episode {
   bool Tick(Random& random);
   bool Outage(Random& random);
   bool Break(Random& random);
+  bool Hang(Random& random);
   bool Double(Random& random);
   bool Compact(Random& random);
   bool Crash(Random& random);

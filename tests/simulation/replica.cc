@@ -38,6 +38,7 @@ void Replica::List(Kind kind, Stream& stream) {
 
 bool Replica::Deliver(Kind kind, size_t most) {
   Stream& stream = streams_[static_cast<size_t>(kind)];
+  if (world_.api.now < stream.hangs_until) return false;
   if (!stream.listed || (stream.pages.empty() && stream.next < world_.api.first(kind)))
     List(kind, stream);
   size_t count = 0;
@@ -61,6 +62,14 @@ void Replica::Break(Kind kind) {
   stream.listed = false;
   stream.pages.clear();
   stream.last.reset();
+}
+
+void Replica::Hang(Kind kind, Duration time) {
+  streams_[static_cast<size_t>(kind)].hangs_until = world_.api.now + time;
+}
+
+void Replica::Recover() {
+  for (Stream& stream : streams_) stream.hangs_until = Time{};
 }
 
 bool Replica::Double(Kind kind) {

@@ -50,6 +50,10 @@ class Replica {
   bool Deliver(Kind kind, size_t most);
   // The watch ends and its history is gone: it is listed again.
   void Break(Kind kind);
+  // The watch's connection is dead for some time, and nobody notices.
+  void Hang(Kind kind, Duration time);
+  // Everybody notices.
+  void Recover();
   // The last event arrives once more.
   bool Double(Kind kind);
   // The core takes what has arrived. Called without events when time has passed. Returns how many
@@ -83,6 +87,7 @@ class Replica {
     std::deque<core::Event> pages;
     int64_t list_version = 0;
     std::optional<core::Event> last;
+    Time hangs_until{};
   };
   struct Flight {
     core::Effect effect;

@@ -264,8 +264,8 @@ class ApiModel {
         auto task = *api::DecodeTaskRequest(json);
         if (json["status"].contains("explanation")) {
           const api::Json& from = json["status"]["explanation"];
-          task.status.explanation = api::Explanation{
-              api::GetString(from, "summary"), {}, {}, api::GetString(from, "nearestFit")};
+          task.status.explanation = std::make_shared<const api::Explanation>(api::Explanation{
+              api::GetString(from, "summary"), {}, {}, api::GetString(from, "nearestFit")});
         }
         return task;
       });

@@ -12,7 +12,7 @@ using std::chrono::seconds;
 api::Explanation ExplainTask(ApiModel& api, const std::string& name) {
   api.Advance(seconds(1));
   const auto& task = api.world().tasks.at("ns/" + name);
-  return task.object.status.explanation.value_or(api::Explanation{});
+  return task.object.status.explanation ? *task.object.status.explanation : api::Explanation{};
 }
 
 TEST(ExplainTest, CountsServersByTheTestThatFailed) {
@@ -79,7 +79,7 @@ TEST(ExplainTest, IsGoneOnceTheTaskIsBound) {
   api.Settle();
   api.SetPod("t-1", api::PodPhase::kRunning);
   api.Settle();
-  EXPECT_FALSE(api.Status("t").explanation.has_value());
+  EXPECT_EQ(api.Status("t").explanation, nullptr);
 }
 
 TEST(ExplainTest, IsWrittenOnceForATaskThatBindsAtOnce) {
