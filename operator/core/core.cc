@@ -82,7 +82,11 @@ void WriteStatuses(World& world) {
     const auto task = world.tasks.find(world.to_write.front());
     world.to_write.pop_front();
     if (task == world.tasks.end() || !std::exchange(task->second.to_write, false)) continue;
-    FlushStatus(world, task->second);
+    if (world.to_write.size() > kCrowded && !api::Finished(task->second.object.status.phase)) {
+      PutOffStatus(world, task->second);
+    } else {
+      FlushStatus(world, task->second);
+    }
   }
 }
 

@@ -382,6 +382,12 @@ void ReconcileTask(World& world, TaskState& task) {
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
 }
 
+void PutOffStatus(World& world, TaskState& task) {
+  if (task.status_due == kNever) return;
+  task.status_due = std::max(task.status_due, world.now + kPutOff);
+  world.WakeTask(task, task.status_due);
+}
+
 void FlushStatus(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due == kNever) return;
   if (world.now < task.status_due) {

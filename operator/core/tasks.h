@@ -17,6 +17,10 @@ inline constexpr Duration kAssignedAfter{3'000};
 inline constexpr Duration kRunningAfter{10'000};
 // Twice the workers that send them by default: enough to keep those busy.
 inline constexpr int64_t kMostStatusesInFlight = 64;
+// Where more statuses than this wait, only those of tasks that have ended are written; the others
+// may have ended as well when their turn comes again.
+inline constexpr size_t kCrowded = 256;
+inline constexpr Duration kPutOff{5'000};
 inline constexpr Duration kMaxBackoff{3'600'000};
 
 // Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues
@@ -41,5 +45,7 @@ void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
                      const std::string& message);
 // Writes the status if it is due.
 void FlushStatus(World& world, TaskState& task);
+// Lets it be due later.
+void PutOffStatus(World& world, TaskState& task);
 
 }  // namespace spillway::core
