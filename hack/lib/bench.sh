@@ -21,7 +21,7 @@ bench_down() {
 
 bench_operator_start() {
   "$root/build/spillway" --kubeconfig "$dir/operator.kubeconfig" --metrics-bind-address 0 \
-    --health-probe-bind-address 0 2>"$dir/operator.log" &
+    --health-probe-bind-address 0 >/dev/null 2>"$dir/operator.log" &
   bench_operator=$!
 }
 
