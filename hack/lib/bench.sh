@@ -20,6 +20,7 @@ bench_down() {
 }
 
 bench_operator_start() {
+  : >"$dir/operator.log" # before anybody looks for what the one before has said
   "$root/build/spillway" --kubeconfig "$dir/operator.kubeconfig" --metrics-bind-address 0 \
     --health-probe-bind-address 0 >/dev/null 2>"$dir/operator.log" &
   bench_operator=$!

@@ -109,7 +109,11 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
     const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
     if (number < last) continue;
     last = number;
-    lasts = OnItsWay(at->second) || at->second.asking;
+    // Nor is the next made before the engine has taken the one before back.
+    const auto server = world.cloud_servers.find(at->second.object.meta.uid);
+    const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
+                           server != world.cloud_servers.end() && !server->second.deleting;
+    lasts = OnItsWay(at->second) || at->second.asking || returning;
   }
   return {last, lasts};
 }
