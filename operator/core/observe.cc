@@ -223,8 +223,6 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.slot = world.index.Claim();
     world.slots.resize(world.index.slots());
     world.slots[server.slot] = &server;
-    server.node = &world.nodes[object.spec.node_name];
-    server.usage = &world.ledger.Keep(object.spec.node_name);
     server.writer.written = Fingerprint(EncodeStatus(object.status));
   } else {
     const bool same = server.object.meta.generation == object.meta.generation &&
@@ -233,10 +231,10 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.object.meta = object.meta;
     server.object.spec = object.spec;
     if (same) return;  // an echo of our own status
-    server.node = &world.nodes[object.spec.node_name];
-    server.usage = &world.ledger.Keep(object.spec.node_name);
   }
   NodeState& node = world.nodes[object.spec.node_name];
+  server.node = &node;
+  server.usage = &world.ledger.Keep(object.spec.node_name);
   node.registering = false;
   node.servers.insert(object.meta.name);
   ChooseServer(world, object.spec.node_name);
