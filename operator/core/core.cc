@@ -114,14 +114,7 @@ void FlushTasks(World& world) {
     world.WakeAt(world.now);
 }
 
-// Everything was listed: a node that pods are on and that is not there is no more.
-void Begin(World& world) {
-  world.started = true;
-  for (auto& [name, node] : world.nodes) node.gone = !node.object;
-}
-
 void Decide(World& world) {
-  if (!world.started) Begin(world);
   WakeDue(world);
   ReconcileServers(world);
   ReconcileTasks(world);

@@ -52,12 +52,14 @@ void AddTask(World& world, const api::TaskRequest& object) {
 }
 
 bool SameEnd(const api::TaskStatus& a, const api::TaskStatus& b) {
-  const auto when = [](const api::TaskStatus& status) {
-    return status.result && status.result->finished_at
-               ? std::chrono::floor<std::chrono::seconds>(*status.result->finished_at)
-               : Time{};
+  if (a.phase != b.phase || a.result.has_value() != b.result.has_value()) return false;
+  if (!a.result) return true;
+  // As they are written: to the second.
+  const auto when = [](const api::TaskResult& result) {
+    return std::chrono::floor<std::chrono::seconds>(result.finished_at.value_or(Time{}));
   };
-  return a.phase == b.phase && when(a) == when(b);
+  return when(*a.result) == when(*b.result) && a.result->exit_code == b.result->exit_code &&
+         a.result->reason == b.result->reason && a.result->output == b.result->output;
 }
 
 // Another leader has ended the task: what stands in the API server is history, and ours gives way.

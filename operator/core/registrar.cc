@@ -30,6 +30,12 @@ std::pair<std::string, std::string> NotReadyReason(const World& world, const Nod
 }
 
 void CheckOne(World& world, const std::string& name, NodeState& node) {
+  // Nodes are as far as the pod on it, and it is not among them: it is no more.
+  if (!node.object && !node.gone && node.named_by > 0 &&
+      world.seen_up_to[static_cast<size_t>(Kind::kNode)] >= node.named_by) {
+    node.gone = true;
+    WakeTasksOn(world, name);
+  }
   const bool lost = !node.object || !NotReadyReason(world, node).first.empty();
   if (lost == (node.not_ready_since != kNever)) return;
   node.not_ready_since = lost ? world.news : kNever;

@@ -121,7 +121,8 @@ void CountPod(World& world, const api::Pod& pod) {
     Unbook(world, key);
     return;
   }
-  world.nodes.try_emplace(pod.node_name);
+  NodeState& node = world.nodes[pod.node_name];
+  if (!node.object && node.named_by == 0) node.named_by = pod.meta.resource_version;
   const auto& labels = pod.meta.labels;
   Book(world, key, pod.node_name,
        {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),

@@ -78,7 +78,9 @@ struct ServerState;
 
 struct NodeState {
   std::optional<api::Node> object;
-  bool gone = false;            // it was there once; otherwise it may only not have been seen yet
+  bool gone = false;  // otherwise it may only not have been seen yet
+  // The version of the first pod that was seen on it before it was; 0 if there is none.
+  int64_t named_by = 0;
   std::optional<Time> renewed;  // the Lease's own time
   // Both by World::news.
   Time heard{};  // when its last renewal was seen
@@ -192,7 +194,6 @@ struct World {
   std::vector<uint32_t> touched_servers;  // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
   Time next_check{};
-  bool started = false;  // has decided at least once
   std::vector<Effect> effects;
   Time wake = kNever;
 

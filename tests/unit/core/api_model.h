@@ -22,15 +22,23 @@ class ApiModel {
   ApiModel() { Restart(); }
 
   // A new process with the same API server: everything is listed again.
-  void Restart() {
+  // late: a Node that came after the Nodes were listed, and before the rest was.
+  void Restart(const std::string& late = "") {
     core_ = std::make_unique<Core>();
     std::vector<Event> events;
     const auto add = [&](const auto& map) {
-      for (const auto& [key, object] : map) events.push_back(Seen{object});
+      for (const auto& [key, object] : map) {
+        if (late.empty() || key != late || KindOf(object) != Kind::kNode)
+          events.push_back(Seen{object});
+      }
     };
     add(tasks), add(servers), add(pools), add(scales), add(pods), add(nodes), add(claims);
-    for (size_t kind = 0; kind < kKinds; ++kind)
-      events.push_back(Listed{static_cast<Kind>(kind), version_, Keys(static_cast<Kind>(kind))});
+    for (size_t i = 0; i < kKinds; ++i) {
+      Listed listed{static_cast<Kind>(i), version_, Keys(static_cast<Kind>(i))};
+      if (listed.kind == Kind::kNode && listed.keys.erase(late) > 0)
+        listed.resource_version = nodes.at(late).meta.resource_version - 1;
+      events.push_back(std::move(listed));
+    }
     pending_ = std::move(events);
   }
 

@@ -161,6 +161,33 @@ TEST_F(TaskTest, AResultThatAnotherLeaderWroteStands) {
   EXPECT_EQ(api.Status("t").result->exit_code, 3);
 }
 
+TEST_F(TaskTest, OfTwoResultsOfTheSameSecondTheOneThatIsWrittenStands) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  api::TaskRequest& task = api.tasks["ns/t"];
+  ++task.meta.resource_version;  // another leader was faster, and we do not know yet
+  End("t-1", 7);
+  ASSERT_EQ(api.Phase("t"), "Running");
+  task.status.phase = api::TaskPhase::kFailed;
+  task.status.result = api::TaskResult{{}, "DeadlineExceeded", "", "", {}, api.now, ""};
+  api.Change(task);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Status("t").result->reason, "DeadlineExceeded");
+}
+
+TEST_F(TaskTest, ANodeThatIsYoungerThanTheListOfNodesIsNotGone) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  api.Restart("s1");
+  api.Settle();
+  api.Change(api.nodes["s1"]);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Running");
+}
+
 TEST_F(TaskTest, AnEvictedPodIsNoRetry) {
   Start();
   api.pods["ns/t-1"].disrupted = true;
