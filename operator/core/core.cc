@@ -26,7 +26,7 @@ struct Taker {
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
     Observe(world, seen.object);
-    Advance(KindOf(seen.object), VersionOf(seen.object));
+    if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
     world.Hear(gone.kind);

@@ -35,6 +35,8 @@ int64_t VersionOf(const Object& object);
 // The object was seen in this state. Older states than one already seen are ignored.
 struct Seen {
   Object object;
+  // Part of a list, which is in no order of versions: what is older may be still to come.
+  bool in_list = false;
 };
 // The object is gone. resource_version: of the deletion.
 struct Gone {

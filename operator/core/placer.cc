@@ -169,7 +169,8 @@ void PlaceWaiting(World& world) {
     const ServerState* server = BestServer(world, *shape);
     if (server == nullptr) continue;
     TaskState& task = *shape->waiting.begin()->task;
-    Bind(world, task, *server);  // takes it out of the queue
+    // What looked lost when it was queued may be well by now. Either takes it out of the queue.
+    if (!Held(world, task)) Bind(world, task, *server);
     if (!shape->waiting.empty()) heads.push(shape);
   }
 }

@@ -155,6 +155,11 @@ void TakeBack(World& world, ServerState& server, const NodeState& node) {
 
 }  // namespace
 
+bool CallsItselfReady(const NodeState& node) {
+  return node.object && node.object->ready == NodeReady::kTrue &&
+         std::none_of(node.object->taints.begin(), node.object->taints.end(), IsReadinessTaint);
+}
+
 void WakeTasksOn(World& world, const std::string& node) {
   world.ledger.ForEachOwner(node, [&](const std::string& uid) {
     if (const auto key = world.task_keys.find(uid); key != world.task_keys.end())

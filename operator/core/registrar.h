@@ -18,6 +18,8 @@ inline constexpr Duration kHeartbeatEach{300};
 // The node's readiness, for every node; wakes the tasks of those that were lost.
 void CheckNodes(World& world);
 void CheckNode(World& world, const std::string& name);
+// By the node's own object, whatever its Lease says.
+bool CallsItselfReady(const NodeState& node);
 // The node, or what is registered for it, has changed: its servers are matched and judged anew.
 void NodeChanged(World& world, const std::string& name);
 // Of several servers that name one node the oldest counts.

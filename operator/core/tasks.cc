@@ -33,11 +33,16 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
     return std::nullopt;
   }
   // A watch that hangs must not make a node look lost: either the node's own watch has been heard
-  // of since, or that of the Leases has, and tells of a kubelet that is silent.
+  // of since, and of late, and does not call it ready, or that of the Leases has, and tells of a
+  // kubelet that is silent.
   const Time lease = world.HeardOf(Kind::kLease);
-  const bool silent = node->second.renewed && lease >= since + kLostServerGrace &&
+  const bool silent = node->second.renewed && world.HearsOf(Kind::kLease) &&
+                      lease >= since + kLostServerGrace &&
                       lease >= node->second.heard + kHeartbeatTimeout;
-  if (!silent && world.HeardOf(Kind::kNode) < since + kLostServerGrace) {
+  const bool told = world.HearsOf(Kind::kNode) &&
+                    world.HeardOf(Kind::kNode) >= since + kLostServerGrace &&
+                    !CallsItselfReady(node->second);
+  if (!silent && !told) {
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
@@ -170,13 +175,12 @@ void Intervene(World& world, TaskState& task) {
   }
 }
 
-// A pod of an earlier attempt that may still run where it is.
-const api::Pod* Lingering(const World& world, const TaskState& task) {
+// A pod of an earlier attempt that may still run where it is. wake: when it may count as lost.
+const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake) {
   for (const auto& [attempt, key] : PodsOf(world, task)) {
     const auto pod = world.pods.find(key);
-    Time unused = kNever;
     if (pod != world.pods.end() && !pod->second.terminal() &&
-        !NodeLost(world, pod->second.node_name, &unused)) {
+        !NodeLost(world, pod->second.node_name, wake)) {
       return &pod->second;
     }
   }
@@ -217,11 +221,7 @@ void Await(World& world, TaskState& task) {
     task.hold = "the creation of the pod before has not been answered yet";
     return;
   }
-  if (const api::Pod* pod = Lingering(world, task)) {
-    Dequeue(task);
-    task.hold = "pod " + pod->meta.name + " of an earlier attempt has not ended yet";
-    return;
-  }
+  if (Held(world, task)) return;
   task.hold.clear();
   status.retry_at.reset();
   Enqueue(world, task);
@@ -281,6 +281,16 @@ int64_t NextAttempt(const World& world, const TaskState& task) {
   const auto& pods = PodsOf(world, task);
   if (!pods.empty()) last = std::max(last, pods.rbegin()->first);
   return last + 1;
+}
+
+bool Held(World& world, TaskState& task) {
+  Time wake = kNever;
+  const api::Pod* pod = Lingering(world, task, &wake);
+  if (pod == nullptr) return false;
+  Dequeue(task);
+  task.hold = "pod " + pod->meta.name + " of an earlier attempt has not ended yet";
+  if (wake != kNever) world.WakeTask(task, wake);
+  return true;
 }
 
 void Dequeue(TaskState& task) {

@@ -38,6 +38,9 @@ void TellAssigned(TaskState& task);
 // How the creation of a task's pod ended.
 void PodCreated(World& world, TaskState& task, const Outcome& outcome);
 void Dequeue(TaskState& task);
+// Whether a pod of an earlier attempt may still run: then the task leaves the queue until that
+// ends.
+bool Held(World& world, TaskState& task);
 // Puts off what stands in the way of the next attempt; the task is looked at again then.
 void HoldBack(World& world, TaskState& task, Duration wait, const std::string& why);
 // Sets phase, Ready and its kin of a task that waits.

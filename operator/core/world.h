@@ -154,6 +154,8 @@ inline constexpr Duration kRegisterAgain{5'000};
 
 // The longest time between two events that counts in full: shorter than any heartbeat's patience.
 inline constexpr Duration kMostSilence{10'000};
+// A watch that has said nothing for longer may hang.
+inline constexpr Duration kFresh{90'000};
 
 struct World {
   Time now{};
@@ -163,6 +165,7 @@ struct World {
   Time news{};
   Time heard_at{};                      // when the last event came
   std::array<Time, kKinds> heard_of{};  // of each kind, by news: its watch was alive then
+  std::array<Time, kKinds> last_of{};   // the same, by now
   std::unordered_map<std::string, TaskState> tasks;        // by key
   std::unordered_map<std::string, std::string> task_keys;  // by uid
   std::unordered_map<std::string, api::Pod> pods;          // by key
@@ -209,6 +212,8 @@ struct World {
   // An event of a watch has come.
   void Hear(Kind kind);
   Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }
+  // Of late: a watch sends a bookmark about every minute, if nothing else.
+  bool HearsOf(Kind kind) const { return now <= last_of[static_cast<size_t>(kind)] + kFresh; }
   // When news will have reached that time, if events keep coming.
   Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }
   // The task or server is looked at again at that time, if not before.

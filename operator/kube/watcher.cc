@@ -68,7 +68,7 @@ class Session {
       next = Text(meta, "continue");
       for (const Json& item : page->at("items")) {
         keys.insert(KeyOf(item));
-        sink_.event(WatchEvent::kUpsert, item);
+        sink_.event(WatchEvent::kListed, item);
       }
     } while (!next.empty());
     version_ = version;

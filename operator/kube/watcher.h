@@ -10,11 +10,12 @@
 
 namespace spillway::kube {
 
-enum class WatchEvent { kUpsert, kDelete, kBookmark };
+enum class WatchEvent { kListed, kUpsert, kDelete, kBookmark };
 
 // Called from the watcher's thread.
 struct WatchSink {
-  // The object, or its last state where it was deleted. A bookmark carries only a version.
+  // The object, or its last state where it was deleted. A bookmark carries only a version. Those of
+  // a list come in no order of versions.
   std::function<void(WatchEvent, const Json& object)> event;
   // A complete list was delivered; keys are those of its objects ("namespace/name").
   std::function<void(int64_t version, std::set<std::string> keys)> listed;

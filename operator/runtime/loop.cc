@@ -78,7 +78,7 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
     if (what == kube::WatchEvent::kBookmark)
       return Push(core::Bookmark{kind, api::DecodeMeta(object).resource_version});
     auto decoded = Decode(kind, object);
-    if (decoded) return Push(core::Seen{std::move(*decoded)});
+    if (decoded) return Push(core::Seen{std::move(*decoded), what == kube::WatchEvent::kListed});
     // A NodeClaim of someone else is nothing of ours.
     if (kind != Kind::kCloudServer)
       Warn("object ignored", {{"resource", plural},

@@ -41,7 +41,7 @@ Observer::Observer(kube::Transport& server, const kube::Resource& resource, cons
     : thread_([this, &server, resource, ns, name_if](std::stop_token stop) {
         kube::WatchSink sink;
         sink.event = [&](kube::WatchEvent what, const Json& object) {
-          if (what != kube::WatchEvent::kUpsert) return;
+          if (what == kube::WatchEvent::kDelete || what == kube::WatchEvent::kBookmark) return;
           const std::string name = name_if(object);
           if (name.empty()) return;
           const std::lock_guard lock(mutex_);

@@ -27,7 +27,7 @@ Time Replica::Read() {
 void Replica::List(Kind kind, Stream& stream) {
   core::Listed listed{kind, world_.api.version(), {}};
   for (const auto& [key, object] : world_.api.All(kind)) {
-    stream.pages.push_back(core::Seen{*object});
+    stream.pages.push_back(core::Seen{*object, true});
     listed.keys.insert(key);
   }
   stream.list_version = listed.resource_version;

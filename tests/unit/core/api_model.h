@@ -29,7 +29,7 @@ class ApiModel {
     const auto add = [&](const auto& map) {
       for (const auto& [key, object] : map) {
         if (late.empty() || key != late || KindOf(object) != Kind::kNode)
-          events.push_back(Seen{object});
+          events.push_back(Seen{object, true});
       }
     };
     add(tasks), add(servers), add(pools), add(scales), add(pods), add(nodes), add(claims);
@@ -83,6 +83,16 @@ class ApiModel {
     tasks[meta.key()] = *api::DecodeTaskRequest({{"spec", spec}});
     tasks[meta.key()].meta = meta;
     See(tasks[meta.key()]);
+  }
+  // The watch of pods begins to list anew: this one is delivered so far, and the other's creation
+  // is answered. Neither was seen before.
+  void ListOneOfTwo(const std::string& listed, const std::string& created) {
+    api::Pod &first = pods.at("ns/" + listed), &other = pods.at("ns/" + created);
+    other.meta.resource_version = ++version_;
+    first.meta.resource_version = ++version_;
+    const std::string& task = other.meta.owners.front().uid;
+    pending_ = {Seen{first, true},
+                Outcome{Verb::kCreate, Kind::kPod, "ns/" + created, task, std::nullopt, other}};
   }
   template <typename T>
   void Change(T& object) {
@@ -177,6 +187,8 @@ class ApiModel {
   std::optional<Error> pod_error;
   // Nothing is heard of the API server, as in an outage.
   bool silent = false;
+  // Pods are made, but neither answered nor seen.
+  bool unheard = false;
   // Status patches are lost, as if the process ended before them.
   bool drop_statuses = false;
 
@@ -226,6 +238,7 @@ class ApiModel {
       pod.meta.created = meta.created;
       pods[write.key()] = pod;
       ++pods_made;
+      if (unheard) return;
       See(pod);
       return Answer(write, std::nullopt, pod);
     }

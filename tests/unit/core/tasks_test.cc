@@ -188,6 +188,18 @@ TEST_F(TaskTest, ANodeThatIsYoungerThanTheListOfNodesIsNotGone) {
   EXPECT_EQ(api.Phase("t"), "Running");
 }
 
+TEST_F(TaskTest, APodThatAListHasNotComeToIsNotGone) {
+  api.AddServer("s1");
+  api.AddTask("t");
+  api.AddTask("u");
+  api.unheard = true;
+  api.Settle();
+  api.unheard = false;
+  api.ListOneOfTwo("t-1", "u-1");
+  api.Settle();
+  EXPECT_EQ(api.pods_made, 2);
+}
+
 TEST_F(TaskTest, AnEvictedPodIsNoRetry) {
   Start();
   api.pods["ns/t-1"].disrupted = true;

@@ -39,7 +39,7 @@ class WatcherTest : public testing::Test {
   void Run() {
     WatchSink sink;
     sink.event = [&](WatchEvent what, const Json& object) {
-      const char* names[] = {"upsert", "delete", "bookmark"};
+      const char* names[] = {"listed", "upsert", "delete", "bookmark"};
       log.push_back(std::string(names[static_cast<int>(what)]) + " " +
                     object["metadata"].value("name", ""));
     };
@@ -68,7 +68,7 @@ TEST_F(WatcherTest, ListsInPagesAndThenWatchesFromThatVersion) {
          "}}\n"),
       Ok("")};
   Run();
-  EXPECT_EQ(log, (std::vector<std::string>{"upsert a", "upsert b", "listed 5 2", "delete a"}));
+  EXPECT_EQ(log, (std::vector<std::string>{"listed a", "listed b", "listed 5 2", "delete a"}));
   EXPECT_NE(transport.paths[1].find("continue=next"), std::string::npos);
   EXPECT_NE(transport.paths[2].find("resourceVersion=5&"), std::string::npos);
   EXPECT_NE(transport.paths[3].find("resourceVersion=9&"), std::string::npos)
@@ -80,7 +80,7 @@ TEST_F(WatcherTest, ListsAgainWhenItsVersionIsGone) {
       Ok(kList), Ok("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"message\":\"too old\"}}\n"),
       Ok(kList)};
   Run();
-  EXPECT_EQ(log, (std::vector<std::string>{"upsert a", "listed 5 1", "upsert a", "listed 5 1"}));
+  EXPECT_EQ(log, (std::vector<std::string>{"listed a", "listed 5 1", "listed a", "listed 5 1"}));
 }
 
 TEST_F(WatcherTest, ListsAgainWhenTheAnswerItselfIs410) {
@@ -102,7 +102,7 @@ TEST_F(WatcherTest, TellsOfTroubleOnceAndOfItsEnd) {
   const Error broken{ErrorKind::kUnavailable, "refused", {}};
   transport.script = {broken, broken, Ok(kList)};
   Run();
-  EXPECT_EQ(log, (std::vector<std::string>{"trouble", "upsert a", "listed 5 1", "fine"}));
+  EXPECT_EQ(log, (std::vector<std::string>{"trouble", "listed a", "listed 5 1", "fine"}));
 }
 
 }  // namespace
