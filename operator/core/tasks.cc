@@ -23,11 +23,12 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
   const auto node = world.nodes.find(name);
   if (node == world.nodes.end()) return "node " + name + " does not exist";
   if (node->second.gone) return "node " + name + " no longer exists";
-  const Time since = node->second.not_ready_since;
-  if (since == kNever) {  // or not seen yet: the check of all nodes takes it up
-    if (!node->second.object) *wake = world.now + std::chrono::seconds(5);
+  if (!node->second.object) {  // not seen yet: the check of all nodes takes it up
+    *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
+  const Time since = node->second.not_ready_since;
+  if (since == kNever) return std::nullopt;
   if (world.news < since + kLostServerGrace) {
     *wake = world.ByNews(since + kLostServerGrace);
     return std::nullopt;
