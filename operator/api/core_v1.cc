@@ -141,6 +141,20 @@ Result<Pod> DecodePod(const Json& object) {
   return pod;
 }
 
+Result<NodeMetrics> DecodeNodeMetrics(const Json& object) {
+  NodeMetrics metrics;
+  metrics.node = DecodeMeta(object).name;
+  const auto observed = GetTime(object, "timestamp");
+  if (metrics.node.empty() || !observed) return Invalid("NodeMetrics without name or timestamp");
+  metrics.observed = *observed;
+  if (const auto window = ParseDuration(GetString(object, "window"))) metrics.window = *window;
+  const auto usage = DecodeResources(GetObject(object, "usage"));
+  if (!usage) return usage.error();
+  metrics.cpu_milli = usage->cpu_milli;
+  metrics.memory = usage->memory;
+  return metrics;
+}
+
 NodeLease DecodeLease(const Json& object) {
   return {DecodeMeta(object), GetTime(GetObject(object, "spec"), "renewTime")};
 }

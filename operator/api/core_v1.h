@@ -62,7 +62,16 @@ struct NodeLease {
   std::optional<Time> renewed;
 };
 
+// What a node uses, as metrics.k8s.io measured it: the mean over the window that ends at observed.
+struct NodeMetrics {
+  std::string node;
+  Time observed{};
+  Duration window{0};
+  int64_t cpu_milli = 0, memory = 0;  // memory: bytes
+};
+
 Result<Node> DecodeNode(const Json& object);
+Result<NodeMetrics> DecodeNodeMetrics(const Json& object);
 Result<Pod> DecodePod(const Json& object);
 NodeLease DecodeLease(const Json& object);
 std::vector<Toleration> DecodeTolerations(const Json& pod_spec);

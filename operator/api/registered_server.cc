@@ -3,6 +3,15 @@
 #include "operator/api/task_request.h"
 
 namespace spillway::api {
+namespace {
+
+std::optional<ServerLoad> DecodeLoad(const Json& load) {
+  const auto observed = GetTime(load, "observedAt");
+  if (!observed) return std::nullopt;
+  return ServerLoad{GetInt(load, "cpuPercent"), GetInt(load, "memoryPercent"), *observed};
+}
+
+}  // namespace
 
 Result<RegisteredServer> DecodeRegisteredServer(const Json& object) {
   RegisteredServer server;
@@ -27,6 +36,7 @@ Result<RegisteredServer> DecodeRegisteredServer(const Json& object) {
                    GetInt(status, "tasks"),
                    GetStringMap(status, "allocatable"),
                    GetStringMap(status, "allocated"),
+                   DecodeLoad(GetObject(status, "load")),
                    GetTime(status, "lastHeartbeatTime"),
                    DecodeConditions(status)};
   return server;
@@ -39,6 +49,11 @@ Json EncodeStatus(const RegisteredServerStatus& status) {
             {"allocatable", status.allocatable},
             {"allocated", status.allocated},
             {"conditions", EncodeConditions(status.conditions)}};
+  if (status.load) {
+    json["load"] = {{"cpuPercent", status.load->cpu_percent},
+                    {"memoryPercent", status.load->memory_percent},
+                    {"observedAt", FormatTime(status.load->observed_at)}};
+  }
   if (status.last_heartbeat) json["lastHeartbeatTime"] = FormatTime(*status.last_heartbeat);
   return json;
 }

@@ -23,11 +23,18 @@ struct RegisteredServerSpec {
   int64_t price_micros = 0;  // per hour
 };
 
+// Measured use, in percent of what the node can allocate.
+struct ServerLoad {
+  int64_t cpu_percent = 0, memory_percent = 0;
+  Time observed_at{};
+};
+
 struct RegisteredServerStatus {
   int64_t observed_generation = 0;
-  std::string phase;  // Ready, Cordoned, NotReady
+  std::string phase;  // Ready, Overloaded, Cordoned, NotReady
   int64_t tasks = 0;
   StringMap allocatable, allocated;
+  std::optional<ServerLoad> load;
   std::optional<Time> last_heartbeat;
   std::vector<Condition> conditions;
 };

@@ -1,5 +1,7 @@
 #include "operator/base/time.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 
@@ -55,6 +57,27 @@ std::optional<Time> ParseTime(std::string_view text) {
   if (std::sscanf(rest, "%c%2d:%2d", &sign, &offset_hour, &offset_minute) != 3) return std::nullopt;
   const auto offset = std::chrono::hours{offset_hour} + std::chrono::minutes{offset_minute};
   return sign == '-' ? time + offset : time - offset;
+}
+
+std::optional<Duration> ParseDuration(std::string_view text) {
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"ms", 1}, {"us", 1e-3}, {"µs", 1e-3}, {"ns", 1e-6}, {"h", 3.6e6}, {"m", 6e4}, {"s", 1e3}};
+  if (text.empty() || text == "0") return text.empty() ? std::nullopt : std::optional(Duration{0});
+  double total = 0;
+  while (!text.empty()) {
+    double number = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (error != std::errc() || number < 0) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits),
+                                    [&](const auto& each) { return text.starts_with(each.first); });
+    if (unit == std::end(kUnits)) return std::nullopt;
+    text.remove_prefix(unit->first.size());
+    total += number * unit->second;
+  }
+  if (total > 1e15) return std::nullopt;
+  return Duration{static_cast<int64_t>(total)};
 }
 
 std::string FormatDuration(Duration duration) {

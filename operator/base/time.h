@@ -23,4 +23,8 @@ std::optional<Time> ParseTime(std::string_view text);
 // "42s", "3m10s", "2h5m": as kubectl shows ages.
 std::string FormatDuration(Duration duration);
 
+// A duration as Go writes it: "15.02s", "1m30s", "200ms"; nothing if the text is none. Finer than a
+// millisecond is cut off.
+std::optional<Duration> ParseDuration(std::string_view text);
+
 }  // namespace spillway

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/explain.h"
+#include "operator/core/load.h"
 #include "operator/core/observe.h"
 #include "operator/core/placer.h"
 #include "operator/core/registrar.h"
@@ -44,6 +45,7 @@ struct Taker {
     Advance(bookmark.kind, bookmark.resource_version);
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
+  void operator()(const Measured& measured) const { Measure(world, measured); }
   void operator()(const Outcome& outcome) const { Conclude(world, outcome); }
 };
 
@@ -62,6 +64,7 @@ void ReconcileServers(World& world) {
     CheckNodes(world);
   }
   world.WakeAt(world.next_check);
+  ForgetOldLoads(world);
   RegisterAndJudge(world);
 }
 

@@ -62,6 +62,11 @@ struct CloudDiagnosis {
   std::string message;
 };
 
+// What nodes use, as far as it was measured.
+struct Measured {
+  std::vector<api::NodeMetrics> nodes;
+};
+
 enum class Verb { kCreate, kPatchStatus, kDelete };
 
 // What the body of a pod is made of; see pod_body.h.
@@ -100,7 +105,7 @@ struct Outcome {
   std::optional<Object> object;
 };
 
-using Event = std::variant<Seen, Gone, Listed, Bookmark, CloudDiagnosis, Outcome>;
+using Event = std::variant<Seen, Gone, Listed, Bookmark, CloudDiagnosis, Measured, Outcome>;
 
 // ---- Effects ----
 

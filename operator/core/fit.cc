@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/base/quantity.h"
+#include "operator/core/load.h"
 
 namespace spillway::core {
 namespace {
@@ -146,6 +147,14 @@ bool AmountsFit(const api::Resources& requests, const api::Resources& total,
   return true;
 }
 
+std::string Unusable(const ServerState& server) {
+  if (server.phase == "Cordoned") return "cordoned";
+  if (server.phase == "Overloaded") return "overloaded";
+  return server.reason == "NoMeasurement" || server.reason == "StaleMeasurement"
+             ? "without a fresh measurement"
+             : "not ready";
+}
+
 }  // namespace
 
 std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations) {
@@ -183,12 +192,12 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
 
 bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
   if (!server.usable) {
-    return Fail(why, {server.reason, server.phase == "Cordoned" ? "cordoned" : "not ready",
-                      server.message, "", 0, 0});
+    return Fail(why, {server.reason, Unusable(server), server.message, "", 0, 0});
   }
   const api::Node& node = *server.node->object;
   return CountsFit(shape, server, node, *server.usage, why) &&
-         AmountsFit(shape.requests, node.allocatable, server.usage->used, why);
+         AmountsFit(shape.requests, node.allocatable, server.usage->used, why) &&
+         LoadFits(shape.requests, server, why);
 }
 
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {

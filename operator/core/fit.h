@@ -15,7 +15,7 @@ struct Misfit {
   std::string summary;  // for counting servers: "insufficient cpu"
   std::string message;  // with the numbers
   // Only amounts are missing, this much of one resource: what nearestFit is made of.
-  std::string resource;
+  std::string resource = {};
   int64_t requested = 0, available = 0;
   bool property = false;  // no amount of waiting helps: labels, capabilities, taints, price
 };

@@ -19,7 +19,8 @@ const NodeUsage* Ledger::Take(const std::string& pod, const std::string& node, F
   usage.tasks += footprint.task ? 1 : 0;
   usage.exclusive += footprint.exclusive ? 1 : 0;
   for (const std::string& port : footprint.host_ports) ++usage.host_ports[port];
-  entry = {&place, std::move(footprint), place.entries.size()};
+  entry = {&place, std::move(footprint), place.entries.size(), kNever, false};
+  SetUnmeasured(entry, true);
   place.entries.push_back(&entry);
   return &usage;
 }
@@ -35,9 +36,31 @@ void Ledger::Subtract(Entry& entry) {
     if (--usage.host_ports[port] == 0) usage.host_ports.erase(port);
   }
   --usage.pods;
+  SetUnmeasured(entry, false);
   entries.back()->place = entry.place;
   entries[entry.place] = entries.back();
   entries.pop_back();
+}
+
+void Ledger::SetUnmeasured(Entry& entry, bool unmeasured) {
+  if (entry.unmeasured == unmeasured) return;
+  entry.unmeasured = unmeasured;
+  NodeUsage& usage = entry.node->usage;
+  const int64_t sign = unmeasured ? 1 : -1;
+  usage.unmeasured_cpu_milli += sign * entry.footprint.requests.cpu_milli;
+  usage.unmeasured_memory += sign * entry.footprint.requests.memory;
+}
+
+void Ledger::Started(const std::string& pod, Time time) {
+  Entry& entry = pods_.at(pod);
+  entry.started = time;
+  SetUnmeasured(entry, StartsAfter(entry, entry.node->usage.measured_from));
+}
+
+void Ledger::Measured(const std::string& node, Time from) {
+  NodeEntry& place = nodes_[node];
+  place.usage.measured_from = from;
+  for (Entry* entry : place.entries) SetUnmeasured(*entry, StartsAfter(*entry, from));
 }
 
 const NodeUsage* Ledger::Release(const std::string& pod) {

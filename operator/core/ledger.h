@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "operator/api/core_v1.h"
+#include "operator/base/time.h"
 
 namespace spillway::core {
 
@@ -28,6 +29,10 @@ struct NodeUsage {
   int64_t tasks = 0;
   int64_t exclusive = 0;
   std::map<std::string, int> host_ports;
+  // Requested by pods that did not run yet at this time: the node's measured use does not tell of
+  // them.
+  Time measured_from{};
+  int64_t unmeasured_cpu_milli = 0, unmeasured_memory = 0;
   // Of the node's server in the index; the ledger only keeps it.
   uint32_t slot = kNoSlot;
 
@@ -43,6 +48,10 @@ class Ledger {
                         const NodeUsage** left = nullptr);
   // The use of the node that the pod was counted on; null if it was not.
   const NodeUsage* Release(const std::string& pod);
+  // The pod, which must be counted, runs since then.
+  void Started(const std::string& pod, Time time);
+  // The node's use was measured over a time that begins then.
+  void Measured(const std::string& node, Time from);
   const NodeUsage& On(const std::string& node) const;
   // The same, to be kept: it stays where it is until the node is forgotten.
   NodeUsage& Keep(const std::string& node) { return nodes_[node].usage; }
@@ -64,12 +73,19 @@ class Ledger {
     NodeEntry* node = nullptr;
     Footprint footprint;
     size_t place = 0;  // in the node's entries
+    Time started = kNever;
+    bool unmeasured = true;
   };
   struct NodeEntry {
     NodeUsage usage;
     std::vector<Entry*> entries;
   };
   void Subtract(Entry& entry);
+  // By what is known to the second.
+  static bool StartsAfter(const Entry& entry, Time time) {
+    return entry.started == kNever || entry.started + std::chrono::seconds(1) > time;
+  }
+  static void SetUnmeasured(Entry& entry, bool unmeasured);
 
   std::unordered_map<std::string, Entry> pods_;
   std::unordered_map<std::string, NodeEntry> nodes_;

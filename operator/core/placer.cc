@@ -4,6 +4,7 @@
 #include <queue>
 
 #include "operator/core/fit.h"
+#include "operator/core/load.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/tasks.h"
 
@@ -36,7 +37,8 @@ bool MayHaveRoom(const Shape& shape, const ServerState& server) {
   if (!server.usable) return false;
   const api::Resources &total = server.node->object->allocatable, &used = server.usage->used;
   return shape.requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
-         shape.requests.memory <= total.memory - used.memory;
+         shape.requests.memory <= total.memory - used.memory &&
+         LoadFits(shape.requests, server, nullptr);
 }
 
 // How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/fit.h"
+#include "operator/core/load.h"
 
 namespace spillway::core {
 namespace {
@@ -43,7 +44,7 @@ void CheckOne(World& world, const std::string& name, NodeState& node) {
   WakeTasksOn(world, name);
 }
 
-void Judge(const World& world, ServerState& server) {
+void Judge(World& world, ServerState& server) {
   const auto set = [&](const char* phase, std::string reason, std::string message) {
     server.phase = phase;
     server.reason = std::move(reason);
@@ -66,10 +67,8 @@ void Judge(const World& world, ServerState& server) {
   if (spec.cordoned) return set("Cordoned", "Cordoned", "cordoned by spec.cordoned");
   if (node->second.object->unschedulable)
     return set("Cordoned", "NodeUnschedulable", "the node is cordoned");
-  if (spec.requires_metrics) {
-    return set("NotReady", "NoMeasurement",
-               "metricsPolicy is Require, and there is no measurement of its load");
-  }
+  if (const auto why = JudgeLoad(world, server))
+    return set(why->reason == "Overloaded" ? "Overloaded" : "NotReady", why->reason, why->message);
   set("Ready", "Ready", "");
 }
 
@@ -83,6 +82,7 @@ api::RegisteredServerStatus Describe(const World& world, const ServerState& serv
     status.tasks = usage.tasks;
     status.allocatable = EncodeResources(node->second.object->allocatable);
     status.allocated = EncodeResources(usage.used);
+    status.load = LoadOf(node->second);
     status.last_heartbeat = node->second.renewed;
   }
   const api::Progress progress = server.phase == "Ready"      ? api::Progress::kReady
@@ -95,13 +95,15 @@ api::RegisteredServerStatus Describe(const World& world, const ServerState& serv
 
 // Cheap to compare, unlike the status itself.
 ServerDigest Digest(const World& world, const ServerState& server) {
-  ServerDigest digest{server.phase, server.reason, server.object.meta.generation, 0, {}, {}};
+  ServerDigest digest{server.phase, server.reason, server.object.meta.generation, 0, {}, {}, 0};
   const auto node = world.nodes.find(server.object.spec.node_name);
   if (node == world.nodes.end() || !node->second.object) return digest;
   const NodeUsage& usage = world.ledger.On(node->first);
   digest.tasks = usage.tasks;
   digest.used = usage.used;
   digest.allocatable = node->second.object->allocatable;
+  if (const auto load = LoadOf(node->second))
+    digest.load = 1 + load->cpu_percent / 5 + 1'000 * (load->memory_percent / 5);
   return digest;
 }
 
@@ -110,11 +112,19 @@ Duration HeartbeatEvery(const World& world) {
   return std::max(kHeartbeatEvery, kHeartbeatEach * static_cast<int64_t>(world.servers.size()));
 }
 
+Duration PauseAfter(const World& world, ServerDigest old, const ServerDigest& now) {
+  if (old == now) return HeartbeatEvery(world);
+  old.load = now.load;
+  // The load of a great many is written seldom: it changes all the time.
+  const auto servers = static_cast<int64_t>(world.servers.size());
+  return old == now ? std::max(kServerStatusEvery, kHeartbeatEach * servers) : kServerStatusEvery;
+}
+
 void DescribeServer(World& world, ServerState& server) {
   if (server.writer.in_flight) return;  // looked at again with its outcome
   const ServerDigest digest = Digest(world, server);
   const bool turned = server.phase != server.object.status.phase;
-  const Duration pause = digest == server.digest ? HeartbeatEvery(world) : kServerStatusEvery;
+  const Duration pause = PauseAfter(world, server.digest, digest);
   if (!turned && world.now < server.writer.last + pause)
     return world.WakeServer(server, server.writer.last + pause);
   api::RegisteredServerStatus status = Describe(world, server);
@@ -229,13 +239,17 @@ void RegisterAndJudge(World& world) {
       const auto at = world.nodes.find(name);
       if (at == world.nodes.end()) continue;
       RegisterNode(world, name, at->second);
+      // So that the end of what its servers are judged by is noticed as well.
+      CheckOne(world, name, at->second);
       for (const std::string& each : at->second.servers) {
         ServerState& server = world.servers.at(each);
         TakeBack(world, server, at->second);
         const bool before = server.usable;
+        const int64_t cpu = CpuHeadroom(server), memory = MemoryHeadroom(server);
         Judge(world, server);
         world.TouchServer(server);
-        if (at->second.server == &server) Reindex(world, *server.usage, server.usable && !before);
+        const bool grown = !before || CpuHeadroom(server) > cpu || MemoryHeadroom(server) > memory;
+        if (at->second.server == &server) Reindex(world, *server.usage, server.usable && grown);
       }
     }
   }

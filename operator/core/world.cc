@@ -1,5 +1,7 @@
 #include "operator/core/world.h"
 
+#include "operator/core/load.h"
+
 namespace spillway::core {
 
 const char* ToString(Kind kind) {
@@ -86,7 +88,8 @@ void Reindex(World& world, const NodeUsage& usage, bool grown) {
   const api::Resources& total = server.node->object->allocatable;
   world.index.Put(server.slot,
                   {server.object.spec.cloud, server.object.spec.price_micros, usage.tasks == 0,
-                   total.cpu_milli - usage.used.cpu_milli, total.memory - usage.used.memory});
+                   std::min(total.cpu_milli - usage.used.cpu_milli, CpuHeadroom(server)),
+                   std::min(total.memory - usage.used.memory, MemoryHeadroom(server))});
   if (grown) world.grown.Add(server.slot);
 }
 
@@ -129,6 +132,7 @@ void CountPod(World& world, const api::Pod& pod) {
        {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
         labels.contains(api::kExclusiveLabel),
         pod.meta.owners.empty() ? std::string() : pod.meta.owners.front().uid});
+  if (pod.started) world.ledger.Started(key, *pod.started);
 }
 
 size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(status.dump()); }

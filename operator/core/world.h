@@ -87,8 +87,9 @@ struct NodeState {
   Time not_ready_since = kNever;
   std::set<std::string> servers;  // the RegisteredServers that name it
   ServerState* server = nullptr;  // the one of them that counts
-  bool registering = false;       // a RegisteredServer for it was asked for
-  Time register_at{};             // not before: the last try was refused
+  std::optional<api::NodeMetrics> load;
+  bool registering = false;  // a RegisteredServer for it was asked for
+  Time register_at{};        // not before: the last try was refused
 };
 
 // What a server's status is made from.
@@ -96,6 +97,7 @@ struct ServerDigest {
   std::string phase, reason;
   int64_t generation = 0, tasks = 0;
   api::Resources used, allocatable;
+  int64_t load = 0;  // roughly
   bool operator==(const ServerDigest&) const = default;
 };
 
@@ -105,6 +107,8 @@ struct ServerState {
   // What stands in the way of new tasks: Ready, or the reason of the phase.
   std::string phase, reason, message;
   bool usable = false;
+  // By its node's load; see load.h.
+  bool limited = false, overloaded = false;
   ServerDigest digest;     // of the status as it was written last
   bool releasing = false;  // its ScaleRequest is on the way out
   uint32_t slot = 0;       // in World::slots
@@ -197,6 +201,7 @@ struct World {
   std::vector<uint32_t> touched_servers;  // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later
   Time next_check{};
+  Time load_until = kNever;  // when the first measurement that counts is too old
   std::vector<Effect> effects;
   Time wake = kNever;
 

@@ -21,13 +21,6 @@ std::string KeyOf(const Json& object) {
   return ns.empty() ? name : ns + "/" + name;
 }
 
-void SleepFor(std::chrono::milliseconds time, std::stop_token stop) {
-  std::mutex mutex;
-  std::condition_variable_any changed;
-  std::unique_lock lock(mutex);
-  changed.wait_for(lock, stop, time, [] { return false; });
-}
-
 class Session {
  public:
   Session(Transport& transport, const WatchOptions& options, const WatchSink& sink,
@@ -142,6 +135,13 @@ class Session {
 };
 
 }  // namespace
+
+void SleepFor(std::chrono::milliseconds time, std::stop_token stop) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  changed.wait_for(lock, stop, time, [] { return false; });
+}
 
 void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink,
            std::stop_token stop) {

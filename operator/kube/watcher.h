@@ -31,6 +31,9 @@ struct WatchOptions {
   int64_t page = 500;     // objects per page of a list
 };
 
+// Sleeps for so long, or until stopped.
+void SleepFor(std::chrono::milliseconds time, std::stop_token stop);
+
 // Runs until stopped.
 void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink,
            std::stop_token stop);

@@ -27,6 +27,14 @@ const kube::Resource& ResourceOf(core::Kind kind) {
   return kResources[static_cast<size_t>(kind)];
 }
 
+core::Measured DecodeMeasured(const api::Json& list) {
+  core::Measured measured;
+  for (const api::Json& item : api::GetArray(list, "items")) {
+    if (auto metrics = api::DecodeNodeMetrics(item)) measured.nodes.push_back(std::move(*metrics));
+  }
+  return measured;
+}
+
 Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
   switch (kind) {
     case core::Kind::kTask:

@@ -7,6 +7,8 @@
 namespace spillway::runtime {
 
 const kube::Resource& ResourceOf(core::Kind kind);
+// Of a NodeMetricsList; what cannot be read is left out.
+core::Measured DecodeMeasured(const api::Json& list);
 Result<core::Object> Decode(core::Kind kind, const api::Json& object);
 
 }  // namespace spillway::runtime

@@ -16,6 +16,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLongestSleep{5'000};
 constexpr milliseconds kDescribeEvery{5'000};
+// metrics-server measures every 15 s by default; asked more often, so that a measurement is known
+// soon.
+constexpr milliseconds kLoadEvery{10'000}, kLoadRetry{20'000};
 
 Duration Monotonic() {
   return std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch());
@@ -96,6 +99,23 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
   kube::Watch(transport_, OptionsOf(kind), sink, std::move(stop));
 }
 
+void Loop::FollowLoad(std::stop_token stop) {
+  bool works = true;
+  while (!stop.stop_requested()) {
+    const auto list =
+        kube::Call(transport_, kube::ListRequest(kube::kNodeMetrics, "", 0, ""), stop);
+    if (list) {
+      Push(DecodeMeasured(*list));
+      if (!works) Info("metrics.k8s.io answers again");
+    } else if (works) {
+      Warn("no measured load: limits on it do not hold, and servers that require it take no tasks",
+           {{"resource", "nodes.metrics.k8s.io"}, {"error", list.error().message}});
+    }
+    works = list.ok();
+    kube::SleepFor(works ? kLoadEvery : kLoadRetry, stop);
+  }
+}
+
 std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
   std::unique_lock lock(mutex_);
   const Time now = Now();
@@ -111,6 +131,7 @@ void Loop::Run(std::stop_token stop) {
   for (size_t i = 0; i < core::kKinds; ++i) {
     watches.emplace_back([this, i, stop] { Follow(static_cast<Kind>(i), stop); });
   }
+  watches.emplace_back([this, stop] { FollowLoad(stop); });
   Time wake = Now(), described{};
   while (!stop.stop_requested()) {
     const std::vector<core::Event> events = Wait(wake, stop);

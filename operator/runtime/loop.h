@@ -40,6 +40,8 @@ class Loop {
   Time Now();
   std::vector<core::Event> Wait(Time wake, std::stop_token stop);
   void Follow(core::Kind kind, std::stop_token stop);
+  // Asks what the nodes use, again and again.
+  void FollowLoad(std::stop_token stop);
 
   kube::Transport& transport_;
   Metrics& metrics_;

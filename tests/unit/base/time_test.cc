@@ -33,5 +33,14 @@ TEST(TimeTest, ShowsDurationsAsKubectlDoes) {
   EXPECT_EQ(FormatDuration(seconds(7500)), "2h5m");
 }
 
+TEST(TimeTest, ReadsDurationsAsGoWritesThem) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(ParseDuration("15.02s"), milliseconds(15'020));
+  EXPECT_EQ(ParseDuration("1m30s"), milliseconds(90'000));
+  EXPECT_EQ(ParseDuration("200ms"), milliseconds(200));
+  EXPECT_EQ(ParseDuration("0"), milliseconds(0));
+  for (const char* text : {"", "s", "15", "-3s", "1x", "1s2"}) EXPECT_FALSE(ParseDuration(text));
+}
+
 }  // namespace
 }  // namespace spillway

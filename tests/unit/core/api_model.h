@@ -150,6 +150,18 @@ class ApiModel {
       Settle();
     }
   }
+  void RenewLease(const std::string& node) {
+    api::NodeLease lease;
+    lease.meta = Meta("kube-node-lease", node);
+    lease.renewed = now;
+    See(lease);
+  }
+  // As metrics.k8s.io would say now, over 15 seconds.
+  void MeasureNode(const std::string& name, int64_t cpu_milli, int64_t memory = 0,
+                   std::chrono::seconds age = std::chrono::seconds(0)) {
+    pending_.push_back(
+        Measured{{api::NodeMetrics{name, now - age, std::chrono::seconds(15), cpu_milli, memory}}});
+  }
   // The claim of the only open request becomes a ready node with a server's room.
   void ProvideServer(const std::string& node, const std::string& cpu = "8") {
     AddNode(node, cpu);

@@ -61,6 +61,21 @@ TEST_F(RegistrarTest, WithoutTheMeasurementThatItRequiresAServerTakesNoTasks) {
             "NoMeasurement");
 }
 
+TEST_F(RegistrarTest, AServerThatIsJudgedBetweenTwoHeartbeatsIsJudgedAgain) {
+  api.AddServer("n");
+  api.Settle();  // nodes are checked now, and every 5 s from now
+  api.Advance(seconds(1));
+  api.RenewLease("n");
+  api.Advance(kHeartbeatTimeout + std::chrono::milliseconds(500));
+  api.servers["n"].spec.capabilities["a"] = "b";
+  api.Change(api.servers["n"]);
+  api.Settle();
+  ASSERT_EQ(api.world().servers.at("n").reason, "HeartbeatLost");
+  api.RenewLease("n");
+  api.Settle();
+  EXPECT_TRUE(api.world().servers.at("n").usable);
+}
+
 TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {
   api.AddServer("n");
   api.Remove(api.nodes, "n");
