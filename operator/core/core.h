@@ -18,7 +18,8 @@ class Core {
   ~Core();
 
   // Takes the events in their order, then decides once. Nothing is decided before every kind was
-  // listed (Listed). now must not go back by more than the resolution of deadlines can bear.
+  // listed (Listed) and the load was asked for (Measured). now must not go back by more than the
+  // resolution of deadlines can bear.
   // Every Write and AskCloud among the effects must be answered by an Outcome.
   StepResult Step(std::span<const Event> events, Time now);
 

@@ -62,7 +62,7 @@ struct CloudDiagnosis {
   std::string message;
 };
 
-// What nodes use, as far as it was measured.
+// What nodes use, as far as it was measured. Empty where nothing could be learned.
 struct Measured {
   std::vector<api::NodeMetrics> nodes;
 };

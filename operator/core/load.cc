@@ -66,10 +66,9 @@ void TakeUp(World& world, NodeState& node, const api::NodeMetrics& metrics) {
 }  // namespace
 
 void Measure(World& world, const Measured& measured) {
+  world.measured = true;
   for (const api::NodeMetrics& metrics : measured.nodes) {
-    const auto at = world.nodes.find(metrics.node);
-    if (at == world.nodes.end()) continue;
-    NodeState& node = at->second;
+    NodeState& node = world.nodes[metrics.node];  // which may come later
     if (node.load && node.load->observed >= metrics.observed) continue;
     TakeUp(world, node, metrics);
   }

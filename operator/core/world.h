@@ -205,7 +205,9 @@ struct World {
   std::vector<Effect> effects;
   Time wake = kNever;
 
+  bool measured = false;     // the load was asked for at least once
   bool ready() const {
+    if (!measured) return false;
     for (const bool kind : synced) {
       if (!kind) return false;
     }

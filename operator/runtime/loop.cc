@@ -108,6 +108,7 @@ void Loop::FollowLoad(std::stop_token stop) {
       Push(DecodeMeasured(*list));
       if (!works) Info("metrics.k8s.io answers again");
     } else if (works) {
+      Push(core::Measured{});
       Warn("no measured load: limits on it do not hold, and servers that require it take no tasks",
            {{"resource", "nodes.metrics.k8s.io"}, {"error", list.error().message}});
     }

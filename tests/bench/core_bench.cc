@@ -38,6 +38,7 @@ class Fleet {
     std::vector<Event>().swap(events);
     for (int64_t i = 0; i < tasks; ++i) events.push_back(Seen{Task(i)});
     events.push_back(Listed{Kind::kTask, 0, {}});
+    events.push_back(Measured{});
     Step(events);  // the first decision; what fits is bound
     std::vector<Event>().swap(events);
     server_bytes = servers > 0 ? (with_servers - empty) / static_cast<size_t>(servers) : 0;

@@ -57,6 +57,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   const std::string uid = write.uid;
   CheckServer(replica, pod);
   CheckRoom(replica, pod);
+  CheckLoad(replica, pod);
   CheckOnlyPod(replica, pod, uid);
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
   intents_[write.key()] = {replica.id(), pod.node_name, uid, pod.requests,
@@ -94,6 +95,48 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
   const bool alone = pod.meta.labels.contains(api::kExclusiveLabel);
   if (exclusive > 0 || (alone && others > 0))
     Violate("exclusive", pod.meta.key() + " shares node " + pod.node_name);
+}
+
+// By the last measurement that the process was told, and everything that it had not covered.
+void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
+  const auto* node = api_.Get<api::Node>(pod.node_name);
+  const api::NodeMetrics* load = replica.LoadOf(pod.node_name);
+  const bool fresh = load != nullptr && replica.now() < load->observed + std::chrono::seconds(60);
+  if (node == nullptr) return;
+  int64_t cpu = pod.requests.cpu_milli, memory = pod.requests.memory;
+  const auto add = [&](const api::Resources& requests) {
+    cpu += requests.cpu_milli;
+    memory += requests.memory;
+  };
+  for (const auto& [key, object] : api_.All(Kind::kPod)) {
+    const Pod& other = std::get<Pod>(*object);
+    const bool covered = fresh && other.started &&
+                         *other.started + std::chrono::seconds(1) <= load->observed - load->window;
+    if (other.node_name == pod.node_name && !other.terminal() && !covered && Knows(replica, other))
+      add(other.requests);
+  }
+  for (const auto& [key, intent] : intents_) {
+    if (intent.replica == replica.id() && intent.node == pod.node_name && key != pod.meta.key() &&
+        api_.Get<Pod>(key) == nullptr && !Contested(key, 0))
+      add(intent.requests);
+  }
+  for (const auto& [name, object] : api_.All(Kind::kServer)) {
+    const api::RegisteredServerSpec& spec = std::get<api::RegisteredServer>(*object).spec;
+    if (spec.node_name != pod.node_name ||
+        !replica.HasSeen(Kind::kServer, core::VersionOf(*object)))
+      continue;
+    if (spec.requires_metrics && !fresh)
+      Violate("unmeasured", pod.meta.key() + " on server " + name);
+    if (!fresh) continue;
+    if ((spec.max_cpu_percent &&
+         (cpu + load->cpu_milli) * 100 > *spec.max_cpu_percent * node->allocatable.cpu_milli) ||
+        (spec.max_memory_percent &&
+         memory + load->memory > *spec.max_memory_percent * (node->allocatable.memory / 100) + 100))
+      Violate("overload", pod.meta.key() + " on server " + name + ": measured " +
+                              std::to_string(load->cpu_milli) + "m, not measured " +
+                              std::to_string(cpu) + "m of " +
+                              std::to_string(node->allocatable.cpu_milli) + "m");
+  }
 }
 
 void Checks::CheckOnlyPod(const Replica& replica, const Pod& pod, const std::string& task_uid) {
@@ -223,6 +266,7 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
               const ApiServer& api) {
   const api::Policy policy = task.spec.placement.policy;
   if (server.spec.cordoned || server.meta.deleted || node.unschedulable) return false;
+  if (server.spec.max_cpu_percent || server.spec.requires_metrics) return false;  // see CheckLoad
   if (node.ready != api::NodeReady::kTrue) return false;
   if ((policy == api::Policy::kLocalOnly && server.spec.cloud) ||
       (policy == api::Policy::kCloudOnly && !server.spec.cloud))

@@ -70,6 +70,7 @@ class Checks {
 
   void PodDecided(const Replica& replica, const core::Write& write);
   void CheckRoom(const Replica& replica, const api::Pod& pod);
+  void CheckLoad(const Replica& replica, const api::Pod& pod);
   void CheckOnlyPod(const Replica& replica, const api::Pod& pod, const std::string& task_uid);
   void CheckServer(const Replica& replica, const api::Pod& pod);
   bool Knows(const Replica& replica, const api::Pod& pod) const;

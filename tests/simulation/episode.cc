@@ -131,6 +131,7 @@ bool Episode::Act(Random& random) {
       {70, false, "answer", [](E& e, R& r) { return e.Answer(r); }},
       {12, false, "flow", [](E& e, R& r) { return e.Flow(r); }},
       {60, false, "time", [](E& e, R& r) { return e.Tick(r); }},
+      {12, false, "measure", [](E& e, R& r) { return e.Measure(r); }},
       {60, false, "kubelet", [](E& e, R& r) { return e.nodes_.MovePod(r, e.faults()); }},
       {20, false, "collect", [](E& e, R& r) { return e.nodes_.Collect(r); }},
       {40, false, "cloud", [](E& e, R& r) { return e.cloud_.Move(r); }},
@@ -258,6 +259,11 @@ void Episode::Pass(Duration time) {
   if (api_.now - beat_ < kBeatEvery) return;
   beat_ = api_.now;
   nodes_.Beat();
+}
+
+bool Episode::Measure(Random& random) {
+  Any(random).Measure(nodes_.Measure(random));
+  return true;
 }
 
 bool Episode::Tick(Random& random) {

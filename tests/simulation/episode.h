@@ -49,6 +49,7 @@ class Episode {
   bool Carry(Random& random);
   bool Answer(Random& random);
   bool Flow(Random& random);
+  bool Measure(Random& random);
   bool Tick(Random& random);
   bool Outage(Random& random);
   bool Break(Random& random);

@@ -207,6 +207,23 @@ void Nodes::Beat() {
   }
 }
 
+core::Measured Nodes::Measure(Random& random) const {
+  core::Measured measured;
+  for (const auto& [name, object] : api_.All(Kind::kNode)) {
+    if (silent_.contains(name)) continue;
+    const auto percent = static_cast<int64_t>(random.Pick(150));
+    api::NodeMetrics metrics{name, std::chrono::floor<seconds>(api_.now), seconds(15), 200, 0};
+    for (const auto& [key, other] : api_.All(Kind::kPod)) {
+      const Pod& pod = std::get<Pod>(*other);
+      if (pod.node_name != name || pod.phase != PodPhase::kRunning) continue;
+      metrics.cpu_milli += pod.requests.cpu_milli * percent / 100;
+      metrics.memory += pod.requests.memory * percent / 100;
+    }
+    measured.nodes.push_back(std::move(metrics));
+  }
+  return measured;
+}
+
 Time Nodes::LastDown(const std::string& node) const {
   if (api_.Get<Node>(node) == nullptr) return api_.now;
   const auto at = last_down_.find(node);

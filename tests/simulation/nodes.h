@@ -29,6 +29,10 @@ class Nodes {
   // Heartbeats of the nodes that are well.
   void Beat();
 
+  // What metrics.k8s.io says of every node whose kubelet is well: some of what the pods that run
+  // there request, or more.
+  core::Measured Measure(Random& random) const;
+
   // When the node was last down; Time{} if it never was. A node that is gone is down.
   Time LastDown(const std::string& node) const;
 

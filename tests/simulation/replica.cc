@@ -18,7 +18,10 @@ core::Event EventOf(Kind kind, const Change& change) {
 
 }  // namespace
 
-Replica::Replica(int id, const World& world) : id_(id), world_(world) { Read(); }
+Replica::Replica(int id, const World& world) : id_(id), world_(world) {
+  Read();
+  inbox_.push_back(core::Measured{});  // metrics.k8s.io does not answer yet
+}
 
 Time Replica::Read() {
   return now_ = clock_.Read(world_.api.now + clock_ahead_, world_.api.now.time_since_epoch());
@@ -81,6 +84,14 @@ bool Replica::Double(Kind kind) {
 
 size_t Replica::Turn() {
   const std::vector<core::Event> events = std::exchange(inbox_, {});
+  for (const core::Event& event : events) {
+    const auto* measured = std::get_if<core::Measured>(&event);
+    if (measured == nullptr) continue;
+    for (const api::NodeMetrics& metrics : measured->nodes) {
+      api::NodeMetrics& known = loads_[metrics.node];
+      if (known.observed < metrics.observed) known = metrics;
+    }
+  }
   core::StepResult result = core_.Step(events, Read());
   wake_ = result.wake;
   for (core::Effect& effect : result.effects) {

@@ -56,6 +56,13 @@ class Replica {
   void Recover();
   // The last event arrives once more.
   bool Double(Kind kind);
+  // What nodes use arrives, in its order.
+  void Measure(core::Measured measured) { inbox_.push_back(std::move(measured)); }
+  // The last measurement of the node that the core has taken; null if there is none.
+  const api::NodeMetrics* LoadOf(const std::string& node) const {
+    const auto at = loads_.find(node);
+    return at == loads_.end() ? nullptr : &at->second;
+  }
   // The core takes what has arrived. Called without events when time has passed. Returns how many
   // effects it wants.
   size_t Turn();
@@ -109,6 +116,7 @@ class Replica {
   runtime::EffectQueue queue_;
   std::array<Stream, core::kKinds> streams_;
   std::vector<core::Event> inbox_;
+  std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
   Time wake_{};
   SmoothClock clock_;

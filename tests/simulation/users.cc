@@ -123,6 +123,10 @@ bool Users::Cordon(Random& random) {
     server.spec.capabilities["disk"] = random.OneIn(2) ? "ssd" : "hdd";
   } else if (random.OneIn(4)) {
     server.spec.max_tasks = static_cast<int64_t>(1 + random.Pick(4));
+  } else if (random.OneIn(2)) {
+    server.spec.max_cpu_percent = static_cast<int64_t>(40 + random.Pick(50));
+    server.spec.max_memory_percent = static_cast<int64_t>(40 + random.Pick(50));
+    server.spec.requires_metrics = random.OneIn(3);
   } else {
     server.spec.cordoned = !server.spec.cordoned;
   }
@@ -146,10 +150,13 @@ bool Users::ChangePool(Random& random) {
 void Users::LetGo() {
   for (auto& server : api_.List<api::RegisteredServer>()) {
     if (server.spec.cloud) continue;
-    if (server.spec.cordoned || server.spec.max_tasks ||
+    if (server.spec.cordoned || server.spec.max_tasks || server.spec.max_cpu_percent ||
         server.spec.capabilities["disk"] != "ssd") {
       server.spec.cordoned = false;
       server.spec.max_tasks.reset();
+      server.spec.max_cpu_percent.reset();
+      server.spec.max_memory_percent.reset();
+      server.spec.requires_metrics = false;
       server.spec.capabilities["disk"] = "ssd";
       Change(server);
     }

@@ -39,6 +39,7 @@ class ApiModel {
         listed.resource_version = nodes.at(late).meta.resource_version - 1;
       events.push_back(std::move(listed));
     }
+    events.push_back(Measured{});
     pending_ = std::move(events);
   }
 
