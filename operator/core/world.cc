@@ -26,7 +26,9 @@ void World::Hear(Kind kind) {
   news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
   heard_at = now;
   heard_of[static_cast<size_t>(kind)] = news;
-  last_of[static_cast<size_t>(kind)] = now;
+  const auto i = static_cast<size_t>(kind);
+  if (now > last_of[i] + kFresh) row_of[i] = now;
+  last_of[i] = now;
 }
 
 void World::WakeTask(TaskState& task, Time time) {

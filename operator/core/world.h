@@ -158,8 +158,11 @@ inline constexpr Duration kRegisterAgain{5'000};
 
 // The longest time between two events that counts in full: shorter than any heartbeat's patience.
 inline constexpr Duration kMostSilence{10'000};
-// A watch that has said nothing for longer may hang.
+// A watch that has said nothing for longer may hang: it sends a bookmark about every minute, if
+// nothing else.
 inline constexpr Duration kFresh{90'000};
+// So long may it take until a watch that comes back has told all that it had missed.
+inline constexpr Duration kBacklog{15'000};
 
 struct World {
   Time now{};
@@ -170,6 +173,7 @@ struct World {
   Time heard_at{};                      // when the last event came
   std::array<Time, kKinds> heard_of{};  // of each kind, by news: its watch was alive then
   std::array<Time, kKinds> last_of{};   // the same, by now
+  std::array<Time, kKinds> row_of{};    // since when it is heard without a long pause
   std::unordered_map<std::string, TaskState> tasks;        // by key
   std::unordered_map<std::string, std::string> task_keys;  // by uid
   std::unordered_map<std::string, api::Pod> pods;          // by key
@@ -219,8 +223,11 @@ struct World {
   // An event of a watch has come.
   void Hear(Kind kind);
   Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }
-  // Of late: a watch sends a bookmark about every minute, if nothing else.
-  bool HearsOf(Kind kind) const { return now <= last_of[static_cast<size_t>(kind)] + kFresh; }
+  // Of late, and what came first after a long silence, which may be long past, is behind us.
+  bool HearsOf(Kind kind) const {
+    const auto i = static_cast<size_t>(kind);
+    return now <= last_of[i] + kFresh && now >= row_of[i] + kBacklog;
+  }
   // When news will have reached that time, if events keep coming.
   Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }
   // The task or server is looked at again at that time, if not before.
