@@ -3,10 +3,12 @@
 # outside the checkout.
 
 readonly kubernetes_version=v1.36.3 kwok_version=v0.8.0 karpenter_version=v1.14.1
+readonly metrics_server_version=v0.9.0
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/spillway
 readonly kube_bin=$cache/kube/$kubernetes_version
 readonly kwok_bin=$cache/kwok/$kwok_version
 readonly karpenter_bin=$cache/karpenter/$karpenter_version
+readonly metrics_server_bin=$cache/metrics-server/$metrics_server_version
 readonly modules=$here/modules
 
 go_build() { # MODULE OUTPUT PACKAGE [LDFLAGS]
@@ -63,5 +65,7 @@ build_all() {
   build_kubernetes
   build_kwok
   [[ -z $karpenter ]] || build_karpenter
+  [[ -z $metrics_server ]] || build_one metrics-server "$metrics_server_bin/metrics-server" \
+    sigs.k8s.io/metrics-server/cmd/metrics-server
   exec 8>&-
 }

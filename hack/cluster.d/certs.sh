@@ -55,10 +55,13 @@ certs_make() {
   cert kwok /O=system:masters/CN=kwok
   cert karpenter /O=system:masters/CN=karpenter
   cert apiserver-kubelet /O=system:masters/CN=apiserver-kubelet
+  cert metrics-server /O=system:masters/CN=metrics-server
+  cert metrics-server-serving /CN=metrics-server "DNS:metrics-server.kube-system.svc"
+  cert front-proxy /CN=front-proxy
   cert kubelet "/O=system:nodes/CN=system:node:$node_name"
   [[ -f $pki/sa.key ]] || openssl ecparam -name prime256v1 -genkey -noout -out "$pki/sa.key"
   local who
-  for who in admin controller-manager scheduler kwok karpenter kubelet; do
+  for who in admin controller-manager scheduler kwok karpenter kubelet metrics-server; do
     kubeconfig "$dir/$who.kubeconfig" "$who"
   done
   cp "$dir/admin.kubeconfig" "$dir/kubeconfig"

@@ -41,7 +41,11 @@ apiserver_start() {
     --kubelet-client-key="$pki/apiserver-kubelet.key" \
     --kubelet-preferred-address-types=InternalIP --cert-dir="$dir/apiserver" \
     --audit-policy-file="$dir/audit-policy.yaml" --audit-log-path="$dir/log/audit.log" \
-    --audit-log-mode=batch
+    --audit-log-mode=batch --enable-aggregator-routing=true \
+    --proxy-client-cert-file="$pki/front-proxy.crt" --proxy-client-key-file="$pki/front-proxy.key" \
+    --requestheader-client-ca-file="$pki/ca.crt" --requestheader-allowed-names=front-proxy \
+    --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
+    --requestheader-extra-headers-prefix=X-Remote-Extra-
   wait_for 90 kube-apiserver "${kubectl[@]}" get --raw /readyz
 }
 

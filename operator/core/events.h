@@ -98,7 +98,8 @@ struct Outcome {
   Verb verb = Verb::kCreate;
   Kind kind = Kind::kTask;
   std::string key;
-  // Of a cloud server: the ScaleRequest; of a pod's creation: the task.
+  // Of a cloud server: the ScaleRequest; of a pod's creation: the task; of a status patch or a
+  // deletion: the object, since there may be another of that name by now.
   std::string request_uid;
   std::optional<Error> error;
   // The object as the API server answered it; with kAlreadyExists, the one that was there already.

@@ -441,7 +441,7 @@ namespace {
 void ConcludeTask(World& world, const Outcome& outcome) {
   if (outcome.verb == Verb::kPatchStatus) --world.statuses_in_flight;
   const auto task = world.tasks.find(outcome.key);
-  if (task == world.tasks.end()) return;
+  if (task == world.tasks.end() || task->second.uid() != outcome.request_uid) return;
   world.dirty.insert(outcome.key);
   if (outcome.verb == Verb::kDelete) {
     task->second.deleting = !outcome.error || outcome.error->kind == ErrorKind::kNotFound;
@@ -477,7 +477,7 @@ void ConcludePod(World& world, const Outcome& outcome) {
 template <typename Map>
 void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
   const auto at = map.find(outcome.key);
-  if (at == map.end()) return;
+  if (at == map.end() || at->second.object.meta.uid != outcome.request_uid) return;
   StatusWritten(world, at->second.writer, outcome.error);
   if constexpr (requires { at->second.settled; }) {
     if (outcome.error) at->second.settled.reset();
@@ -492,7 +492,8 @@ void ConcludeServer(World& world, const Outcome& outcome) {
   }
   if (!outcome.error) return;
   if (outcome.verb == Verb::kDelete) {
-    if (server == world.servers.end()) return;
+    if (server == world.servers.end() || server->second.object.meta.uid != outcome.request_uid)
+      return;
     server->second.releasing = false;
     world.dirty_nodes.insert(server->second.object.spec.node_name);
     return;
@@ -513,7 +514,9 @@ void ConcludeScale(World& world, const Outcome& outcome) {
   if (scale == world.scales.end()) return;
   if (outcome.verb == Verb::kPatchStatus) return ConcludeStatus(world, world.scales, outcome);
   if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale->second, outcome);
-  if (outcome.error && outcome.error->kind != ErrorKind::kNotFound) scale->second.deleting = false;
+  if (outcome.error && outcome.error->kind != ErrorKind::kNotFound &&
+      scale->second.object.meta.uid == outcome.request_uid)
+    scale->second.deleting = false;
 }
 
 void ConcludeCloud(World& world, const Outcome& outcome) {

@@ -209,7 +209,7 @@ struct World {
   std::vector<Effect> effects;
   Time wake = kNever;
 
-  bool measured = false;     // the load was asked for at least once
+  bool measured = false;  // the load was asked for at least once
   bool ready() const {
     if (!measured) return false;
     for (const bool kind : synced) {

@@ -22,8 +22,7 @@ std::chrono::milliseconds Backoff(const Error& error, int attempts) {
 }
 
 core::Outcome OutcomeOf(const core::Write& write) {
-  return {write.verb, write.kind, write.key(), write.verb == Verb::kCreate ? write.uid : "",
-          {},         {}};
+  return {write.verb, write.kind, write.key(), write.uid, {}, {}};
 }
 
 core::Outcome OutcomeOf(const core::AskCloud& ask) {

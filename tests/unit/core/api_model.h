@@ -163,6 +163,7 @@ class ApiModel {
     pending_.push_back(
         Measured{{api::NodeMetrics{name, now - age, std::chrono::seconds(15), cpu_milli, memory}}});
   }
+  void Conclude(Outcome outcome) { pending_.push_back(std::move(outcome)); }
   // The claim of the only open request becomes a ready node with a server's room.
   void ProvideServer(const std::string& node, const std::string& cpu = "8") {
     AddNode(node, cpu);
@@ -233,8 +234,7 @@ class ApiModel {
     return out;
   }
   void Answer(const Write& write, std::optional<Error> error, std::optional<Object> object = {}) {
-    pending_.push_back(Outcome{write.verb, write.kind, write.key(),
-                               write.verb == Verb::kCreate ? write.uid : "", std::move(error),
+    pending_.push_back(Outcome{write.verb, write.kind, write.key(), write.uid, std::move(error),
                                std::move(object)});
   }
   void Carry(const Write& write) {

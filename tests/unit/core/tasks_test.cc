@@ -188,6 +188,21 @@ TEST_F(TaskTest, ANodeThatIsYoungerThanTheListOfNodesIsNotGone) {
   EXPECT_EQ(api.Phase("t"), "Running");
 }
 
+TEST_F(TaskTest, TheAnswerToAStatusOfTheTaskBeforeItIsNotTakenForItsOwn) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  const std::string old = api.tasks["ns/t"].meta.uid;
+  api.Remove(api.tasks, "ns/t");
+  api.Remove(api.pods, "ns/t-1");
+  api.AddTask("t");
+  api.drop_statuses = true;
+  api.Advance(seconds(5));  // Assigned is on its way
+  api.Conclude({Verb::kPatchStatus, Kind::kTask, "ns/t", old, std::nullopt, std::nullopt});
+  api.Settle();
+  EXPECT_TRUE(api.world().tasks.at("ns/t").writer.in_flight);
+}
+
 TEST_F(TaskTest, APodThatAListHasNotComeToIsNotGone) {
   api.AddServer("s1");
   api.AddTask("t");
