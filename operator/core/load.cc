@@ -9,6 +9,12 @@ bool Watched(const api::RegisteredServerSpec& spec) {
   return spec.requires_metrics || spec.max_cpu_percent || spec.max_memory_percent;
 }
 
+// The last measurement, if it is of this node and not of one that had its name before.
+const api::NodeMetrics* Last(const NodeState& node) {
+  return node.load && node.object && node.load->observed >= node.object->meta.created ? &*node.load
+                                                                                      : nullptr;
+}
+
 int64_t Percent(int64_t part, int64_t whole) { return whole <= 0 ? 100 : part * 100 / whole; }
 
 int64_t Headroom(const std::optional<int64_t>& limit, int64_t total, int64_t measured,
@@ -95,10 +101,10 @@ std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
   const bool was_over = std::exchange(server.overloaded, false);
   server.limited = false;
   if (!Watched(spec)) return std::nullopt;
-  const auto& load = server.node->load;
-  if (!load || world.now >= load->observed + kLoadKept) {
+  const api::NodeMetrics* load = Last(*server.node);
+  if (load == nullptr || world.now >= load->observed + kLoadKept) {
     if (!spec.requires_metrics) return std::nullopt;
-    if (!load)
+    if (load == nullptr)
       return Misfit{"NoMeasurement", "without a fresh measurement",
                     "metricsPolicy is Require, and metrics.k8s.io has no measurement of its node"};
     // The time and not the age, which would change with every look.
@@ -141,10 +147,11 @@ bool LimitsFit(const api::Resources& requests, const ServerState& server, Misfit
 }
 
 std::optional<api::ServerLoad> LoadOf(const NodeState& node) {
-  if (!node.load || !node.object) return std::nullopt;
+  const api::NodeMetrics* load = Last(node);
+  if (load == nullptr) return std::nullopt;
   const api::Resources& total = node.object->allocatable;
-  return api::ServerLoad{Percent(node.load->cpu_milli, total.cpu_milli),
-                         Percent(node.load->memory, total.memory), node.load->observed};
+  return api::ServerLoad{Percent(load->cpu_milli, total.cpu_milli),
+                         Percent(load->memory, total.memory), load->observed};
 }
 
 }  // namespace spillway::core

@@ -220,6 +220,8 @@ void CheckNodes(World& world) {
   std::erase_if(world.nodes, [&](const auto& entry) {
     const NodeState& node = entry.second;
     if (!node.gone || !node.servers.empty() || world.ledger.On(entry.first).pods > 0) return false;
+    // It may be of a node of this name that is on its way to us.
+    if (node.load && world.now < node.load->observed + kLoadKept) return false;
     world.ledger.Forget(entry.first);
     return true;
   });

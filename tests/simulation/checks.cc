@@ -101,8 +101,9 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
 void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
   const auto* node = api_.Get<api::Node>(pod.node_name);
   const api::NodeMetrics* load = replica.LoadOf(pod.node_name);
-  const bool fresh = load != nullptr && replica.now() < load->observed + std::chrono::seconds(60);
   if (node == nullptr) return;
+  const bool fresh = load != nullptr && load->observed >= node->meta.created &&
+                     replica.now() < load->observed + std::chrono::seconds(60);
   int64_t cpu = pod.requests.cpu_milli, memory = pod.requests.memory;
   const auto add = [&](const api::Resources& requests) {
     cpu += requests.cpu_milli;

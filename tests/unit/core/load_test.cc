@@ -40,6 +40,7 @@ TEST_F(LoadTest, WhatIsMeasuredAndWhatIsBoundSinceStayWithinTheLimit) {
 
 TEST_F(LoadTest, ABurstUnderAnOldMeasurementDoesNotOverload) {
   Limit();
+  api.Advance(seconds(60));
   api.MeasureNode("n", 0, 0, seconds(59));
   AddTasks(1000, "100m");
   EXPECT_EQ(api.pods_made, 32);
