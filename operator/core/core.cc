@@ -106,14 +106,14 @@ void FlushTasks(World& world) {
   }
   WriteStatuses(world);
   for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained &&
-                             world.statuses_in_flight < kMostStatusesInFlight;) {
+                             world.statuses_in_flight < kMostExplanationsInFlight;) {
     TaskState& task = world.tasks.at(*world.to_explain.begin());
     world.to_explain.erase(world.to_explain.begin());
     explained += ExplainTask(world, task) ? 1 : 0;
     FlushStatus(world, task);
   }
   // Otherwise the next outcome of a status brings us back.
-  if (!world.to_explain.empty() && world.statuses_in_flight < kMostStatusesInFlight)
+  if (!world.to_explain.empty() && world.statuses_in_flight < kMostExplanationsInFlight)
     world.WakeAt(world.now);
 }
 

@@ -12,6 +12,13 @@ namespace {
 
 using api::ObjectMeta;
 
+// Once neither the task nor a pod of it is known.
+void DropOwner(World& world, const std::string& uid) {
+  const auto owner = world.owners.find(uid);
+  if (owner != world.owners.end() && owner->second.task == nullptr && owner->second.pods.empty())
+    world.owners.erase(owner);
+}
+
 // ---- tasks ----
 
 void ForgetTask(World& world, const std::string& key) {
@@ -20,7 +27,8 @@ void ForgetTask(World& world, const std::string& key) {
   TaskState& task = at->second;
   Dequeue(task);
   world.shapes.Drop(task.shape);
-  world.task_keys.erase(task.uid());
+  task.owner->task = nullptr;
+  DropOwner(world, task.uid());
   world.dirty.erase(key);
   world.touched.erase(key);
   world.to_explain.erase(key);
@@ -32,7 +40,8 @@ void AddTask(World& world, const api::TaskRequest& object) {
   const std::string key = object.meta.key();
   TaskState& task = world.tasks[key];
   task.object = object;
-  world.task_keys[object.meta.uid] = key;
+  task.owner = &world.owners[object.meta.uid];
+  task.owner->task = &task;
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
@@ -109,8 +118,8 @@ const api::OwnerReference* TaskOwner(const api::Pod& pod) {
 void TouchOwner(World& world, const api::Pod& pod) {
   const api::OwnerReference* owner = TaskOwner(pod);
   if (owner == nullptr) return;
-  if (const auto key = world.task_keys.find(owner->uid); key != world.task_keys.end())
-    world.dirty.insert(key->second);
+  if (const TaskState* task = world.TaskByUid(owner->uid))
+    world.dirty.insert(task->object.meta.key());
 }
 
 int64_t AttemptOf(const api::Pod& pod) {
@@ -118,16 +127,26 @@ int64_t AttemptOf(const api::Pod& pod) {
   return label == pod.meta.labels.end() ? 0 : std::strtoll(label->second.c_str(), nullptr, 10);
 }
 
+std::string OwnerUid(const api::Pod& pod) {
+  const auto* owner = TaskOwner(pod);
+  return owner == nullptr ? std::string() : owner->uid;
+}
+
+// The pod, which is in World::pods, is no attempt of its task any more.
+void Disown(World& world, const api::Pod& pod) {
+  const auto owner = world.owners.find(OwnerUid(pod));
+  if (owner == world.owners.end()) return;
+  auto& pods = owner->second.pods;
+  if (const auto at = pods.find(AttemptOf(pod)); at != pods.end() && at->second == &pod)
+    pods.erase(at);
+  DropOwner(world, owner->first);
+}
+
 void ForgetPod(World& world, const std::string& key) {
   const auto at = world.pods.find(key);
   if (at == world.pods.end()) return;
   TouchOwner(world, at->second);
-  if (const auto* owner = TaskOwner(at->second)) {
-    if (const auto owned = world.pods_of.find(owner->uid); owned != world.pods_of.end()) {
-      owned->second.erase(AttemptOf(at->second));
-      if (owned->second.empty()) world.pods_of.erase(owned);
-    }
-  }
+  Disown(world, at->second);
   const api::OwnerReference* owner = TaskOwner(at->second);
   const TaskState* task = owner == nullptr ? nullptr : world.TaskByUid(owner->uid);
   Unbook(world, key);
@@ -141,13 +160,17 @@ void SeePod(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
   if (const auto known = world.pods.find(key); known != world.pods.end()) {
     if (known->second.meta.resource_version >= pod.meta.resource_version) return;
-    if (known->second.meta.uid != pod.meta.uid) ForgetPod(world, key);
-  }
-  if (const auto* owner = TaskOwner(pod); owner != nullptr && AttemptOf(pod) > 0) {
-    world.pods_of[owner->uid][AttemptOf(pod)] = key;
+    if (known->second.meta.uid != pod.meta.uid) {
+      ForgetPod(world, key);
+    } else if (AttemptOf(known->second) != AttemptOf(pod) ||
+               OwnerUid(known->second) != OwnerUid(pod)) {
+      Disown(world, known->second);  // someone has edited it
+    }
   }
   CountPod(world, pod);
-  world.pods.insert_or_assign(key, pod);
+  const auto at = world.pods.insert_or_assign(key, pod).first;
+  if (const auto* owner = TaskOwner(pod); owner != nullptr && AttemptOf(pod) > 0)
+    world.owners[owner->uid].pods[AttemptOf(pod)] = &at->second;
   TouchOwner(world, pod);
 }
 

@@ -56,15 +56,15 @@ double Leftover(const Shape& shape, const ServerState& server) {
 // Of so many servers that are equally good the fullest is chosen.
 constexpr int kMostCompared = 4;
 
-ServerState* SearchIndex(World& world, const Shape& shape) {
-  ServerState* best = nullptr;
+const ServerState* SearchIndex(const World& world, const Shape& shape) {
+  const ServerState* best = nullptr;
   const void* of = nullptr;
   double best_left = 2;
   int compared = 0;
   world.index.Search(shape.fits, shape.requests.cpu_milli, shape.requests.memory,
                      [&](uint32_t slot, const void* cell) {
                        if (best != nullptr && cell != of) return true;
-                       ServerState& server = *world.slots[slot];
+                       const ServerState& server = *world.slots[slot];
                        if (!RoomFits(shape, server, nullptr)) return false;
                        const double left = Leftover(shape, server);
                        if (left < best_left) {
@@ -96,10 +96,10 @@ void GatherGrown(const World& world, Shape& shape) {
   shape.grown.erase(std::unique(shape.grown.begin(), shape.grown.end()), shape.grown.end());
 }
 
-ServerState* SearchGrown(World& world, Shape& shape) {
+const ServerState* SearchGrown(const World& world, Shape& shape) {
   GatherGrown(world, shape);
   for (size_t i = 0; i < shape.grown.size(); ++i) {
-    ServerState& server = *world.slots[shape.grown[i]];
+    const ServerState& server = *world.slots[shape.grown[i]];
     if (!MayHaveRoom(shape, server) || !RoomFits(shape, server, nullptr)) continue;
     // Those before it have no room; it may have room for more.
     shape.grown.erase(shape.grown.begin(), shape.grown.begin() + static_cast<std::ptrdiff_t>(i));
@@ -109,10 +109,10 @@ ServerState* SearchGrown(World& world, Shape& shape) {
   return nullptr;
 }
 
-ServerState* BestServer(World& world, Shape& shape) {
+const ServerState* BestServer(const World& world, Shape& shape) {
   RefreshMatches(world, shape);
   if (shape.blocked && world.grown.Knows(shape.grown_read)) return SearchGrown(world, shape);
-  ServerState* server = SearchIndex(world, shape);
+  const ServerState* server = SearchIndex(world, shape);
   shape.blocked = server == nullptr;
   shape.grown_read = world.grown.end();
   shape.grown.clear();
@@ -121,7 +121,7 @@ ServerState* BestServer(World& world, Shape& shape) {
 
 void Bind(World& world, TaskState& task, const ServerState& server) {
   const api::RegisteredServerSpec& spec = server.object.spec;
-  const int64_t attempt = NextAttempt(world, task);
+  const int64_t attempt = NextAttempt(task);
   task.binding = Binding{server.object.meta.name,
                          spec.node_name,
                          PodName(task.object.meta.name, attempt),
@@ -156,6 +156,11 @@ bool MayFit(const World& world, Shape& shape) {
 }
 
 }  // namespace
+
+const ServerState* Choose(const World& world, Shape& shape) {
+  RefreshMatches(world, shape);
+  return SearchIndex(world, shape);
+}
 
 void PlaceWaiting(World& world) {
   const auto later = [](const Shape* a, const Shape* b) {

@@ -118,18 +118,6 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
   return {last, lasts};
 }
 
-const PoolState* BestPool(const World& world, const Shape& shape) {
-  const PoolState* best = nullptr;
-  for (const auto& [name, pool] : world.pools) {
-    if (!PoolFits(shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
-    const auto rank = [](const PoolState& state) {
-      return std::pair(-state.object.spec.priority, state.object.spec.price_micros);
-    };
-    if (best == nullptr || rank(pool) < rank(*best)) best = &pool;
-  }
-  return best;
-}
-
 ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, int64_t number) {
   const std::string name = "spw-" + need + "-" + std::to_string(number);
   ScaleState& scale = world.scales[name];
@@ -145,9 +133,8 @@ ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, in
 // patient: nothing is bought now.
 ScaleState* ServerFor(World& world, TaskState& task, bool patient,
                       std::vector<ScaleState*>& fresh) {
-  for (auto& [name, scale] : world.scales) {
-    if (OnItsWay(scale) && HasRoom(world, *task.shape, scale)) return &scale;
-  }
+  if (const ScaleState* coming = ServerOnTheWay(world, *task.shape))
+    return &world.scales.at(coming->object.meta.name);
   const auto [last, lasts] = LastPurchase(world, task.uid());
   if (lasts || patient) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape);
@@ -267,6 +254,25 @@ void DescribePool(World& world, PoolState& pool) {
 }
 
 }  // namespace
+
+const ScaleState* ServerOnTheWay(const World& world, const Shape& shape) {
+  for (const auto& [name, scale] : world.scales) {
+    if (OnItsWay(scale) && HasRoom(world, shape, scale)) return &scale;
+  }
+  return nullptr;
+}
+
+const PoolState* BestPool(const World& world, const Shape& shape) {
+  const PoolState* best = nullptr;
+  for (const auto& [name, pool] : world.pools) {
+    if (!PoolFits(shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
+    const auto rank = [](const PoolState& state) {
+      return std::pair(-state.object.spec.priority, state.object.spec.price_micros);
+    };
+    if (best == nullptr || rank(pool) < rank(*best)) best = &pool;
+  }
+  return best;
+}
 
 void PlanPurchases(World& world) {
   BeginPlan(world);

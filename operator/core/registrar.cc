@@ -172,8 +172,7 @@ bool CallsItselfReady(const NodeState& node) {
 
 void WakeTasksOn(World& world, const std::string& node) {
   world.ledger.ForEachOwner(node, [&](const std::string& uid) {
-    if (const auto key = world.task_keys.find(uid); key != world.task_keys.end())
-      world.dirty.insert(key->second);
+    if (const TaskState* task = world.TaskByUid(uid)) world.dirty.insert(task->object.meta.key());
   });
 }
 

@@ -22,6 +22,11 @@ void AdvanceScales(World& world);
 // Lets each waiting task that may use a cloud server wait for one that is on its way, buys what is
 // missing, and withdraws what nobody waits for any more.
 void PlanPurchases(World& world);
+// The first purchase on its way whose server has room for a task of the shape, besides what was
+// promised of it; null if there is none.
+const ScaleState* ServerOnTheWay(const World& world, const Shape& shape);
+// The pool that would be asked for a server for the shape now: by priority, then by price.
+const PoolState* BestPool(const World& world, const Shape& shape);
 // Status and conditions of the pools.
 void DescribePools(World& world);
 

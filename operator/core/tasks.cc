@@ -12,12 +12,6 @@ namespace {
 using api::TaskPhase;
 using api::TaskStatus;
 
-const std::map<int64_t, std::string>& PodsOf(const World& world, const TaskState& task) {
-  static const std::map<int64_t, std::string> kNone;
-  const auto at = world.pods_of.find(task.uid());
-  return at == world.pods_of.end() ? kNone : at->second;
-}
-
 // Why the node's pods count as lost; nothing while they do not. wake: when that may change.
 std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
   const auto node = world.nodes.find(name);
@@ -53,12 +47,12 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
 // Takes up an attempt that was made before a restart, and records those that ended unseen.
 void Adopt(World& world, TaskState& task) {
   if (task.binding) return;
-  for (const auto& [attempt, key] : PodsOf(world, task)) {
+  for (const auto& [attempt, seen] : task.owner->pods) {
     if (attempt <= LastEnded(task)) continue;
     if (task.binding) {  // an older one that was never recorded
       RecordEarlier(world, task);
     }
-    const api::Pod& pod = world.pods.at(key);
+    const api::Pod& pod = *seen;
     const ServerState* known = world.ServerOn(pod.node_name);
     const std::string name = known == nullptr ? pod.node_name : known->object.meta.name;
     const bool cloud = known != nullptr && known->object.spec.cloud;
@@ -178,12 +172,8 @@ void Intervene(World& world, TaskState& task) {
 
 // A pod of an earlier attempt that may still run where it is. wake: when it may count as lost.
 const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake) {
-  for (const auto& [attempt, key] : PodsOf(world, task)) {
-    const auto pod = world.pods.find(key);
-    if (pod != world.pods.end() && !pod->second.terminal() &&
-        !NodeLost(world, pod->second.node_name, wake)) {
-      return &pod->second;
-    }
+  for (const auto& [attempt, pod] : task.owner->pods) {
+    if (!pod->terminal() && !NodeLost(world, pod->node_name, wake)) return pod;
   }
   return nullptr;
 }
@@ -230,9 +220,9 @@ void Await(World& world, TaskState& task) {
 
 // Deletes pods of ours that nobody waits for any more.
 void StopStrays(World& world, TaskState& task) {
-  for (const auto& [attempt, key] : PodsOf(world, task)) {
+  for (const auto& [attempt, seen] : task.owner->pods) {
     if (task.binding && task.binding->attempt == attempt) continue;
-    const api::Pod& pod = world.pods.at(key);
+    const api::Pod& pod = *seen;
     if (pod.terminal() || task.pods_deleted.contains(pod.meta.uid)) continue;
     const auto node = world.nodes.find(pod.node_name);
     const bool node_gone = node == world.nodes.end() || !node->second.object;
@@ -276,10 +266,10 @@ bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
 
 }  // namespace
 
-int64_t NextAttempt(const World& world, const TaskState& task) {
+int64_t NextAttempt(const TaskState& task) {
   int64_t last = LastEnded(task);
   if (task.object.status.assignment) last = std::max(last, task.object.status.assignment->attempt);
-  const auto& pods = PodsOf(world, task);
+  const auto& pods = task.owner->pods;
   if (!pods.empty()) last = std::max(last, pods.rbegin()->first);
   return last + 1;
 }

@@ -17,9 +17,11 @@ inline constexpr Duration kAssignedAfter{3'000};
 inline constexpr Duration kRunningAfter{10'000};
 // Twice the workers that send them by default: enough to keep those busy.
 inline constexpr int64_t kMostStatusesInFlight = 64;
+// Explanations take half of that: what has happened comes before what has not.
+inline constexpr int64_t kMostExplanationsInFlight = 32;
 // Where more statuses than this wait, only those of tasks that have ended are written; the others
 // may have ended as well when their turn comes again.
-inline constexpr size_t kCrowded = 256;
+inline constexpr size_t kCrowded = 32;
 inline constexpr Duration kPutOff{5'000};
 inline constexpr Duration kMaxBackoff{3'600'000};
 
@@ -27,7 +29,7 @@ inline constexpr Duration kMaxBackoff{3'600'000};
 // it.
 void ReconcileTask(World& world, TaskState& task);
 // The number of the attempt that would come next; attempts start at 1 and are never used twice.
-int64_t NextAttempt(const World& world, const TaskState& task);
+int64_t NextAttempt(const TaskState& task);
 // The task was given to the server: out of the queue, and its status is due in a while. To spare a
 // write, a pod that starts soon is reported once, as Running, and one that ends before that only
 // once.

@@ -55,19 +55,13 @@ ServerState* World::ServerOn(const std::string& node) {
 }
 
 TaskState* World::TaskByUid(const std::string& uid) {
-  const auto key = task_keys.find(uid);
-  if (key == task_keys.end()) return nullptr;
-  const auto task = tasks.find(key->second);
-  return task == tasks.end() ? nullptr : &task->second;
+  const auto owner = owners.find(uid);
+  return owner == owners.end() ? nullptr : owner->second.task;
 }
 
 const api::Pod* World::PodOf(const TaskState& task, int64_t attempt) const {
-  const auto owned = pods_of.find(task.uid());
-  if (owned == pods_of.end()) return nullptr;
-  const auto key = owned->second.find(attempt);
-  if (key == owned->second.end()) return nullptr;
-  const auto pod = pods.find(key->second);
-  return pod == pods.end() ? nullptr : &pod->second;
+  const auto pod = task.owner->pods.find(attempt);
+  return pod == task.owner->pods.end() ? nullptr : pod->second;
 }
 
 void World::Tell(const TaskState& task, bool warning, std::string reason, std::string message) {

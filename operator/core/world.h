@@ -42,7 +42,16 @@ struct PodOnItsWay {
   std::string name, node;
 };
 
+struct TaskState;
+
+// A task by its uid, and the pods that it controls, whichever was seen first.
+struct Owner {
+  TaskState* task = nullptr;
+  std::map<int64_t, const api::Pod*> pods;  // by attempt; in World::pods
+};
+
 struct TaskState {
+  Owner* owner = nullptr;   // in World::owners
   api::TaskRequest object;  // status: as it should be written
   Shape* shape = nullptr;
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
@@ -174,11 +183,9 @@ struct World {
   std::array<Time, kKinds> heard_of{};  // of each kind, by news: its watch was alive then
   std::array<Time, kKinds> last_of{};   // the same, by now
   std::array<Time, kKinds> row_of{};    // since when it is heard without a long pause
-  std::unordered_map<std::string, TaskState> tasks;        // by key
-  std::unordered_map<std::string, std::string> task_keys;  // by uid
-  std::unordered_map<std::string, api::Pod> pods;          // by key
-  std::unordered_map<std::string, std::map<int64_t, std::string>>
-      pods_of;  // owner uid -> attempt -> key
+  std::unordered_map<std::string, TaskState> tasks;  // by key
+  std::unordered_map<std::string, Owner> owners;     // by uid
+  std::unordered_map<std::string, api::Pod> pods;    // by key
   std::unordered_map<std::string, NodeState> nodes;
   std::map<std::string, ServerState> servers;
   std::map<std::string, PoolState> pools;
