@@ -26,11 +26,13 @@ struct Taker {
   }
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
+    if (KindOf(seen.object) != Kind::kLease) ++world.moves;
     Observe(world, seen.object);
     if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
     world.Hear(gone.kind);
+    ++world.moves;
     Forget(world, gone);
     Advance(gone.kind, gone.resource_version);
   }
@@ -46,7 +48,10 @@ struct Taker {
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
   void operator()(const Measured& measured) const { Measure(world, measured); }
-  void operator()(const Outcome& outcome) const { Conclude(world, outcome); }
+  void operator()(const Outcome& outcome) const {
+    if (outcome.verb != Verb::kPatchStatus) ++world.moves;
+    Conclude(world, outcome);
+  }
 };
 
 void WakeDue(World& world) {

@@ -119,12 +119,24 @@ api::Explanation Explain(const World& world, const Shape& shape) {
 
 namespace {
 
+// How long what was found out about the shape still holds.
+Duration KeptFor(const World& world, const Shape& shape) {
+  const bool held = std::any_of(world.pools.begin(), world.pools.end(), [&](const auto& entry) {
+    return entry.second.hold_until >= shape.explained_at;  // its end is no event
+  });
+  if (shape.explained_moves == world.moves && !held) return kExplainAtLeastEvery;
+  const size_t servers = world.servers.size();
+  if (servers <= kManyServers) return Duration{0};
+  // To look at ten thousand servers takes 20 ms.
+  return kExplanationKept * static_cast<int64_t>(1 + servers / 1'000);
+}
+
 // One explanation for all tasks of a shape that ask at about the same time.
 const std::shared_ptr<const api::Explanation>& Shared(const World& world, Shape& shape) {
-  const Duration keep = world.servers.size() > kManyServers ? kExplanationKept : Duration{0};
-  if (shape.explained_at == Time{} || world.now > shape.explained_at + keep) {
+  if (shape.explained_at == Time{} || world.now > shape.explained_at + KeptFor(world, shape)) {
     shape.explanation = std::make_shared<const api::Explanation>(Explain(world, shape));
     shape.explained_at = world.now;
+    shape.explained_moves = world.moves;
   }
   return shape.explanation;
 }
@@ -144,7 +156,13 @@ bool ExplainTask(World& world, TaskState& task) {
     world.WakeTask(task, task.writer.last + task.explain_after);
     return false;
   }
-  task.object.status.explanation = Shared(world, *task.shape);
+  const auto& shared = Shared(world, *task.shape);
+  if (task.object.status.explanation == shared && task.status_due == kNever) {
+    task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
+    world.WakeTask(task, world.now + task.explain_after);
+    return false;
+  }
+  task.object.status.explanation = shared;
   if (task.nominated.empty()) {
     const Duration patience = task.shape->placement.burst_after;
     const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&

@@ -61,6 +61,7 @@ void TakeUp(World& world, NodeState& node, const api::NodeMetrics& metrics) {
   node.load = metrics;
   world.ledger.Measured(metrics.node, metrics.observed - metrics.window);
   if (watched) {
+    ++world.moves;
     world.dirty_nodes.insert(metrics.node);
     if (CpuHeadroom(*server) > cpu || MemoryHeadroom(*server) > memory)
       world.grown.Add(server->slot);

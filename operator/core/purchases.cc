@@ -129,16 +129,21 @@ ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, in
   return scale;
 }
 
+// A node that is being registered may take what waits: a moment's patience saves a purchase.
+bool Registering(const World& world) {
+  return std::any_of(world.nodes.begin(), world.nodes.end(), [](const auto& entry) {
+    return entry.second.registering && entry.second.object;
+  });
+}
+
 // The first server on its way that has room, or a new one; null if there is neither.
-// patient: nothing is bought now.
-ScaleState* ServerFor(World& world, TaskState& task, bool patient,
-                      std::vector<ScaleState*>& fresh) {
+ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
   if (const ScaleState* coming = ServerOnTheWay(world, *task.shape))
     return &world.scales.at(coming->object.meta.name);
   const auto [last, lasts] = LastPurchase(world, task.uid());
-  if (lasts || patient) return nullptr;
+  if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape);
-  if (pool == nullptr) return nullptr;
+  if (pool == nullptr || Registering(world)) return nullptr;
   ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
@@ -159,7 +164,7 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
   }
 }
 
-void PlanShape(World& world, Shape& shape, bool patient, std::vector<ScaleState*>& fresh) {
+void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
   if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
   const Duration patience = shape.placement.burst_after;
   Time next = kNever;
@@ -170,7 +175,7 @@ void PlanShape(World& world, Shape& shape, bool patient, std::vector<ScaleState*
       next = std::min(next, task.waiting_since + patience);
       continue;
     }
-    ScaleState* scale = ServerFor(world, task, patient, fresh);
+    ScaleState* scale = ServerFor(world, task, fresh);
     if (scale == nullptr) return;  // nor for the others of this shape
     Nominate(world, task, *scale);
     const api::ObjectMeta& meta = task.object.meta;
@@ -285,11 +290,7 @@ void PlanPurchases(World& world) {
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ScaleState*> fresh;
-  // A node that is being registered may take what waits: a moment's patience saves a purchase.
-  const bool registering = std::any_of(
-      world.nodes.begin(), world.nodes.end(),
-      [](const auto& entry) { return entry.second.registering && entry.second.object; });
-  for (auto& [position, shape] : order) PlanShape(world, *shape, registering, fresh);
+  for (auto& [position, shape] : order) PlanShape(world, *shape, fresh);
   KeepStock(world, fresh);
   Announce(world, fresh);
   BreakPromises(world);

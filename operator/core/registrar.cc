@@ -40,6 +40,7 @@ void CheckOne(World& world, const std::string& name, NodeState& node) {
   const bool lost = !node.object || !NotReadyReason(world, node).first.empty();
   if (lost == (node.not_ready_since != kNever)) return;
   node.not_ready_since = lost ? world.news : kNever;
+  ++world.moves;
   world.dirty_nodes.insert(name);
   WakeTasksOn(world, name);
 }

@@ -53,6 +53,7 @@ struct Shape {
   // What was found out last about why its tasks wait.
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
+  uint64_t explained_moves = 0;  // World::moves then
   // No task of it may make a purchase before.
   Time burst_at{};
 

@@ -203,6 +203,7 @@ struct World {
   int64_t statuses_in_flight = 0;    // of tasks
   std::set<std::string> nominated;   // tasks that wait for a server on its way
   uint64_t plan = 0;
+  uint64_t moves = 0;               // of anything that an explanation may tell of
   Alarms wakes;                     // tasks to look at later
   std::vector<ServerState*> slots;  // of ServerIndex; null where there is none
   ServerIndex index;                // of the servers that take tasks
