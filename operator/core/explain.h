@@ -14,7 +14,8 @@ api::Explanation Explain(const World& world, const Shape& shape);
 // At most so many waiting tasks are explained in one step: a hundred thousand that wait must not
 // keep those that run from being told.
 inline constexpr size_t kMostExplained = 200;
-// With many servers, all tasks of a shape share an explanation for so long.
+// With many servers, all tasks of a shape share an explanation for so long: longer with every
+// thousand servers, and as long as nothing moves.
 inline constexpr Duration kExplanationKept{2'000};
 inline constexpr size_t kManyServers = 100;
 
