@@ -62,7 +62,8 @@ std::optional<Time> ParseTime(std::string_view text) {
 std::optional<Duration> ParseDuration(std::string_view text) {
   static constexpr std::pair<std::string_view, double> kUnits[] = {
       {"ms", 1}, {"us", 1e-3}, {"µs", 1e-3}, {"ns", 1e-6}, {"h", 3.6e6}, {"m", 6e4}, {"s", 1e3}};
-  if (text.empty() || text == "0") return text.empty() ? std::nullopt : std::optional(Duration{0});
+  if (text.empty()) return std::nullopt;
+  if (text == "0") return Duration{0};
   double total = 0;
   while (!text.empty()) {
     double number = 0;

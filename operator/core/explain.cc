@@ -157,11 +157,9 @@ bool ExplainTask(World& world, TaskState& task) {
     return false;
   }
   const auto& shared = Shared(world, *task.shape);
-  if (task.object.status.explanation == shared && task.status_due == kNever) {
-    task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
-    world.WakeTask(task, world.now + task.explain_after);
-    return false;
-  }
+  task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
+  world.WakeTask(task, world.now + task.explain_after);
+  if (task.object.status.explanation == shared && task.status_due == kNever) return false;
   task.object.status.explanation = shared;
   if (task.nominated.empty()) {
     const Duration patience = task.shape->placement.burst_after;
@@ -176,8 +174,6 @@ bool ExplainTask(World& world, TaskState& task) {
     DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);
   }
   task.status_due = std::min(task.status_due, world.now);
-  task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
-  world.WakeTask(task, world.now + task.explain_after);
   return true;
 }
 

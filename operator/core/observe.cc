@@ -147,8 +147,7 @@ void ForgetPod(World& world, const std::string& key) {
   if (at == world.pods.end()) return;
   TouchOwner(world, at->second);
   Disown(world, at->second);
-  const api::OwnerReference* owner = TaskOwner(at->second);
-  const TaskState* task = owner == nullptr ? nullptr : world.TaskByUid(owner->uid);
+  const TaskState* task = world.TaskByUid(OwnerUid(at->second));
   Unbook(world, key);
   // It was another leader's; ours is still on its way.
   if (task != nullptr && task->creating && at->second.meta.name == task->creating->name)
