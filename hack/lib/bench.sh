@@ -45,6 +45,15 @@ bench_until() {
 
 listed() { grep -q "every resource was listed" "$dir/operator.log"; }
 all_ready() { (($(kubectl get rsv --no-headers 2>/dev/null | grep -c " Ready ") >= $1)); }
+# quiet: our kinds' statuses were not written for ten seconds.
+statuses() { kubectl get --raw /metrics | awk '/^apiserver_request_total.*subresource="status"/ &&
+  /group="spillway.dev"/ {sum += $2} END {print sum + 0}'; }
+quiet() {
+  local before
+  before=$(statuses)
+  sleep 10
+  [[ $(statuses) == "$before" ]]
+}
 client() { "$root/build/tests/cluster_bench" "$dir/cluster/kubeconfig" "$@"; }
 
 # figure WHAT NAME VALUE
@@ -124,7 +133,7 @@ bench_cluster() {
 }
 
 bench_scale() {
-  local nodes=$((10000 / scale)) tasks=$((100000 / scale)) begin pid statuses
+  local nodes=$((10000 / scale)) tasks=$((100000 / scale)) begin pid
   bench_up
   # Nodes without kubelets: their controller would take them for lost.
   read -r pid _ <"$dir/cluster/run/kube-controller-manager.pid"
@@ -136,12 +145,7 @@ bench_scale() {
   figure "start: everything was listed" seconds "$(jq -n "($(date +%s%3N) - $begin) / 1000")"
   figure "start: memory" rss_mib "$(rss_of "$bench_operator")"
   # Every waiting task is told why it waits, every server's status is written.
-  statuses=-1
-  while [[ $statuses != "$(cpu_of "$bench_operator")" ]]; do
-    statuses=$(cpu_of "$bench_operator")
-    sleep 5
-    [[ $(jq -n "$(cpu_of "$bench_operator") - $statuses < 0.25") != true ]] || break
-  done
+  bench_until 1500 quiet
   figure "all was told" seconds "$(jq -n "($(date +%s%3N) - $begin) / 1000")"
   figure "all was told: memory" rss_mib "$(rss_of "$bench_operator")"
   processes ''

@@ -102,8 +102,11 @@ void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
   const auto* node = api_.Get<api::Node>(pod.node_name);
   const api::NodeMetrics* load = replica.LoadOf(pod.node_name);
   if (node == nullptr) return;
-  const bool fresh = load != nullptr && load->observed >= node->meta.created &&
-                     replica.now() < load->observed + std::chrono::seconds(60);
+  // That the node is a new one of that name is not known before it was seen.
+  const bool of_this_node =
+      load != nullptr && (load->observed >= node->meta.created ||
+                          !replica.HasSeen(Kind::kNode, core::VersionOf(*node)));
+  const bool fresh = of_this_node && replica.now() < load->observed + std::chrono::seconds(60);
   int64_t cpu = pod.requests.cpu_milli, memory = pod.requests.memory;
   const auto add = [&](const api::Resources& requests) {
     cpu += requests.cpu_milli;
