@@ -159,4 +159,18 @@ NodeLease DecodeLease(const Json& object) {
   return {DecodeMeta(object), GetTime(GetObject(object, "spec"), "renewTime")};
 }
 
+PriorityClass DecodePriorityClass(const Json& object) {
+  return {DecodeMeta(object), GetInt(object, "value"), GetBool(object, "globalDefault"),
+          GetString(object, "preemptionPolicy") != "Never"};
+}
+
+Namespace DecodeNamespace(const Json& object) {
+  Namespace out{DecodeMeta(object)};
+  const auto label = out.meta.labels.find(kFairShareLabel);
+  if (label == out.meta.labels.end()) return out;
+  if (const auto weight = ParseQuantity(label->second, Scale::kMilli); weight && *weight > 0)
+    out.weight_milli = *weight;
+  return out;
+}
+
 }  // namespace spillway::api

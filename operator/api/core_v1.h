@@ -1,4 +1,4 @@
-// The few fields of core/v1 and coordination.k8s.io/v1 that Spillway reads.
+// The few fields of core/v1, coordination.k8s.io/v1 and scheduling.k8s.io/v1 that Spillway reads.
 #pragma once
 
 #include <string>
@@ -70,10 +70,27 @@ struct NodeMetrics {
   int64_t cpu_milli = 0, memory = 0;  // memory: bytes
 };
 
+// scheduling.k8s.io/v1
+struct PriorityClass {
+  ObjectMeta meta;
+  int64_t value = 0;
+  bool global_default = false;
+  bool preempts = true;  // preemptionPolicy is not Never
+};
+
+struct Namespace {
+  ObjectMeta meta;
+  // Of its share of the servers, in thousandths, from its label; see kFairShareLabel. At least 1.
+  int64_t weight_milli = 1000;
+};
+
 Result<Node> DecodeNode(const Json& object);
 Result<NodeMetrics> DecodeNodeMetrics(const Json& object);
 Result<Pod> DecodePod(const Json& object);
 NodeLease DecodeLease(const Json& object);
+PriorityClass DecodePriorityClass(const Json& object);
+// A weight that is no positive quantity counts as 1.
+Namespace DecodeNamespace(const Json& object);
 std::vector<Toleration> DecodeTolerations(const Json& pod_spec);
 std::vector<Taint> DecodeTaints(const Json& spec);
 std::vector<std::string> DecodeHostPorts(const Json& pod_spec);

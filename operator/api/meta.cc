@@ -100,7 +100,7 @@ Json EncodeConditions(const std::vector<Condition>& conditions) {
     out.push_back({{"type", condition.type},
                    {"status", condition.status},
                    {"reason", condition.reason},
-                   {"message", condition.message},
+                   {"message", condition.message.str()},
                    {"observedGeneration", condition.observed_generation},
                    {"lastTransitionTime", FormatTime(condition.last_transition)}});
   }
@@ -127,7 +127,8 @@ void SetCondition(std::vector<Condition>& conditions, Condition condition, Time 
 }
 
 void SetProgress(std::vector<Condition>& conditions, Progress progress, const std::string& reason,
-                 const std::string& message, int64_t generation, Time now) {
+                 const Text& message, int64_t generation, Time now) {
+  if (conditions.empty()) conditions.reserve(3);
   const auto set = [&](const char* type, Progress when) {
     SetCondition(conditions,
                  {type, progress == when ? "True" : "False", reason, message, generation, {}}, now);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "operator/base/result.h"
+#include "operator/base/text.h"
 #include "operator/base/time.h"
 
 namespace spillway::api {
@@ -27,6 +28,8 @@ inline constexpr char kExclusiveLabel[] = "spillway.dev/exclusive";
 inline constexpr char kAttemptLabel[] = "spillway.dev/attempt";
 inline constexpr char kPoolLabel[] = "spillway.dev/pool";
 inline constexpr char kRequestLabel[] = "spillway.dev/request";
+// On a Namespace: its weight where namespaces share the servers, such as "2" or "500m".
+inline constexpr char kFairShareLabel[] = "spillway.dev/fair-share-weight";
 // Set on every server that is bought, so that nothing but tasks lands there.
 inline constexpr char kPoolTaint[] = "spillway.dev/pool";
 
@@ -50,7 +53,8 @@ struct ObjectMeta {
 
 // A condition as metav1.Condition.
 struct Condition {
-  std::string type, status, reason, message;
+  std::string type, status, reason;
+  Text message;
   int64_t observed_generation = 0;
   Time last_transition{};
   bool operator==(const Condition&) const = default;
@@ -79,6 +83,6 @@ const Condition* FindCondition(const std::vector<Condition>& conditions, const s
 // kHeld: none of them, for a task that is suspended.
 enum class Progress { kReconciling, kReady, kStalled, kHeld };
 void SetProgress(std::vector<Condition>& conditions, Progress progress, const std::string& reason,
-                 const std::string& message, int64_t generation, Time now);
+                 const Text& message, int64_t generation, Time now);
 
 }  // namespace spillway::api

@@ -46,6 +46,9 @@ TaskSpec DecodeSpec(const Json& json) {
   }
   out.exclusive = GetBool(json, "exclusive");
   out.priority = GetInt(json, "priority");
+  out.priority_class = GetString(json, "priorityClassName");
+  if (out.priority_class.empty() && out.priority == 0)
+    out.priority_class = GetString(GetObject(*out.pod_template, "spec"), "priorityClassName");
   out.placement = DecodePlacement(GetObject(json, "placement"));
   out.start_deadline = GetSeconds(json, "startDeadlineSeconds");
   out.active_deadline = GetSeconds(json, "activeDeadlineSeconds");

@@ -8,6 +8,7 @@
 
 #include "operator/api/core_v1.h"
 #include "operator/api/meta.h"
+#include "operator/base/boxed.h"
 
 namespace spillway::api {
 
@@ -38,6 +39,8 @@ struct TaskSpec {
   std::vector<Requirement> requirements;
   bool exclusive = false;
   int64_t priority = 0;
+  // Of the task; of its pod where the task names neither a class nor a priority.
+  std::string priority_class;
   Placement placement;
   std::optional<Duration> start_deadline, active_deadline, ttl_after_finished;
   Retry retry;
@@ -98,11 +101,11 @@ struct TaskStatus {
   int64_t observed_generation = 0;
   TaskPhase phase = TaskPhase::kNone;
   std::vector<Condition> conditions;
-  std::optional<Assignment> assignment;
+  Boxed<Assignment> assignment;
   std::vector<Attempt> attempts;  // the last kMaxAttempts
   int64_t retries = 0;
   std::optional<Time> started_at, retry_at;
-  std::optional<TaskResult> result;
+  Boxed<TaskResult> result;
   // Shared by tasks that wait for the same reasons, never changed; null where there is none.
   std::shared_ptr<const Explanation> explanation;
 

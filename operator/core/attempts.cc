@@ -100,7 +100,7 @@ void RetryLater(World& world, TaskState& task, const api::Attempt& attempt) {
   const std::string message = ExitText(attempt) + "; retry " + std::to_string(status.retries) +
                               " of " + std::to_string(task.object.spec.retry.limit) + " in " +
                               FormatDuration(wait);
-  HoldBack(world, task, wait, message);
+  HoldBack(world, task, wait);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
   world.Tell(task, true, "Retrying", message);
 }
@@ -166,8 +166,7 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason,
   Unbind(world, task, reason, text);
   // The first loss is answered at once, a row of them ever more slowly, up to a minute.
   const int doublings = std::min(task.losses++, 6);
-  if (doublings > 0)
-    HoldBack(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}), text);
+  if (doublings > 0) HoldBack(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}));
   DescribeWaiting(world, task, TaskPhase::kPending, text);
   world.Tell(task, true, reason, text);
 }
@@ -199,10 +198,9 @@ void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& r
   TaskStatus& status = task.object.status;
   const int64_t generation = task.object.meta.generation;
   const bool good = phase == TaskPhase::kSucceeded;
-  Dequeue(task);
+  Dequeue(world, task);
   TellAssigned(task);
   task.binding.reset();
-  task.hold.clear();
   task.nominated.clear();
   status.phase = phase;
   status.explanation.reset();

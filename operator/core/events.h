@@ -18,13 +18,24 @@
 
 namespace spillway::core {
 
-enum class Kind { kTask, kServer, kPool, kScale, kPod, kNode, kCloudServer, kLease };
-inline constexpr size_t kKinds = 8;
+enum class Kind {
+  kTask,
+  kServer,
+  kPool,
+  kScale,
+  kPod,
+  kNode,
+  kCloudServer,
+  kLease,
+  kPriorityClass,
+  kNamespace,
+};
+inline constexpr size_t kKinds = 10;
 const char* ToString(Kind kind);
 
-using Object =
-    std::variant<api::TaskRequest, api::RegisteredServer, api::ServerPool, api::ScaleRequest,
-                 api::Pod, api::Node, api::CloudServer, api::NodeLease>;
+using Object = std::variant<api::TaskRequest, api::RegisteredServer, api::ServerPool,
+                            api::ScaleRequest, api::Pod, api::Node, api::CloudServer,
+                            api::NodeLease, api::PriorityClass, api::Namespace>;
 inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index()); }
 
 // Of the API server's object.
@@ -75,6 +86,7 @@ struct PodOrder {
   std::string task, node;                           // names
   int64_t attempt = 0;
   bool cloud = false, exclusive = false;
+  std::string priority_class = {};  // of the pod, if its template names none
 };
 
 // One API write.

@@ -15,6 +15,7 @@ const NodeUsage* Ledger::Take(const std::string& pod, const std::string& node, F
   NodeUsage& usage = place.usage;
   usage.used += footprint.requests;
   if (footprint.task) usage.used_by_tasks += footprint.requests;
+  if (footprint.account != nullptr) *footprint.account += footprint.requests;
   ++usage.pods;
   usage.tasks += footprint.task ? 1 : 0;
   usage.exclusive += footprint.exclusive ? 1 : 0;
@@ -30,6 +31,7 @@ void Ledger::Subtract(Entry& entry) {
   auto& [usage, entries] = *entry.node;
   usage.used -= footprint.requests;
   if (footprint.task) usage.used_by_tasks -= footprint.requests;
+  if (footprint.account != nullptr) *footprint.account -= footprint.requests;
   usage.tasks -= footprint.task ? 1 : 0;
   usage.exclusive -= footprint.exclusive ? 1 : 0;
   for (const std::string& port : footprint.host_ports) {

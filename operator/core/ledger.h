@@ -19,6 +19,8 @@ struct Footprint {
   bool task = false;       // a pod of ours
   bool exclusive = false;  // and it wants the server to itself
   std::string owner = {};  // the uid of its task
+  // Where what it requests is counted as well; null if nowhere. Outlives the ledger.
+  api::Resources* account = nullptr;
   bool operator==(const Footprint&) const = default;
 };
 

@@ -25,7 +25,7 @@ void ForgetTask(World& world, const std::string& key) {
   const auto at = world.tasks.find(key);
   if (at == world.tasks.end()) return;
   TaskState& task = at->second;
-  Dequeue(task);
+  Dequeue(world, task);
   world.shapes.Drop(task.shape);
   task.owner->task = nullptr;
   DropOwner(world, task.uid());
@@ -38,10 +38,13 @@ void ForgetTask(World& world, const std::string& key) {
 
 void AddTask(World& world, const api::TaskRequest& object) {
   const std::string key = object.meta.key();
-  TaskState& task = world.tasks[key];
+  const auto at = world.tasks.try_emplace(key).first;
+  TaskState& task = at->second;
+  task.key = &at->first;
   task.object = object;
   task.owner = &world.owners[object.meta.uid];
   task.owner->task = &task;
+  task.tenant = &world.tenants[object.meta.ns];
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
@@ -50,6 +53,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
     task.object.status.phase = api::TaskPhase::kPending;
   const auto shape = world.shapes.Intern(object.spec);
   task.object.spec.pod_template.reset();
+  task.object.spec.requirements = {};
   task.object.meta.labels.clear();
   if (shape) {
     task.shape = *shape;
@@ -73,10 +77,9 @@ bool SameEnd(const api::TaskStatus& a, const api::TaskStatus& b) {
 
 // Another leader has ended the task: what stands in the API server is history, and ours gives way.
 void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
-  Dequeue(task);
+  Dequeue(world, task);
   task.binding.reset();
   task.nominated.clear();
-  task.hold.clear();
   task.object.status = status;
   task.status_due = kNever;
   task.writer.written = Fingerprint(EncodeStatus(status));
@@ -98,6 +101,7 @@ void SeeTask(World& world, const api::TaskRequest& object) {
     if (object.meta.resource_version <= task.object.meta.resource_version) return;
     task.object.meta = object.meta;
     task.object.spec.priority = object.spec.priority;
+    task.object.spec.priority_class = object.spec.priority_class;
     task.object.spec.suspend = object.spec.suspend;
     task.object.spec.cancel = object.spec.cancel;
     if (api::Finished(object.status.phase) && !SameEnd(object.status, task.object.status))
@@ -225,6 +229,7 @@ void ForgetServer(World& world, const std::string& name) {
   const auto at = world.servers.find(name);
   if (at == world.servers.end()) return;
   ServerState& server = at->second;
+  world.capacity -= server.counted;
   Detach(world, server);
   world.index.Free(server.slot);
   world.slots[server.slot] = nullptr;
@@ -346,6 +351,29 @@ void ForgetCloudServer(World& world, const std::string& name) {
   std::erase_if(world.cloud_servers, [&](const auto& entry) { return entry.second.name == name; });
 }
 
+// ---- priority classes, namespaces ----
+
+// What waits may have another priority now, or one at all.
+void Reprioritize(World& world) {
+  for (const auto& [key, task] : world.tasks) {
+    if (!task.binding && !api::Finished(task.object.status.phase)) world.dirty.insert(key);
+  }
+}
+
+void SeePriorityClass(World& world, const api::PriorityClass& object) {
+  api::PriorityClass& known = world.priority_classes[object.meta.name];
+  if (known.meta.resource_version >= object.meta.resource_version) return;
+  known = object;
+  Reprioritize(world);
+}
+
+void SeeNamespace(World& world, const api::Namespace& object) {
+  Tenant& tenant = world.tenants[object.meta.name];
+  if (tenant.resource_version >= object.meta.resource_version) return;
+  tenant.resource_version = object.meta.resource_version;
+  tenant.weight_milli = object.weight_milli;
+}
+
 struct Observer {
   World& world;
   void operator()(const api::TaskRequest& object) const { SeeTask(world, object); }
@@ -356,6 +384,8 @@ struct Observer {
   void operator()(const api::Node& object) const { SeeNode(world, object); }
   void operator()(const api::CloudServer& object) const { SeeCloudServer(world, object); }
   void operator()(const api::NodeLease& object) const { SeeLease(world, object); }
+  void operator()(const api::PriorityClass& object) const { SeePriorityClass(world, object); }
+  void operator()(const api::Namespace& object) const { SeeNamespace(world, object); }
 };
 
 void ForgetKey(World& world, Kind kind, const std::string& key) {
@@ -385,6 +415,12 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
         if (const auto node = world.nodes.find(key.substr(slash + 1)); node != world.nodes.end())
           node->second.renewed.reset();
       }
+      return;
+    case Kind::kPriorityClass:
+      world.priority_classes.erase(key);
+      return Reprioritize(world);
+    case Kind::kNamespace:
+      world.tenants[key].weight_milli = 1000;
       return;
   }
 }
@@ -432,6 +468,12 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
         return std::pair(server.name, server.resource_version);
       });
       break;
+    case Kind::kPriorityClass:
+      Collect(world.priority_classes, listed, out, [](const auto& key, const auto& each) {
+        return std::pair(key, each.meta.resource_version);
+      });
+      break;
+    case Kind::kNamespace:  // what is in them tells more than whether they are there
     case Kind::kLease:
       break;
   }
@@ -575,6 +617,8 @@ void Conclude(World& world, const Outcome& outcome) {
       return ConcludeCloud(world, outcome);
     case Kind::kNode:
     case Kind::kLease:
+    case Kind::kPriorityClass:
+    case Kind::kNamespace:
       return;
   }
 }

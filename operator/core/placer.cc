@@ -134,8 +134,13 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
               meta.uid,      0,          nullptr, std::nullopt};
-  write.pod = PodOrder{task.pod_template, meta.name,  spec.node_name,
-                       attempt,           spec.cloud, task.object.spec.exclusive};
+  write.pod = PodOrder{task.pod_template,
+                       meta.name,
+                       spec.node_name,
+                       attempt,
+                       spec.cloud,
+                       task.object.spec.exclusive,
+                       task.object.spec.priority_class};
   world.effects.push_back(std::move(write));
   Bound(world, task, server);
 }
@@ -163,22 +168,25 @@ const ServerState* Choose(const World& world, Shape& shape) {
 }
 
 void PlaceWaiting(World& world) {
-  const auto later = [](const Shape* a, const Shape* b) {
-    return *b->waiting.begin() < *a->waiting.begin();
-  };
-  std::priority_queue<Shape*, std::vector<Shape*>, decltype(later)> heads(later);
+  using Head = std::pair<Turn, Shape*>;
+  const auto later = [](const Head& a, const Head& b) { return b.first < a.first; };
+  std::priority_queue<Head, std::vector<Head>, decltype(later)> heads(later);
   for (Shape* shape : world.shapes.all()) {
-    if (MayFit(world, *shape)) heads.push(shape);
+    if (MayFit(world, *shape)) heads.emplace(shape->waiting.First(world), shape);
   }
   while (!heads.empty()) {
-    Shape* shape = heads.top();
+    const auto [turn, shape] = heads.top();
     heads.pop();
+    TaskState& task = *turn.position->task;
+    if (ShareOf(world, *task.tenant) > turn.share) {  // others were bound since
+      heads.emplace(shape->waiting.First(world), shape);
+      continue;
+    }
     const ServerState* server = BestServer(world, *shape);
     if (server == nullptr) continue;
-    TaskState& task = *shape->waiting.begin()->task;
     // What looked lost when it was queued may be well by now. Either takes it out of the queue.
     if (!Held(world, task)) Bind(world, task, *server);
-    if (!shape->waiting.empty()) heads.push(shape);
+    if (!shape->waiting.empty()) heads.emplace(shape->waiting.First(world), shape);
   }
 }
 

@@ -23,6 +23,8 @@ Json PodBody(const Write& write, const PodOrder& order) {
   Json spec = api::GetObject(source, "spec");
   spec["nodeName"] = order.node;
   spec["restartPolicy"] = "Never";
+  if (!order.priority_class.empty() && !spec.contains("priorityClassName"))
+    spec["priorityClassName"] = order.priority_class;
   if (order.cloud) {
     meta["annotations"]["karpenter.sh/do-not-disrupt"] = "true";
     spec["tolerations"].push_back({{"key", api::kPoolTaint}, {"operator", "Exists"}});

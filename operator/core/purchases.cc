@@ -168,22 +168,24 @@ void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
   if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
   const Duration patience = shape.placement.burst_after;
   Time next = kNever;
-  for (const QueuePosition& position : shape.waiting) {
+  const auto refused = [&](const QueuePosition& position) {
     TaskState& task = *position.task;
-    if (task.planned == world.plan) continue;
+    if (task.planned == world.plan) return false;
     if (world.now < task.waiting_since + patience) {
       next = std::min(next, task.waiting_since + patience);
-      continue;
+      return false;
     }
     ScaleState* scale = ServerFor(world, task, fresh);
-    if (scale == nullptr) return;  // nor for the others of this shape
+    if (scale == nullptr) return true;  // nor for the others of this shape
     Nominate(world, task, *scale);
     const api::ObjectMeta& meta = task.object.meta;
     const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
     if (new_one && scale->object.for_tasks.size() < kMostBuyers) {
       scale->object.for_tasks.push_back({meta.ns, meta.name, meta.uid});
     }
-  }
+    return false;
+  };
+  if (shape.waiting.AnyOf(refused)) return;
   shape.burst_at = next;
   if (next != kNever) world.WakeAt(next);
 }
@@ -282,15 +284,15 @@ const PoolState* BestPool(const World& world, const Shape& shape) {
 void PlanPurchases(World& world) {
   BeginPlan(world);
   KeepPromises(world);
-  std::vector<std::pair<QueuePosition, Shape*>> order;
+  std::vector<std::pair<Turn, Shape*>> order;
   for (Shape* shape : world.shapes.all()) {
     if (!shape->waiting.empty() && MayUseCloud(*shape))
-      order.emplace_back(*shape->waiting.begin(), shape);
+      order.emplace_back(shape->waiting.First(world), shape);
   }
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ScaleState*> fresh;
-  for (auto& [position, shape] : order) PlanShape(world, *shape, fresh);
+  for (auto& [turn, shape] : order) PlanShape(world, *shape, fresh);
   KeepStock(world, fresh);
   Announce(world, fresh);
   BreakPromises(world);

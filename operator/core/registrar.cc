@@ -153,6 +153,17 @@ void RegisterNode(World& world, const std::string& name, NodeState& node) {
             EncodeNew(server, {"Node", name, node.object->meta.uid, false}, "v1"), std::nullopt});
 }
 
+// What the server's node offers counts once, by the server that counts for it.
+void CountCapacity(World& world, ServerState& server) {
+  const NodeState& node = *server.node;
+  const bool counts = node.server == &server && node.object;
+  const api::Resources offered = counts ? node.object->allocatable : api::Resources{};
+  if (offered == server.counted) return;
+  world.capacity -= server.counted;
+  world.capacity += offered;
+  server.counted = offered;
+}
+
 // Takes back what was registered for a label that is gone.
 void TakeBack(World& world, ServerState& server, const NodeState& node) {
   if (server.releasing || !node.object) return;
@@ -245,6 +256,7 @@ void RegisterAndJudge(World& world) {
       CheckOne(world, name, at->second);
       for (const std::string& each : at->second.servers) {
         ServerState& server = world.servers.at(each);
+        CountCapacity(world, server);
         TakeBack(world, server, at->second);
         const bool before = server.usable;
         const int64_t cpu = CpuHeadroom(server), memory = MemoryHeadroom(server);

@@ -4,31 +4,15 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "operator/api/task_request.h"
 #include "operator/core/match.h"
+#include "operator/core/queue.h"
 #include "operator/core/server_index.h"
 
 namespace spillway::core {
-
-struct TaskState;
-
-// Order in a queue: higher priority first, then the older, then by name.
-struct QueuePosition {
-  int64_t priority = 0;
-  Time created{};
-  std::string key;
-  TaskState* task = nullptr;  // which has it; plays no part in the order
-
-  bool operator<(const QueuePosition& other) const {
-    return std::tuple(-priority, created, std::string_view(key)) <
-           std::tuple(-other.priority, other.created, std::string_view(other.key));
-  }
-};
 
 struct Shape {
   api::Resources requests;
@@ -41,7 +25,7 @@ struct Shape {
   api::Placement placement;
 
   // The tasks of this shape that wait.
-  std::set<QueuePosition> waiting;
+  Queue waiting;
   // The slots of servers whose properties match, as far as World::changed was read.
   Bits fits;
   uint64_t changed_read = 0;

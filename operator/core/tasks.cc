@@ -58,7 +58,7 @@ void Adopt(World& world, TaskState& task) {
     const bool cloud = known != nullptr && known->object.spec.cloud;
     task.binding =
         Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud};
-    Dequeue(task);
+    Dequeue(world, task);
     if (known != nullptr &&
         !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
       Bound(world, task, *known);
@@ -160,7 +160,7 @@ void Intervene(World& world, TaskState& task) {
   }
   if (spec.suspend && status.phase != TaskPhase::kSuspended) {
     StopAttempt(world, task, "Suspended");
-    Dequeue(task);
+    Dequeue(world, task);
     status.phase = TaskPhase::kSuspended;
     status.explanation.reset();
     task.nominated.clear();
@@ -181,10 +181,9 @@ const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake)
 void Enqueue(World& world, TaskState& task) {
   const QueuePosition position = task.position();
   if (task.queued && !(*task.queued < position) && !(position < *task.queued)) return;
-  if (task.queued) task.shape->waiting.erase(*task.queued);
   const bool first = !task.queued;
-  task.shape->waiting.insert(position);
-  task.queued = position;
+  Dequeue(world, task);
+  JoinQueue(world, task);
   task.shape->burst_at = Time{};
   if (first) {
     if (task.waiting_since == Time{}) task.waiting_since = task.object.meta.created;
@@ -202,18 +201,25 @@ void Await(World& world, TaskState& task) {
     task.status_due = world.now;
   }
   if (world.now < task.not_before) {
-    Dequeue(task);
+    Dequeue(world, task);
     world.WakeTask(task, task.not_before);
     return;
   }
   if (task.creating) {
     // It may still appear, and there must not be two.
-    Dequeue(task);
-    task.hold = "the creation of the pod before has not been answered yet";
+    Dequeue(world, task);
     return;
   }
   if (Held(world, task)) return;
-  task.hold.clear();
+  if (const auto missing = Prioritize(world, task)) {
+    Dequeue(world, task);
+    DescribeWaiting(world, task, TaskPhase::kPending,
+                    "PriorityClass " + *missing +
+                        " does not exist; create it, or change spec.priorityClassName");
+    task.status_due =
+        std::min(task.status_due, std::max(world.now, task.object.meta.created + kExplainAfter));
+    return;
+  }
   status.retry_at.reset();
   Enqueue(world, task);
 }
@@ -278,21 +284,26 @@ bool Held(World& world, TaskState& task) {
   Time wake = kNever;
   const api::Pod* pod = Lingering(world, task, &wake);
   if (pod == nullptr) return false;
-  Dequeue(task);
-  task.hold = "pod " + pod->meta.name + " of an earlier attempt has not ended yet";
+  Dequeue(world, task);
   if (wake != kNever) world.WakeTask(task, wake);
   return true;
 }
 
-void Dequeue(TaskState& task) {
-  if (!task.queued) return;
-  task.shape->waiting.erase(*task.queued);
-  task.queued.reset();
+void JoinQueue(World& world, TaskState& task) {
+  task.queued = task.position();
+  task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, *task.queued);
+  world.tenants_waiting += task.tenant->waiting++ == 0 ? 1 : 0;
 }
 
-void HoldBack(World& world, TaskState& task, Duration wait, const std::string& why) {
+void Dequeue(World& world, TaskState& task) {
+  if (!task.queued) return;
+  task.shape->waiting.Erase(task.object.meta.ns, *task.queued);
+  task.queued.reset();
+  world.tenants_waiting -= --task.tenant->waiting == 0 ? 1 : 0;
+}
+
+void HoldBack(World& world, TaskState& task, Duration wait) {
   task.not_before = world.now + wait;
-  task.hold = why;
   world.WakeTask(task, task.not_before);
 }
 
@@ -305,9 +316,8 @@ void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::
 }
 
 void Bound(World& world, TaskState& task, const ServerState& server) {
-  Dequeue(task);
+  Dequeue(world, task);
   task.nominated.clear();
-  task.hold.clear();
   task.assigned_written = false;
   const api::RegisteredServerSpec& spec = server.object.spec;
   const Binding& binding = *task.binding;
@@ -360,14 +370,14 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
           ? "a pod named " + outcome.key + " that is not of this task is in the way; delete it"
           : "the pod could not be created: " + error.message;
   ++task.losses;
-  HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}), why);
+  HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   task.status_due = world.now + kExplainAfter;
 }
 
 void ReconcileTask(World& world, TaskState& task) {
   if (task.object.meta.deleted || task.shape == nullptr) {
-    Dequeue(task);
+    Dequeue(world, task);
   } else {
     TaskStatus& status = task.object.status;
     if (status.observed_generation != task.object.meta.generation) {

@@ -39,12 +39,14 @@ void Bound(World& world, TaskState& task, const ServerState& server);
 void TellAssigned(TaskState& task);
 // How the creation of a task's pod ended.
 void PodCreated(World& world, TaskState& task, const Outcome& outcome);
-void Dequeue(TaskState& task);
+// Into the queue of its shape, by its priority; it must not be in it.
+void JoinQueue(World& world, TaskState& task);
+void Dequeue(World& world, TaskState& task);
 // Whether a pod of an earlier attempt may still run: then the task leaves the queue until that
 // ends.
 bool Held(World& world, TaskState& task);
-// Puts off what stands in the way of the next attempt; the task is looked at again then.
-void HoldBack(World& world, TaskState& task, Duration wait, const std::string& why);
+// Puts off the next attempt; the task is looked at again then.
+void HoldBack(World& world, TaskState& task, Duration wait);
 // Sets phase, Ready and its kin of a task that waits.
 void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
                      const std::string& message);

@@ -12,9 +12,10 @@ namespace {
 size_t Ahead(const World& world, int64_t priority) {
   size_t count = 0;
   for (const Shape* shape : world.shapes.all()) {
-    count += static_cast<size_t>(
-        std::count_if(shape->waiting.begin(), shape->waiting.end(),
-                      [&](const QueuePosition& each) { return each.priority >= priority; }));
+    shape->waiting.AnyOf([&](const QueuePosition& each) {
+      count += each.priority >= priority ? 1 : 0;
+      return false;
+    });
   }
   return count;
 }

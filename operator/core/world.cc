@@ -6,8 +6,8 @@ namespace spillway::core {
 
 const char* ToString(Kind kind) {
   static constexpr const char* kNames[] = {
-      "TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest", "Pod",
-      "Node",        "CloudServer",      "Lease"};
+      "TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest",  "Pod",
+      "Node",        "CloudServer",      "Lease",      "PriorityClass", "Namespace"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -105,7 +105,8 @@ bool Unbook(World& world, const std::string& pod) {
 
 void Reserve(World& world, const TaskState& task) {
   Book(world, ReservationOf(task.uid()), task.creating->node,
-       {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, task.uid()});
+       {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, task.uid(),
+        &task.tenant->used});
 }
 
 std::string ReservationOf(const std::string& task_uid) { return "#" + task_uid; }
@@ -124,10 +125,11 @@ void CountPod(World& world, const api::Pod& pod) {
   NodeState& node = world.nodes[pod.node_name];
   if (!node.object && node.named_by == 0) node.named_by = pod.meta.resource_version;
   const auto& labels = pod.meta.labels;
+  const bool ours = labels.contains(api::kTaskLabel);
   Book(world, key, pod.node_name,
-       {pod.requests, pod.host_ports, labels.contains(api::kTaskLabel),
-        labels.contains(api::kExclusiveLabel),
-        pod.meta.owners.empty() ? std::string() : pod.meta.owners.front().uid});
+       {pod.requests, pod.host_ports, ours, labels.contains(api::kExclusiveLabel),
+        pod.meta.owners.empty() ? std::string() : pod.meta.owners.front().uid,
+        ours ? &world.tenants[pod.meta.ns].used : nullptr});
   if (pod.started) world.ledger.Started(key, *pod.started);
 }
 

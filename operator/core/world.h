@@ -51,11 +51,15 @@ struct Owner {
 };
 
 struct TaskState {
-  Owner* owner = nullptr;   // in World::owners
-  api::TaskRequest object;  // status: as it should be written
+  const std::string* key = nullptr;  // in World::tasks
+  Owner* owner = nullptr;            // in World::owners
+  api::TaskRequest object;           // status: as it should be written
   Shape* shape = nullptr;
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
   std::shared_ptr<const std::string> pod_template;
+  Tenant* tenant = nullptr;  // its namespace, in World::tenants
+  int64_t priority = 0;      // that counts; see Prioritize
+  bool may_preempt = true;
   std::optional<Binding> binding;
   StatusWriter writer;
   // When the status may be written at the latest; see tasks.cc for who sets it.
@@ -66,7 +70,6 @@ struct TaskState {
   Time waiting_since{};
   Time not_before{};                    // backoff
   Time wake = kNever;                   // in World::wakes
-  std::string hold;                     // why it is not tried at the moment, such as a quota
   std::string nominated;                // the ScaleRequest whose server it waits for
   uint64_t planned = 0;                 // World::plan at which it was promised room there
   int losses = 0;                       // servers lost in a row
@@ -78,9 +81,7 @@ struct TaskState {
   std::set<std::string> pods_deleted;  // uids of pods whose deletion was asked for
 
   const std::string& uid() const { return object.meta.uid; }
-  QueuePosition position() {
-    return {object.spec.priority, object.meta.created, object.meta.key(), this};
-  }
+  QueuePosition position() { return {priority, object.meta.created, key, this}; }
 };
 
 struct ServerState;
@@ -116,6 +117,7 @@ struct ServerState {
   // What stands in the way of new tasks: Ready, or the reason of the phase.
   std::string phase, reason, message;
   bool usable = false;
+  api::Resources counted;  // of its node, in World::capacity
   // By its node's load; see load.h.
   bool limited = false, overloaded = false;
   ServerDigest digest;     // of the status as it was written last
@@ -191,6 +193,10 @@ struct World {
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
   std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
+  std::map<std::string, api::PriorityClass> priority_classes;
+  std::unordered_map<std::string, Tenant> tenants;  // by namespace
+  size_t tenants_waiting = 0;                       // that have tasks in queues
+  api::Resources capacity;                          // of all nodes with a server that counts
   ShapeTable shapes;
   Ledger ledger;
 

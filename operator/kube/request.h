@@ -25,6 +25,8 @@ inline const Resource kPods{"", "v1", "pods"};
 inline const Resource kNodes{"", "v1", "nodes"};
 inline const Resource kEvents{"", "v1", "events"};
 inline const Resource kNodeMetrics{"metrics.k8s.io", "v1beta1", "nodes"};
+inline const Resource kNamespaces{"", "v1", "namespaces"};
+inline const Resource kPriorityClasses{"scheduling.k8s.io", "v1", "priorityclasses"};
 inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
 
 Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit,

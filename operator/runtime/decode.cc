@@ -23,6 +23,8 @@ const kube::Resource& ResourceOf(core::Kind kind) {
       kube::kNodes,
       cloud::kNodeClaims,
       kube::kLeases,
+      kube::kPriorityClasses,
+      kube::kNamespaces,
   };
   return kResources[static_cast<size_t>(kind)];
 }
@@ -53,6 +55,10 @@ Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
       return Wrap(cloud::DecodeNodeClaim(object));
     case core::Kind::kLease:
       return core::Object(api::DecodeLease(object));
+    case core::Kind::kPriorityClass:
+      return core::Object(api::DecodePriorityClass(object));
+    case core::Kind::kNamespace:
+      return core::Object(api::DecodeNamespace(object));
   }
   return Invalid("unknown kind");
 }

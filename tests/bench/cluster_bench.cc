@@ -119,6 +119,15 @@ void Fill(kube::Transport& server, int nodes, int tasks) {
            {"capacity", amounts},
            {"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}});
   });
+  // The API server gives a new node a taint, which a controller would take away.
+  SendAll(server, nodes, 0, [](int i) {
+    const std::string name = Numbered("node", i);
+    return kube::ReplaceRequest(
+        kube::kNodes, "", name,
+        {{"apiVersion", "v1"},
+         {"kind", "Node"},
+         {"metadata", {{"name", name}, {"labels", {{"kubernetes.io/hostname", name}}}}}});
+  });
   SendAll(server, nodes, 0, [](int i) {
     const std::string name = Numbered("node", i);
     return kube::CreateRequest(kServers, "",

@@ -8,6 +8,7 @@
 
 #include "operator/core/core.h"
 #include "operator/core/placer.h"
+#include "operator/core/tasks.h"
 #include "operator/core/world.h"
 
 namespace {
@@ -133,11 +134,10 @@ void Report(benchmark::State& state, const Fleet& fleet, int64_t decisions) {
   state.counters["bytes_per_task"] = static_cast<double>(fleet.task_bytes);
 }
 
-void Requeue(TaskState& task) {
+void Requeue(World& world, TaskState& task) {
   task.binding.reset();
   task.creating.reset();
-  task.queued = task.position();
-  task.shape->waiting.insert(*task.queued);
+  JoinQueue(world, task);
 }
 
 // Every server is full and tasks wait. One pod ends somewhere, its room is given to the task whose
@@ -158,7 +158,7 @@ void BM_Decide(benchmark::State& state) {
     auto& [pod, task] = running[random() % running.size()];
     const auto begin = std::chrono::steady_clock::now();
     Unbook(world, pod);
-    Requeue(*task);
+    Requeue(world, *task);
     PlaceWaiting(world);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (world.effects.size() == 1) {

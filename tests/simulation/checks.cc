@@ -59,6 +59,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   CheckRoom(replica, pod);
   CheckLoad(replica, pod);
   CheckOnlyPod(replica, pod, uid);
+  CheckTurn(replica, uid);
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
   intents_[write.key()] = {replica.id(), pod.node_name, uid, pod.requests,
                            pod.meta.labels.contains(api::kExclusiveLabel)};
@@ -159,6 +160,36 @@ void Checks::CheckOnlyPod(const Replica& replica, const Pod& pod, const std::str
     if (intent.replica == replica.id() && intent.task_uid == task_uid && key != pod.meta.key() &&
         api_.Get<Pod>(key) == nullptr)
       Violate("two-pods", pod.meta.key() + " beside " + key + ", which is not created yet");
+  }
+}
+
+std::optional<int64_t> Checks::PriorityOf(const TaskRequest& task) const {
+  if (task.spec.priority_class.empty()) return task.spec.priority;
+  const auto* named = api_.Get<api::PriorityClass>(task.spec.priority_class);
+  return named == nullptr ? std::nullopt : std::optional(named->value);
+}
+
+// Nothing of a higher priority that asks for the same still waits.
+void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
+  const size_t classes = api_.end(Kind::kPriorityClass);
+  if (classes > api_.first(Kind::kPriorityClass) &&
+      !replica.HasSeen(Kind::kPriorityClass, api_.at(Kind::kPriorityClass, classes - 1).version))
+    return;
+  const auto& world = replica.core().world();
+  const auto owner = world.owners.find(task_uid);
+  if (owner == world.owners.end() || owner->second.task == nullptr) return;
+  const core::TaskState& task = *owner->second.task;
+  for (const auto& [key, other] : world.tasks) {
+    if (!other.queued || other.shape != task.shape) continue;
+    const auto *mine = api_.Get<TaskRequest>(task.object.meta.key()),
+               *theirs = api_.Get<TaskRequest>(key);
+    if (mine == nullptr || theirs == nullptr || mine->meta.uid != task_uid ||
+        theirs->meta.uid != other.uid() ||
+        !replica.HasSeen(Kind::kTask,
+                         std::max(mine->meta.resource_version, theirs->meta.resource_version)))
+      continue;
+    if (PriorityOf(*theirs) > PriorityOf(*mine))
+      Violate("passed-over", key + ", of a higher priority, by " + mine->meta.key());
   }
 }
 

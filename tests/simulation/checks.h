@@ -73,6 +73,8 @@ class Checks {
   void CheckLoad(const Replica& replica, const api::Pod& pod);
   void CheckOnlyPod(const Replica& replica, const api::Pod& pod, const std::string& task_uid);
   void CheckServer(const Replica& replica, const api::Pod& pod);
+  void CheckTurn(const Replica& replica, const std::string& task_uid);
+  std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;
   void CheckResult(const core::Write& write);
   bool OnItsWay(const api::ScaleRequest& scale) const;

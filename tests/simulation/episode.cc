@@ -65,6 +65,8 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
   for (int i = 0; i < 3; ++i) nodes_.Add("s" + std::to_string(i), kCpus[i], "8Gi");
   users_.AddPool("spot", "4", 1);
   users_.AddPool("on-demand", "8", 0);
+  users_.AddClass("high", 4);
+  users_.AddClass("low", -1);
   nodes_.Beat();
   Start();
 }
@@ -142,6 +144,7 @@ bool Episode::Act(Random& random) {
       {3, true, "re-apply task", [](E& e, R& r) { return e.users_.Reapply(r); }},
       {3, true, "delete pod", [](E& e, R& r) { return e.users_.DeletePod(r); }},
       {4, true, "edit server", [](E& e, R& r) { return e.users_.Cordon(r); }},
+      {2, true, "edit class", [](E& e, R& r) { return e.users_.ChangeQueue(r); }},
       {2, true, "edit pool", [](E& e, R& r) { return e.users_.ChangePool(r); }},
       {4, true, "foreign pod", [](E& e, R& r) { return e.nodes_.AddForeignPod(r); }},
       {6, true, "node trouble", [](E& e, R& r) { return e.nodes_.Trouble(r); }},

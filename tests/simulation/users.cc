@@ -40,15 +40,26 @@ void Users::AddPool(const std::string& name, const std::string& cpu, int64_t pri
   api_.Put(pool);
 }
 
-void Users::Apply(const std::string& name, Random& random) {
+void Users::AddClass(const std::string& name, int64_t value) {
+  api::PriorityClass object;
+  object.meta.name = name;
+  object.value = value;
+  api_.Put(object);
+}
+
+void Users::Apply(const std::string& ns, const std::string& name, Random& random) {
   static constexpr const char* kPolicies[] = {"PreferLocal", "PreferLocal", "PreferLocal",
                                               "LocalOnly", "CloudOnly"};
   Json spec{{"template", Template(1 + random.Pick(3), 1 + random.Pick(3))},
-            {"priority", random.Pick(3)},
             {"exclusive", random.OneIn(8)},
             {"placement",
              {{"policy", kPolicies[random.Pick(5)]}, {"burstAfterSeconds", random.Pick(2) * 30}}},
             {"retry", {{"limit", random.Pick(3)}, {"backoffSeconds", 1 + random.Pick(20)}}}};
+  if (random.OneIn(3)) {
+    spec["priorityClassName"] = random.OneIn(2) ? "high" : "low";
+  } else {
+    spec["priority"] = random.Pick(3);
+  }
   if (random.OneIn(8)) spec["activeDeadlineSeconds"] = 60;
   if (random.OneIn(12)) spec["startDeadlineSeconds"] = 120;
   if (random.OneIn(4)) spec["ttlSecondsAfterFinished"] = 30;
@@ -56,14 +67,14 @@ void Users::Apply(const std::string& name, Random& random) {
     spec["requirements"] = {{{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}}};
   if (spec.contains("requirements")) spec["placement"]["policy"] = "LocalOnly";
   TaskRequest task = *api::DecodeTaskRequest({{"spec", spec}});
-  task.meta.ns = "ns";
+  task.meta.ns = ns;
   task.meta.name = name;
   api_.Put(std::move(task));
 }
 
 void Users::Submit(Random& random) {
   if (api_.Count<TaskRequest>() >= kMostTasks && !Tidy()) return;
-  Apply("t" + std::to_string(++submitted_), random);
+  Apply(random.OneIn(3) ? "team" : "ns", "t" + std::to_string(++submitted_), random);
 }
 
 bool Users::Edit(Random& random) {
@@ -77,6 +88,7 @@ bool Users::Edit(Random& random) {
       break;
     case 2:
       task.spec.priority = static_cast<int64_t>(random.Pick(5));
+      task.spec.priority_class.clear();
       break;
     default:
       task.spec.cancel = true;
@@ -96,9 +108,9 @@ bool Users::Delete(Random& random) {
 bool Users::Reapply(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kTask));
   if (entry == nullptr) return false;
-  const std::string name = std::get<TaskRequest>(*entry->second).meta.name;
+  const api::ObjectMeta meta = std::get<TaskRequest>(*entry->second).meta;
   api_.Remove(Kind::kTask, std::string(entry->first));
-  Apply(name, random);
+  Apply(meta.ns, meta.name, random);
   return true;
 }
 
@@ -147,7 +159,27 @@ bool Users::ChangePool(Random& random) {
   return true;
 }
 
+bool Users::ChangeQueue(Random& random) {
+  if (random.OneIn(3)) {
+    api::Namespace object;
+    object.meta.name = random.OneIn(2) ? "ns" : "team";
+    object.weight_milli = static_cast<int64_t>(500 * (1 + random.Pick(4)));
+    api_.Put(object);
+    return true;
+  }
+  const std::string name = random.OneIn(2) ? "high" : "low";
+  if (api_.Get<api::PriorityClass>(name) != nullptr) {
+    api_.Remove(Kind::kPriorityClass, name);
+  } else {
+    AddClass(name, static_cast<int64_t>(random.Pick(6)) - 1);
+  }
+  return true;
+}
+
 void Users::LetGo() {
+  for (const char* name : {"high", "low"}) {
+    if (api_.Get<api::PriorityClass>(name) == nullptr) AddClass(name, 3);
+  }
   for (auto& server : api_.List<api::RegisteredServer>()) {
     if (server.spec.cloud) continue;
     if (server.spec.cordoned || server.spec.max_tasks || server.spec.max_cpu_percent ||

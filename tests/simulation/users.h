@@ -13,6 +13,7 @@ class Users {
   Users(ApiServer& api, Checks& checks) : api_(api), checks_(checks) {}
 
   void AddPool(const std::string& name, const std::string& cpu, int64_t priority);
+  void AddClass(const std::string& name, int64_t value);
   void Submit(Random& random);
   bool Edit(Random& random);
   bool Delete(Random& random);
@@ -21,13 +22,15 @@ class Users {
   bool DeletePod(Random& random);
   bool Cordon(Random& random);
   bool ChangePool(Random& random);
+  // Priority classes come, go and change; namespaces get another weight.
+  bool ChangeQueue(Random& random);
   // What still stands in the way is taken away: cordons, suspensions, limits of pools.
   void LetGo();
   // Removes finished tasks, so that a long run does not grow.
   bool Tidy();
 
  private:
-  void Apply(const std::string& name, Random& random);
+  void Apply(const std::string& ns, const std::string& name, Random& random);
   template <typename T>
   void Change(T object);
 

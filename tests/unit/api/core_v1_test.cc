@@ -64,7 +64,7 @@ TEST(ConditionTest, KeepsTheTransitionTimeWhileTheStatusStays) {
   SetProgress(conditions, Progress::kReconciling, "Waiting", "a", 1, first);
   SetProgress(conditions, Progress::kReconciling, "Waiting", "b", 1, second);
   EXPECT_EQ(FindCondition(conditions, "Reconciling")->last_transition, first);
-  EXPECT_EQ(FindCondition(conditions, "Reconciling")->message, "b");
+  EXPECT_EQ(FindCondition(conditions, "Reconciling")->message.str(), "b");
   SetProgress(conditions, Progress::kReady, "Completed", "c", 1, second);
   EXPECT_EQ(FindCondition(conditions, "Ready")->status, "True");
   EXPECT_EQ(FindCondition(conditions, "Ready")->last_transition, second);

@@ -32,7 +32,8 @@ class ApiModel {
           events.push_back(Seen{object, true});
       }
     };
-    add(tasks), add(servers), add(pools), add(scales), add(pods), add(nodes), add(claims);
+    add(tasks), add(servers), add(pools), add(scales), add(pods), add(nodes), add(claims),
+        add(classes);
     for (size_t i = 0; i < kKinds; ++i) {
       Listed listed{static_cast<Kind>(i), version_, Keys(static_cast<Kind>(i))};
       if (listed.kind == Kind::kNode && listed.keys.erase(late) > 0)
@@ -74,16 +75,23 @@ class ApiModel {
   }
   // spec: whatever differs from a task of one cpu.
   void AddTask(const std::string& name, api::Json spec = api::Json::object(),
-               const std::string& cpu = "1") {
+               const std::string& cpu = "1", const std::string& ns = "ns") {
     if (!spec.contains("template")) {
       spec["template"] = {
           {"spec",
            {{"containers", {{{"name", "c"}, {"resources", {{"requests", {{"cpu", cpu}}}}}}}}}}};
     }
-    const api::ObjectMeta meta = Meta("ns", name);
+    const api::ObjectMeta meta = Meta(ns, name);
     tasks[meta.key()] = *api::DecodeTaskRequest({{"spec", spec}});
     tasks[meta.key()].meta = meta;
     See(tasks[meta.key()]);
+  }
+  void AddPriorityClass(const std::string& name, int64_t value, bool global_default = false) {
+    classes[name] = {Meta("", name), value, global_default};
+    See(classes[name]);
+  }
+  void Weigh(const std::string& ns, int64_t weight_milli) {
+    See(api::Namespace{Meta("", ns), weight_milli});
   }
   // The watch of pods begins to list anew: this one is delivered so far, and the other's creation
   // is answered. Neither was seen before.
@@ -195,6 +203,7 @@ class ApiModel {
   std::map<std::string, api::Pod> pods;
   std::map<std::string, api::Node> nodes;
   std::map<std::string, api::CloudServer> claims;
+  std::map<std::string, api::PriorityClass> classes;
   std::vector<Note> notes;
   int task_writes = 0, claims_made = 0, pods_made = 0;
   // The next creation of a pod fails with this.
@@ -231,6 +240,7 @@ class ApiModel {
     add(Kind::kTask, tasks), add(Kind::kServer, servers), add(Kind::kPool, pools),
         add(Kind::kScale, scales);
     add(Kind::kPod, pods), add(Kind::kNode, nodes), add(Kind::kCloudServer, claims);
+    add(Kind::kPriorityClass, classes);
     return out;
   }
   void Answer(const Write& write, std::optional<Error> error, std::optional<Object> object = {}) {

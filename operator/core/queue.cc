@@ -1,0 +1,72 @@
+#include "operator/core/queue.h"
+
+#include <algorithm>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+size_t Queue::size() const {
+  size_t out = 0;
+  for (const auto& [ns, line] : lines_) out += line.tasks.size();
+  return out;
+}
+
+void Queue::Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position) {
+  Line& line = lines_[ns];
+  line.tenant = &tenant;
+  line.tasks.insert(position);
+}
+
+void Queue::Erase(const std::string& ns, const QueuePosition& position) {
+  const auto line = lines_.find(ns);
+  if (line == lines_.end()) return;
+  line->second.tasks.erase(position);
+  if (line->second.tasks.empty()) lines_.erase(line);
+}
+
+Turn Queue::First(const World& world) const {
+  Turn first;
+  for (const auto& [ns, line] : lines_) {
+    const Turn turn{&*line.tasks.begin(), ShareOf(world, *line.tenant)};
+    if (first.position == nullptr || turn < first) first = turn;
+  }
+  return first;
+}
+
+double ShareOf(const World& world, const Tenant& tenant) {
+  if (world.tenants_waiting < 2) return 0;
+  const auto fraction = [](int64_t part, int64_t whole) {
+    return whole <= 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  const api::Resources &used = tenant.used, &total = world.capacity;
+  double share =
+      std::max(fraction(used.cpu_milli, total.cpu_milli), fraction(used.memory, total.memory));
+  for (const auto& [name, amount] : used.extended) {
+    const auto at = total.extended.find(name);
+    if (at != total.extended.end()) share = std::max(share, fraction(amount, at->second));
+  }
+  return share * 1000 / static_cast<double>(tenant.weight_milli);
+}
+
+std::optional<std::string> Prioritize(const World& world, TaskState& task) {
+  const api::TaskSpec& spec = task.object.spec;
+  task.priority = spec.priority;
+  task.may_preempt = true;
+  if (!spec.priority_class.empty()) {
+    const auto named = world.priority_classes.find(spec.priority_class);
+    if (named == world.priority_classes.end()) return spec.priority_class;
+    task.priority = named->second.value;
+    task.may_preempt = named->second.preempts;
+    return std::nullopt;
+  }
+  if (spec.priority != 0) return std::nullopt;
+  for (const auto& [name, each] : world.priority_classes) {
+    if (!each.global_default) continue;
+    task.priority = each.value;
+    task.may_preempt = each.preempts;
+  }
+  return std::nullopt;
+}
+
+}  // namespace spillway::core

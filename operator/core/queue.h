@@ -1,0 +1,103 @@
+// The order in which waiting tasks are tried.
+//
+// A higher priority comes first. Of one priority, the namespace that has the smallest share of the
+// servers is next, each share divided by the namespace's weight; within a namespace the older task
+// is. The share is the dominant one of dominant resource fairness (Ghodsi et al., 2011): of cpu,
+// memory and every extended resource, the greatest fraction of all registered servers' that pods of
+// the namespace's tasks request.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "operator/api/resources.h"
+#include "operator/base/time.h"
+
+namespace spillway::core {
+
+struct TaskState;
+struct World;
+
+// A namespace with tasks.
+struct Tenant {
+  int64_t weight_milli = 1000;
+  int64_t resource_version = 0;  // of the Namespace, as far as it was seen
+  api::Resources used;           // requested by its tasks' pods; the ledger's
+  size_t waiting = 0;            // tasks in queues
+};
+
+// Order in a namespace: higher priority first, then the older, then by name.
+struct QueuePosition {
+  int64_t priority = 0;
+  Time created{};
+  const std::string* key = nullptr;  // of the task, in World::tasks
+  TaskState* task = nullptr;         // which has it; plays no part in the order
+
+  bool operator<(const QueuePosition& other) const {
+    return std::tuple(-priority, created, std::string_view(*key)) <
+           std::tuple(-other.priority, other.created, std::string_view(*other.key));
+  }
+};
+
+// The first of a queue, and what its turn depends on. The share only grows while tasks are bound.
+struct Turn {
+  const QueuePosition* position = nullptr;
+  double share = 0;
+
+  bool operator<(const Turn& other) const {
+    return std::tuple(-position->priority, share, position->created,
+                      std::string_view(*position->key)) <
+           std::tuple(-other.position->priority, other.share, other.position->created,
+                      std::string_view(*other.position->key));
+  }
+};
+
+// The tasks of one shape that wait: a line for each namespace. Not thread-safe.
+class Queue {
+ public:
+  bool empty() const { return lines_.empty(); }
+  size_t size() const;
+  void Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position);
+  void Erase(const std::string& ns, const QueuePosition& position);
+  // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
+  Turn First(const World& world) const;
+  // Calls visit with each position, whatever the shares, until it returns true; whether it did.
+  template <typename Visit>
+  bool AnyOf(Visit visit) const {
+    std::vector<std::pair<Positions::const_iterator, Positions::const_iterator>> rest;
+    for (const auto& [ns, line] : lines_) rest.emplace_back(line.tasks.begin(), line.tasks.end());
+    while (!rest.empty()) {
+      auto next = rest.begin();
+      for (auto at = rest.begin(); at != rest.end(); ++at) {
+        if (*at->first < *next->first) next = at;
+      }
+      if (visit(*next->first)) return true;
+      if (++next->first == next->second) rest.erase(next);
+    }
+    return false;
+  }
+
+ private:
+  using Positions = std::set<QueuePosition>;
+  struct Line {
+    Tenant* tenant = nullptr;
+    Positions tasks;
+  };
+  std::map<std::string, Line> lines_;  // none is empty
+};
+
+// The namespace's share, divided by its weight; 0 where no other has tasks that wait.
+double ShareOf(const World& world, const Tenant& tenant);
+
+// Sets the task's priority: of spec.priorityClassName, of spec.priority, of its pod's
+// priorityClassName, of the cluster's default class, or 0. The name of a class that does not exist,
+// if the task names one.
+std::optional<std::string> Prioritize(const World& world, TaskState& task);
+
+}  // namespace spillway::core
