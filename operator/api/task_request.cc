@@ -49,6 +49,9 @@ TaskSpec DecodeSpec(const Json& json) {
   out.priority_class = GetString(json, "priorityClassName");
   if (out.priority_class.empty() && out.priority == 0)
     out.priority_class = GetString(GetObject(*out.pod_template, "spec"), "priorityClassName");
+  const std::string preemption = GetString(json, "preemption");
+  if (preemption == "Allowed") out.preemption = Preemption::kAllowed;
+  if (preemption == "Never") out.preemption = Preemption::kNever;
   out.placement = DecodePlacement(GetObject(json, "placement"));
   out.start_deadline = GetSeconds(json, "startDeadlineSeconds");
   out.active_deadline = GetSeconds(json, "activeDeadlineSeconds");

@@ -33,6 +33,9 @@ struct Retry {
   std::vector<int64_t> on_exit_codes;  // empty: every code but 0
 };
 
+// Whether the task may displace those of a lower priority, and be displaced by those of a higher.
+enum class Preemption { kUnset, kAllowed, kNever };
+
 struct TaskSpec {
   // The template as it was written, for the pod's body. Shared, never changed.
   std::shared_ptr<const Json> pod_template;
@@ -41,6 +44,7 @@ struct TaskSpec {
   int64_t priority = 0;
   // Of the task; of its pod where the task names neither a class nor a priority.
   std::string priority_class;
+  Preemption preemption = Preemption::kUnset;
   Placement placement;
   std::optional<Duration> start_deadline, active_deadline, ttl_after_finished;
   Retry retry;

@@ -182,12 +182,13 @@ void RecordEarlier(World& world, TaskState& task) {
   task.binding.reset();
 }
 
-void StopAttempt(World& world, TaskState& task, const std::string& reason) {
+void StopAttempt(World& world, TaskState& task, const std::string& reason,
+                 const std::string& message) {
   if (!task.binding) return;
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   api::Attempt attempt = Describe(task, pod);
   attempt.reason = reason;
-  attempt.message = "stopped by Spillway";
+  attempt.message = message;
   if (!attempt.finished_at) attempt.finished_at = world.now;
   Record(task, attempt);
   Unbind(world, task, reason, "stopped on server " + attempt.server);

@@ -22,8 +22,9 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message);
 // It ended before a restart and a later attempt exists: recorded, and counted if it was a failure.
 void RecordEarlier(World& world, TaskState& task);
-// Stopped on purpose (Cancelled, Suspended, a deadline). Does nothing without a binding.
-void StopAttempt(World& world, TaskState& task, const std::string& reason);
+// Stopped on purpose (Cancelled, Suspended, Preempted, a deadline). Does nothing without a binding.
+void StopAttempt(World& world, TaskState& task, const std::string& reason,
+                 const std::string& message = "stopped by Spillway");
 
 // Ends the task for good.
 void Finish(World& world, TaskState& task, api::TaskPhase phase, const std::string& reason,

@@ -6,7 +6,9 @@
 #include "operator/core/load.h"
 #include "operator/core/observe.h"
 #include "operator/core/placer.h"
+#include "operator/core/preemption.h"
 #include "operator/core/registrar.h"
+#include "operator/core/reservations.h"
 #include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
 #include "operator/core/world.h"
@@ -128,8 +130,11 @@ void Decide(World& world) {
   ReconcileTasks(world);
   AdvanceScales(world);
   ReconcileServers(world);  // a server that is given back takes no task in this very step
+  KeepReservations(world);
   PlaceWaiting(world);
   PlanPurchases(world);
+  Preempt(world);
+  MakeReservations(world);
   FlushTasks(world);
   DescribeServers(world);
   DescribePools(world);

@@ -4,6 +4,7 @@
 
 #include "operator/base/quantity.h"
 #include "operator/core/load.h"
+#include "operator/core/reservations.h"
 
 namespace spillway::core {
 namespace {
@@ -197,7 +198,7 @@ bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
   const api::Node& node = *server.node->object;
   return CountsFit(shape, server, node, *server.usage, why) &&
          AmountsFit(shape.requests, node.allocatable, server.usage->used, why) &&
-         LoadFits(shape.requests, server, why);
+         LoadFits(shape.requests, server, why) && ReservationFits(shape, server, why);
 }
 
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {

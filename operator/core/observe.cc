@@ -4,6 +4,7 @@
 
 #include "operator/core/attempts.h"
 #include "operator/core/registrar.h"
+#include "operator/core/reservations.h"
 #include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
 
@@ -26,7 +27,9 @@ void ForgetTask(World& world, const std::string& key) {
   if (at == world.tasks.end()) return;
   TaskState& task = at->second;
   Dequeue(world, task);
+  if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
   world.shapes.Drop(task.shape);
+  world.giving_way -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.owner->task = nullptr;
   DropOwner(world, task.uid());
   world.dirty.erase(key);
@@ -44,6 +47,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   task.object = object;
   task.owner = &world.owners[object.meta.uid];
   task.owner->task = &task;
+  world.giving_way += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.tenant = &world.tenants[object.meta.ns];
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
@@ -230,6 +234,7 @@ void ForgetServer(World& world, const std::string& name) {
   if (at == world.servers.end()) return;
   ServerState& server = at->second;
   world.capacity -= server.counted;
+  if (server.reservation) GiveUpReservation(world, *server.reservation->shape);
   Detach(world, server);
   world.index.Free(server.slot);
   world.slots[server.slot] = nullptr;

@@ -6,6 +6,7 @@
 #include "operator/core/fit.h"
 #include "operator/core/load.h"
 #include "operator/core/pod_body.h"
+#include "operator/core/reservations.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -143,6 +144,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                        task.object.spec.priority_class};
   world.effects.push_back(std::move(write));
   Bound(world, task, server);
+  GiveUpReservation(world, *task.shape);
 }
 
 // Cheap for a shape that was refused and for which nothing has grown since.

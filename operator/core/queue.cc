@@ -1,6 +1,7 @@
 #include "operator/core/queue.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "operator/core/world.h"
 
@@ -32,6 +33,12 @@ Turn Queue::First(const World& world) const {
     if (first.position == nullptr || turn < first) first = turn;
   }
   return first;
+}
+
+int64_t Queue::TopPriority() const {
+  int64_t top = std::numeric_limits<int64_t>::min();
+  for (const auto& [ns, line] : lines_) top = std::max(top, line.tasks.begin()->priority);
+  return top;
 }
 
 double ShareOf(const World& world, const Tenant& tenant) {

@@ -67,6 +67,8 @@ class Queue {
   void Erase(const std::string& ns, const QueuePosition& position);
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
+  // The queue must not be empty.
+  int64_t TopPriority() const;
   // Calls visit with each position, whatever the shares, until it returns true; whether it did.
   template <typename Visit>
   bool AnyOf(Visit visit) const {

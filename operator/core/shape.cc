@@ -22,7 +22,8 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
               static_cast<int>(placement.policy),
               placement.burst_after.count(),
               placement.pools,
-              placement.max_price_micros.value_or(-1)}
+              placement.max_price_micros.value_or(-1),
+              spec.active_deadline.value_or(Duration{-1}).count()}
       .dump();
 }
 
@@ -50,6 +51,7 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
     shape->affinity = DecodeNodeAffinity(pod_spec);
     shape->tolerations = api::DecodeTolerations(pod_spec);
     shape->exclusive = spec.exclusive;
+    shape->deadline = spec.active_deadline;
     shape->placement = spec.placement;
     shape->key = key;
     shape->place = all_.size();

@@ -22,6 +22,7 @@ struct Shape {
   std::vector<NodeSelectorTerm> affinity;
   std::vector<api::Toleration> tolerations;
   bool exclusive = false;
+  std::optional<Duration> deadline;  // activeDeadlineSeconds
   api::Placement placement;
 
   // The tasks of this shape that wait.
@@ -38,6 +39,9 @@ struct Shape {
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
   uint64_t explained_moves = 0;  // World::moves then
+  // The server that is kept for its first task, or none; see reservations.h.
+  uint32_t reserved = UINT32_MAX;
+  Time reserve_at{};  // not before
   // No task of it may make a purchase before.
   Time burst_at{};
 

@@ -293,6 +293,8 @@ void JoinQueue(World& world, TaskState& task) {
   task.queued = task.position();
   task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, *task.queued);
   world.tenants_waiting += task.tenant->waiting++ == 0 ? 1 : 0;
+  // One of a higher priority may have what is kept for others.
+  if (!world.reserved.empty()) task.shape->blocked = false;
 }
 
 void Dequeue(World& world, TaskState& task) {

@@ -54,9 +54,13 @@ ServerState* World::ServerOn(const std::string& node) {
   return const_cast<ServerState*>(std::as_const(*this).ServerOn(node));
 }
 
-TaskState* World::TaskByUid(const std::string& uid) {
+const TaskState* World::TaskByUid(const std::string& uid) const {
   const auto owner = owners.find(uid);
   return owner == owners.end() ? nullptr : owner->second.task;
+}
+
+TaskState* World::TaskByUid(const std::string& uid) {
+  return const_cast<TaskState*>(std::as_const(*this).TaskByUid(uid));
 }
 
 const api::Pod* World::PodOf(const TaskState& task, int64_t attempt) const {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/base/boxed.h"
 #include "operator/core/alarms.h"
 #include "operator/core/events.h"
 #include "operator/core/ledger.h"
@@ -111,6 +112,16 @@ struct ServerDigest {
   bool operator==(const ServerDigest&) const = default;
 };
 
+// Room that is kept for a task; see reservations.h.
+struct Reservation {
+  Shape* shape = nullptr;
+  std::string task;      // the key of its first task when it was made
+  int64_t priority = 0;  // of its first task
+  Time start = kNever;   // when it is expected to start; kNever: not known
+  Duration gap{0};       // until then; 0: not known
+  api::Resources spare;  // left beside it then
+};
+
 struct ServerState {
   api::RegisteredServer object;
   StatusWriter writer;
@@ -120,7 +131,8 @@ struct ServerState {
   api::Resources counted;  // of its node, in World::capacity
   // By its node's load; see load.h.
   bool limited = false, overloaded = false;
-  ServerDigest digest;     // of the status as it was written last
+  ServerDigest digest;  // of the status as it was written last
+  Boxed<Reservation> reservation;
   bool releasing = false;  // its ScaleRequest is on the way out
   uint32_t slot = 0;       // in World::slots
   bool touched = false;    // in World::touched_servers
@@ -197,6 +209,7 @@ struct World {
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
   size_t tenants_waiting = 0;                       // that have tasks in queues
   api::Resources capacity;                          // of all nodes with a server that counts
+  size_t giving_way = 0;                            // tasks whose spec says so: preemption Allowed
   ShapeTable shapes;
   Ledger ledger;
 
@@ -210,6 +223,7 @@ struct World {
   std::set<std::string> nominated;   // tasks that wait for a server on its way
   uint64_t plan = 0;
   uint64_t moves = 0;               // of anything that an explanation may tell of
+  std::vector<uint32_t> reserved;   // slots of servers that are kept for a task
   Alarms wakes;                     // tasks to look at later
   std::vector<ServerState*> slots;  // of ServerIndex; null where there is none
   ServerIndex index;                // of the servers that take tasks
@@ -254,6 +268,7 @@ struct World {
   ServerState* ServerOn(const std::string& node);
   const ServerState* ServerOn(const std::string& node) const;
   TaskState* TaskByUid(const std::string& uid);
+  const TaskState* TaskByUid(const std::string& uid) const;
   const api::Pod* PodOf(const TaskState& task, int64_t attempt) const;
   void Tell(const TaskState& task, bool warning, std::string reason, std::string message);
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);

@@ -97,6 +97,7 @@ int64_t ApiServer::Put(Object object) {
   auto stored = std::make_shared<const Object>(std::move(object));
   objects_[kind].insert_or_assign(key, stored);
   history_[kind].push_back({version_, key, UidOf(*stored), stored});
+  changed_[kind] = version_;
   return version_;
 }
 
@@ -106,6 +107,7 @@ void ApiServer::Remove(Kind kind, const std::string& key) {
   if (at == all.end()) return;
   ++version_;
   history_[static_cast<size_t>(kind)].push_back({version_, key, UidOf(*at->second), nullptr});
+  changed_[static_cast<size_t>(kind)] = version_;
   all.erase(at);
 }
 

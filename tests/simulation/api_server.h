@@ -60,6 +60,8 @@ class ApiServer {
   Result<std::optional<core::Object>> Carry(const core::Write& write);
 
   int64_t version() const { return version_; }
+  // Of the last change of an object of the kind.
+  int64_t changed(Kind kind) const { return changed_[static_cast<size_t>(kind)]; }
   // The history of a kind: entries first() … end()-1.
   size_t first(Kind kind) const { return dropped_[static_cast<size_t>(kind)]; }
   size_t end(Kind kind) const { return first(kind) + history_[static_cast<size_t>(kind)].size(); }
@@ -77,6 +79,7 @@ class ApiServer {
   std::array<Objects, core::kKinds> objects_;
   std::array<std::deque<Change>, core::kKinds> history_;
   std::array<size_t, core::kKinds> dropped_{};
+  std::array<int64_t, core::kKinds> changed_{};
   int64_t version_ = 0;
 };
 

@@ -171,10 +171,7 @@ std::optional<int64_t> Checks::PriorityOf(const TaskRequest& task) const {
 
 // Nothing of a higher priority that asks for the same still waits.
 void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
-  const size_t classes = api_.end(Kind::kPriorityClass);
-  if (classes > api_.first(Kind::kPriorityClass) &&
-      !replica.HasSeen(Kind::kPriorityClass, api_.at(Kind::kPriorityClass, classes - 1).version))
-    return;
+  if (!replica.HasSeen(Kind::kPriorityClass, api_.changed(Kind::kPriorityClass))) return;
   const auto& world = replica.core().world();
   const auto owner = world.owners.find(task_uid);
   if (owner == world.owners.end() || owner->second.task == nullptr) return;
@@ -336,6 +333,8 @@ void Checks::Settled(const Replica& replica) {
       const auto& server = std::get<api::RegisteredServer>(*entry);
       const auto* node = api_.Get<api::Node>(server.spec.node_name);
       const auto& known = replica.core().world().servers.at(name);
+      // What is kept for a task that waits for longer.
+      if (known.reservation && known.reservation->shape != state->second.shape) continue;
       if (node != nullptr && known.usable && WouldFit(task, server, *node, api_))
         return Violate("idle-server", key + " waits while server " + name + " would take it");
     }

@@ -60,6 +60,7 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
   } else {
     spec["priority"] = random.Pick(3);
   }
+  if (random.OneIn(4)) spec["preemption"] = random.OneIn(4) ? "Never" : "Allowed";
   if (random.OneIn(8)) spec["activeDeadlineSeconds"] = 60;
   if (random.OneIn(12)) spec["startDeadlineSeconds"] = 120;
   if (random.OneIn(4)) spec["ttlSecondsAfterFinished"] = 30;

@@ -330,8 +330,9 @@ TEST_F(TaskTest, AForeignPodOfTheSameNameIsNotTakenForItsOwn) {
   Start();
   api.Advance(seconds(3));
   EXPECT_EQ(api.Phase("t"), "Pending");
-  EXPECT_NE(api::FindCondition(api.Status("t").conditions, "Ready")->message.str().find("is in the way"),
-            std::string::npos);
+  EXPECT_NE(
+      api::FindCondition(api.Status("t").conditions, "Ready")->message.str().find("is in the way"),
+      std::string::npos);
   api.Remove(api.pods, "ns/t-1");
   api.Advance(seconds(60));
   EXPECT_EQ(api.pods.at("ns/t-1").node_name, "s1");

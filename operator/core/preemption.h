@@ -1,0 +1,25 @@
+// Preemption: tasks of a lower priority give way to one that nothing else has room for.
+//
+// Both sides have a say: it happens where one of the two says spec.preemption Allowed and neither
+// says Never, nor the waiting task's PriorityClass (preemptionPolicy Never). It is the last resort:
+// not where a server with room may be bought, or is on its way, or is expected to be free soon.
+#pragma once
+
+#include <vector>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// No task gives way where the room is expected within this time anyway.
+inline constexpr Duration kWorthWaiting{60'000};
+
+// For the first task of each shape at most: stops those that give way, and keeps their server for
+// it.
+void Preempt(World& world);
+
+// Those on the server that would give way to the task, as few and of as low a priority as
+// possible; none where that does not help, or where nobody needs to.
+std::vector<TaskState*> Victims(World& world, const TaskState& task, const ServerState& server);
+
+}  // namespace spillway::core

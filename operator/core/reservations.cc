@@ -1,0 +1,188 @@
+#include "operator/core/reservations.h"
+
+#include <algorithm>
+
+namespace spillway::core {
+namespace {
+
+// How long a shape is left alone for which there was no server.
+constexpr Duration kReserveAgain{10'000};
+
+// By its deadline; what was stopped ends soon.
+Time EndOf(const World& world, const TaskState& task, const std::string& node) {
+  if (!task.binding || task.binding->node != node) return world.now + kStopAllowance;
+  const auto& deadline = task.object.spec.active_deadline;
+  if (!deadline) return kNever;
+  const Time begin = task.object.status.started_at.value_or(task.binding->at + kStartAllowance);
+  return std::max(begin + *deadline, world.now) + kStopAllowance;
+}
+
+struct Leaving {
+  Time end;
+  const api::Resources* requests;
+};
+
+std::vector<Leaving> TasksThere(const World& world, const std::string& node) {
+  std::vector<Leaving> out;
+  world.ledger.ForEachOwner(node, [&](const std::string& uid) {
+    const TaskState* task = world.TaskByUid(uid);
+    if (task != nullptr && task->shape != nullptr)
+      out.push_back({EndOf(world, *task, node), &task->shape->requests});
+  });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Leaving& a, const Leaving& b) { return a.end < b.end; });
+  return out;
+}
+
+bool Better(const Prospect& a, const Prospect& b) {
+  return std::pair(a.start, a.ends) < std::pair(b.start, b.ends);
+}
+
+void GiveUp(World& world, ServerState& server) {
+  server.reservation->shape->reserved = NodeUsage::kNoSlot;
+  server.reservation.reset();
+  world.grown.Add(server.slot);  // for all the others
+}
+
+// False if it is to be given up.
+bool Renew(World& world, ServerState& server) {
+  Reservation& kept = *server.reservation;
+  if (kept.shape->waiting.empty() || !server.usable || !kept.shape->fits.Test(server.slot))
+    return false;
+  const auto prospect = Foresee(world, *kept.shape, server);
+  if (!prospect) return false;
+  if (prospect->start > kept.start) world.grown.Add(server.slot);
+  kept.start = prospect->start;
+  kept.spare = prospect->spare;
+  kept.gap = kept.start == kNever ? Duration{0} : kept.start - world.now;
+  kept.priority = kept.shape->waiting.TopPriority();
+  return true;
+}
+
+ServerState* BestToKeep(const World& world, Shape& shape) {
+  ServerState* best = nullptr;
+  Prospect of_best;
+  for (ServerState* server : world.slots) {
+    if (server == nullptr || !server->usable || server->reservation ||
+        !shape.fits.Test(server->slot))
+      continue;
+    const auto prospect = Foresee(world, shape, *server);
+    if (!prospect || (best != nullptr && !Better(*prospect, of_best))) continue;
+    best = server;
+    of_best = *prospect;
+  }
+  return best;
+}
+
+bool Starves(World& world, const Shape& shape, const TaskState& first) {
+  if (!shape.blocked || shape.reserved != NodeUsage::kNoSlot || !first.nominated.empty())
+    return false;
+  const Time since = std::max(first.waiting_since + kStarving, shape.reserve_at);
+  if (world.now >= since) return true;
+  world.WakeAt(since);
+  return false;
+}
+
+}  // namespace
+
+std::optional<Prospect> Foresee(const World& world, const Shape& shape, const ServerState& server) {
+  const api::Node& node = *server.node->object;
+  if (AmountsMisfit(shape.requests, node.allocatable)) return std::nullopt;
+  api::Resources free = node.allocatable;
+  free -= server.usage->used;
+  int64_t tasks = server.usage->tasks;
+  const auto& most = server.object.spec.max_tasks;
+  const auto fits = [&] {
+    return !AmountsMisfit(shape.requests, free) && (!shape.exclusive || tasks == 0) &&
+           (!most || tasks < *most);
+  };
+  Prospect out{world.now, {}, 0};
+  const auto leaving = TasksThere(world, node.meta.name);
+  for (auto next = leaving.begin(); !fits(); ++next) {
+    if (next == leaving.end()) return std::nullopt;
+    free += *next->requests;
+    --tasks;
+    out.start = next->end;
+    ++out.ends;
+  }
+  if (shape.exclusive) return out;
+  out.spare = free;
+  out.spare -= shape.requests;
+  return out;
+}
+
+void KeepFor(World& world, Shape& shape, ServerState& server) {
+  GiveUpReservation(world, shape);
+  if (server.reservation) {
+    GiveUp(world, server);
+  } else {
+    world.reserved.push_back(server.slot);
+  }
+  shape.reserved = server.slot;
+  server.reservation.emplace();
+  server.reservation->shape = &shape;
+  server.reservation->task = *shape.waiting.First(world).position->key;
+  ++world.moves;
+  Renew(world, server);
+}
+
+void GiveUpReservation(World& world, Shape& shape) {
+  if (shape.reserved == NodeUsage::kNoSlot) return;
+  ServerState* server = world.slots[shape.reserved];
+  if (server != nullptr && server->reservation && server->reservation->shape == &shape) {
+    GiveUp(world, *server);
+    std::erase(world.reserved, server->slot);
+  }
+  shape.reserved = NodeUsage::kNoSlot;
+}
+
+void KeepReservations(World& world) {
+  std::erase_if(world.reserved, [&](uint32_t slot) {
+    ServerState* server = world.slots[slot];
+    if (server == nullptr || !server->reservation) return true;
+    if (Renew(world, *server)) return false;
+    GiveUp(world, *server);
+    return true;
+  });
+}
+
+void MakeReservations(World& world) {
+  if (world.reserved.size() >= kMostReservations) return;
+  std::vector<std::pair<Turn, Shape*>> starving;
+  for (Shape* shape : world.shapes.all()) {
+    if (shape->waiting.empty()) continue;
+    const Turn turn = shape->waiting.First(world);
+    if (Starves(world, *shape, *turn.position->task)) starving.emplace_back(turn, shape);
+  }
+  std::sort(starving.begin(), starving.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [turn, shape] : starving) {
+    if (world.reserved.size() >= kMostReservations) return;
+    if (ServerState* server = BestToKeep(world, *shape)) {
+      KeepFor(world, *shape, *server);
+    } else {
+      shape->reserve_at = world.now + kReserveAgain;
+    }
+  }
+}
+
+bool ReservationFits(const Shape& shape, const ServerState& server, Misfit* why) {
+  if (!server.reservation || server.reservation->shape == &shape) return true;
+  const Reservation& kept = *server.reservation;
+  if (!shape.waiting.empty() && shape.waiting.TopPriority() > kept.priority) return true;
+  if (shape.deadline && kStartAllowance + *shape.deadline + kStopAllowance <= kept.gap) return true;
+  if (!AmountsMisfit(shape.requests, kept.spare) && !shape.exclusive) return true;
+  if (why == nullptr) return false;
+  const std::string when =
+      kept.start == kNever ? "as soon as it has the room" : "from " + FormatTime(kept.start);
+  *why = {"Reserved",
+          "reserved",
+          "is kept for task " + kept.task + ", which has waited for long, " + when +
+              "; only what has ended by then, by its activeDeadlineSeconds, may start there",
+          "",
+          0,
+          0};
+  return false;
+}
+
+}  // namespace spillway::core

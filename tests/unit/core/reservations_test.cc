@@ -1,0 +1,123 @@
+#include "operator/core/reservations.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::Json;
+using api::PodPhase;
+using std::chrono::seconds;
+
+bool Runs(const ApiModel& api, const std::string& pod) { return api.pods.contains("ns/" + pod); }
+
+// s1 of 4 cpus runs four small tasks, the first of them until its deadline; a task that wants the
+// whole server has waited for long.
+void FillAndStarve(ApiModel& api, const Json& small = Json::object()) {
+  api.AddServer("s1", "4");
+  for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name, small);
+  api.Settle();
+  for (const char* name : {"a", "b", "c", "d"})
+    api.SetPod(std::string(name) + "-1", PodPhase::kRunning);
+  api.AddTask("large", Json::object(), "4");
+  api.Advance(kStarving + seconds(1));
+}
+
+TEST(ReservationTest, SmallTasksDoNotPassALargeOneForever) {
+  ApiModel api;
+  FillAndStarve(api);
+  for (const char* name : {"e", "f", "g", "h"}) api.AddTask(name);
+  for (const char* name : {"a", "b", "c", "d"}) {
+    api.SetPod(std::string(name) + "-1", PodPhase::kSucceeded);
+    api.Advance(seconds(1));
+  }
+  EXPECT_TRUE(Runs(api, "large-1"));
+  EXPECT_FALSE(Runs(api, "e-1"));
+}
+
+TEST(ReservationTest, TheySayForWhomTheServerIsKept) {
+  ApiModel api;
+  FillAndStarve(api);
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.AddTask("e");
+  api.Advance(seconds(2));
+  const auto& told = api.world().tasks.at("ns/e").object.status.explanation;
+  ASSERT_NE(told, nullptr);
+  EXPECT_TRUE(told->summary.starts_with("0 of 1 servers: 1 reserved")) << told->summary;
+  EXPECT_TRUE(told->servers.at(0).message.starts_with("is kept for task ns/large"));
+}
+
+TEST(ReservationTest, ATaskThatEndsBeforeFillsTheGap) {
+  ApiModel api;
+  FillAndStarve(api, {{"activeDeadlineSeconds", 600}});
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.AddTask("too-long", {{"activeDeadlineSeconds", 600}});
+  api.AddTask("short", {{"activeDeadlineSeconds", 60}});
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "short-1"));
+  EXPECT_FALSE(Runs(api, "too-long-1"));
+}
+
+TEST(ReservationTest, WhatTheLargeTaskLeavesFreeIsUsed) {
+  ApiModel api;
+  api.AddServer("s1", "4");
+  api.AddTask("a", Json::object(), "3");
+  api.Settle();
+  api.AddTask("large", Json::object(), "3");
+  api.Advance(kStarving + seconds(1));
+  api.AddTask("small");
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "small-1"));
+}
+
+TEST(ReservationTest, AHigherPriorityPasses) {
+  ApiModel api;
+  FillAndStarve(api);
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.Settle();
+  api.AddTask("urgent", {{"priority", 1}});
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "urgent-1"));
+}
+
+TEST(ReservationTest, IsGivenUpWithTheTask) {
+  ApiModel api;
+  FillAndStarve(api);
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.AddTask("e");
+  api.Settle();
+  EXPECT_FALSE(Runs(api, "e-1"));
+  api.Remove(api.tasks, "ns/large");
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "e-1"));
+}
+
+TEST(ReservationTest, IsMovedWhenItsServerIsCordoned) {
+  ApiModel api;
+  FillAndStarve(api);
+  api.AddServer("s2", "2");
+  api.AddServer("s3", "4");
+  api.AddTask("full2", Json::object(), "2");
+  api.Settle();
+  // s3 takes it at once: nothing is kept any more.
+  EXPECT_TRUE(Runs(api, "large-1"));
+  EXPECT_TRUE(api.world().reserved.empty());
+}
+
+TEST(ReservationTest, ATaskThatHasWaitedForAMomentKeepsNothing) {
+  ApiModel api;
+  api.AddServer("s1", "4");
+  for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name);
+  api.Settle();
+  api.AddTask("large", Json::object(), "4");
+  api.AddTask("e");
+  api.Advance(seconds(5));
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "e-1"));
+}
+
+}  // namespace
+}  // namespace spillway::core
