@@ -52,6 +52,11 @@ TaskSpec DecodeSpec(const Json& json) {
   const std::string preemption = GetString(json, "preemption");
   if (preemption == "Allowed") out.preemption = Preemption::kAllowed;
   if (preemption == "Never") out.preemption = Preemption::kNever;
+  if (json.contains("group")) {
+    const Json& group = GetObject(json, "group");
+    out.group = Group{GetString(group, "name"), GetInt(group, "size"),
+                      GetSeconds(group, "deadlineSeconds").value_or(Duration{600'000})};
+  }
   out.placement = DecodePlacement(GetObject(json, "placement"));
   out.start_deadline = GetSeconds(json, "startDeadlineSeconds");
   out.active_deadline = GetSeconds(json, "activeDeadlineSeconds");

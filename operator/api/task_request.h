@@ -36,6 +36,13 @@ struct Retry {
 // Whether the task may displace those of a lower priority, and be displaced by those of a higher.
 enum class Preemption { kUnset, kAllowed, kNever };
 
+// Tasks of one namespace that start together.
+struct Group {
+  std::string name;
+  int64_t size = 0;
+  Duration deadline{600'000};
+};
+
 struct TaskSpec {
   // The template as it was written, for the pod's body. Shared, never changed.
   std::shared_ptr<const Json> pod_template;
@@ -45,6 +52,7 @@ struct TaskSpec {
   // Of the task; of its pod where the task names neither a class nor a priority.
   std::string priority_class;
   Preemption preemption = Preemption::kUnset;
+  Boxed<Group> group;
   Placement placement;
   std::optional<Duration> start_deadline, active_deadline, ttl_after_finished;
   Retry retry;

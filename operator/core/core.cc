@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/explain.h"
+#include "operator/core/gangs.h"
 #include "operator/core/load.h"
 #include "operator/core/observe.h"
 #include "operator/core/placer.h"
@@ -130,6 +131,7 @@ void Decide(World& world) {
   ReconcileTasks(world);
   AdvanceScales(world);
   ReconcileServers(world);  // a server that is given back takes no task in this very step
+  FollowGangs(world);
   KeepReservations(world);
   PlaceWaiting(world);
   PlanPurchases(world);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/fit.h"
+#include "operator/core/gangs.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -162,6 +163,11 @@ bool ExplainTask(World& world, TaskState& task) {
   if (task.object.status.explanation == shared && task.status_due == kNever) return false;
   task.object.status.explanation = shared;
   if (task.nominated.empty()) {
+    if (const std::string group = ExplainGang(task); !group.empty()) {
+      api::Explanation own = *task.object.status.explanation;
+      own.summary = group + "; " + own.summary;
+      task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
+    }
     const Duration patience = task.shape->placement.burst_after;
     const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&
                         world.now < task.waiting_since + patience;

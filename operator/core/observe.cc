@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "operator/core/attempts.h"
+#include "operator/core/gangs.h"
 #include "operator/core/registrar.h"
 #include "operator/core/reservations.h"
 #include "operator/core/scaling.h"
@@ -28,6 +29,7 @@ void ForgetTask(World& world, const std::string& key) {
   TaskState& task = at->second;
   Dequeue(world, task);
   if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
+  LeaveGang(world, task);
   world.shapes.Drop(task.shape);
   world.giving_way -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.owner->task = nullptr;
@@ -47,6 +49,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   task.object = object;
   task.owner = &world.owners[object.meta.uid];
   task.owner->task = &task;
+  JoinGang(world, task);
   world.giving_way += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.tenant = &world.tenants[object.meta.ns];
   task.writer.written = Fingerprint(EncodeStatus(object.status));

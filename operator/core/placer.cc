@@ -4,6 +4,7 @@
 #include <queue>
 
 #include "operator/core/fit.h"
+#include "operator/core/gangs.h"
 #include "operator/core/load.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/reservations.h"
@@ -169,26 +170,63 @@ const ServerState* Choose(const World& world, Shape& shape) {
   return SearchIndex(world, shape);
 }
 
+namespace {
+
+// What is tried next: the first task of a shape, or a group as a whole.
+struct Head {
+  Turn turn;
+  Shape* shape = nullptr;
+  Gang* gang = nullptr;
+  bool operator<(const Head& other) const { return other.turn < turn; }  // the first on top
+};
+
+Turn TurnOf(const World& world, const Gang& gang) {
+  const QueuePosition& first = *gang.waiting.begin();
+  return {&first, ShareOf(world, *first.task->tenant)};
+}
+
+// False if the shape need not be tried again.
+bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
+  const ServerState* server = BestServer(world, shape);
+  if (server == nullptr) return false;
+  // What looked lost when it was queued may be well by now. Either takes it out of the queue.
+  if (!Held(world, first)) Bind(world, first, *server);
+  return !shape.waiting.empty();
+}
+
+void PlaceTogether(World& world, Gang& gang) {
+  for (const QueuePosition& position : std::set(gang.waiting)) {
+    if (Held(world, *position.task)) return;
+  }
+  PlaceGang(
+      world, gang, [&](Shape& shape) { return Choose(world, shape); },
+      [&](TaskState& task, const ServerState& server) { Bind(world, task, server); });
+}
+
+}  // namespace
+
 void PlaceWaiting(World& world) {
-  using Head = std::pair<Turn, Shape*>;
-  const auto later = [](const Head& a, const Head& b) { return b.first < a.first; };
-  std::priority_queue<Head, std::vector<Head>, decltype(later)> heads(later);
+  std::priority_queue<Head> heads;
   for (Shape* shape : world.shapes.all()) {
-    if (MayFit(world, *shape)) heads.emplace(shape->waiting.First(world), shape);
+    if (MayFit(world, *shape)) heads.push({shape->waiting.First(world), shape});
+  }
+  for (auto& [name, gang] : world.gangs) {
+    if (!gang.waiting.empty() && Complete(gang) && WorthTrying(world, gang))
+      heads.push({TurnOf(world, gang), nullptr, &gang});
   }
   while (!heads.empty()) {
-    const auto [turn, shape] = heads.top();
+    const Head head = heads.top();
     heads.pop();
-    TaskState& task = *turn.position->task;
-    if (ShareOf(world, *task.tenant) > turn.share) {  // others were bound since
-      heads.emplace(shape->waiting.First(world), shape);
-      continue;
+    TaskState& task = *head.turn.position->task;
+    if (ShareOf(world, *task.tenant) > head.turn.share) {  // others were bound since
+      const Turn turn =
+          head.gang != nullptr ? TurnOf(world, *head.gang) : head.shape->waiting.First(world);
+      heads.push({turn, head.shape, head.gang});
+    } else if (head.gang != nullptr) {
+      PlaceTogether(world, *head.gang);
+    } else if (PlaceFirst(world, *head.shape, task)) {
+      heads.push({head.shape->waiting.First(world), head.shape});
     }
-    const ServerState* server = BestServer(world, *shape);
-    if (server == nullptr) continue;
-    // What looked lost when it was queued may be well by now. Either takes it out of the queue.
-    if (!Held(world, task)) Bind(world, task, *server);
-    if (!shape->waiting.empty()) heads.emplace(shape->waiting.First(world), shape);
   }
 }
 

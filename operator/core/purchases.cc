@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "operator/core/fit.h"
+#include "operator/core/gangs.h"
 #include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
 
@@ -164,29 +165,75 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
   }
 }
 
+// Lets the task wait for a server on its way, or for a new one. False if there is neither. next:
+// set to when it may, if not yet.
+bool PlanTask(World& world, TaskState& task, std::vector<ScaleState*>& fresh, Time* next) {
+  if (task.planned == world.plan) return true;
+  const Time patient_until = task.waiting_since + task.shape->placement.burst_after;
+  if (world.now < patient_until) {
+    *next = std::min(*next, patient_until);
+    return true;
+  }
+  ScaleState* scale = ServerFor(world, task, fresh);
+  if (scale == nullptr) return false;
+  Nominate(world, task, *scale);
+  const api::ObjectMeta& meta = task.object.meta;
+  const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
+  if (new_one && scale->object.for_tasks.size() < kMostBuyers) {
+    scale->object.for_tasks.push_back({meta.ns, meta.name, meta.uid});
+  }
+  return true;
+}
+
 void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
   if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
-  const Duration patience = shape.placement.burst_after;
   Time next = kNever;
-  const auto refused = [&](const QueuePosition& position) {
-    TaskState& task = *position.task;
-    if (task.planned == world.plan) return false;
-    if (world.now < task.waiting_since + patience) {
-      next = std::min(next, task.waiting_since + patience);
-      return false;
-    }
-    ScaleState* scale = ServerFor(world, task, fresh);
-    if (scale == nullptr) return true;  // nor for the others of this shape
-    Nominate(world, task, *scale);
-    const api::ObjectMeta& meta = task.object.meta;
-    const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
-    if (new_one && scale->object.for_tasks.size() < kMostBuyers) {
-      scale->object.for_tasks.push_back({meta.ns, meta.name, meta.uid});
-    }
-    return false;
-  };
-  if (shape.waiting.AnyOf(refused)) return;
+  const bool refused = shape.waiting.AnyOf([&](const QueuePosition& position) {
+    return !PlanTask(world, *position.task, fresh, &next);
+  });
+  if (refused) return;  // nor for the others of this shape
   shape.burst_at = next;
+  if (next != kNever) world.WakeAt(next);
+}
+
+// Whether servers can be had for all that the group lacks: a part of them would be paid for in
+// vain.
+bool MayBuyAll(const World& world, const std::vector<TaskState*>& lacking) {
+  std::vector<std::pair<const PoolState*, api::Resources>> rooms;  // of servers that would be new
+  std::map<const PoolState*, int64_t> bought;
+  for (const TaskState* task : lacking) {
+    const Shape& shape = *task->shape;
+    if (!MayUseCloud(shape)) return false;
+    if (ServerOnTheWay(world, shape) != nullptr) continue;
+    const auto room = std::find_if(rooms.begin(), rooms.end(), [&](const auto& each) {
+      return PoolFits(shape, *each.first, nullptr) && !shape.exclusive &&
+             !AmountsMisfit(shape.requests, each.second);
+    });
+    if (room != rooms.end()) {
+      room->second -= shape.requests;
+      continue;
+    }
+    const PoolState* pool = BestPool(world, shape);
+    if (pool == nullptr) return false;
+    const api::ServerPoolSpec& spec = pool->object.spec;
+    if (PoolServers(world, pool->object.meta.name) + ++bought[pool] > spec.max_servers)
+      return false;
+    rooms.emplace_back(pool, shape.exclusive ? api::Resources{} : PoolRoom(*pool));
+    if (!shape.exclusive) rooms.back().second -= shape.requests;
+  }
+  return true;
+}
+
+void PlanGang(World& world, const Gang& gang, std::vector<ScaleState*>& fresh) {
+  std::vector<TaskState*> lacking;
+  for (const std::string& key : gang.lacking) {
+    const auto member = gang.members.find(key);
+    if (member == gang.members.end() || !member->second->queued) return;
+    if (member->second->planned != world.plan) lacking.push_back(member->second);
+  }
+  if (lacking.empty() || !Complete(gang) || !MayBuyAll(world, lacking)) return;
+  Time next = kNever;
+  for (TaskState* task : lacking) PlanTask(world, *task, fresh, &next);
   if (next != kNever) world.WakeAt(next);
 }
 
@@ -293,6 +340,7 @@ void PlanPurchases(World& world) {
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ScaleState*> fresh;
   for (auto& [turn, shape] : order) PlanShape(world, *shape, fresh);
+  for (auto& [name, gang] : world.gangs) PlanGang(world, gang, fresh);
   KeepStock(world, fresh);
   Announce(world, fresh);
   BreakPromises(world);

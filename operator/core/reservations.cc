@@ -51,11 +51,12 @@ bool Renew(World& world, ServerState& server) {
     return false;
   const auto prospect = Foresee(world, *kept.shape, server);
   if (!prospect) return false;
-  if (prospect->start > kept.start) world.grown.Add(server.slot);
+  const int64_t priority = kept.shape->waiting.TopPriority();
+  if (prospect->start > kept.start || priority < kept.priority) world.grown.Add(server.slot);
   kept.start = prospect->start;
   kept.spare = prospect->spare;
   kept.gap = kept.start == kNever ? Duration{0} : kept.start - world.now;
-  kept.priority = kept.shape->waiting.TopPriority();
+  kept.priority = priority;
   return true;
 }
 

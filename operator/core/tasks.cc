@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/attempts.h"
+#include "operator/core/gangs.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/registrar.h"
 
@@ -291,7 +292,12 @@ bool Held(World& world, TaskState& task) {
 
 void JoinQueue(World& world, TaskState& task) {
   task.queued = task.position();
-  task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, *task.queued);
+  task.in_gang = task.gang != nullptr && !WaitsAlone(task);
+  if (task.in_gang) {
+    task.gang->waiting.insert(*task.queued);
+  } else {
+    task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, *task.queued);
+  }
   world.tenants_waiting += task.tenant->waiting++ == 0 ? 1 : 0;
   // One of a higher priority may have what is kept for others.
   if (!world.reserved.empty()) task.shape->blocked = false;
@@ -299,7 +305,11 @@ void JoinQueue(World& world, TaskState& task) {
 
 void Dequeue(World& world, TaskState& task) {
   if (!task.queued) return;
-  task.shape->waiting.Erase(task.object.meta.ns, *task.queued);
+  if (task.in_gang) {
+    task.gang->waiting.erase(*task.queued);
+  } else {
+    task.shape->waiting.Erase(task.object.meta.ns, *task.queued);
+  }
   task.queued.reset();
   world.tenants_waiting -= --task.tenant->waiting == 0 ? 1 : 0;
 }
@@ -393,6 +403,8 @@ void ReconcileTask(World& world, TaskState& task) {
     StopStrays(world, task);
   }
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
+  if (task.gang != nullptr)
+    world.touched_gangs.insert(task.object.meta.ns + "/" + task.object.spec.group->name);
 }
 
 void PutOffStatus(World& world, TaskState& task) {

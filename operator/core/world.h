@@ -45,6 +45,19 @@ struct PodOnItsWay {
 
 struct TaskState;
 
+// Tasks that start together; see gangs.h.
+struct Gang {
+  int64_t size = 0;
+  Duration deadline{0};
+  std::map<std::string, TaskState*> members;  // all that exist, by key
+  std::set<QueuePosition> waiting;            // together
+  Time until = kNever;                        // when it is taken back if not all run
+  // Of the last try to place it, and the keys of those that found no room.
+  size_t tried_members = 0;
+  uint64_t tried_grown = 0, tried_changed = 0;
+  std::vector<std::string> lacking;
+};
+
 // A task by its uid, and the pods that it controls, whichever was seen first.
 struct Owner {
   TaskState* task = nullptr;
@@ -58,6 +71,8 @@ struct TaskState {
   Shape* shape = nullptr;
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
   std::shared_ptr<const std::string> pod_template;
+  Gang* gang = nullptr;      // in World::gangs
+  bool in_gang = false;      // queued there, not in its shape
   Tenant* tenant = nullptr;  // its namespace, in World::tenants
   int64_t priority = 0;      // that counts; see Prioritize
   bool may_preempt = true;
@@ -74,7 +89,7 @@ struct TaskState {
   std::string nominated;                // the ScaleRequest whose server it waits for
   uint64_t planned = 0;                 // World::plan at which it was promised room there
   int losses = 0;                       // servers lost in a row
-  std::optional<QueuePosition> queued;  // in shape->waiting
+  std::optional<QueuePosition> queued;  // in shape->waiting or gang->waiting
   Duration explain_after{5'000};        // until the explanation is looked at again; doubles
   // The pod that was asked for while there is no answer yet; its binding may be gone before.
   std::optional<PodOnItsWay> creating;
@@ -209,6 +224,8 @@ struct World {
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
   size_t tenants_waiting = 0;                       // that have tasks in queues
   api::Resources capacity;                          // of all nodes with a server that counts
+  std::map<std::string, Gang> gangs;                // by namespace and name
+  std::set<std::string> touched_gangs;              // whose members have changed
   size_t giving_way = 0;                            // tasks whose spec says so: preemption Allowed
   ShapeTable shapes;
   Ledger ledger;

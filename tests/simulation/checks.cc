@@ -60,6 +60,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   CheckLoad(replica, pod);
   CheckOnlyPod(replica, pod, uid);
   CheckTurn(replica, uid);
+  CheckGroup(replica, uid);
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
   intents_[write.key()] = {replica.id(), pod.node_name, uid, pod.requests,
                            pod.meta.labels.contains(api::kExclusiveLabel)};
@@ -177,7 +178,8 @@ void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
   if (owner == world.owners.end() || owner->second.task == nullptr) return;
   const core::TaskState& task = *owner->second.task;
   for (const auto& [key, other] : world.tasks) {
-    if (!other.queued || other.shape != task.shape) continue;
+    if (!other.queued || other.in_gang || task.gang != nullptr || other.shape != task.shape)
+      continue;
     const auto *mine = api_.Get<TaskRequest>(task.object.meta.key()),
                *theirs = api_.Get<TaskRequest>(key);
     if (mine == nullptr || theirs == nullptr || mine->meta.uid != task_uid ||
@@ -188,6 +190,23 @@ void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
     if (PriorityOf(*theirs) > PriorityOf(*mine))
       Violate("passed-over", key + ", of a higher priority, by " + mine->meta.key());
   }
+}
+
+// All of a group that has never run are bound in one step.
+void Checks::CheckGroup(const Replica& replica, const std::string& task_uid) {
+  const auto& world = replica.core().world();
+  const auto owner = world.owners.find(task_uid);
+  if (owner == world.owners.end() || owner->second.task == nullptr) return;
+  const auto& group = owner->second.task->object.spec.group;
+  if (!group) return;
+  int64_t bound = 0;
+  for (const auto& [key, task] : world.tasks) {
+    if (!task.object.spec.group || task.object.spec.group->name != group->name) continue;
+    if (!task.object.status.attempts.empty() || api::Finished(task.object.status.phase)) return;
+    bound += task.binding ? 1 : 0;
+  }
+  if (bound < group->size)
+    Violate("half-a-group", std::to_string(bound) + " of group " + group->name + " are bound");
 }
 
 void Checks::CheckServer(const Replica& replica, const Pod& pod) {
@@ -328,7 +347,9 @@ void Checks::Settled(const Replica& replica) {
     const auto state = replica.core().world().tasks.find(key);
     if (state == replica.core().world().tasks.end())
       return Violate("lost-task", key + " is not known to the operator");
-    if (api::Finished(task.status.phase) || task.spec.suspend || !state->second.queued) continue;
+    if (api::Finished(task.status.phase) || task.spec.suspend || !state->second.queued ||
+        state->second.in_gang)  // where one has room, the others may have none
+      continue;
     for (const auto& [name, entry] : api_.All(Kind::kServer)) {
       const auto& server = std::get<api::RegisteredServer>(*entry);
       const auto* node = api_.Get<api::Node>(server.spec.node_name);

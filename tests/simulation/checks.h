@@ -73,6 +73,7 @@ class Checks {
   void CheckLoad(const Replica& replica, const api::Pod& pod);
   void CheckOnlyPod(const Replica& replica, const api::Pod& pod, const std::string& task_uid);
   void CheckServer(const Replica& replica, const api::Pod& pod);
+  void CheckGroup(const Replica& replica, const std::string& task_uid);
   void CheckTurn(const Replica& replica, const std::string& task_uid);
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;

@@ -138,6 +138,7 @@ bool Episode::Act(Random& random) {
       {20, false, "collect", [](E& e, R& r) { return e.nodes_.Collect(r); }},
       {40, false, "cloud", [](E& e, R& r) { return e.cloud_.Move(r); }},
       {30, false, "submit", [](E& e, R& r) { return e.users_.Submit(r), true; }},
+      {4, false, "submit group", [](E& e, R& r) { return e.users_.SubmitGroup(r); }},
       {3, false, "settle", [](E& e, R& r) { return e.Settle(r); }},
       {3, false, "delete task", [](E& e, R& r) { return e.users_.Delete(r); }},
       {5, false, "edit task", [](E& e, R& r) { return e.users_.Edit(r); }},
@@ -195,6 +196,8 @@ void Episode::Report(const std::string& what) {
     }
   }
   if (trace_->size() == lines + 1 && what == "quiet") trace_->pop_back();
+  // What goes on for hours without an end.
+  if (what == "quiet" && trace_->size() > 400) trace_->resize(400);
 }
 
 bool Episode::Deliver(Random& random) {

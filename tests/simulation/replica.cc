@@ -37,6 +37,7 @@ void Replica::List(Kind kind, Stream& stream) {
   stream.pages.push_back(std::move(listed));
   stream.next = world_.api.end(kind);
   stream.listed = true;
+  stream.last.reset();  // of the watch before
 }
 
 bool Replica::Deliver(Kind kind, size_t most) {

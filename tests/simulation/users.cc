@@ -47,7 +47,8 @@ void Users::AddClass(const std::string& name, int64_t value) {
   api_.Put(object);
 }
 
-void Users::Apply(const std::string& ns, const std::string& name, Random& random) {
+void Users::Apply(const std::string& ns, const std::string& name, Random& random,
+                  const Json& group) {
   static constexpr const char* kPolicies[] = {"PreferLocal", "PreferLocal", "PreferLocal",
                                               "LocalOnly", "CloudOnly"};
   Json spec{{"template", Template(1 + random.Pick(3), 1 + random.Pick(3))},
@@ -67,6 +68,11 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
   if (random.OneIn(6))
     spec["requirements"] = {{{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}}};
   if (spec.contains("requirements")) spec["placement"]["policy"] = "LocalOnly";
+  if (!group.is_null()) {
+    spec["group"] = group;
+    // There would not be servers enough.
+    if (spec["placement"]["policy"] == "LocalOnly") spec["exclusive"] = false;
+  }
   TaskRequest task = *api::DecodeTaskRequest({{"spec", spec}});
   task.meta.ns = ns;
   task.meta.name = name;
@@ -76,6 +82,17 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
 void Users::Submit(Random& random) {
   if (api_.Count<TaskRequest>() >= kMostTasks && !Tidy()) return;
   Apply(random.OneIn(3) ? "team" : "ns", "t" + std::to_string(++submitted_), random);
+}
+
+bool Users::SubmitGroup(Random& random) {
+  if (api_.Count<TaskRequest>() + 3 > kMostTasks && !Tidy()) return false;
+  const size_t size = 2 + random.Pick(2);
+  const Json group{{"name", "g" + std::to_string(++groups_)},
+                   {"size", size},
+                   {"deadlineSeconds", 20 + random.Pick(100)}};
+  for (size_t left = random.OneIn(8) ? size - 1 : size; left > 0; --left)
+    Apply("ns", "t" + std::to_string(++submitted_), random, group);
+  return true;
 }
 
 bool Users::Edit(Random& random) {
@@ -177,7 +194,26 @@ bool Users::ChangeQueue(Random& random) {
   return true;
 }
 
+// The user sees that a group will never be whole.
+void Users::GiveUpGroups() {
+  std::map<std::string, int64_t> alive;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    if (!task.spec.group || task.spec.suspend || task.spec.cancel) continue;
+    if (!api::Finished(task.status.phase) || task.status.started_at) ++alive[task.spec.group->name];
+  }
+  for (auto& task : api_.List<TaskRequest>()) {
+    if (!task.spec.group || api::Finished(task.status.phase) || task.spec.cancel ||
+        alive[task.spec.group->name] >= task.spec.group->size)
+      continue;
+    task.spec.cancel = true;
+    checks_.Edited(task.meta.uid);
+    Change(std::move(task));
+  }
+}
+
 void Users::LetGo() {
+  GiveUpGroups();
   for (const char* name : {"high", "low"}) {
     if (api_.Get<api::PriorityClass>(name) == nullptr) AddClass(name, 3);
   }

@@ -15,6 +15,8 @@ class Users {
   void AddPool(const std::string& name, const std::string& cpu, int64_t priority);
   void AddClass(const std::string& name, int64_t value);
   void Submit(Random& random);
+  // Tasks that start together, or some of them.
+  bool SubmitGroup(Random& random);
   bool Edit(Random& random);
   bool Delete(Random& random);
   // Deleted and applied again under the same name.
@@ -26,17 +28,19 @@ class Users {
   bool ChangeQueue(Random& random);
   // What still stands in the way is taken away: cordons, suspensions, limits of pools.
   void LetGo();
+  void GiveUpGroups();
   // Removes finished tasks, so that a long run does not grow.
   bool Tidy();
 
  private:
-  void Apply(const std::string& ns, const std::string& name, Random& random);
+  void Apply(const std::string& ns, const std::string& name, Random& random,
+             const api::Json& group = nullptr);
   template <typename T>
   void Change(T object);
 
   ApiServer& api_;
   Checks& checks_;
-  size_t submitted_ = 0;
+  size_t submitted_ = 0, groups_ = 0;
 };
 
 }  // namespace spillway::simulation
