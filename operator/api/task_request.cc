@@ -31,6 +31,7 @@ Placement DecodePlacement(const Json& json) {
   if (policy == "LocalOnly") out.policy = Policy::kLocalOnly;
   if (policy == "CloudOnly") out.policy = Policy::kCloudOnly;
   out.burst_after = GetSeconds(json, "burstAfterSeconds").value_or(Duration{0});
+  out.burst_auto = GetString(json, "burstAfterSeconds") == "auto";
   out.pools = GetStrings(json, "pools");
   if (json.contains("maxPricePerHour"))
     out.max_price_micros = ParsePrice(GetString(json, "maxPricePerHour"));
@@ -193,7 +194,14 @@ Json EncodeStatus(const TaskStatus& status) {
   Put(json, "startedAt", status.started_at);
   Put(json, "retryAt", status.retry_at);
   if (status.result) json["result"] = Encode(*status.result);
-  if (status.explanation) json["explanation"] = Encode(*status.explanation);
+  if (status.explanation) {
+    Json& explanation = json["explanation"] = Encode(*status.explanation);
+    if (status.forecast) {
+      if (status.forecast->position > 0) explanation["position"] = status.forecast->position;
+      Put(explanation, "estimatedStartTime", status.forecast->start);
+      Put(explanation, "estimateBasis", status.forecast->basis.str());
+    }
+  }
   return json;
 }
 

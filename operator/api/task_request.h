@@ -23,6 +23,7 @@ enum class Policy { kPreferLocal, kLocalOnly, kCloudOnly };
 struct Placement {
   Policy policy = Policy::kPreferLocal;
   Duration burst_after{0};
+  bool burst_auto = false;                  // burstAfterSeconds: auto
   std::vector<std::string> pools;           // empty: every pool
   std::optional<int64_t> max_price_micros;  // millionths of the currency unit per hour
 };
@@ -109,6 +110,13 @@ struct Explanation {
   std::string nearest_fit;
 };
 
+// When a waiting task is expected to start.
+struct Forecast {
+  int64_t position = 0;       // among the tasks that ask for the same, from 1; 0 if in a group
+  std::optional<Time> start;  // to the second
+  Text basis;
+};
+
 struct TaskStatus {
   int64_t observed_generation = 0;
   TaskPhase phase = TaskPhase::kNone;
@@ -120,6 +128,7 @@ struct TaskStatus {
   Boxed<TaskResult> result;
   // Shared by tasks that wait for the same reasons, never changed; null where there is none.
   std::shared_ptr<const Explanation> explanation;
+  Boxed<Forecast> forecast;  // beside an explanation
 
   static constexpr size_t kMaxAttempts = 10;
 };

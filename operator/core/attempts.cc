@@ -107,6 +107,12 @@ void RetryLater(World& world, TaskState& task, const api::Attempt& attempt) {
 
 }  // namespace
 
+void NoteRun(TaskState& task) {
+  const auto& result = task.object.status.result;
+  if (task.shape == nullptr || !result || !result->started_at || !result->finished_at) return;
+  task.shape->runs.Add(*result->finished_at - *result->started_at);
+}
+
 int64_t LastEnded(const TaskState& task) {
   int64_t last = 0;
   for (const api::Attempt& attempt : task.object.status.attempts)
@@ -129,6 +135,7 @@ void Succeed(World& world, TaskState& task, const api::Pod& pod) {
   const api::Attempt attempt = Describe(task, &pod);
   SetResult(world, task, attempt, pod);
   Record(task, attempt);
+  NoteRun(task);
   Finish(world, task, TaskPhase::kSucceeded, "Completed", ExitText(attempt));
 }
 
@@ -205,6 +212,7 @@ void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& r
   task.nominated.clear();
   status.phase = phase;
   status.explanation.reset();
+  status.forecast.reset();
   status.retry_at.reset();
   if (!status.result || !good) {
     if (!status.result) status.result.emplace();

@@ -7,6 +7,8 @@
 
 namespace spillway::core {
 
+// The task has succeeded: how long it ran tells of others of its shape.
+void NoteRun(TaskState& task);
 // The greatest number of an attempt that has ended, 0 before the first.
 int64_t LastEnded(const TaskState& task);
 // Ended by the cluster (eviction, node shutdown, deletion, a kubelet that refused it), not by

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "operator/core/fit.h"
+#include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
+#include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -142,6 +144,17 @@ const std::shared_ptr<const api::Explanation>& Shared(const World& world, Shape&
   return shape.explanation;
 }
 
+// What the choice with burstAfterSeconds: auto is made by.
+std::string ExplainAuto(World& world, const TaskState& task) {
+  const api::Placement& placement = task.shape->placement;
+  if (!placement.burst_auto || placement.policy == api::Policy::kLocalOnly || task.in_gang)
+    return "";
+  const PoolState* pool = BestPool(world, *task.shape);
+  std::string numbers;
+  if (pool == nullptr || !PaysToWait(world, task, *pool, &numbers)) return "";
+  return "; it pays to wait: " + numbers;
+}
+
 }  // namespace
 
 bool ExplainTask(World& world, TaskState& task) {
@@ -158,6 +171,7 @@ bool ExplainTask(World& world, TaskState& task) {
     return false;
   }
   const auto& shared = Shared(world, *task.shape);
+  ForecastTask(world, task);
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.WakeTask(task, world.now + task.explain_after);
   if (task.object.status.explanation == shared && task.status_due == kNever) return false;
@@ -169,6 +183,11 @@ bool ExplainTask(World& world, TaskState& task) {
       task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
     }
     const Duration patience = task.shape->placement.burst_after;
+    if (const std::string waits = ExplainAuto(world, task); !waits.empty()) {
+      api::Explanation own = *task.object.status.explanation;
+      own.summary += waits;
+      task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
+    }
     const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&
                         world.now < task.waiting_since + patience;
     if (bursts) {

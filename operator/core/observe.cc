@@ -65,6 +65,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   if (shape) {
     task.shape = *shape;
     task.pod_template = (*shape)->Template(*object.spec.pod_template);
+    if (object.status.phase == api::TaskPhase::kSucceeded) NoteRun(task);
   } else if (!api::Finished(object.status.phase)) {
     task.object.status.observed_generation = object.meta.generation;
     Finish(world, task, api::TaskPhase::kFailed, "InvalidTemplate", shape.error().message);
@@ -295,7 +296,11 @@ void SeePool(World& world, const api::ServerPool& object) {
   pool.object.status = status;
   if (!added) return;
   for (const auto& [name, scale] : world.scales) {
-    if (scale.object.pool == object.meta.name) RememberFailure(world, scale);
+    if (scale.object.pool != object.meta.name) continue;
+    RememberFailure(world, scale);
+    const api::ScaleStatus& status = scale.object.status;
+    if (status.requested_at && status.ready_at)
+      pool.boot.Add(*status.ready_at - *status.requested_at);
   }
 }
 
@@ -345,6 +350,10 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
   scale.nominated = nominated;
   scale.created = true;
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
+  if (object.status.requested_at && object.status.ready_at) {
+    if (const auto pool = world.pools.find(object.pool); pool != world.pools.end())
+      pool->second.boot.Add(*object.status.ready_at - *object.status.requested_at);
+  }
   // A purchase that was asked for before a restart is asked for again: the name makes it the same.
   RememberFailure(world, scale);
 }

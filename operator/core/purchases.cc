@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "operator/core/fit.h"
+#include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
 #include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
@@ -22,7 +23,7 @@ bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
 }
 
 // Promises room in the server to the task.
-void Nominate(World& world, TaskState& task, ScaleState& scale) {
+void Nominate(World& world, TaskState& task, ScaleState& scale, const std::string& note = "") {
   scale.room -= task.shape->requests;
   ++scale.nominated;
   scale.promised_whole = task.shape->exclusive;
@@ -33,7 +34,7 @@ void Nominate(World& world, TaskState& task, ScaleState& scale) {
   task.nominated = name;
   DescribeWaiting(
       world, task, api::TaskPhase::kScaling,
-      "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")");
+      "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")" + note);
   task.status_due = world.now;
   world.touched.insert(task.object.meta.key());
 }
@@ -174,9 +175,19 @@ bool PlanTask(World& world, TaskState& task, std::vector<ScaleState*>& fresh, Ti
     *next = std::min(*next, patient_until);
     return true;
   }
+  std::string numbers;
+  if (task.shape->placement.burst_auto && !ServerOnTheWay(world, *task.shape)) {
+    const PoolState* pool = BestPool(world, *task.shape);
+    Rank(world, *task.shape);
+    if (pool != nullptr && PaysToWait(world, task, *pool, &numbers)) {
+      *next = std::min(*next, world.now + kForecastKept);
+      return true;
+    }
+    if (!numbers.empty()) numbers = "; it pays to buy: " + numbers;
+  }
   ScaleState* scale = ServerFor(world, task, fresh);
   if (scale == nullptr) return false;
-  Nominate(world, task, *scale);
+  Nominate(world, task, *scale, numbers);
   const api::ObjectMeta& meta = task.object.meta;
   const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
   if (new_one && scale->object.for_tasks.size() < kMostBuyers) {

@@ -2,37 +2,13 @@
 
 #include <algorithm>
 
+#include "operator/core/forecast.h"
+
 namespace spillway::core {
 namespace {
 
 // How long a shape is left alone for which there was no server.
 constexpr Duration kReserveAgain{10'000};
-
-// By its deadline; what was stopped ends soon.
-Time EndOf(const World& world, const TaskState& task, const std::string& node) {
-  if (!task.binding || task.binding->node != node) return world.now + kStopAllowance;
-  const auto& deadline = task.object.spec.active_deadline;
-  if (!deadline) return kNever;
-  const Time begin = task.object.status.started_at.value_or(task.binding->at + kStartAllowance);
-  return std::max(begin + *deadline, world.now) + kStopAllowance;
-}
-
-struct Leaving {
-  Time end;
-  const api::Resources* requests;
-};
-
-std::vector<Leaving> TasksThere(const World& world, const std::string& node) {
-  std::vector<Leaving> out;
-  world.ledger.ForEachOwner(node, [&](const std::string& uid) {
-    const TaskState* task = world.TaskByUid(uid);
-    if (task != nullptr && task->shape != nullptr)
-      out.push_back({EndOf(world, *task, node), &task->shape->requests});
-  });
-  std::stable_sort(out.begin(), out.end(),
-                   [](const Leaving& a, const Leaving& b) { return a.end < b.end; });
-  return out;
-}
 
 bool Better(const Prospect& a, const Prospect& b) {
   return std::pair(a.start, a.ends) < std::pair(b.start, b.ends);
@@ -98,12 +74,12 @@ std::optional<Prospect> Foresee(const World& world, const Shape& shape, const Se
            (!most || tasks < *most);
   };
   Prospect out{world.now, {}, 0};
-  const auto leaving = TasksThere(world, node.meta.name);
+  const auto leaving = LeavingNode(world, node.meta.name, When::kAtTheLatest);
   for (auto next = leaving.begin(); !fits(); ++next) {
     if (next == leaving.end()) return std::nullopt;
     free += *next->requests;
     --tasks;
-    out.start = next->end;
+    out.start = next->end.time;
     ++out.ends;
   }
   if (shape.exclusive) return out;

@@ -178,6 +178,7 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
     pool->second.failures = 0;
     pool->second.hold_until = Time{};
+    if (status.requested_at) pool->second.boot.Add(world.now - *status.requested_at);
   }
 }
 

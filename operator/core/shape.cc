@@ -21,6 +21,7 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
               spec.exclusive,
               static_cast<int>(placement.policy),
               placement.burst_after.count(),
+              placement.burst_auto,
               placement.pools,
               placement.max_price_micros.value_or(-1),
               spec.active_deadline.value_or(Duration{-1}).count()}

@@ -9,6 +9,7 @@
 
 #include "operator/api/task_request.h"
 #include "operator/core/match.h"
+#include "operator/core/mean.h"
 #include "operator/core/queue.h"
 #include "operator/core/server_index.h"
 
@@ -42,6 +43,11 @@ struct Shape {
   // The server that is kept for its first task, or none; see reservations.h.
   uint32_t reserved = UINT32_MAX;
   Time reserve_at{};  // not before
+  Mean runs;          // how long its tasks ran that succeeded
+  // See forecast.h. When its tasks will start, in order, and whether by observed run times.
+  std::vector<Time> starts;
+  bool observed = false;
+  Time foreseen_at{}, ranked_at{};
   // No task of it may make a purchase before.
   Time burst_at{};
 

@@ -164,6 +164,7 @@ void Intervene(World& world, TaskState& task) {
     Dequeue(world, task);
     status.phase = TaskPhase::kSuspended;
     status.explanation.reset();
+    status.forecast.reset();
     task.nominated.clear();
     api::SetProgress(status.conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
                      task.object.meta.generation, world.now);
@@ -336,6 +337,7 @@ void Bound(World& world, TaskState& task, const ServerState& server) {
   TaskStatus& status = task.object.status;
   status.phase = TaskPhase::kAssigned;
   status.explanation.reset();
+  status.forecast.reset();
   status.assignment =
       api::Assignment{binding.server,  binding.node,       spec.cloud ? "Cloud" : "Local",
                       spec.pool,       spec.scale_request, binding.pod_name,

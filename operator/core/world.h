@@ -87,6 +87,7 @@ struct TaskState {
   Time not_before{};                    // backoff
   Time wake = kNever;                   // in World::wakes
   std::string nominated;                // the ScaleRequest whose server it waits for
+  int64_t rank = 0;                     // in its shape's queue, from 1; see forecast.h
   uint64_t planned = 0;                 // World::plan at which it was promised room there
   int losses = 0;                       // servers lost in a row
   std::optional<QueuePosition> queued;  // in shape->waiting or gang->waiting
@@ -165,6 +166,7 @@ struct PoolState {
   api::CloudError error = api::CloudError::kNone;
   std::string error_message;
   int failures = 0;  // in a row
+  Mean boot;         // from a purchase until its server was ready
   // What the last server of the pool really offered to tasks.
   std::optional<api::Resources> observed;
 };
