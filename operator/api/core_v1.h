@@ -43,7 +43,7 @@ struct Termination {
 
 struct Pod {
   ObjectMeta meta;
-  std::string node_name;
+  std::string node_name;  // where it runs, or is to run (kNodeAnnotation)
   PodPhase phase = PodPhase::kPending;
   Resources requests;
   std::vector<std::string> host_ports;          // "TCP/8080"

@@ -30,6 +30,8 @@ inline constexpr char kPoolLabel[] = "spillway.dev/pool";
 inline constexpr char kRequestLabel[] = "spillway.dev/request";
 // On a Namespace: its weight where namespaces share the servers, such as "2" or "500m".
 inline constexpr char kFairShareLabel[] = "spillway.dev/fair-share-weight";
+// On a pod that kube-scheduler binds: the node that Spillway has chosen for it.
+inline constexpr char kNodeAnnotation[] = "spillway.dev/node-name";
 // Set on every server that is bought, so that nothing but tasks lands there.
 inline constexpr char kPoolTaint[] = "spillway.dev/pool";
 

@@ -1,9 +1,31 @@
 #include "operator/core/pod_body.h"
 
+#include <algorithm>
+
 namespace spillway::core {
 namespace {
 
 using api::Json;
+
+// Claims may be bound only when kube-scheduler has chosen a node for the pod that uses them
+// (WaitForFirstConsumer), which it does for no pod that has its node already.
+bool NeedsScheduler(const Json& spec) {
+  const Json& volumes = api::GetArray(spec, "volumes");
+  return std::any_of(volumes.begin(), volumes.end(), [](const Json& volume) {
+    return volume.contains("persistentVolumeClaim") || volume.contains("ephemeral");
+  });
+}
+
+// Leaves kube-scheduler no choice but the node: each term must hold beside what it says already.
+void RequireNode(Json& spec, const std::string& node) {
+  Json& required =
+      spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+  Json& terms = required["nodeSelectorTerms"];
+  if (!terms.is_array() || terms.empty()) terms = Json::array({Json::object()});
+  for (Json& term : terms)
+    term["matchFields"].push_back(
+        {{"key", "metadata.name"}, {"operator", "In"}, {"values", {node}}});
+}
 
 Json PodBody(const Write& write, const PodOrder& order) {
   const Json source = Json::parse(*order.pod_template);
@@ -21,7 +43,12 @@ Json PodBody(const Write& write, const PodOrder& order) {
                               {"uid", write.uid},
                               {"controller", true}}};
   Json spec = api::GetObject(source, "spec");
-  spec["nodeName"] = order.node;
+  if (NeedsScheduler(spec)) {
+    RequireNode(spec, order.node);
+    meta["annotations"][api::kNodeAnnotation] = order.node;
+  } else {
+    spec["nodeName"] = order.node;
+  }
   spec["restartPolicy"] = "Never";
   if (!order.priority_class.empty() && !spec.contains("priorityClassName"))
     spec["priorityClassName"] = order.priority_class;

@@ -102,12 +102,12 @@ void MakeNamespace(kube::Transport& server, const std::string& name) {
                    {});
   // Not left to its controller, which may not run.
   const kube::Resource accounts{"", "v1", "serviceaccounts"};
-  (void)kube::Call(server,
-                   kube::CreateRequest(accounts, name,
-                                       {{"apiVersion", "v1"},
-                                        {"kind", "ServiceAccount"},
-                                        {"metadata", {{"name", "default"}}}}),
-                   {});
+  (void)kube::Call(
+      server,
+      kube::CreateRequest(
+          accounts, name,
+          {{"apiVersion", "v1"}, {"kind", "ServiceAccount"}, {"metadata", {{"name", "default"}}}}),
+      {});
 }
 
 Json Task(const std::string& name, const std::string& cpu, const std::string& run_for) {

@@ -47,6 +47,10 @@ std::string PathOf(const Json& object) {
       {"TaskRequest", "taskrequests"},
       {"RegisteredServer", "registeredservers"},
       {"ServerPool", "serverpools"},
+      {"PriorityClass", "priorityclasses"},
+      {"StorageClass", "storageclasses"},
+      {"PersistentVolume", "persistentvolumes"},
+      {"PersistentVolumeClaim", "persistentvolumeclaims"},
       {"ScaleRequest", "scalerequests"},
       {"KWOKNodeClass", "kwoknodeclasses"}};
   const std::string version = object.at("apiVersion"), ns = At(object, "metadata.namespace");

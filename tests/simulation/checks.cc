@@ -303,7 +303,7 @@ void Checks::CheckCost(const std::string& uid, const std::string& key) {
   const Cost& cost = costs_[uid];
   // Two statuses an attempt; a waiting task explains itself ever more rarely, and anew when the
   // server that it waits for changes.
-  const int bound = 8 + 4 * cost.pods + 3 * cost.edits + 2 * disturbances_;
+  const int bound = 12 + 4 * cost.pods + 3 * cost.edits + 2 * disturbances_;
   if (cost.statuses > bound)
     Violate("too-many-writes", key + ": " + std::to_string(cost.statuses) + " statuses for " +
                                    std::to_string(cost.pods) + " pods");

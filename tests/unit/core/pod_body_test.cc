@@ -37,5 +37,26 @@ TEST(PodBodyTest, OnACloudServerItToleratesThePoolAndIsNotDisrupted) {
   EXPECT_EQ(pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");
 }
 
+TEST(PodBodyTest, WithAClaimKubeSchedulerBindsItToTheNode) {
+  Write write = Order(false);
+  write.pod->pod_template = std::make_shared<const std::string>(R"({"spec":{
+    "containers":[{"name":"c"}],
+    "volumes":[{"name":"v","persistentVolumeClaim":{"claimName":"data"}}],
+    "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{
+      "nodeSelectorTerms":[{"matchExpressions":[{"key":"a","operator":"Exists"}]},
+                           {"matchExpressions":[{"key":"b","operator":"Exists"}]}]}}}}})");
+  const api::Json pod = Body(write);
+  EXPECT_FALSE(pod["spec"].contains("nodeName"));
+  const api::Json& terms =
+      pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+         ["nodeSelectorTerms"];
+  ASSERT_EQ(terms.size(), 2u);
+  for (const api::Json& term : terms) {
+    EXPECT_EQ(term["matchExpressions"].size(), 1u);
+    EXPECT_EQ(term["matchFields"][0]["values"][0], "node");
+  }
+  EXPECT_EQ(api::DecodePod(pod)->node_name, "node") << "its room there is taken";
+}
+
 }  // namespace
 }  // namespace spillway::core
