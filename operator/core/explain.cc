@@ -146,13 +146,30 @@ const std::shared_ptr<const api::Explanation>& Shared(const World& world, Shape&
 
 // What the choice with burstAfterSeconds: auto is made by.
 std::string ExplainAuto(World& world, const TaskState& task) {
-  const api::Placement& placement = task.shape->placement;
-  if (!placement.burst_auto || placement.policy == api::Policy::kLocalOnly || task.in_gang)
-    return "";
+  if (!task.shape->placement.burst_auto || task.in_gang) return "";
   const PoolState* pool = BestPool(world, *task.shape);
   std::string numbers;
   if (pool == nullptr || !PaysToWait(world, task, *pool, &numbers)) return "";
   return "; it pays to wait: " + numbers;
+}
+
+std::string ExplainPatience(World& world, const TaskState& task) {
+  const api::Placement& placement = task.shape->placement;
+  if (placement.policy == api::Policy::kLocalOnly) return "";
+  const Time until = task.waiting_since + placement.burst_after;
+  const std::string at =
+      world.now < until ? "; a cloud server may be bought at " + FormatTime(until) : "";
+  return ExplainAuto(world, task) + at;
+}
+
+// The shape's explanation with what concerns this task alone.
+std::shared_ptr<const api::Explanation> Personal(
+    World& world, const TaskState& task, const std::shared_ptr<const api::Explanation>& shared) {
+  const std::string group = ExplainGang(task), patience = ExplainPatience(world, task);
+  if (group.empty() && patience.empty()) return shared;
+  api::Explanation own = *shared;
+  own.summary = (group.empty() ? "" : group + "; ") + own.summary + patience;
+  return std::make_shared<const api::Explanation>(std::move(own));
 }
 
 }  // namespace
@@ -175,29 +192,9 @@ bool ExplainTask(World& world, TaskState& task) {
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.WakeTask(task, world.now + task.explain_after);
   if (task.object.status.explanation == shared && task.status_due == kNever) return false;
-  task.object.status.explanation = shared;
-  if (task.nominated.empty()) {
-    if (const std::string group = ExplainGang(task); !group.empty()) {
-      api::Explanation own = *task.object.status.explanation;
-      own.summary = group + "; " + own.summary;
-      task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
-    }
-    const Duration patience = task.shape->placement.burst_after;
-    if (const std::string waits = ExplainAuto(world, task); !waits.empty()) {
-      api::Explanation own = *task.object.status.explanation;
-      own.summary += waits;
-      task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
-    }
-    const bool bursts = task.shape->placement.policy != api::Policy::kLocalOnly &&
-                        world.now < task.waiting_since + patience;
-    if (bursts) {
-      api::Explanation own = *task.object.status.explanation;
-      own.summary +=
-          "; a cloud server may be bought at " + FormatTime(task.waiting_since + patience);
-      task.object.status.explanation = std::make_shared<const api::Explanation>(std::move(own));
-    }
+  task.object.status.explanation = task.nominated.empty() ? Personal(world, task, shared) : shared;
+  if (task.nominated.empty())
     DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);
-  }
   task.status_due = std::min(task.status_due, world.now);
   return true;
 }

@@ -201,6 +201,17 @@ bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
          LoadFits(shape.requests, server, why) && ReservationFits(shape, server, why);
 }
 
+Room::Room(const Shape& of, const ServerState& on)
+    : shape(of), server(on), free(on.node->object->allocatable), tasks(on.usage->tasks) {
+  free -= on.usage->used;
+}
+
+bool Room::Fits() const {
+  const auto& most = server.object.spec.max_tasks;
+  return (!shape.exclusive || tasks == 0) && (!most || tasks < *most) &&
+         !AmountsMisfit(shape.requests, free);
+}
+
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {
   Misfit why;
   if (AmountsFit(requests, room, {}, &why)) return std::nullopt;

@@ -29,6 +29,26 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
 // What does: readiness, room, and who is there already. why may be null.
 bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why);
 
+// What the shape finds on a server as tasks leave it or join it, on paper. Host ports, limits on
+// measured use and exclusive tasks of others are not looked at. Must not outlive the two.
+struct Room {
+  const Shape& shape;
+  const ServerState& server;
+  api::Resources free;
+  int64_t tasks;
+
+  Room(const Shape& of, const ServerState& on);
+  void Leave(const api::Resources& requests) {
+    free += requests;
+    --tasks;
+  }
+  void Join(const api::Resources& requests) {
+    free -= requests;
+    ++tasks;
+  }
+  bool Fits() const;
+};
+
 // Whether a new server of the pool would take the shape, and whether one may be bought now.
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);

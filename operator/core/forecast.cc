@@ -16,33 +16,24 @@ void AddStarts(const World& world, const Shape& shape, const ServerState& server
                std::vector<End>& out) {
   const api::Node& node = *server.node->object;
   if (AmountsMisfit(shape.requests, node.allocatable)) return;
-  api::Resources free = node.allocatable;
-  free -= server.usage->used;
-  int64_t tasks = server.usage->tasks;
-  const auto& most = server.object.spec.max_tasks;
-  const auto fits = [&] {
-    return (!shape.exclusive || tasks == 0) && (!most || tasks < *most) &&
-           !AmountsMisfit(shape.requests, free);
-  };
+  Room room(shape, server);
   End at{world.now, false};
   const auto hand_out = [&] {
-    while (out.size() < kMostStarts && fits()) {
+    while (out.size() < kMostStarts && room.Fits()) {
       out.push_back(at);
-      free -= shape.requests;
-      ++tasks;
+      room.Join(shape.requests);
     }
   };
   hand_out();
   for (const Leaving& leaving : LeavingNode(world, node.meta.name, When::kProbably)) {
     if (leaving.end.time == kNever) return;
-    free += *leaving.requests;
-    --tasks;
+    room.Leave(*leaving.requests);
     at = {leaving.end.time, at.observed || leaving.end.observed};
     hand_out();
   }
 }
 
-void Foresee(const World& world, Shape& shape) {
+void ForeseeStarts(const World& world, Shape& shape) {
   if (world.now < shape.foreseen_at + kForecastKept && shape.foreseen_at != Time{}) return;
   shape.foreseen_at = world.now;
   std::vector<End> starts;
@@ -138,7 +129,7 @@ void Rank(World& world, Shape& shape) {
 std::optional<Estimate> EstimateStart(World& world, const TaskState& task) {
   if (!task.nominated.empty()) return Arrival(world, task);
   if (task.in_gang) return std::nullopt;
-  Foresee(world, *task.shape);
+  ForeseeStarts(world, *task.shape);
   const auto start = StartOf(world, *task.shape, task.rank);
   if (!start) return std::nullopt;
   return Estimate{*start, BasisOf(*task.shape)};

@@ -44,8 +44,8 @@ struct Estimate {
 // server is expected to have room, after those before it. Nothing where that is not known.
 std::optional<Estimate> EstimateStart(World& world, const TaskState& task);
 
-// burstAfterSeconds: auto. Why it pays to wait for a registered server, with the numbers; empty
-// where it does not, or where that is not known. It pays to buy if the time that is saved is worth
+// burstAfterSeconds: auto. Whether it pays to wait for a registered server; false where that is not
+// known. It pays to buy if the time that is saved is worth
 // what the server costs from its purchase to the end of the task, or for its billing step, where an
 // hour is worth spec.placement.maxPricePerHour, or the pool's price.
 // numbers: set to what was compared, if it was.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "operator/core/attempts.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -43,12 +42,8 @@ void TakeBack(World& world, Gang& gang) {
                           FormatDuration(gang.deadline) + "; the group starts again";
   for (auto& [key, task] : gang.members) {
     if (!task->binding) continue;
-    StopAttempt(world, *task, kTakenBack, why);
     HoldBack(world, *task, kGroupPause);
-    DescribeWaiting(world, *task, api::TaskPhase::kPending, why);
-    world.Tell(*task, true, kTakenBack, why);
-    ReconcileTask(world, *task);
-    world.touched.insert(key);
+    SendBack(world, *task, kTakenBack, why);
   }
 }
 
@@ -80,10 +75,12 @@ void LeaveGang(World& world, TaskState& task) {
   if (task.gang->members.empty()) {
     world.gangs.erase(Name(task));
   } else {
-    world.touched_gangs.insert(Name(task));
+    TouchGang(world, task);
   }
   task.gang = nullptr;
 }
+
+void TouchGang(World& world, const TaskState& task) { world.touched_gangs.insert(Name(task)); }
 
 bool WaitsAlone(const TaskState& task) {
   const auto& attempts = task.object.status.attempts;

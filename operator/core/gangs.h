@@ -23,6 +23,8 @@ inline constexpr Duration kGroupPause{10'000};
 // The task joins its group, if its spec names one, or leaves it.
 void JoinGang(World& world, TaskState& task);
 void LeaveGang(World& world, TaskState& task);
+// Its group, which it must have, is looked at again.
+void TouchGang(World& world, const TaskState& task);
 // Whether the member waits for room for itself alone: it has been bound before, or the group has
 // started without it.
 bool WaitsAlone(const TaskState& task);

@@ -298,9 +298,7 @@ void SeePool(World& world, const api::ServerPool& object) {
   for (const auto& [name, scale] : world.scales) {
     if (scale.object.pool != object.meta.name) continue;
     RememberFailure(world, scale);
-    const api::ScaleStatus& status = scale.object.status;
-    if (status.requested_at && status.ready_at)
-      pool.boot.Add(*status.ready_at - *status.requested_at);
+    NoteBoot(pool, scale.object.status);
   }
 }
 
@@ -350,10 +348,8 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
   scale.nominated = nominated;
   scale.created = true;
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
-  if (object.status.requested_at && object.status.ready_at) {
-    if (const auto pool = world.pools.find(object.pool); pool != world.pools.end())
-      pool->second.boot.Add(*object.status.ready_at - *object.status.requested_at);
-  }
+  if (const auto pool = world.pools.find(object.pool); pool != world.pools.end())
+    NoteBoot(pool->second, object.status);
   // A purchase that was asked for before a restart is asked for again: the name makes it the same.
   RememberFailure(world, scale);
 }

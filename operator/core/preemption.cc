@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "operator/core/attempts.h"
 #include "operator/core/fit.h"
 #include "operator/core/load.h"
 #include "operator/core/reservations.h"
@@ -19,38 +18,6 @@ bool Consents(const TaskState& waiting, const TaskState& running) {
   if (mine == Preemption::kNever || other == Preemption::kNever) return false;
   return mine == Preemption::kAllowed || other == Preemption::kAllowed;
 }
-
-// What the task would find on the server without those who have given way.
-struct Room {
-  const Shape& shape;
-  const ServerState& server;
-  api::Resources free;
-  int64_t tasks, exclusive;
-
-  Room(const Shape& of, const ServerState& on)
-      : shape(of),
-        server(on),
-        free(on.node->object->allocatable),
-        tasks(on.usage->tasks),
-        exclusive(on.usage->exclusive) {
-    free -= on.usage->used;
-  }
-  void Leave(const Shape& other) {
-    free += other.requests;
-    --tasks;
-    exclusive -= other.exclusive ? 1 : 0;
-  }
-  void Return(const Shape& other) {
-    free -= other.requests;
-    ++tasks;
-    exclusive += other.exclusive ? 1 : 0;
-  }
-  bool Fits() const {
-    const auto& most = server.object.spec.max_tasks;
-    return exclusive == 0 && (!shape.exclusive || tasks == 0) && (!most || tasks < *most) &&
-           !AmountsMisfit(shape.requests, free);
-  }
-};
 
 std::vector<TaskState*> Candidates(World& world, const TaskState& task, const ServerState& server) {
   std::vector<TaskState*> out;
@@ -117,46 +84,43 @@ void GiveWay(World& world, TaskState& victim, const TaskState& to) {
   const std::string why = "gave way to task " + *to.key + " of priority " +
                           std::to_string(to.priority) + " (its own is " +
                           std::to_string(victim.priority) + ")";
-  StopAttempt(world, victim, "Preempted", why);
-  DescribeWaiting(world, victim, api::TaskPhase::kPending, why);
-  world.Tell(victim, true, "Preempted", why);
-  ReconcileTask(world, victim);
-  world.touched.insert(*victim.key);
+  SendBack(world, victim, "Preempted", why);
 }
 
 }  // namespace
 
 std::vector<TaskState*> Victims(World& world, const TaskState& task, const ServerState& server) {
   Room room(*task.shape, server);
-  if (room.Fits() || !LoadFits(task.shape->requests, server, nullptr)) return {};
+  int64_t exclusive = server.usage->exclusive;
+  const auto fits = [&] { return exclusive == 0 && room.Fits(); };
+  if (fits() || !LoadFits(task.shape->requests, server, nullptr)) return {};
   std::vector<TaskState*> victims;
   for (TaskState* each : Candidates(world, task, server)) {
-    if (room.Fits()) break;
-    room.Leave(*each->shape);
+    if (fits()) break;
+    room.Leave(each->shape->requests);
+    exclusive -= each->shape->exclusive ? 1 : 0;
     victims.push_back(each);
   }
-  if (!room.Fits()) return {};
+  if (!fits()) return {};
   // Those of the highest priority stay, where the others are enough.
   for (size_t i = victims.size(); i-- > 0;) {
-    room.Return(*victims[i]->shape);
-    if (room.Fits()) {
+    const Shape& shape = *victims[i]->shape;
+    room.Join(shape.requests);
+    exclusive += shape.exclusive ? 1 : 0;
+    if (fits()) {
       victims.erase(victims.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
-      room.Leave(*victims[i]->shape);
+      room.Leave(shape.requests);
+      exclusive -= shape.exclusive ? 1 : 0;
     }
   }
   return victims;
 }
 
 void Preempt(World& world) {
-  std::vector<std::pair<Turn, Shape*>> wanting;
-  for (Shape* shape : world.shapes.all()) {
-    if (shape->waiting.empty()) continue;
-    const Turn turn = shape->waiting.First(world);
-    if (Wants(world, *shape, *turn.position->task)) wanting.emplace_back(turn, shape);
-  }
-  std::sort(wanting.begin(), wanting.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto wanting = WaitingShapes(world, [&](const Shape& shape, const TaskState& first) {
+    return Wants(world, shape, first);
+  });
   for (auto& [turn, shape] : wanting) {
     const TaskState& first = *shape->waiting.First(world).position->task;
     const Choice choice = Choose(world, first);

@@ -342,13 +342,8 @@ const PoolState* BestPool(const World& world, const Shape& shape) {
 void PlanPurchases(World& world) {
   BeginPlan(world);
   KeepPromises(world);
-  std::vector<std::pair<Turn, Shape*>> order;
-  for (Shape* shape : world.shapes.all()) {
-    if (!shape->waiting.empty() && MayUseCloud(*shape))
-      order.emplace_back(shape->waiting.First(world), shape);
-  }
-  std::sort(order.begin(), order.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto order =
+      WaitingShapes(world, [](const Shape& shape, const TaskState&) { return MayUseCloud(shape); });
   std::vector<ScaleState*> fresh;
   for (auto& [turn, shape] : order) PlanShape(world, *shape, fresh);
   for (auto& [name, gang] : world.gangs) PlanGang(world, gang, fresh);

@@ -7,12 +7,6 @@
 
 namespace spillway::core {
 
-size_t Queue::size() const {
-  size_t out = 0;
-  for (const auto& [ns, line] : lines_) out += line.tasks.size();
-  return out;
-}
-
 void Queue::Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position) {
   Line& line = lines_[ns];
   line.tenant = &tenant;

@@ -62,7 +62,6 @@ struct Turn {
 class Queue {
  public:
   bool empty() const { return lines_.empty(); }
-  size_t size() const;
   void Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position);
   void Erase(const std::string& ns, const QueuePosition& position);
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.

@@ -65,25 +65,17 @@ bool Starves(World& world, const Shape& shape, const TaskState& first) {
 std::optional<Prospect> Foresee(const World& world, const Shape& shape, const ServerState& server) {
   const api::Node& node = *server.node->object;
   if (AmountsMisfit(shape.requests, node.allocatable)) return std::nullopt;
-  api::Resources free = node.allocatable;
-  free -= server.usage->used;
-  int64_t tasks = server.usage->tasks;
-  const auto& most = server.object.spec.max_tasks;
-  const auto fits = [&] {
-    return !AmountsMisfit(shape.requests, free) && (!shape.exclusive || tasks == 0) &&
-           (!most || tasks < *most);
-  };
+  Room room(shape, server);
   Prospect out{world.now, {}, 0};
   const auto leaving = LeavingNode(world, node.meta.name, When::kAtTheLatest);
-  for (auto next = leaving.begin(); !fits(); ++next) {
+  for (auto next = leaving.begin(); !room.Fits(); ++next) {
     if (next == leaving.end()) return std::nullopt;
-    free += *next->requests;
-    --tasks;
+    room.Leave(*next->requests);
     out.start = next->end.time;
     ++out.ends;
   }
   if (shape.exclusive) return out;
-  out.spare = free;
+  out.spare = room.free;
   out.spare -= shape.requests;
   return out;
 }
@@ -125,14 +117,9 @@ void KeepReservations(World& world) {
 
 void MakeReservations(World& world) {
   if (world.reserved.size() >= kMostReservations) return;
-  std::vector<std::pair<Turn, Shape*>> starving;
-  for (Shape* shape : world.shapes.all()) {
-    if (shape->waiting.empty()) continue;
-    const Turn turn = shape->waiting.First(world);
-    if (Starves(world, *shape, *turn.position->task)) starving.emplace_back(turn, shape);
-  }
-  std::sort(starving.begin(), starving.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto starving = WaitingShapes(world, [&](const Shape& shape, const TaskState& first) {
+    return Starves(world, shape, first);
+  });
   for (auto& [turn, shape] : starving) {
     if (world.reserved.size() >= kMostReservations) return;
     if (ServerState* server = BestToKeep(world, *shape)) {

@@ -178,7 +178,7 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
     pool->second.failures = 0;
     pool->second.hold_until = Time{};
-    if (status.requested_at) pool->second.boot.Add(world.now - *status.requested_at);
+    NoteBoot(pool->second, status);
   }
 }
 
@@ -433,6 +433,11 @@ void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
       FailScale(world, scale, diagnosis.error, diagnosis.message);
     return;
   }
+}
+
+void NoteBoot(PoolState& pool, const ScaleStatus& status) {
+  if (status.requested_at && status.ready_at)
+    pool.boot.Add(*status.ready_at - *status.requested_at);
 }
 
 void RememberFailure(World& world, const ScaleState& scale) {

@@ -45,6 +45,8 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome);
 // The engine's own word on why a server vanished.
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis);
+// How long the pool's server took to start, if it did.
+void NoteBoot(PoolState& pool, const api::ScaleStatus& status);
 // A failure that was recorded before a restart still holds its pool back.
 void RememberFailure(World& world, const ScaleState& scale);
 

@@ -320,6 +320,14 @@ void HoldBack(World& world, TaskState& task, Duration wait) {
   world.WakeTask(task, task.not_before);
 }
 
+void SendBack(World& world, TaskState& task, const std::string& reason, const std::string& why) {
+  StopAttempt(world, task, reason, why);
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  world.Tell(task, true, reason, why);
+  ReconcileTask(world, task);
+  world.touched.insert(*task.key);
+}
+
 void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
   TellAssigned(task);
   task.object.status.phase = phase;
@@ -405,8 +413,7 @@ void ReconcileTask(World& world, TaskState& task) {
     StopStrays(world, task);
   }
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
-  if (task.gang != nullptr)
-    world.touched_gangs.insert(task.object.meta.ns + "/" + task.object.spec.group->name);
+  if (task.gang != nullptr) TouchGang(world, task);
 }
 
 void PutOffStatus(World& world, TaskState& task) {

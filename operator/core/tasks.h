@@ -47,6 +47,9 @@ void Dequeue(World& world, TaskState& task);
 bool Held(World& world, TaskState& task);
 // Puts off the next attempt; the task is looked at again then.
 void HoldBack(World& world, TaskState& task, Duration wait);
+// Stops the attempt, which must run or be about to, and lets the task wait again: others need it
+// so.
+void SendBack(World& world, TaskState& task, const std::string& reason, const std::string& why);
 // Sets phase, Ready and its kin of a task that waits.
 void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
                      const std::string& message);

@@ -293,6 +293,19 @@ struct World {
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
 };
 
+// The shapes that wait and are wanted, by whose turn it is: wanted(shape, its first task).
+template <typename Wanted>
+std::vector<std::pair<Turn, Shape*>> WaitingShapes(const World& world, Wanted wanted) {
+  std::vector<std::pair<Turn, Shape*>> out;
+  for (Shape* shape : world.shapes.all()) {
+    if (shape->waiting.empty()) continue;
+    const Turn turn = shape->waiting.First(world);
+    if (wanted(*shape, *turn.position->task)) out.emplace_back(turn, shape);
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return out;
+}
+
 // Counts the pod that was asked for and not seen yet, under a name of its own: a task has at most
 // one, and two tasks of one name, the second applied after the first was deleted, may want pods of
 // one name.
