@@ -1,10 +1,16 @@
 #include "operator/api/meta.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 
 namespace spillway::api {
 namespace {
+
+// Whole numbers beyond it are not the same to every reader of JSON (RFC 8259, section 6).
+constexpr uint64_t kLargestInt = uint64_t{1} << 53;
+// A hundred years: longer than anyone waits, and far from the end of the range of milliseconds.
+constexpr int64_t kLongestSeconds = int64_t{100} * 366 * 24 * 3600;
 
 const Json* Find(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -21,8 +27,17 @@ std::string GetString(const Json& object, const char* key) {
 
 std::optional<int64_t> GetOptionalInt(const Json& object, const char* key) {
   const Json* value = Find(object, key);
-  if (value == nullptr || !value->is_number()) return std::nullopt;
+  if (value == nullptr) return std::nullopt;
+  if (value->is_number_unsigned() && value->get<uint64_t>() > kLargestInt) return std::nullopt;
+  if (!value->is_number_integer() || value->get<int64_t>() < -static_cast<int64_t>(kLargestInt))
+    return std::nullopt;
   return value->get<int64_t>();
+}
+
+std::optional<Duration> GetSeconds(const Json& object, const char* key) {
+  const auto seconds = GetOptionalInt(object, key);
+  if (!seconds) return std::nullopt;
+  return std::chrono::seconds(std::clamp(*seconds, -kLongestSeconds, kLongestSeconds));
 }
 
 int64_t GetInt(const Json& object, const char* key, int64_t otherwise) {

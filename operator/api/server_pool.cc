@@ -18,12 +18,13 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
   pool.spec.taints = DecodeTaints(shape);
   pool.spec.min_servers = GetInt(spec, "minServers");
   pool.spec.warm_spares = GetInt(spec, "warmSpares");
-  pool.spec.billing_quantum = std::chrono::seconds(GetInt(spec, "billingQuantumSeconds"));
+  pool.spec.billing_quantum = GetSeconds(spec, "billingQuantumSeconds").value_or(Duration{0});
   pool.spec.max_servers = GetInt(spec, "maxServers", 10);
   pool.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
   pool.spec.idle_before_release =
-      std::chrono::seconds(GetInt(spec, "idleSecondsBeforeRelease", 300));
-  pool.spec.provision_timeout = std::chrono::seconds(GetInt(spec, "provisionTimeoutSeconds", 900));
+      GetSeconds(spec, "idleSecondsBeforeRelease").value_or(std::chrono::seconds(300));
+  pool.spec.provision_timeout =
+      GetSeconds(spec, "provisionTimeoutSeconds").value_or(std::chrono::seconds(900));
   pool.spec.backend = GetObject(spec, "backend");
   const Json& status = GetObject(object, "status");
   pool.status = {GetInt(status, "observedGeneration"), GetInt(status, "servers"),

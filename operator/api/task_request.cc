@@ -19,12 +19,6 @@ constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{
     {TaskPhase::kSuspended, "Suspended"},
 }};
 
-std::optional<Duration> GetSeconds(const Json& object, const char* key) {
-  const auto seconds = GetOptionalInt(object, key);
-  if (!seconds) return std::nullopt;
-  return std::chrono::seconds(*seconds);
-}
-
 Placement DecodePlacement(const Json& json) {
   Placement out;
   const std::string policy = GetString(json, "policy");

@@ -98,7 +98,7 @@ class Session {
     const Json& object = event.at("object");
     if (type == "ERROR") {
       const auto code = object.find("code");
-      const bool gone = code != object.end() && code->is_number() && code->get<int>() == 410;
+      const bool gone = code != object.end() && *code == 410;
       return Error{gone ? ErrorKind::kGone : ErrorKind::kUnavailable, Text(object, "message"),
                    std::nullopt};
     }

@@ -66,7 +66,7 @@ const std::vector<Manifest>& BadManifests() {
       {"policy", TaskYaml("  placement: {policy: Anywhere}\n"),
        "supported values: \"PreferLocal\", \"LocalOnly\", \"CloudOnly\""},
       {"burst", TaskYaml("  placement: {burstAfterSeconds: -1}\n"),
-       "should be greater than or equal to 0"},
+       "must be a number of seconds from 0 to 604800, or auto"},
       {"price", TaskYaml("  placement: {maxPricePerHour: cheap}\n"),
        "must be an amount such as \"1.20\""},
       {"pools of a local task", TaskYaml("  placement: {policy: LocalOnly, pools: [a]}\n"),
