@@ -27,17 +27,27 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
       GetSeconds(spec, "provisionTimeoutSeconds").value_or(std::chrono::seconds(900));
   pool.spec.backend = GetObject(spec, "backend");
   const Json& status = GetObject(object, "status");
-  pool.status = {GetInt(status, "observedGeneration"), GetInt(status, "servers"),
-                 GetInt(status, "ready"), GetInt(status, "pending"), DecodeConditions(status)};
+  pool.status = {GetInt(status, "observedGeneration"),
+                 GetInt(status, "servers"),
+                 GetInt(status, "ready"),
+                 GetInt(status, "pending"),
+                 ParsePrice(GetString(status, "spentThisMonth")).value_or(0),
+                 ParsePrice(GetString(status, "spentOnEndedServers")).value_or(0),
+                 GetTime(status, "endedUntil"),
+                 DecodeConditions(status)};
   return pool;
 }
 
 Json EncodeStatus(const ServerPoolStatus& status) {
-  return {{"observedGeneration", status.observed_generation},
-          {"servers", status.servers},
-          {"ready", status.ready},
-          {"pending", status.pending},
-          {"conditions", EncodeConditions(status.conditions)}};
+  Json json{{"observedGeneration", status.observed_generation},
+            {"servers", status.servers},
+            {"ready", status.ready},
+            {"pending", status.pending},
+            {"spentThisMonth", FormatPrice(status.spent_micros)},
+            {"spentOnEndedServers", FormatPrice(status.ended_micros)},
+            {"conditions", EncodeConditions(status.conditions)}};
+  if (status.ended_until) json["endedUntil"] = FormatTime(*status.ended_until);
+  return json;
 }
 
 }  // namespace spillway::api

@@ -1,6 +1,7 @@
 // ServerPool: a kind of cloud server that may be bought. Mirrors crds/serverpools.yaml.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct ServerPoolSpec {
 struct ServerPoolStatus {
   int64_t observed_generation = 0;
   int64_t servers = 0, ready = 0, pending = 0;
+  // In this month (UTC), in millionths of the currency unit: by all servers, as of a moment ago,
+  // and by those that ended, up to and with the one that ended then.
+  int64_t spent_micros = 0, ended_micros = 0;
+  std::optional<Time> ended_until;
   std::vector<Condition> conditions;
   bool operator==(const ServerPoolStatus&) const = default;
 };

@@ -68,10 +68,15 @@ TaskSpec DecodeSpec(const Json& json) {
 }
 
 Assignment DecodeAssignment(const Json& json) {
-  return {GetString(json, "server"),       GetString(json, "nodeName"),
-          GetString(json, "origin"),       GetString(json, "pool"),
-          GetString(json, "scaleRequest"), GetString(json, "podName"),
-          GetInt(json, "attempt"),         GetTime(json, "assignedAt").value_or(Time{})};
+  return {GetString(json, "server"),
+          GetString(json, "nodeName"),
+          GetString(json, "origin"),
+          GetString(json, "pool"),
+          GetString(json, "scaleRequest"),
+          GetString(json, "podName"),
+          GetInt(json, "attempt"),
+          GetTime(json, "assignedAt").value_or(Time{}),
+          ParsePrice(GetString(json, "estimatedCost")).value_or(0)};
 }
 
 TaskResult DecodeResult(const Json& json) {
@@ -93,7 +98,8 @@ TaskStatus DecodeStatus(const Json& json) {
     out.attempts.push_back({GetInt(attempt, "attempt"), GetString(attempt, "server"),
                             GetString(attempt, "podName"), GetOptionalInt(attempt, "exitCode"),
                             GetString(attempt, "reason"), GetString(attempt, "message"),
-                            GetTime(attempt, "startedAt"), GetTime(attempt, "finishedAt")});
+                            GetTime(attempt, "startedAt"), GetTime(attempt, "finishedAt"),
+                            ParsePrice(GetString(attempt, "cost")).value_or(0)});
   }
   out.retries = GetInt(json, "retries");
   out.started_at = GetTime(json, "startedAt");
@@ -114,12 +120,17 @@ void Put(Json& json, const char* key, const std::optional<Time>& time) {
   if (time) json[key] = FormatTime(*time);
 }
 
+void PutCost(Json& json, const char* key, int64_t micros) {
+  if (micros > 0) json[key] = FormatPrice(micros);
+}
+
 Json Encode(const Assignment& assignment) {
   Json json{{"server", assignment.server},   {"nodeName", assignment.node_name},
             {"origin", assignment.origin},   {"podName", assignment.pod_name},
             {"attempt", assignment.attempt}, {"assignedAt", FormatTime(assignment.assigned_at)}};
   Put(json, "pool", assignment.pool);
   Put(json, "scaleRequest", assignment.scale_request);
+  PutCost(json, "estimatedCost", assignment.estimated_micros);
   return json;
 }
 
@@ -131,6 +142,7 @@ Json Encode(const Attempt& attempt) {
   Put(json, "message", attempt.message);
   Put(json, "startedAt", attempt.started_at);
   Put(json, "finishedAt", attempt.finished_at);
+  PutCost(json, "cost", attempt.cost_micros);
   return json;
 }
 
@@ -206,14 +218,17 @@ std::optional<int64_t> ParsePrice(const std::string& text) {
   for (const char c : text) {
     if (c == '.' && decimals < 0) {
       decimals = 0;
-    } else if (c >= '0' && c <= '9' && decimals < 6 && micros < 1'000'000'000'000'000) {
+    } else if (c >= '0' && c <= '9' && decimals < 6 && micros <= kMostMicros / 10) {
       micros = micros * 10 + (c - '0');
       decimals += decimals >= 0 ? 1 : 0;
     } else {
       return std::nullopt;
     }
   }
-  for (int i = decimals < 0 ? 0 : decimals; i < 6; ++i) micros *= 10;
+  for (int i = decimals < 0 ? 0 : decimals; i < 6; ++i) {
+    if (micros > kMostMicros / 10) return std::nullopt;
+    micros *= 10;
+  }
   return micros;
 }
 

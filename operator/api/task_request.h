@@ -82,6 +82,7 @@ struct Assignment {
   std::string server, node_name, origin, pool, scale_request, pod_name;
   int64_t attempt = 0;
   Time assigned_at{};
+  int64_t estimated_micros = 0;  // what the attempt is expected to cost; 0: nothing
 };
 
 struct Attempt {
@@ -90,6 +91,7 @@ struct Attempt {
   std::optional<int64_t> exit_code;
   std::string reason, message;
   std::optional<Time> started_at, finished_at;
+  int64_t cost_micros = 0;  // the server's price times the time that it ran; 0: nothing
 };
 
 struct TaskResult {
@@ -142,7 +144,9 @@ struct TaskRequest {
 Result<TaskRequest> DecodeTaskRequest(const Json& object);
 Json EncodeStatus(const TaskStatus& status);
 
-// "1.20" -> 1200000; nothing if the text is no amount.
+// The greatest amount of money, in millionths of the currency unit: a billion.
+inline constexpr int64_t kMostMicros = 1'000'000'000'000'000;
+// "1.20" -> 1200000; nothing if the text is no amount, or one beyond kMostMicros.
 std::optional<int64_t> ParsePrice(const std::string& text);
 // 1200000 -> "1.2", at most six decimals.
 std::string FormatPrice(int64_t micros);

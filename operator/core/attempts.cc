@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "operator/core/scaling.h"
+#include "operator/core/budgets.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -14,6 +14,12 @@ using api::TaskStatus;
 
 std::string FirstOf(std::string a, std::string b) {
   return a.empty() ? std::move(b) : std::move(a);
+}
+
+// The server's price per hour times the time that the attempt ran.
+int64_t CostOfAttempt(const TaskState& task, const api::Attempt& attempt) {
+  if (!attempt.started_at || !attempt.finished_at) return 0;
+  return CostOf(task.binding->price_micros, *attempt.finished_at - *attempt.started_at);
 }
 
 api::Attempt Describe(const TaskState& task, const api::Pod* pod) {
@@ -35,19 +41,19 @@ api::Attempt Describe(const TaskState& task, const api::Pod* pod) {
 }
 
 void Record(TaskState& task, api::Attempt attempt) {
+  attempt.cost_micros = CostOfAttempt(task, attempt);
+  NoteSpent(*task.tenant, attempt);
   auto& attempts = task.object.status.attempts;
   if (!task.object.status.started_at) task.object.status.started_at = attempt.started_at;
   attempts.push_back(std::move(attempt));
   if (attempts.size() > TaskStatus::kMaxAttempts) attempts.erase(attempts.begin());
 }
 
-// The server's price per hour times the time that the attempt ran.
-std::string CostOf(const World& world, const TaskState& task, const api::Attempt& attempt) {
-  const auto server = world.servers.find(task.binding->server);
-  if (server == world.servers.end() || !attempt.started_at || !attempt.finished_at) return "";
-  const int64_t price = server->second.object.spec.price_micros;
-  if (price == 0) return "";
-  return Cost(price, *attempt.finished_at - *attempt.started_at);
+// Of all the attempts that are listed.
+std::string CostOfAll(const std::vector<api::Attempt>& attempts) {
+  int64_t micros = 0;
+  for (const api::Attempt& attempt : attempts) micros += attempt.cost_micros;
+  return micros == 0 ? "" : api::FormatPrice(micros);
 }
 
 void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const api::Pod& pod) {
@@ -58,7 +64,6 @@ void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const
   if (pod.termination) result.output = pod.termination->message;
   result.started_at = attempt.started_at;
   result.finished_at = attempt.finished_at ? attempt.finished_at : world.now;
-  result.cost = CostOf(world, task, attempt);
   task.object.status.result = std::move(result);
 }
 
@@ -110,7 +115,9 @@ void RetryLater(World& world, TaskState& task, const api::Attempt& attempt) {
 void NoteRun(TaskState& task) {
   const auto& result = task.object.status.result;
   if (task.shape == nullptr || !result || !result->started_at || !result->finished_at) return;
-  task.shape->runs.Add(*result->finished_at - *result->started_at);
+  const Duration ran = *result->finished_at - *result->started_at;
+  task.shape->runs.Add(ran);
+  if (task.shape->paid != nullptr) task.shape->paid->runs.Add(ran);
 }
 
 int64_t LastEnded(const TaskState& task) {
@@ -133,8 +140,8 @@ bool EndedByCluster(const api::Pod& pod) {
 
 void Succeed(World& world, TaskState& task, const api::Pod& pod) {
   const api::Attempt attempt = Describe(task, &pod);
-  SetResult(world, task, attempt, pod);
   Record(task, attempt);
+  SetResult(world, task, attempt, pod);
   NoteRun(task);
   Finish(world, task, TaskPhase::kSucceeded, "Completed", ExitText(attempt));
 }
@@ -146,8 +153,8 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
     return;
   }
   const api::Attempt attempt = Describe(task, &pod);
-  SetResult(world, task, attempt, pod);
   Record(task, attempt);
+  SetResult(world, task, attempt, pod);
   task.losses = 0;
   if (MayRetry(task.object, attempt)) {
     RetryLater(world, task, attempt);
@@ -220,6 +227,7 @@ void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& r
     if (!message.empty()) status.result->message = message;
     if (!status.result->finished_at) status.result->finished_at = world.now;
   }
+  status.result->cost = CostOfAll(status.attempts);
   api::SetCondition(status.conditions,
                     {good ? "Complete" : "Failed", "True", reason, message, generation, {}},
                     world.now);

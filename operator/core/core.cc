@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/budgets.h"
 #include "operator/core/explain.h"
 #include "operator/core/gangs.h"
 #include "operator/core/load.h"
@@ -132,6 +133,7 @@ void Decide(World& world) {
   AdvanceScales(world);
   ReconcileServers(world);  // a server that is given back takes no task in this very step
   FollowGangs(world);
+  KeepBudgets(world);
   KeepReservations(world);
   PlaceWaiting(world);
   PlanPurchases(world);
@@ -140,6 +142,7 @@ void Decide(World& world) {
   FlushTasks(world);
   DescribeServers(world);
   DescribePools(world);
+  DescribeBudgets(world);
   world.WakeAt(world.wakes.next());
 }
 

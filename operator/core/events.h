@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "operator/api/budget.h"
 #include "operator/api/core_v1.h"
 #include "operator/api/registered_server.h"
 #include "operator/api/scale_request.h"
@@ -29,13 +30,14 @@ enum class Kind {
   kLease,
   kPriorityClass,
   kNamespace,
+  kBudget,
 };
-inline constexpr size_t kKinds = 10;
+inline constexpr size_t kKinds = 11;
 const char* ToString(Kind kind);
 
 using Object = std::variant<api::TaskRequest, api::RegisteredServer, api::ServerPool,
                             api::ScaleRequest, api::Pod, api::Node, api::CloudServer,
-                            api::NodeLease, api::PriorityClass, api::Namespace>;
+                            api::NodeLease, api::PriorityClass, api::Namespace, api::Budget>;
 inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index()); }
 
 // Of the API server's object.

@@ -2,19 +2,16 @@
 
 #include <algorithm>
 
+#include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
+#include "operator/core/nearest_fit.h"
 #include "operator/core/scaling.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
 namespace {
-
-struct Tested {
-  std::string name;
-  Misfit why;
-};
 
 // Those that lack only an amount come first, the smallest lack first; then those that may take the
 // task later; then those that never will.
@@ -80,28 +77,6 @@ std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
   return out;
 }
 
-// A server that takes the shape once one amount is reduced.
-std::string NearestFit(const World& world, const Shape& shape, const std::vector<Tested>& servers) {
-  for (const Tested& test : servers) {
-    const Misfit& why = test.why;
-    if (why.resource.empty() || why.available <= 0) continue;
-    Shape reduced;
-    reduced.requests = shape.requests;
-    reduced.host_ports = shape.host_ports;
-    reduced.exclusive = shape.exclusive;
-    if (why.resource == "cpu") reduced.requests.cpu_milli = why.available;
-    if (why.resource == "memory") reduced.requests.memory = why.available;
-    if (why.resource == "ephemeral-storage") reduced.requests.ephemeral = why.available;
-    if (reduced.requests.extended.contains(why.resource))
-      reduced.requests.extended[why.resource] = why.available;
-    if (!RoomFits(reduced, world.servers.at(test.name), nullptr)) continue;
-    return "would fit server " + test.name + " with " + why.resource + " " +
-           FormatAmount(why.resource, why.available) + " instead of " +
-           FormatAmount(why.resource, why.requested);
-  }
-  return "";
-}
-
 }  // namespace
 
 api::Explanation Explain(const World& world, const Shape& shape) {
@@ -109,9 +84,9 @@ api::Explanation Explain(const World& world, const Shape& shape) {
   api::Explanation out;
   out.summary = Count("servers", world.servers.size(), servers);
   out.servers = Verdicts(servers);
-  out.nearest_fit = NearestFit(world, shape, servers);
-  if (shape.placement.policy == api::Policy::kLocalOnly) return out;
   const auto pools = TestPools(world, shape);
+  out.nearest_fit = NearestFit(world, shape, servers, pools);
+  if (shape.placement.policy == api::Policy::kLocalOnly) return out;
   out.pools = Verdicts(pools);
   for (size_t i = 0; i < pools.size() && i < kMostVerdicts; ++i) {
     out.summary += (i == 0 ? "; pools: " : ", ") + pools[i].name + " " + pools[i].why.summary;
@@ -165,7 +140,8 @@ std::string ExplainPatience(World& world, const TaskState& task) {
 // The shape's explanation with what concerns this task alone.
 std::shared_ptr<const api::Explanation> Personal(
     World& world, const TaskState& task, const std::shared_ptr<const api::Explanation>& shared) {
-  const std::string group = ExplainGang(task), patience = ExplainPatience(world, task);
+  const std::string group = ExplainGang(task);
+  const std::string patience = ExplainPatience(world, task) + ExplainBudget(world, task);
   if (group.empty() && patience.empty()) return shared;
   api::Explanation own = *shared;
   own.summary = (group.empty() ? "" : group + "; ") + own.summary + patience;

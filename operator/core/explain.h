@@ -9,7 +9,7 @@ namespace spillway::core {
 inline constexpr size_t kMostVerdicts = 5;
 
 // Tests the shape against every server and pool and says what failed, nearest first. nearest_fit is
-// set where one amount alone is in the way: a change of the request that would make it fit.
+// set where a change of the task would make it fit; see nearest_fit.h.
 api::Explanation Explain(const World& world, const Shape& shape);
 // At most so many waiting tasks are explained in one step: a hundred thousand that wait must not
 // keep those that run from being told.

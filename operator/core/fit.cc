@@ -26,6 +26,12 @@ std::string Describe(const api::Requirement& requirement) {
 bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t price,
                 Misfit* why) {
   const api::Placement& placement = shape.placement;
+  if (shape.paid != nullptr && price > 0) {
+    return Fail(why, {"BudgetExceeded", "beyond the budget",
+                      "costs " + api::FormatPrice(price) +
+                          " per hour, which the Budget of the namespace does not cover",
+                      "", 0, 0});
+  }
   if (placement.policy == Policy::kLocalOnly && cloud) {
     return Fail(why, {"PlacementPolicy", "cloud server for a LocalOnly task",
                       "is a cloud server, the task is LocalOnly", "", 0, 0});
@@ -174,6 +180,14 @@ bool IsReadinessTaint(const api::Taint& taint) {
          taint.key == "node.kubernetes.io/unreachable";
 }
 
+std::vector<api::Taint> PropertyTaints(const api::Node& node) {
+  std::vector<api::Taint> taints = node.taints;
+  std::erase_if(taints, [](const api::Taint& taint) {
+    return IsReadinessTaint(taint) || taint.key == "node.kubernetes.io/unschedulable";
+  });
+  return taints;
+}
+
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   if (!OriginFits(shape, spec.pool, spec.cloud, spec.price_micros, why)) return false;
@@ -183,11 +197,7 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
                       "node " + spec.node_name + " does not exist", "", 0, 0});
   }
   const api::Node& object = *node->second.object;
-  std::vector<api::Taint> taints = object.taints;
-  std::erase_if(taints, [](const api::Taint& taint) {
-    return IsReadinessTaint(taint) || taint.key == "node.kubernetes.io/unschedulable";
-  });
-  return TaintsFit(taints, shape, spec.cloud, why) &&
+  return TaintsFit(PropertyTaints(object), shape, spec.cloud, why) &&
          LabelsFit(shape, object.meta.labels, spec.capabilities, object.meta.name, why);
 }
 

@@ -24,6 +24,9 @@ struct Misfit {
 // takes tasks is a matter of its readiness, not of tolerations.
 bool IsReadinessTaint(const api::Taint& taint);
 
+// Those of the node's taints that are.
+std::vector<api::Taint> PropertyTaints(const api::Node& node);
+
 // What does not change with the load: origin, price, taints, labels, capabilities.
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
 // What does: readiness, room, and who is there already. why may be null.

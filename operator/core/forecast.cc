@@ -64,16 +64,6 @@ std::optional<Time> StartOf(const World& world, const Shape& shape, int64_t rank
   return std::max(first, world.now) + shape.runs.value() * rounds;
 }
 
-std::optional<Estimate> Arrival(const World& world, const TaskState& task) {
-  const auto scale = world.scales.find(task.nominated);
-  if (scale == world.scales.end()) return std::nullopt;
-  const auto pool = world.pools.find(scale->second.object.pool);
-  const auto& requested = scale->second.object.status.requested_at;
-  if (pool == world.pools.end() || !requested || !pool->second.boot.known()) return std::nullopt;
-  return Estimate{std::max(*requested + pool->second.boot.value(), world.now),
-                  "observed start of servers of pool " + pool->first};
-}
-
 // Whether a reader would call it another forecast.
 bool Differs(const api::Forecast& told, const api::Forecast& now, Time at) {
   const bool nearer = now.position * 2 <= told.position || now.position > told.position * 2 ||
@@ -126,13 +116,27 @@ void Rank(World& world, Shape& shape) {
   });
 }
 
-std::optional<Estimate> EstimateStart(World& world, const TaskState& task) {
-  if (!task.nominated.empty()) return Arrival(world, task);
-  if (task.in_gang) return std::nullopt;
-  ForeseeStarts(world, *task.shape);
-  const auto start = StartOf(world, *task.shape, task.rank);
+std::optional<Estimate> EstimateArrival(const World& world, const std::string& name) {
+  const auto scale = world.scales.find(name);
+  if (scale == world.scales.end()) return std::nullopt;
+  const auto pool = world.pools.find(scale->second.object.pool);
+  const auto& requested = scale->second.object.status.requested_at;
+  if (pool == world.pools.end() || !requested || !pool->second.boot.known()) return std::nullopt;
+  return Estimate{std::max(*requested + pool->second.boot.value(), world.now),
+                  "observed start of servers of pool " + pool->first};
+}
+
+std::optional<Estimate> EstimateTurn(const World& world, Shape& shape, int64_t rank) {
+  ForeseeStarts(world, shape);
+  const auto start = StartOf(world, shape, rank);
   if (!start) return std::nullopt;
-  return Estimate{*start, BasisOf(*task.shape)};
+  return Estimate{*start, BasisOf(shape)};
+}
+
+std::optional<Estimate> EstimateStart(World& world, const TaskState& task) {
+  if (!task.nominated.empty()) return EstimateArrival(world, task.nominated);
+  if (task.in_gang) return std::nullopt;
+  return EstimateTurn(world, *task.shape, task.rank);
 }
 
 bool PaysToWait(World& world, const TaskState& task, const PoolState& pool, std::string* numbers) {

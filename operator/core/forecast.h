@@ -40,6 +40,11 @@ struct Estimate {
   Time start{};
   std::string basis;
 };
+// When the server of the ScaleRequest is expected.
+std::optional<Estimate> EstimateArrival(const World& world, const std::string& scale);
+// When a registered server is expected to have room for the one of that rank, from 1, among the
+// tasks of the shape, whose record of matches must be current.
+std::optional<Estimate> EstimateTurn(const World& world, Shape& shape, int64_t rank);
 // Of a task that waits for a server on its way: when that is expected. Otherwise when a registered
 // server is expected to have room, after those before it. Nothing where that is not known.
 std::optional<Estimate> EstimateStart(World& world, const TaskState& task);

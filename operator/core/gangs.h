@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/core/queue.h"
@@ -35,10 +36,11 @@ bool Complete(const Gang& gang);
 // deadline has passed.
 void FollowGangs(World& world);
 
+using GangPlaces = std::vector<std::pair<TaskState*, const ServerState*>>;
 // Binds all members that wait, each by bind(task, server), if choose(shape) finds a server for
-// each; otherwise nothing is changed but what the group lacks.
-template <typename Choose, typename Bind>
-bool PlaceGang(World& world, Gang& gang, Choose choose, Bind bind);
+// each and pay(places) agrees to them; otherwise nothing is changed but what the group lacks.
+template <typename Choose, typename Pay, typename Bind>
+bool PlaceGang(World& world, Gang& gang, Choose choose, Pay pay, Bind bind);
 // Whether anything may have changed since the group was tried last.
 bool WorthTrying(const World& world, const Gang& gang);
 void Tried(const World& world, Gang& gang);
@@ -52,9 +54,9 @@ void Erase(World& world, TaskState& task);
 // Why the group does not start; empty if that is not what keeps the task.
 std::string ExplainGang(const TaskState& task);
 
-template <typename Choose, typename Bind>
-bool PlaceGang(World& world, Gang& gang, Choose choose, Bind bind) {
-  std::vector<std::pair<TaskState*, const ServerState*>> places;
+template <typename Choose, typename Pay, typename Bind>
+bool PlaceGang(World& world, Gang& gang, Choose choose, Pay pay, Bind bind) {
+  GangPlaces places;
   gang.lacking.clear();
   for (TaskState* task : HardestFirst(gang)) {
     const ServerState* server = choose(*task->shape);
@@ -65,13 +67,16 @@ bool PlaceGang(World& world, Gang& gang, Choose choose, Bind bind) {
       places.emplace_back(task, server);
     }
   }
-  if (!gang.lacking.empty()) {
-    for (auto& [task, server] : places) Erase(world, *task);
-  } else {
-    for (auto& [task, server] : places) bind(*task, *server);
+  const bool placed = gang.lacking.empty() && pay(std::as_const(places));
+  for (auto& [task, server] : places) {
+    if (placed) {
+      bind(*task, *server);
+    } else {
+      Erase(world, *task);
+    }
   }
   Tried(world, gang);
-  return gang.lacking.empty();
+  return placed;
 }
 
 }  // namespace spillway::core

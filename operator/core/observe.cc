@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "operator/core/attempts.h"
+#include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
 #include "operator/core/registrar.h"
 #include "operator/core/reservations.h"
@@ -27,7 +28,9 @@ void ForgetTask(World& world, const std::string& key) {
   const auto at = world.tasks.find(key);
   if (at == world.tasks.end()) return;
   TaskState& task = at->second;
+  Commit(world, task, 0);
   Dequeue(world, task);
+  Settle(world, task);
   if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
   LeaveGang(world, task);
   world.shapes.Drop(task.shape);
@@ -52,6 +55,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   JoinGang(world, task);
   world.giving_way += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.tenant = &world.tenants[object.meta.ns];
+  for (const api::Attempt& attempt : object.status.attempts) NoteSpent(*task.tenant, attempt);
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
@@ -88,6 +92,10 @@ void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
   Dequeue(world, task);
   task.binding.reset();
   task.nominated.clear();
+  const int64_t known = LastEnded(task);
+  for (const api::Attempt& attempt : status.attempts) {
+    if (attempt.attempt > known) NoteSpent(*task.tenant, attempt);
+  }
   task.object.status = status;
   task.status_due = kNever;
   task.writer.written = Fingerprint(EncodeStatus(status));
@@ -347,6 +355,7 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
   scale.object = object;
   scale.nominated = nominated;
   scale.created = true;
+  scale.seen_ended = object.status.finished_at.has_value();
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
   if (const auto pool = world.pools.find(object.pool); pool != world.pools.end())
     NoteBoot(pool->second, object.status);
@@ -387,6 +396,38 @@ void SeeNamespace(World& world, const api::Namespace& object) {
   tenant.weight_milli = object.weight_milli;
 }
 
+void SeeBudget(World& world, const api::Budget& object) {
+  const std::string key = object.meta.key();
+  const auto at = world.budgets.find(key);
+  if (at != world.budgets.end() &&
+      at->second.object.meta.resource_version >= object.meta.resource_version)
+    return;
+  const bool added = at == world.budgets.end() || at->second.object.meta.uid != object.meta.uid;
+  BudgetState& budget = world.budgets[key];
+  if (added) {
+    budget = {};
+    budget.object = object;
+    budget.writer.written = Fingerprint(EncodeStatus(object.status, object.spec.amount_micros));
+  } else {
+    budget.object.meta = object.meta;
+    budget.object.spec = object.spec;
+  }
+  Tenant& tenant = world.tenants[object.meta.ns];
+  tenant.budgets.insert(key);
+  tenant.eased = true;
+  tenant.ease_at = Time{};
+}
+
+void ForgetBudget(World& world, const std::string& key) {
+  const auto at = world.budgets.find(key);
+  if (at == world.budgets.end()) return;
+  Tenant& tenant = world.tenants[at->second.object.meta.ns];
+  tenant.budgets.erase(key);
+  tenant.eased = true;
+  tenant.ease_at = Time{};
+  world.budgets.erase(at);
+}
+
 struct Observer {
   World& world;
   void operator()(const api::TaskRequest& object) const { SeeTask(world, object); }
@@ -399,6 +440,7 @@ struct Observer {
   void operator()(const api::NodeLease& object) const { SeeLease(world, object); }
   void operator()(const api::PriorityClass& object) const { SeePriorityClass(world, object); }
   void operator()(const api::Namespace& object) const { SeeNamespace(world, object); }
+  void operator()(const api::Budget& object) const { SeeBudget(world, object); }
 };
 
 void ForgetKey(World& world, Kind kind, const std::string& key) {
@@ -435,6 +477,8 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
     case Kind::kNamespace:
       world.tenants[key].weight_milli = 1000;
       return;
+    case Kind::kBudget:
+      return ForgetBudget(world, key);
   }
 }
 
@@ -485,6 +529,9 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
       Collect(world.priority_classes, listed, out, [](const auto& key, const auto& each) {
         return std::pair(key, each.meta.resource_version);
       });
+      break;
+    case Kind::kBudget:
+      Collect(world.budgets, listed, out, by_meta);
       break;
     case Kind::kNamespace:  // what is in them tells more than whether they are there
     case Kind::kLease:
@@ -628,6 +675,8 @@ void Conclude(World& world, const Outcome& outcome) {
       return ConcludeScale(world, outcome);
     case Kind::kCloudServer:
       return ConcludeCloud(world, outcome);
+    case Kind::kBudget:
+      return ConcludeStatus(world, world.budgets, outcome);
     case Kind::kNode:
     case Kind::kLease:
     case Kind::kPriorityClass:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <queue>
 
+#include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/gangs.h"
 #include "operator/core/load.h"
@@ -130,7 +131,8 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                          attempt,
                          world.now,
                          false,
-                         spec.cloud};
+                         spec.cloud,
+                         spec.price_micros};
   task.creating = PodOnItsWay{task.binding->pod_name, spec.node_name};
   Reserve(world, task);
   const api::ObjectMeta& meta = task.object.meta;
@@ -189,8 +191,13 @@ Turn TurnOf(const World& world, const Gang& gang) {
 bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
   const ServerState* server = BestServer(world, shape);
   if (server == nullptr) return false;
-  // What looked lost when it was queued may be well by now. Either takes it out of the queue.
-  if (!Held(world, first)) Bind(world, first, *server);
+  const int64_t price = server->object.spec.price_micros;
+  // What looked lost when it was queued may be well by now. Each takes it out of this queue.
+  if (!MayPay(world, first, price)) {
+    HoldUnpaid(world, first, EstimateCost(shape, price));
+  } else if (!Held(world, first)) {
+    Bind(world, first, *server);
+  }
   return !shape.waiting.empty();
 }
 
@@ -198,9 +205,24 @@ void PlaceTogether(World& world, Gang& gang) {
   for (const QueuePosition& position : std::set(gang.waiting)) {
     if (Held(world, *position.task)) return;
   }
+  std::vector<TaskState*> unpaid;
+  int64_t need = 0;
   PlaceGang(
       world, gang, [&](Shape& shape) { return Choose(world, shape); },
+      [&](const GangPlaces& places) {
+        int64_t committed = 0;
+        for (const auto& [task, server] : places) {
+          const int64_t price = server->object.spec.price_micros;
+          if (price > 0) unpaid.push_back(task);
+          need += EstimateCost(*task->shape, price);
+          committed += task->committed;
+        }
+        return need == 0 || need - committed <= LeftOf(world, *places.front().first->tenant);
+      },
       [&](TaskState& task, const ServerState& server) { Bind(world, task, server); });
+  for (TaskState* task : unpaid) {
+    if (task->queued) HoldUnpaid(world, *task, need);
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/load.h"
 #include "operator/core/reservations.h"
@@ -52,6 +53,7 @@ Choice Choose(World& world, const TaskState& task) {
     if (server->reservation && server->reservation->shape != task.shape &&
         server->reservation->priority >= task.priority)
       continue;
+    if (!MayPay(world, task, server->object.spec.price_micros)) continue;
     Choice choice{server, Victims(world, task, *server)};
     if (choice.victims.empty()) continue;
     if (best.server == nullptr || choice.Cost() < best.Cost()) best = std::move(choice);

@@ -1,7 +1,8 @@
-// PlanPurchases and DescribePools of scaling.h.
+// PlanPurchases of scaling.h.
 #include <algorithm>
 #include <cstdlib>
 
+#include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
@@ -32,6 +33,9 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   world.nominated.insert(task.object.meta.key());
   if (task.nominated == name) return;
   task.nominated = name;
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool != world.pools.end())
+    Commit(world, task, EstimateCost(*task.shape, pool->second.object.spec.price_micros));
   DescribeWaiting(
       world, task, api::TaskPhase::kScaling,
       "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")" + note);
@@ -91,6 +95,7 @@ void BreakPromises(World& world) {
     if (task != world.tasks.end() && task->second.queued) {
       task->second.shape->burst_at = Time{};
       task->second.nominated.clear();
+      Commit(world, task->second, 0);
       DescribeWaiting(world, task->second, api::TaskPhase::kPending,
                       "the server it waited for is not coming");
       task->second.status_due = world.now + kExplainAfter;
@@ -138,13 +143,32 @@ bool Registering(const World& world) {
   });
 }
 
+// What a plan comes to, beside its nominations.
+struct Plan {
+  std::vector<ScaleState*> fresh;                    // bought in it
+  std::vector<std::pair<TaskState*, int64_t>> held;  // cannot be paid, and what they need
+};
+
+// The price of the server that the shape would wait for, whatever is left to pay it; nothing if
+// there is none.
+std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
+  if (const ScaleState* coming = ServerOnTheWay(world, shape)) {
+    const auto pool = world.pools.find(coming->object.pool);
+    if (pool != world.pools.end()) return pool->second.object.spec.price_micros;
+  }
+  const PoolState* pool = BestPool(world, shape);
+  if (pool == nullptr) return std::nullopt;
+  return pool->object.spec.price_micros;
+}
+
 // The first server on its way that has room, or a new one; null if there is neither.
 ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
-  if (const ScaleState* coming = ServerOnTheWay(world, *task.shape))
+  const int64_t most = PayableUpTo(world, task);
+  if (const ScaleState* coming = ServerOnTheWay(world, *task.shape, most))
     return &world.scales.at(coming->object.meta.name);
   const auto [last, lasts] = LastPurchase(world, task.uid());
   if (lasts) return nullptr;
-  const PoolState* pool = BestPool(world, *task.shape);
+  const PoolState* pool = BestPool(world, *task.shape, most);
   if (pool == nullptr || Registering(world)) return nullptr;
   ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
@@ -168,7 +192,7 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
 
 // Lets the task wait for a server on its way, or for a new one. False if there is neither. next:
 // set to when it may, if not yet.
-bool PlanTask(World& world, TaskState& task, std::vector<ScaleState*>& fresh, Time* next) {
+bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
   if (task.planned == world.plan) return true;
   const Time patient_until = task.waiting_since + task.shape->placement.burst_after;
   if (world.now < patient_until) {
@@ -185,8 +209,14 @@ bool PlanTask(World& world, TaskState& task, std::vector<ScaleState*>& fresh, Ti
     }
     if (!numbers.empty()) numbers = "; it pays to buy: " + numbers;
   }
+  auto& fresh = plan.fresh;
   ScaleState* scale = ServerFor(world, task, fresh);
-  if (scale == nullptr) return false;
+  if (scale == nullptr) {
+    const auto price = PriceAhead(world, *task.shape);
+    if (!price || MayPay(world, task, *price)) return false;
+    plan.held.emplace_back(&task, EstimateCost(*task.shape, *price));
+    return true;
+  }
   Nominate(world, task, *scale, numbers);
   const api::ObjectMeta& meta = task.object.meta;
   const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
@@ -196,12 +226,11 @@ bool PlanTask(World& world, TaskState& task, std::vector<ScaleState*>& fresh, Ti
   return true;
 }
 
-void PlanShape(World& world, Shape& shape, std::vector<ScaleState*>& fresh) {
+void PlanShape(World& world, Shape& shape, Plan& plan) {
   if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
   Time next = kNever;
-  const bool refused = shape.waiting.AnyOf([&](const QueuePosition& position) {
-    return !PlanTask(world, *position.task, fresh, &next);
-  });
+  const bool refused = shape.waiting.AnyOf(
+      [&](const QueuePosition& position) { return !PlanTask(world, *position.task, plan, &next); });
   if (refused) return;  // nor for the others of this shape
   shape.burst_at = next;
   if (next != kNever) world.WakeAt(next);
@@ -235,16 +264,28 @@ bool MayBuyAll(const World& world, const std::vector<TaskState*>& lacking) {
   return true;
 }
 
-void PlanGang(World& world, const Gang& gang, std::vector<ScaleState*>& fresh) {
+// Whether the group can be paid; if not, its members are held.
+bool PayAll(const World& world, const std::vector<TaskState*>& lacking, Plan& plan) {
+  int64_t need = 0;
+  for (const TaskState* task : lacking)
+    need += EstimateCost(*task->shape, PriceAhead(world, *task->shape).value_or(0));
+  if (need == 0 || need <= LeftOf(world, *lacking.front()->tenant)) return true;
+  for (TaskState* task : lacking) plan.held.emplace_back(task, need);
+  return false;
+}
+
+void PlanGang(World& world, const Gang& gang, Plan& plan) {
   std::vector<TaskState*> lacking;
   for (const std::string& key : gang.lacking) {
     const auto member = gang.members.find(key);
     if (member == gang.members.end() || !member->second->queued) return;
     if (member->second->planned != world.plan) lacking.push_back(member->second);
   }
-  if (lacking.empty() || !Complete(gang) || !MayBuyAll(world, lacking)) return;
+  if (lacking.empty() || !Complete(gang) || !MayBuyAll(world, lacking) ||
+      !PayAll(world, lacking, plan))
+    return;
   Time next = kNever;
-  for (TaskState* task : lacking) PlanTask(world, *task, fresh, &next);
+  for (TaskState* task : lacking) PlanTask(world, *task, plan, &next);
   if (next != kNever) world.WakeAt(next);
 }
 
@@ -281,55 +322,21 @@ void Withdraw(World& world) {
   }
 }
 
-void DescribePool(World& world, PoolState& pool) {
-  api::ServerPoolStatus& status = pool.object.status;
-  const api::ObjectMeta& meta = pool.object.meta;
-  status.observed_generation = meta.generation;
-  status.servers = PoolServers(world, meta.name);
-  status.ready = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    return entry.second.object.pool == meta.name &&
-           entry.second.object.status.phase == ScalePhase::kReady;
-  });
-  status.pending = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    return entry.second.object.pool == meta.name && OnItsWay(entry.second) &&
-           entry.second.object.status.phase != ScalePhase::kReady;
-  });
-  const bool held = world.now < pool.hold_until;
-  // The time at which it ends, not what is left: that would change with every write.
-  const std::string message =
-      held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
-  api::SetCondition(status.conditions,
-                    {"Available",
-                     held ? "False" : "True",
-                     held ? ToString(pool.error) : "Available",
-                     message,
-                     meta.generation,
-                     {}},
-                    world.now);
-  api::SetCondition(status.conditions,
-                    {"BackingOff",
-                     held ? "True" : "False",
-                     held ? ToString(pool.error) : "Available",
-                     message,
-                     meta.generation,
-                     {}},
-                    world.now);
-  api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available",
-                   message, meta.generation, world.now);
-}
-
 }  // namespace
 
-const ScaleState* ServerOnTheWay(const World& world, const Shape& shape) {
+const ScaleState* ServerOnTheWay(const World& world, const Shape& shape, int64_t most) {
   for (const auto& [name, scale] : world.scales) {
-    if (OnItsWay(scale) && HasRoom(world, shape, scale)) return &scale;
+    if (OnItsWay(scale) && HasRoom(world, shape, scale) &&
+        world.pools.at(scale.object.pool).object.spec.price_micros <= most)
+      return &scale;
   }
   return nullptr;
 }
 
-const PoolState* BestPool(const World& world, const Shape& shape) {
+const PoolState* BestPool(const World& world, const Shape& shape, int64_t most) {
   const PoolState* best = nullptr;
   for (const auto& [name, pool] : world.pools) {
+    if (pool.object.spec.price_micros > most) continue;
     if (!PoolFits(shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
     const auto rank = [](const PoolState& state) {
       return std::pair(-state.object.spec.priority, state.object.spec.price_micros);
@@ -344,20 +351,16 @@ void PlanPurchases(World& world) {
   KeepPromises(world);
   const auto order =
       WaitingShapes(world, [](const Shape& shape, const TaskState&) { return MayUseCloud(shape); });
-  std::vector<ScaleState*> fresh;
-  for (auto& [turn, shape] : order) PlanShape(world, *shape, fresh);
-  for (auto& [name, gang] : world.gangs) PlanGang(world, gang, fresh);
-  KeepStock(world, fresh);
-  Announce(world, fresh);
+  Plan plan;
+  for (auto& [turn, shape] : order) PlanShape(world, *shape, plan);
+  for (auto& [name, gang] : world.gangs) PlanGang(world, gang, plan);
+  KeepStock(world, plan.fresh);
+  Announce(world, plan.fresh);
   BreakPromises(world);
-  Withdraw(world);
-}
-
-void DescribePools(World& world) {
-  for (auto& [name, pool] : world.pools) {
-    DescribePool(world, pool);
-    KeepStatus(world, pool, Kind::kPool);
+  for (auto& [task, need] : plan.held) {
+    if (task->queued) HoldUnpaid(world, *task, need);
   }
+  Withdraw(world);
 }
 
 }  // namespace spillway::core

@@ -29,6 +29,12 @@ Turn Queue::First(const World& world) const {
   return first;
 }
 
+size_t Queue::Count() const {
+  size_t count = 0;
+  for (const auto& [ns, line] : lines_) count += line.tasks.size();
+  return count;
+}
+
 int64_t Queue::TopPriority() const {
   int64_t top = std::numeric_limits<int64_t>::min();
   for (const auto& [ns, line] : lines_) top = std::max(top, line.tasks.begin()->priority);

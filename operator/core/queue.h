@@ -7,6 +7,7 @@
 // the namespace's tasks request.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -30,6 +31,13 @@ struct Tenant {
   int64_t resource_version = 0;  // of the Namespace, as far as it was seen
   api::Resources used;           // requested by its tasks' pods; the ledger's
   size_t waiting = 0;            // tasks in queues
+  // See budgets.h. All in millionths of the currency unit.
+  std::map<std::chrono::sys_days, int64_t> spent;  // by attempts, on the day of their end
+  int64_t committed = 0;                           // estimated, by those that have not ended
+  std::set<std::string> budgets;                   // keys in World::budgets
+  std::map<std::string, int64_t> held;  // keys of tasks that cannot be paid, and for what
+  bool eased = false;                   // more may be left than when they were held
+  Time ease_at{};                       // not before
 };
 
 // Order in a namespace: higher priority first, then the older, then by name.
@@ -66,6 +74,7 @@ class Queue {
   void Erase(const std::string& ns, const QueuePosition& position);
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
+  size_t Count() const;
   // The queue must not be empty.
   int64_t TopPriority() const;
   // Calls visit with each position, whatever the shares, until it returns true; whether it did.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/registrar.h"
 
@@ -312,7 +313,7 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   if (!moved && status.finished_at) return;
   if (!moved && world.now < next) return world.WakeAt(next);
   const Duration used = status.finished_at.value_or(world.now) - *status.requested_at;
-  status.cost_so_far = Cost(price, used);
+  status.cost_so_far = api::FormatPrice(CostOf(price, used));
 }
 
 void Ended(World& world, ScaleState& scale) {
@@ -387,11 +388,6 @@ int64_t PoolLacks(const World& world, const PoolState& pool) {
 bool KeptAsStock(const World& world, const PoolState& pool) {
   const api::ServerPoolSpec& spec = pool.object.spec;
   return spec.min_servers + spec.warm_spares > 0 && PoolLacks(world, pool) >= 0;
-}
-
-std::string Cost(int64_t price_micros, Duration used) {
-  const double ms = static_cast<double>(std::max<int64_t>(0, used.count()));
-  return api::FormatPrice(static_cast<int64_t>(static_cast<double>(price_micros) * ms / 3.6e6));
 }
 
 std::string ServerName(const ScaleState& scale) {

@@ -23,10 +23,12 @@ void AdvanceScales(World& world);
 // missing, and withdraws what nobody waits for any more.
 void PlanPurchases(World& world);
 // The first purchase on its way whose server has room for a task of the shape, besides what was
-// promised of it; null if there is none.
-const ScaleState* ServerOnTheWay(const World& world, const Shape& shape);
-// The pool that would be asked for a server for the shape now: by priority, then by price.
-const PoolState* BestPool(const World& world, const Shape& shape);
+// promised of it, and whose pool costs no more than so many micros an hour; null if there is none.
+const ScaleState* ServerOnTheWay(const World& world, const Shape& shape,
+                                 int64_t most = api::kMostMicros);
+// The pool that would be asked for a server for the shape now, among those that cost no more: by
+// priority, then by price.
+const PoolState* BestPool(const World& world, const Shape& shape, int64_t most = api::kMostMicros);
 // Status and conditions of the pools.
 void DescribePools(World& world);
 
@@ -35,8 +37,6 @@ void DescribePools(World& world);
 int64_t PoolLacks(const World& world, const PoolState& pool);
 // Whether one server less would be too few for what the pool keeps in stock.
 bool KeptAsStock(const World& world, const PoolState& pool);
-// What so much time costs at a price in micros per hour.
-std::string Cost(int64_t price_micros, Duration used);
 // Asked for or made, and not there yet: its room can be promised to tasks that wait.
 bool OnItsWay(const ScaleState& scale);
 // Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits>", short enough to read.

@@ -30,6 +30,18 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
 
 }  // namespace
 
+void Shape::LookLike(const Shape& other) {
+  requests = other.requests;
+  host_ports = other.host_ports;
+  requirements = other.requirements;
+  node_selector = other.node_selector;
+  affinity = other.affinity;
+  tolerations = other.tolerations;
+  exclusive = other.exclusive;
+  deadline = other.deadline;
+  placement = other.placement;
+}
+
 std::shared_ptr<const std::string> Shape::Template(const Json& pod_template) {
   std::string text = pod_template.dump();
   if (last_template == nullptr || *last_template != text)
@@ -63,12 +75,39 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
   return slot.get();
 }
 
+Shape* ShapeTable::Unpaid(Shape& shape) {
+  const std::string key = shape.key + "unpaid";
+  auto& slot = shapes_[key];
+  if (slot == nullptr) {
+    slot = std::make_unique<Shape>();
+    slot->LookLike(shape);
+    slot->runs = shape.runs;
+    slot->paid = &shape;
+    slot->key = key;
+    slot->place = all_.size();
+    all_.push_back(slot.get());
+    ++shape.tasks;  // its own, while it exists
+  }
+  ++slot->tasks;
+  Drop(&shape);
+  return slot.get();
+}
+
+Shape* ShapeTable::Paid(Shape& shape) {
+  Shape* paid = shape.paid;
+  ++paid->tasks;
+  Drop(&shape);
+  return paid;
+}
+
 void ShapeTable::Drop(Shape* shape) {
   if (shape == nullptr || --shape->tasks > 0) return;
+  Shape* paid = shape->paid;
   all_.back()->place = shape->place;
   all_[shape->place] = all_.back();
   all_.pop_back();
   shapes_.erase(std::string(shape->key));
+  Drop(paid);
 }
 
 }  // namespace spillway::core

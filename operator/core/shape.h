@@ -44,6 +44,9 @@ struct Shape {
   uint32_t reserved = UINT32_MAX;
   Time reserve_at{};  // not before
   Mean runs;          // how long its tasks ran that succeeded
+  // Of tasks that cannot be paid: the shape that they have otherwise. No server takes them that
+  // costs anything. See budgets.h.
+  Shape* paid = nullptr;
   // See forecast.h. When its tasks will start, in order, and whether by observed run times.
   std::vector<Time> starts;
   bool observed = false;
@@ -51,6 +54,8 @@ struct Shape {
   // No task of it may make a purchase before.
   Time burst_at{};
 
+  // Asks for the same as the other, which has tasks of its own.
+  void LookLike(const Shape& other);
   // The template as text; tasks with the same template as the one before share it.
   std::shared_ptr<const std::string> Template(const api::Json& pod_template);
   std::shared_ptr<const std::string> last_template;
@@ -68,7 +73,16 @@ class ShapeTable {
   Result<Shape*> Intern(const api::TaskSpec& spec);
   // One task of the shape is gone; with the last, the shape is. Null is allowed.
   void Drop(Shape* shape);
+  // The shape of one task of a paid shape that cannot be paid, and back. Each answers the Intern of
+  // the task anew.
+  Shape* Unpaid(Shape& shape);
+  Shape* Paid(Shape& shape);
 
+  // Null if no task has a shape with that key.
+  const Shape* Find(const std::string& key) const {
+    const auto at = shapes_.find(key);
+    return at == shapes_.end() ? nullptr : at->second.get();
+  }
   // In no order.
   const std::vector<Shape*>& all() const { return all_; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/attempts.h"
+#include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/registrar.h"
@@ -57,8 +58,9 @@ void Adopt(World& world, TaskState& task) {
     const ServerState* known = world.ServerOn(pod.node_name);
     const std::string name = known == nullptr ? pod.node_name : known->object.meta.name;
     const bool cloud = known != nullptr && known->object.spec.cloud;
+    const int64_t price = known != nullptr ? known->object.spec.price_micros : 0;
     task.binding =
-        Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud};
+        Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud, price};
     Dequeue(world, task);
     if (known != nullptr &&
         !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
@@ -72,7 +74,12 @@ void Adopt(World& world, TaskState& task) {
         Binding{assignment->server,           assignment->node_name,   assignment->pod_name,
                 assignment->attempt,          assignment->assigned_at, true,
                 assignment->origin == "Cloud"};
+    const auto server = world.servers.find(assignment->server);
+    if (server != world.servers.end())
+      task.binding->price_micros = server->second.object.spec.price_micros;
   }
+  if (task.binding && assignment && assignment->attempt == task.binding->attempt)
+    Commit(world, task, assignment->estimated_micros);
 }
 
 void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
@@ -346,10 +353,11 @@ void Bound(World& world, TaskState& task, const ServerState& server) {
   status.phase = TaskPhase::kAssigned;
   status.explanation.reset();
   status.forecast.reset();
-  status.assignment =
-      api::Assignment{binding.server,  binding.node,       spec.cloud ? "Cloud" : "Local",
-                      spec.pool,       spec.scale_request, binding.pod_name,
-                      binding.attempt, binding.at};
+  status.assignment = api::Assignment{
+      binding.server,  binding.node,       spec.cloud ? "Cloud" : "Local",
+      spec.pool,       spec.scale_request, binding.pod_name,
+      binding.attempt, binding.at,         EstimateCost(*task.shape, spec.price_micros)};
+  Commit(world, task, status.assignment->estimated_micros);
   task.assigned_untold = true;
   task.status_due = world.now + kAssignedAfter;
   world.WakeTask(task, task.status_due);
@@ -412,6 +420,8 @@ void ReconcileTask(World& world, TaskState& task) {
     if (!Finished(status.phase) && !task.binding) Await(world, task);
     StopStrays(world, task);
   }
+  if (task.binding || Finished(task.object.status.phase)) Settle(world, task);
+  if (!task.binding && task.nominated.empty()) Commit(world, task, 0);
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
   if (task.gang != nullptr) TouchGang(world, task);
 }

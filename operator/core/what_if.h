@@ -23,11 +23,15 @@ struct Forecast {
   Duration not_before{0};
   // Waiting tasks that are tried before it. Counted one by one: O(waiting tasks).
   size_t ahead = 0;
+  // When it is expected to start, and what that is known from; nothing where it is not known.
+  std::optional<Time> start;
+  std::string basis;
   api::Explanation explanation;  // why no server takes it; empty for kServer
 };
 
 // Fails where the template's amounts cannot be read. Looks at every server: for questions of
-// people, not for the decisions of the loop.
-Result<Forecast> WhatIf(const World& world, const api::TaskSpec& spec);
+// people, not for the decisions of the loop. ns: whose Budgets count. A group is not looked at: the
+// answer is for the task alone.
+Result<Forecast> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec);
 
 }  // namespace spillway::core

@@ -6,8 +6,8 @@ namespace spillway::core {
 
 const char* ToString(Kind kind) {
   static constexpr const char* kNames[] = {
-      "TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest",  "Pod",
-      "Node",        "CloudServer",      "Lease",      "PriorityClass", "Namespace"};
+      "TaskRequest", "RegisteredServer", "ServerPool", "ScaleRequest", "Pod", "Node", "CloudServer",
+      "Lease",       "PriorityClass",    "Namespace",  "Budget"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -78,6 +78,12 @@ void World::Tell(const ScaleState& scale, bool warning, std::string reason, std:
   const api::ObjectMeta& meta = scale.object.meta;
   effects.push_back(
       Note{Kind::kScale, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
+}
+
+void World::Tell(const BudgetState& budget, bool warning, std::string reason, std::string message) {
+  const api::ObjectMeta& meta = budget.object.meta;
+  effects.push_back(Note{Kind::kBudget, meta.ns, meta.name, meta.uid, warning, std::move(reason),
+                         std::move(message)});
 }
 
 void Reindex(World& world, const NodeUsage& usage, bool grown) {

@@ -37,6 +37,7 @@ struct Binding {
   Time at{};
   bool confirmed = false;  // the pod was created, or seen
   bool cloud = false;
+  int64_t price_micros = 0;  // per hour, of the server
 };
 
 struct PodOnItsWay {
@@ -90,6 +91,7 @@ struct TaskState {
   int64_t rank = 0;                     // in its shape's queue, from 1; see forecast.h
   uint64_t planned = 0;                 // World::plan at which it was promised room there
   int losses = 0;                       // servers lost in a row
+  int64_t committed = 0;                // of its tenant's; see budgets.h
   std::optional<QueuePosition> queued;  // in shape->waiting or gang->waiting
   Duration explain_after{5'000};        // until the explanation is looked at again; doubles
   // The pod that was asked for while there is no answer yet; its binding may be gone before.
@@ -167,8 +169,19 @@ struct PoolState {
   std::string error_message;
   int failures = 0;  // in a row
   Mean boot;         // from a purchase until its server was ready
+  Time spent_at{};   // when what it has cost was reckoned last
   // What the last server of the pool really offered to tasks.
   std::optional<api::Resources> observed;
+};
+
+struct BudgetState {
+  api::Budget object;
+  StatusWriter writer;
+  std::optional<api::BudgetStatus> settled;  // the status that was written last
+  // Spent in the period by tasks that were deleted before this process began.
+  int64_t lost = 0;
+  bool restored = false;  // lost was reckoned
+  Time told_at{};         // when its amounts were reckoned for its status
 };
 
 struct ScaleState {
@@ -177,9 +190,11 @@ struct ScaleState {
   std::optional<api::ScaleStatus> settled;  // the status that was written last
   bool created = false;                     // it exists in the API server
   bool creating = false;
-  bool ensured = false;  // its engine was asked
-  bool asking = false;   // and has not answered yet
-  std::string released;  // the uid of the engine's object whose release was asked for
+  bool counted = false;     // in its pool's spending: it has ended
+  bool seen_ended = false;  // when it was first seen
+  bool ensured = false;     // its engine was asked
+  bool asking = false;      // and has not answered yet
+  std::string released;     // the uid of the engine's object whose release was asked for
   bool diagnose_sent = false;
   bool server_sent = false;
   Time register_at{};   // not before: the last try was refused
@@ -225,6 +240,9 @@ struct World {
   std::map<std::string, api::PriorityClass> priority_classes;
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
   size_t tenants_waiting = 0;                       // that have tasks in queues
+  std::map<std::string, BudgetState> budgets;       // by key
+  std::set<std::string> holding;                    // namespaces with tasks that cannot be paid
+  Time overruns_at{};                               // when costs beyond estimates are counted next
   api::Resources capacity;                          // of all nodes with a server that counts
   std::map<std::string, Gang> gangs;                // by namespace and name
   std::set<std::string> touched_gangs;              // whose members have changed
@@ -291,6 +309,7 @@ struct World {
   const api::Pod* PodOf(const TaskState& task, int64_t attempt) const;
   void Tell(const TaskState& task, bool warning, std::string reason, std::string message);
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
+  void Tell(const BudgetState& budget, bool warning, std::string reason, std::string message);
 };
 
 // The shapes that wait and are wanted, by whose turn it is: wanted(shape, its first task).

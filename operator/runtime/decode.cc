@@ -25,6 +25,7 @@ const kube::Resource& ResourceOf(core::Kind kind) {
       kube::kLeases,
       kube::kPriorityClasses,
       kube::kNamespaces,
+      {api::kGroup, "v1alpha1", "budgets"},
   };
   return kResources[static_cast<size_t>(kind)];
 }
@@ -59,6 +60,8 @@ Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
       return core::Object(api::DecodePriorityClass(object));
     case core::Kind::kNamespace:
       return core::Object(api::DecodeNamespace(object));
+    case core::Kind::kBudget:
+      return Wrap(api::DecodeBudget(object));
   }
   return Invalid("unknown kind");
 }

@@ -28,6 +28,10 @@ std::string PoolYaml(const std::string& shape, const std::string& backend,
          "{template: {" +
          shape + "}, backend: {" + backend + "}" + rest + "}\n";
 }
+std::string BudgetYaml(const std::string& spec) {
+  return "apiVersion: spillway.dev/v1alpha1\nkind: Budget\nmetadata: {name: bad}\nspec: {" + spec +
+         "}\n";
+}
 constexpr char kShape[] = "resources: {cpu: '4', memory: 8Gi}";
 constexpr char kKarpenter[] = "karpenter: {nodeClassRef: {group: g, kind: K, name: cls}}";
 
@@ -120,6 +124,14 @@ const std::vector<Manifest>& BadManifests() {
        "should be greater than or equal to 0"},
       {"pool minimum", PoolYaml(kShape, kKarpenter, ", minServers: 3, maxServers: 2"),
        "minServers must not be greater than maxServers"},
+      {"budget without amount", BudgetYaml(""), "spec.amount: Required value"},
+      {"budget amount", BudgetYaml("amount: '-5'"), "must be an amount such as \"250\""},
+      {"budget period", BudgetYaml("amount: '5', period: Year"),
+       "supported values: \"Day\", \"Week\", \"Month\""},
+      {"budget action", BudgetYaml("amount: '5', action: Stop"),
+       "supported values: \"Warn\", \"Hold\", \"Deny\""},
+      {"budget warning", BudgetYaml("amount: '5', warnPercent: 0"),
+       "should be greater than or equal to 1"},
       {"taint effect",
        PoolYaml(std::string(kShape) + ", taints: [{key: k, effect: Never}]", kKarpenter),
        "supported values: \"NoSchedule\""},

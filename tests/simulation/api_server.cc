@@ -45,9 +45,10 @@ Result<Object> Decode(const Write& write) {
 
 // The object with the status that the write carries, read back as a client would read it.
 Result<Object> WithStatus(const Object& object, const Write& write) {
-  const api::Json json{{"metadata", {{"name", "x"}}},
-                       {"spec", {{"nodeName", "x"}, {"template", api::Json::object()}}},
-                       {"status", write.body}};
+  const api::Json json{
+      {"metadata", {{"name", "x"}}},
+      {"spec", {{"nodeName", "x"}, {"amount", "0"}, {"template", api::Json::object()}}},
+      {"status", write.body}};
   Object out = object;
   const auto take = [&](auto& target, auto decoded) -> Result<Object> {
     if (!decoded) return decoded.error();
@@ -62,6 +63,7 @@ Result<Object> WithStatus(const Object& object, const Write& write) {
     return take(*pool, api::DecodeServerPool(json));
   if (auto* scale = std::get_if<api::ScaleRequest>(&out))
     return take(*scale, api::DecodeScaleRequest(json));
+  if (auto* budget = std::get_if<api::Budget>(&out)) return take(*budget, api::DecodeBudget(json));
   return Invalid("no status");
 }
 

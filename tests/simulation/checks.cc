@@ -60,6 +60,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   CheckLoad(replica, pod);
   CheckOnlyPod(replica, pod, uid);
   CheckTurn(replica, uid);
+  CheckMoney(replica, uid);
   CheckGroup(replica, uid);
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
   intents_[write.key()] = {replica.id(), pod.node_name, uid, pod.requests,
@@ -168,6 +169,46 @@ std::optional<int64_t> Checks::PriorityOf(const TaskRequest& task) const {
   if (task.spec.priority_class.empty()) return task.spec.priority;
   const auto* named = api_.Get<api::PriorityClass>(task.spec.priority_class);
   return named == nullptr ? std::nullopt : std::optional(named->value);
+}
+
+int64_t Checks::UsedOf(const Replica& replica, const api::Budget& budget) const {
+  const api::Period period = api::PeriodOf(budget.spec.period, replica.now());
+  int64_t used = 0;
+  for (const auto& [key, task] : replica.core().world().tasks) {
+    const api::TaskStatus& status = task.object.status;
+    if (task.object.meta.ns != budget.meta.ns) continue;
+    if (task.binding && status.assignment) used += status.assignment->estimated_micros;
+    for (const api::Attempt& attempt : status.attempts) {
+      if (attempt.finished_at && *attempt.finished_at >= period.start &&
+          *attempt.finished_at < period.end)
+        used += attempt.cost_micros;
+    }
+  }
+  return used;
+}
+
+// What costs money is begun only where the budgets cover it, and all that was begun before.
+void Checks::CheckMoney(const Replica& replica, const std::string& task_uid) {
+  if (!replica.HasSeen(Kind::kBudget, api_.changed(Kind::kBudget))) return;
+  const core::TaskState* task = replica.core().world().TaskByUid(task_uid);
+  if (task == nullptr || !task->binding || task->binding->price_micros == 0) return;
+  for (const auto& [key, object] : api_.All(Kind::kBudget)) {
+    const auto& budget = std::get<api::Budget>(*object);
+    if (budget.meta.ns != task->object.meta.ns || budget.spec.action == api::BudgetAction::kWarn)
+      continue;
+    const int64_t used = UsedOf(replica, budget);
+    if (used > budget.spec.amount_micros)
+      Violate("beyond-budget", *task->key + ": " + api::FormatPrice(used) + " of " +
+                                   api::FormatPrice(budget.spec.amount_micros) + " in " + key);
+  }
+}
+
+bool Checks::Bounded(const std::string& ns) const {
+  for (const auto& [key, object] : api_.All(Kind::kBudget)) {
+    const auto& budget = std::get<api::Budget>(*object);
+    if (budget.meta.ns == ns && budget.spec.action != api::BudgetAction::kWarn) return true;
+  }
+  return false;
 }
 
 // Nothing of a higher priority that asks for the same still waits.
@@ -356,6 +397,7 @@ void Checks::Settled(const Replica& replica) {
       const auto& known = replica.core().world().servers.at(name);
       // What is kept for a task that waits for longer.
       if (known.reservation && known.reservation->shape != state->second.shape) continue;
+      if (server.spec.price_micros > 0 && Bounded(task.meta.ns)) continue;
       if (node != nullptr && known.usable && WouldFit(task, server, *node, api_))
         return Violate("idle-server", key + " waits while server " + name + " would take it");
     }

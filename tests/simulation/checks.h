@@ -74,6 +74,11 @@ class Checks {
   void CheckOnlyPod(const Replica& replica, const api::Pod& pod, const std::string& task_uid);
   void CheckServer(const Replica& replica, const api::Pod& pod);
   void CheckGroup(const Replica& replica, const std::string& task_uid);
+  void CheckMoney(const Replica& replica, const std::string& task_uid);
+  // What is spent and committed in the namespace of the budget, as far as its tasks tell.
+  int64_t UsedOf(const Replica& replica, const api::Budget& budget) const;
+  // Whether servers with a price may be closed to the namespace's tasks.
+  bool Bounded(const std::string& ns) const;
   void CheckTurn(const Replica& replica, const std::string& task_uid);
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;

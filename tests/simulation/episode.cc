@@ -146,6 +146,7 @@ bool Episode::Act(Random& random) {
       {3, true, "delete pod", [](E& e, R& r) { return e.users_.DeletePod(r); }},
       {4, true, "edit server", [](E& e, R& r) { return e.users_.Cordon(r); }},
       {2, true, "edit class", [](E& e, R& r) { return e.users_.ChangeQueue(r); }},
+      {2, true, "edit budget", [](E& e, R& r) { return e.users_.ChangeBudget(r); }},
       {2, true, "edit pool", [](E& e, R& r) { return e.users_.ChangePool(r); }},
       {4, true, "foreign pod", [](E& e, R& r) { return e.nodes_.AddForeignPod(r); }},
       {6, true, "node trouble", [](E& e, R& r) { return e.nodes_.Trouble(r); }},

@@ -195,6 +195,27 @@ bool Users::ChangeQueue(Random& random) {
   return true;
 }
 
+bool Users::ChangeBudget(Random& random) {
+  static constexpr int64_t kAmounts[] = {0, 10'000, 500'000, 1'000'000, 5'000'000};
+  api::Budget budget;
+  budget.meta.ns = random.OneIn(2) ? "ns" : "team";
+  budget.meta.name = random.OneIn(3) ? "daily" : "monthly";
+  const auto* known = api_.Get<api::Budget>(budget.meta.key());
+  if (known != nullptr && random.OneIn(3)) {
+    api_.Remove(Kind::kBudget, budget.meta.key());
+    return true;
+  }
+  if (known != nullptr) budget = *known;
+  budget.spec.amount_micros = kAmounts[random.Pick(5)];
+  budget.spec.period =
+      budget.meta.name == "daily" ? api::BudgetPeriod::kDay : api::BudgetPeriod::kMonth;
+  budget.spec.action = random.OneIn(4)   ? api::BudgetAction::kDeny
+                       : random.OneIn(4) ? api::BudgetAction::kWarn
+                                         : api::BudgetAction::kHold;
+  Change(std::move(budget));
+  return true;
+}
+
 // The user sees that a group will never be whole.
 void Users::GiveUpGroups() {
   std::map<std::string, int64_t> alive;
@@ -215,6 +236,7 @@ void Users::GiveUpGroups() {
 
 void Users::LetGo() {
   GiveUpGroups();
+  for (const auto& budget : api_.List<api::Budget>()) api_.Remove(Kind::kBudget, budget.meta.key());
   for (const char* name : {"high", "low"}) {
     if (api_.Get<api::PriorityClass>(name) == nullptr) AddClass(name, 3);
   }

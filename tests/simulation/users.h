@@ -26,6 +26,8 @@ class Users {
   bool ChangePool(Random& random);
   // Priority classes come, go and change; namespaces get another weight.
   bool ChangeQueue(Random& random);
+  // A namespace gets a budget, another one, or none.
+  bool ChangeBudget(Random& random);
   // What still stands in the way is taken away: cordons, suspensions, limits of pools.
   void LetGo();
   void GiveUpGroups();

@@ -33,7 +33,7 @@ class ApiModel {
       }
     };
     add(tasks), add(servers), add(pools), add(scales), add(pods), add(nodes), add(claims),
-        add(classes);
+        add(classes), add(budgets);
     for (size_t i = 0; i < kKinds; ++i) {
       Listed listed{static_cast<Kind>(i), version_, Keys(static_cast<Kind>(i))};
       if (listed.kind == Kind::kNode && listed.keys.erase(late) > 0)
@@ -92,6 +92,16 @@ class ApiModel {
   }
   void Weigh(const std::string& ns, int64_t weight_milli) {
     See(api::Namespace{Meta("", ns), weight_milli});
+  }
+  // By the month, for tasks of namespace ns.
+  api::Budget& AddBudget(const std::string& name, const std::string& amount,
+                         api::BudgetAction action = api::BudgetAction::kHold) {
+    api::Budget budget;
+    budget.meta = Meta("ns", name);
+    budget.spec.amount_micros = *api::ParsePrice(amount);
+    budget.spec.action = action;
+    See(budget);
+    return budgets[budget.meta.key()] = budget;
   }
   // The watch of pods begins to list anew: this one is delivered so far, and the other's creation
   // is answered. Neither was seen before.
@@ -204,6 +214,7 @@ class ApiModel {
   std::map<std::string, api::Node> nodes;
   std::map<std::string, api::CloudServer> claims;
   std::map<std::string, api::PriorityClass> classes;
+  std::map<std::string, api::Budget> budgets;
   std::vector<Note> notes;
   int task_writes = 0, claims_made = 0, pods_made = 0;
   // The next creation of a pod fails with this.
@@ -240,7 +251,7 @@ class ApiModel {
     add(Kind::kTask, tasks), add(Kind::kServer, servers), add(Kind::kPool, pools),
         add(Kind::kScale, scales);
     add(Kind::kPod, pods), add(Kind::kNode, nodes), add(Kind::kCloudServer, claims);
-    add(Kind::kPriorityClass, classes);
+    add(Kind::kPriorityClass, classes), add(Kind::kBudget, budgets);
     return out;
   }
   void Answer(const Write& write, std::optional<Error> error, std::optional<Object> object = {}) {
@@ -292,10 +303,11 @@ class ApiModel {
         at->second.meta.uid != write.uid) {
       return Answer(write, Error{ErrorKind::kConflict, "changed", {}});
     }
-    at->second.status = decode({{"metadata", {{"name", write.name}}},
-                                {"spec", {{"nodeName", "x"}, {"template", api::Json::object()}}},
-                                {"status", write.body}})
-                            .status;
+    at->second.status =
+        decode({{"metadata", {{"name", write.name}}},
+                {"spec", {{"nodeName", "x"}, {"amount", "0"}, {"template", api::Json::object()}}},
+                {"status", write.body}})
+            .status;
     at->second.meta.resource_version = ++version_;
     See(at->second);
     Answer(write, std::nullopt, at->second);
@@ -320,6 +332,9 @@ class ApiModel {
     if (write.kind == Kind::kPool)
       return Apply<api::ServerPool>(
           write, pools, [](const api::Json& json) { return *api::DecodeServerPool(json); });
+    if (write.kind == Kind::kBudget)
+      return Apply<api::Budget>(write, budgets,
+                                [](const api::Json& json) { return *api::DecodeBudget(json); });
     Apply<api::ScaleRequest>(write, scales,
                              [](const api::Json& json) { return *api::DecodeScaleRequest(json); });
   }

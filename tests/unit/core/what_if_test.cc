@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/core/forecast.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -18,7 +19,7 @@ class WhatIfTest : public testing::Test {
         {"spec",
          {{"containers", {{{"name", "c"}, {"resources", {{"requests", {{"cpu", cpu}}}}}}}}}}};
     const auto task = api::DecodeTaskRequest({{"metadata", {{"name", "x"}}}, {"spec", spec}});
-    return *WhatIf(api.world(), task->spec);
+    return *WhatIf(api.world(), "ns", task->spec);
   }
   ApiModel api;
 };
@@ -81,12 +82,41 @@ TEST_F(WhatIfTest, SaysWhyATaskWouldWaitAndHowManyAreBeforeIt) {
   EXPECT_EQ(Ask("1", urgent).ahead, 0u);
 }
 
+TEST_F(WhatIfTest, SaysWhenRoomIsExpectedAndByWhat) {
+  api.AddServer("a", "1");
+  const api::Json local{{"placement", {{"policy", "LocalOnly"}}}, {"activeDeadlineSeconds", 600}};
+  api.AddTask("t", local);
+  api.Settle();
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  const Forecast forecast = Ask("1", local);
+  ASSERT_TRUE(forecast.start);
+  EXPECT_GE(*forecast.start, api.now + std::chrono::seconds(600));
+  EXPECT_LE(*forecast.start, api.now + std::chrono::seconds(660));
+  EXPECT_EQ(forecast.basis, "activeDeadlineSeconds");
+}
+
+TEST_F(WhatIfTest, SaysWhenAServerThatIsBoughtIsExpected) {
+  api.AddPool("spot");
+  const Forecast forecast = Ask("1", {{"placement", {{"burstAfterSeconds", 60}}}});
+  EXPECT_EQ(forecast.start, api.now + std::chrono::seconds(60) + kBootGuess);
+  EXPECT_EQ(forecast.basis, "a guess");
+}
+
+TEST_F(WhatIfTest, SaysThatTheBudgetDoesNotCoverIt) {
+  api.AddPool("spot");
+  api.AddBudget("b", "0.10");
+  const Forecast forecast = Ask("1", {{"activeDeadlineSeconds", 3600}});
+  EXPECT_EQ(forecast.place, Place::kQueue);
+  EXPECT_EQ(forecast.explanation.pools.at(0).reason, "BudgetExceeded");
+  EXPECT_EQ(Ask("1", {{"activeDeadlineSeconds", 900}}).place, Place::kPool);
+}
+
 TEST_F(WhatIfTest, AnAmountThatCannotBeReadIsAnError) {
   api::TaskSpec spec;
   spec.pod_template = std::make_shared<const api::Json>(api::Json{
       {"spec",
        {{"containers", {{{"name", "c"}, {"resources", {{"requests", {{"cpu", "x"}}}}}}}}}}});
-  EXPECT_FALSE(WhatIf(api.world(), spec));
+  EXPECT_FALSE(WhatIf(api.world(), "ns", spec));
 }
 
 }  // namespace

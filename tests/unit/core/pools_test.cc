@@ -1,0 +1,76 @@
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::PodPhase;
+using std::chrono::hours;
+using std::chrono::seconds;
+
+// A pool whose servers cost 0.40 an hour.
+class PoolsTest : public testing::Test {
+ protected:
+  PoolsTest() { api.AddPool("spot"); }
+  // Buys a server, uses it for so long, and lets it be given back. It costs a little more, until it
+  // has been idle for long enough.
+  void UseAServer(const std::string& task, std::chrono::milliseconds time) {
+    api.AddTask(task);
+    api.Settle();
+    api.ProvideServer("cloud-" + task);
+    api.Settle();
+    api.SetPod(task + "-1", PodPhase::kRunning);
+    api.Advance(time);
+    api.SetPod(task + "-1", PodPhase::kSucceeded);
+    api.Advance(seconds(320));
+  }
+  const api::ServerPoolStatus& Status() {
+    api.Advance(seconds(61));
+    return api.pools.at("spot").status;
+  }
+  ApiModel api;
+};
+
+TEST_F(PoolsTest, TellWhatTheirServersHaveCostThisMonth) {
+  UseAServer("t", hours(1));
+  EXPECT_GE(Status().spent_micros, 400'000);
+  EXPECT_LE(Status().spent_micros, 450'000);
+  EXPECT_EQ(Status().spent_micros, Status().ended_micros);
+}
+
+TEST_F(PoolsTest, TellWhatAServerInUseHasCostByNow) {
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Advance(hours(1));
+  EXPECT_GE(Status().spent_micros, 400'000);
+  EXPECT_EQ(Status().ended_micros, 0);
+}
+
+TEST_F(PoolsTest, CountAServerOnceThoughItsRequestIsDeletedLater) {
+  UseAServer("t", hours(1));
+  const int64_t once = Status().spent_micros;
+  api.Advance(seconds(700));
+  EXPECT_TRUE(api.scales.empty());
+  EXPECT_EQ(Status().spent_micros, once);
+}
+
+TEST_F(PoolsTest, CountAServerOnceAcrossARestart) {
+  UseAServer("t", hours(1));
+  const int64_t once = Status().spent_micros;
+  ASSERT_FALSE(api.scales.empty());
+  api.Restart();
+  EXPECT_EQ(Status().spent_micros, once);
+}
+
+TEST_F(PoolsTest, BeginAnewWithEachMonth) {
+  UseAServer("t", hours(1));
+  api.Advance(hours(24 * 17));  // into February
+  EXPECT_EQ(Status().spent_micros, 0);
+}
+
+}  // namespace
+}  // namespace spillway::core
