@@ -177,7 +177,8 @@ int64_t Checks::UsedOf(const Replica& replica, const api::Budget& budget) const 
   for (const auto& [key, task] : replica.core().world().tasks) {
     const api::TaskStatus& status = task.object.status;
     if (task.object.meta.ns != budget.meta.ns) continue;
-    if (task.binding && status.assignment) used += status.assignment->estimated_micros;
+    if (task.binding && status.assignment && status.assignment->attempt == task.binding->attempt)
+      used += status.assignment->estimated_micros;
     for (const api::Attempt& attempt : status.attempts) {
       if (attempt.finished_at && *attempt.finished_at >= period.start &&
           *attempt.finished_at < period.end)
