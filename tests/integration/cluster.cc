@@ -47,6 +47,7 @@ std::string PathOf(const Json& object) {
       {"TaskRequest", "taskrequests"},
       {"RegisteredServer", "registeredservers"},
       {"ServerPool", "serverpools"},
+      {"Budget", "budgets"},
       {"PriorityClass", "priorityclasses"},
       {"StorageClass", "storageclasses"},
       {"PersistentVolume", "persistentvolumes"},
