@@ -52,7 +52,8 @@ const BudgetState* Tightest(const World& world, const Tenant& tenant) {
 }
 
 Duration ExpectedRun(const Shape& shape) {
-  if (shape.runs.known()) return shape.runs.value();
+  const Mean& runs = shape.paid != nullptr ? shape.paid->runs : shape.runs;
+  if (runs.known()) return runs.value();
   return shape.deadline.value_or(kRunGuess);
 }
 
@@ -73,6 +74,10 @@ std::string Balance(const BudgetState& budget, const Tenant& tenant) {
 std::string Refusal(const BudgetState& budget, const Tenant& tenant, int64_t need) {
   return "Budget " + budget.object.meta.name + " has " + Balance(budget, tenant) +
          ", the task is estimated to cost " + api::FormatPrice(need);
+}
+
+int64_t NeedOf(const TaskState& task, const HeldTask& held) {
+  return held.together > 0 ? held.together : EstimateCost(*task.shape, held.price_micros);
 }
 
 // Begins the period, if it is a new one. After a restart, what was told of it before stays spent.
@@ -114,12 +119,15 @@ void Ease(World& world, Tenant& tenant) {
   if (world.now < tenant.ease_at) return world.WakeAt(tenant.ease_at);
   tenant.eased = false;
   tenant.ease_at = world.now + kEaseEvery;
+  int64_t left = LeftOf(world, tenant);
   std::vector<std::pair<QueuePosition, int64_t>> held;
-  for (const auto& [key, need] : tenant.held)
-    held.emplace_back(world.tasks.at(key).position(), need);
+  for (const auto& [key, each] : tenant.held) {
+    TaskState& task = world.tasks.at(key);
+    const int64_t need = NeedOf(task, each);
+    if (need <= left) held.emplace_back(task.position(), need);
+  }
   std::sort(held.begin(), held.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
-  int64_t left = LeftOf(world, tenant);
   std::set<const Gang*> paid;
   for (const auto& [position, need] : held) {
     TaskState& task = *position.task;
@@ -216,7 +224,7 @@ void NoteSpent(Tenant& tenant, const api::Attempt& attempt) {
     tenant.spent.erase(tenant.spent.begin());
 }
 
-void HoldUnpaid(World& world, TaskState& task, int64_t need) {
+void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {
   Tenant& tenant = *task.tenant;
   const BudgetState* budget = Tightest(world, tenant);
   if (budget == nullptr || task.shape->paid != nullptr) return;
@@ -226,7 +234,7 @@ void HoldUnpaid(World& world, TaskState& task, int64_t need) {
   Commit(world, task, 0);
   if (budget->object.spec.action == BudgetAction::kDeny) {
     const std::string message =
-        "no server without a price has room, and " + Refusal(*budget, tenant, need);
+        "no server without a price has room, and " + Refusal(*budget, tenant, NeedOf(task, held));
     Finish(world, task, api::TaskPhase::kFailed, "BudgetExceeded", message);
     world.Tell(task, true, "BudgetExceeded", message);
     world.dirty.insert(*task.key);
@@ -234,7 +242,7 @@ void HoldUnpaid(World& world, TaskState& task, int64_t need) {
   }
   Dequeue(world, task);
   task.shape = world.shapes.Unpaid(*task.shape);
-  tenant.held[*task.key] = need;
+  tenant.held[*task.key] = held;
   world.holding.insert(task.object.meta.ns);
   JoinQueue(world, task);
   if (task.gang != nullptr) task.gang->tried_members = 0;
@@ -284,7 +292,8 @@ std::string ExplainBudget(const World& world, const TaskState& task) {
   const auto held = task.tenant->held.find(*task.key);
   const BudgetState* budget = Tightest(world, *task.tenant);
   if (held == task.tenant->held.end() || budget == nullptr) return "";
-  return "; no server with a price is used: " + Refusal(*budget, *task.tenant, held->second);
+  return "; no server with a price is used: " +
+         Refusal(*budget, *task.tenant, NeedOf(task, held->second));
 }
 
 }  // namespace spillway::core

@@ -40,8 +40,9 @@ int64_t LeftOf(const World& world, const Tenant& tenant);
 void Commit(World& world, TaskState& task, int64_t micros);
 void NoteSpent(Tenant& tenant, const api::Attempt& attempt);
 
-// The task needs so much, and it is not left: it waits for a server without a price, or fails.
-void HoldUnpaid(World& world, TaskState& task, int64_t need);
+// The task would take a server at that price, and what it needs for that, or its group together, is
+// not left: it waits for a server without a price, or fails.
+void HoldUnpaid(World& world, TaskState& task, const HeldTask& held);
 // Held no more: because it can be paid, was bound, or has ended.
 void Settle(World& world, TaskState& task);
 // Begins new periods, and lets those wait as they would who can be paid by now.

@@ -194,7 +194,7 @@ bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
   const int64_t price = server->object.spec.price_micros;
   // What looked lost when it was queued may be well by now. Each takes it out of this queue.
   if (!MayPay(world, first, price)) {
-    HoldUnpaid(world, first, EstimateCost(shape, price));
+    HoldUnpaid(world, first, {price, 0});
   } else if (!Held(world, first)) {
     Bind(world, first, *server);
   }
@@ -205,7 +205,7 @@ void PlaceTogether(World& world, Gang& gang) {
   for (const QueuePosition& position : std::set(gang.waiting)) {
     if (Held(world, *position.task)) return;
   }
-  std::vector<TaskState*> unpaid;
+  std::vector<std::pair<TaskState*, int64_t>> unpaid;  // and their prices
   int64_t need = 0;
   PlaceGang(
       world, gang, [&](Shape& shape) { return Choose(world, shape); },
@@ -213,15 +213,15 @@ void PlaceTogether(World& world, Gang& gang) {
         int64_t committed = 0;
         for (const auto& [task, server] : places) {
           const int64_t price = server->object.spec.price_micros;
-          if (price > 0) unpaid.push_back(task);
+          if (price > 0) unpaid.emplace_back(task, price);
           need += EstimateCost(*task->shape, price);
           committed += task->committed;
         }
         return need == 0 || need - committed <= LeftOf(world, *places.front().first->tenant);
       },
       [&](TaskState& task, const ServerState& server) { Bind(world, task, server); });
-  for (TaskState* task : unpaid) {
-    if (task->queued) HoldUnpaid(world, *task, need);
+  for (auto& [task, price] : unpaid) {
+    if (task->queued) HoldUnpaid(world, *task, {price, need});
   }
 }
 

@@ -74,7 +74,7 @@ void KeepPromises(World& world) {
   for (const std::string& key : world.nominated) {
     const auto task = world.tasks.find(key);
     if (task != world.tasks.end() && task->second.queued)
-      waiting.emplace_back(*task->second.queued, &task->second);
+      waiting.emplace_back(**task->second.queued, &task->second);
   }
   std::sort(waiting.begin(), waiting.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -145,8 +145,8 @@ bool Registering(const World& world) {
 
 // What a plan comes to, beside its nominations.
 struct Plan {
-  std::vector<ScaleState*> fresh;                    // bought in it
-  std::vector<std::pair<TaskState*, int64_t>> held;  // cannot be paid, and what they need
+  std::vector<ScaleState*> fresh;                     // bought in it
+  std::vector<std::pair<TaskState*, HeldTask>> held;  // cannot be paid
 };
 
 // The price of the server that the shape would wait for, whatever is left to pay it; nothing if
@@ -214,7 +214,7 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
   if (scale == nullptr) {
     const auto price = PriceAhead(world, *task.shape);
     if (!price || MayPay(world, task, *price)) return false;
-    plan.held.emplace_back(&task, EstimateCost(*task.shape, *price));
+    plan.held.emplace_back(&task, HeldTask{*price, 0});
     return true;
   }
   Nominate(world, task, *scale, numbers);
@@ -270,7 +270,7 @@ bool PayAll(const World& world, const std::vector<TaskState*>& lacking, Plan& pl
   for (const TaskState* task : lacking)
     need += EstimateCost(*task->shape, PriceAhead(world, *task->shape).value_or(0));
   if (need == 0 || need <= LeftOf(world, *lacking.front()->tenant)) return true;
-  for (TaskState* task : lacking) plan.held.emplace_back(task, need);
+  for (TaskState* task : lacking) plan.held.emplace_back(task, HeldTask{0, need});
   return false;
 }
 
@@ -357,8 +357,8 @@ void PlanPurchases(World& world) {
   KeepStock(world, plan.fresh);
   Announce(world, plan.fresh);
   BreakPromises(world);
-  for (auto& [task, need] : plan.held) {
-    if (task->queued) HoldUnpaid(world, *task, need);
+  for (auto& [task, held] : plan.held) {
+    if (task->queued) HoldUnpaid(world, *task, held);
   }
   Withdraw(world);
 }

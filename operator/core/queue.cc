@@ -7,16 +7,15 @@
 
 namespace spillway::core {
 
-void Queue::Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position) {
+QueuePlace Queue::Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position) {
   Line& line = lines_[ns];
   line.tenant = &tenant;
-  line.tasks.insert(position);
+  return line.tasks.insert(line.tasks.end(), position);
 }
 
-void Queue::Erase(const std::string& ns, const QueuePosition& position) {
+void Queue::Erase(const std::string& ns, QueuePlace place) {
   const auto line = lines_.find(ns);
-  if (line == lines_.end()) return;
-  line->second.tasks.erase(position);
+  line->second.tasks.erase(place);
   if (line->second.tasks.empty()) lines_.erase(line);
 }
 

@@ -25,6 +25,12 @@ namespace spillway::core {
 struct TaskState;
 struct World;
 
+// A task that cannot be paid.
+struct HeldTask {
+  int64_t price_micros = 0;  // per hour, of the server that it would take
+  int64_t together = 0;      // what its group needs as a whole; 0 if it is alone
+};
+
 // A namespace with tasks.
 struct Tenant {
   int64_t weight_milli = 1000;
@@ -35,9 +41,9 @@ struct Tenant {
   std::map<std::chrono::sys_days, int64_t> spent;  // by attempts, on the day of their end
   int64_t committed = 0;                           // estimated, by those that have not ended
   std::set<std::string> budgets;                   // keys in World::budgets
-  std::map<std::string, int64_t> held;  // keys of tasks that cannot be paid, and for what
-  bool eased = false;                   // more may be left than when they were held
-  Time ease_at{};                       // not before
+  std::map<std::string, HeldTask> held;            // by their keys
+  bool eased = false;                              // more may be left than when they were held
+  Time ease_at{};                                  // not before
 };
 
 // Order in a namespace: higher priority first, then the older, then by name.
@@ -66,12 +72,18 @@ struct Turn {
   }
 };
 
+// Tasks that wait, the first first, and the place of one of them, by which it is taken out without
+// a search.
+using Positions = std::set<QueuePosition>;
+using QueuePlace = Positions::const_iterator;
+
 // The tasks of one shape that wait: a line for each namespace. Not thread-safe.
 class Queue {
  public:
   bool empty() const { return lines_.empty(); }
-  void Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position);
-  void Erase(const std::string& ns, const QueuePosition& position);
+  // Cheapest for one that comes last, as new tasks do.
+  QueuePlace Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position);
+  void Erase(const std::string& ns, QueuePlace place);
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
   size_t Count() const;
@@ -94,7 +106,6 @@ class Queue {
   }
 
  private:
-  using Positions = std::set<QueuePosition>;
   struct Line {
     Tenant* tenant = nullptr;
     Positions tasks;

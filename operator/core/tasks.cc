@@ -189,7 +189,7 @@ const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake)
 
 void Enqueue(World& world, TaskState& task) {
   const QueuePosition position = task.position();
-  if (task.queued && !(*task.queued < position) && !(position < *task.queued)) return;
+  if (task.queued && !(**task.queued < position) && !(position < **task.queued)) return;
   const bool first = !task.queued;
   Dequeue(world, task);
   JoinQueue(world, task);
@@ -299,12 +299,11 @@ bool Held(World& world, TaskState& task) {
 }
 
 void JoinQueue(World& world, TaskState& task) {
-  task.queued = task.position();
   task.in_gang = task.gang != nullptr && !WaitsAlone(task);
   if (task.in_gang) {
-    task.gang->waiting.insert(*task.queued);
+    task.queued = task.gang->waiting.insert(task.position()).first;
   } else {
-    task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, *task.queued);
+    task.queued = task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, task.position());
   }
   world.tenants_waiting += task.tenant->waiting++ == 0 ? 1 : 0;
   // One of a higher priority may have what is kept for others.

@@ -51,7 +51,7 @@ struct Gang {
   int64_t size = 0;
   Duration deadline{0};
   std::map<std::string, TaskState*> members;  // all that exist, by key
-  std::set<QueuePosition> waiting;            // together
+  Positions waiting;                          // together
   Time until = kNever;                        // when it is taken back if not all run
   // Of the last try to place it, and the keys of those that found no room.
   size_t tried_members = 0;
@@ -85,15 +85,15 @@ struct TaskState {
   bool assigned_untold = false;   // its conditions do not speak of the current attempt yet
   bool to_write = false;          // in World::to_write
   Time waiting_since{};
-  Time not_before{};                    // backoff
-  Time wake = kNever;                   // in World::wakes
-  std::string nominated;                // the ScaleRequest whose server it waits for
-  int64_t rank = 0;                     // in its shape's queue, from 1; see forecast.h
-  uint64_t planned = 0;                 // World::plan at which it was promised room there
-  int losses = 0;                       // servers lost in a row
-  int64_t committed = 0;                // of its tenant's; see budgets.h
-  std::optional<QueuePosition> queued;  // in shape->waiting or gang->waiting
-  Duration explain_after{5'000};        // until the explanation is looked at again; doubles
+  Time not_before{};                 // backoff
+  Time wake = kNever;                // in World::wakes
+  std::string nominated;             // the ScaleRequest whose server it waits for
+  int64_t rank = 0;                  // in its shape's queue, from 1; see forecast.h
+  uint64_t planned = 0;              // World::plan at which it was promised room there
+  int losses = 0;                    // servers lost in a row
+  int64_t committed = 0;             // of its tenant's; see budgets.h
+  std::optional<QueuePlace> queued;  // in shape->waiting or gang->waiting
+  Duration explain_after{5'000};     // until the explanation is looked at again; doubles
   // The pod that was asked for while there is no answer yet; its binding may be gone before.
   std::optional<PodOnItsWay> creating;
   bool deleting = false;

@@ -171,6 +171,17 @@ TEST(BudgetsTest, HeldTasksStartWhenAnotherHasCostLessThanItsEstimate) {
   EXPECT_TRUE(Runs(api, "b-1"));
 }
 
+TEST(BudgetsTest, HeldTasksStartWhenTheirEstimateFalls) {
+  ApiModel api;
+  api.AddBudget("b", "0.50");
+  AddPaidServer(api, "paid");
+  for (const char* name : {"a", "b", "c"}) api.AddTask(name, kAnHour);
+  api.Advance(seconds(1));
+  RunFor(api, "a-1", seconds(9));  // the others will cost as little
+  api.Advance(seconds(2));
+  EXPECT_TRUE(Runs(api, "b-1") && Runs(api, "c-1"));
+}
+
 TEST(BudgetsTest, HeldTasksStartWhenTheAmountIsRaised) {
   ApiModel api;
   auto& budget = api.AddBudget("b", "0");
