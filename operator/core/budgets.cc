@@ -224,6 +224,12 @@ void NoteSpent(Tenant& tenant, const api::Attempt& attempt) {
     tenant.spent.erase(tenant.spent.begin());
 }
 
+void TakeSpentBack(Tenant& tenant, const api::Attempt& attempt) {
+  if (attempt.cost_micros == 0 || !attempt.finished_at) return;
+  const auto day = tenant.spent.find(std::chrono::floor<std::chrono::days>(*attempt.finished_at));
+  if (day != tenant.spent.end()) day->second -= attempt.cost_micros;
+}
+
 void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {
   Tenant& tenant = *task.tenant;
   const BudgetState* budget = Tightest(world, tenant);

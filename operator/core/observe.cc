@@ -92,10 +92,9 @@ void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
   Dequeue(world, task);
   task.binding.reset();
   task.nominated.clear();
-  const int64_t known = LastEnded(task);
-  for (const api::Attempt& attempt : status.attempts) {
-    if (attempt.attempt > known) NoteSpent(*task.tenant, attempt);
-  }
+  for (const api::Attempt& attempt : task.object.status.attempts)
+    TakeSpentBack(*task.tenant, attempt);
+  for (const api::Attempt& attempt : status.attempts) NoteSpent(*task.tenant, attempt);
   task.object.status = status;
   task.status_due = kNever;
   task.writer.written = Fingerprint(EncodeStatus(status));

@@ -305,6 +305,20 @@ TEST(BudgetsTest, ARestartForgetsNothingThatWasSpent) {
   EXPECT_EQ(StatusOf(api, "b").spent_micros, 200'000);
 }
 
+TEST(BudgetsTest, WhatAnotherLeaderSaysOfTheCostCounts) {
+  ApiModel api;
+  api.AddBudget("b", "1");
+  AddPaidServer(api, "paid");
+  api.AddTask("t", kAnHour);
+  api.Settle();
+  RunFor(api, "t-1", seconds(900));
+  api::TaskRequest& task = api.tasks.at("ns/t");
+  task.status.attempts.at(0).cost_micros = 300'000;
+  task.status.result->output = "of the other";
+  api.Change(task);
+  EXPECT_EQ(StatusOf(api, "b").spent_micros, 300'000);
+}
+
 TEST(BudgetsTest, AFailedAttemptIsPaidAsWell) {
   ApiModel api;
   api.AddBudget("b", "1");
