@@ -22,24 +22,13 @@ BudgetStatus DecodeStatus(const Json& json) {
   status.period_end = GetTime(json, "periodEnd");
   status.spent_micros = ParsePrice(GetString(json, "spent")).value_or(0);
   status.committed_micros = ParsePrice(GetString(json, "committed")).value_or(0);
+  status.remaining_micros = ParsePrice(GetString(json, "remaining")).value_or(0);
   status.held = GetInt(json, "heldTasks");
   status.conditions = DecodeConditions(json);
   return status;
 }
 
 }  // namespace
-
-const char* ToString(BudgetPeriod period) {
-  switch (period) {
-    case BudgetPeriod::kDay:
-      return "Day";
-    case BudgetPeriod::kWeek:
-      return "Week";
-    case BudgetPeriod::kMonth:
-      break;
-  }
-  return "Month";
-}
 
 Result<Budget> DecodeBudget(const Json& object) {
   const Json& spec = GetObject(object, "spec");
@@ -53,12 +42,11 @@ Result<Budget> DecodeBudget(const Json& object) {
   return budget;
 }
 
-Json EncodeStatus(const BudgetStatus& status, int64_t amount_micros) {
-  const int64_t left = amount_micros - status.spent_micros - status.committed_micros;
+Json EncodeStatus(const BudgetStatus& status) {
   Json json{{"observedGeneration", status.observed_generation},
             {"spent", FormatPrice(status.spent_micros)},
             {"committed", FormatPrice(status.committed_micros)},
-            {"remaining", FormatPrice(left > 0 ? left : 0)},
+            {"remaining", FormatPrice(status.remaining_micros)},
             {"heldTasks", status.held},
             {"conditions", EncodeConditions(status.conditions)}};
   if (status.period_start) json["periodStart"] = FormatTime(*status.period_start);

@@ -26,6 +26,7 @@ struct BudgetStatus {
   std::optional<Time> period_start, period_end;
   int64_t spent_micros = 0;      // by attempts that have ended in the period
   int64_t committed_micros = 0;  // estimated, by those that run or wait for a server that is bought
+  int64_t remaining_micros = 0;  // of the amount, besides both; never negative
   int64_t held = 0;              // tasks that wait because they cannot be paid
   std::vector<Condition> conditions;
   bool operator==(const BudgetStatus&) const = default;
@@ -37,11 +38,9 @@ struct Budget {
   BudgetStatus status;
 };
 
-const char* ToString(BudgetPeriod period);
 // Fails where the amount cannot be read.
 Result<Budget> DecodeBudget(const Json& object);
-// amount: of the spec, for what remains of it.
-Json EncodeStatus(const BudgetStatus& status, int64_t amount_micros);
+Json EncodeStatus(const BudgetStatus& status);
 
 // The period that the moment lies in, its end excluded. In UTC: a day from midnight, a week from
 // Monday, a month from its first day.

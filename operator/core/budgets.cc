@@ -87,8 +87,7 @@ void Roll(World& world, BudgetState& budget, Tenant& tenant) {
   const bool same = status.period_start == period.start && status.period_end == period.end;
   if (!same) {
     budget.lost = 0;
-    tenant.eased = true;
-    tenant.ease_at = Time{};
+    EaseAtOnce(tenant);
   } else if (!budget.restored) {
     budget.lost = std::max<int64_t>(0, status.spent_micros - SpentIn(tenant, period));
   }
@@ -165,6 +164,7 @@ void Describe(World& world, BudgetState& budget, const Tenant& tenant) {
   status.committed_micros = tenant.committed;
   status.held = static_cast<int64_t>(tenant.held.size());
   const int64_t used = status.spent_micros + status.committed_micros;
+  status.remaining_micros = std::max<int64_t>(0, spec.amount_micros - used);
   const std::string balance = Balance(budget, tenant);
   const bool warn = used >= spec.amount_micros / 100 * spec.warn_percent;
   const bool exceeded =
@@ -267,6 +267,11 @@ void Settle(World& world, TaskState& task) {
   task.shape->burst_at = Time{};
 }
 
+void EaseAtOnce(Tenant& tenant) {
+  tenant.eased = true;
+  tenant.ease_at = Time{};
+}
+
 void KeepBudgets(World& world) {
   for (auto& [key, budget] : world.budgets)
     Roll(world, budget, world.tenants[budget.object.meta.ns]);
@@ -285,12 +290,7 @@ void DescribeBudgets(World& world) {
       Describe(world, budget, world.tenants[budget.object.meta.ns]);
       budget.told_at = world.now;
     }
-    if (budget.settled == budget.object.status) continue;
-    const bool busy = budget.writer.in_flight;
-    if (WriteStatus(world, budget.writer, Kind::kBudget, budget.object.meta,
-                    EncodeStatus(budget.object.status, budget.object.spec.amount_micros)) &&
-        !busy)
-      budget.settled = budget.object.status;
+    KeepStatus(world, budget, Kind::kBudget);
   }
 }
 

@@ -47,6 +47,8 @@ void TakeSpentBack(Tenant& tenant, const api::Attempt& attempt);
 void HoldUnpaid(World& world, TaskState& task, const HeldTask& held);
 // Held no more: because it can be paid, was bound, or has ended.
 void Settle(World& world, TaskState& task);
+// More may be left: the tenant's held tasks are looked at in this step.
+void EaseAtOnce(Tenant& tenant);
 // Begins new periods, and lets those wait as they would who can be paid by now.
 void KeepBudgets(World& world);
 // Statuses and events of the Budgets.

@@ -55,13 +55,12 @@ bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t
 }
 
 bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool cloud, Misfit* why) {
-  const api::Taint* taint =
-      FindUntolerated(taints, cloud ? CloudTolerations(shape.tolerations) : shape.tolerations);
+  const api::Taint* taint = Untolerated(taints, shape, cloud);
   if (taint == nullptr) return true;
-  const std::string text =
-      taint->key + (taint->value.empty() ? "" : "=" + taint->value) + ":" + taint->effect;
-  return Fail(why, {"UntoleratedTaint", "untolerated taint " + taint->key,
-                    "has the taint " + text + ", which the template does not tolerate", "", 0, 0});
+  return Fail(
+      why, {"UntoleratedTaint", "untolerated taint " + taint->key,
+            "has the taint " + FormatTaint(*taint) + ", which the template does not tolerate", "",
+            0, 0});
 }
 
 bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::StringMap& capabilities,
@@ -79,12 +78,7 @@ bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::Stri
                       "no term of the required node affinity matches its labels", "", 0, 0});
   }
   for (const api::Requirement& requirement : shape.requirements) {
-    std::optional<std::string> value;
-    if (const auto at = capabilities.find(requirement.key); at != capabilities.end()) {
-      value = at->second;
-    } else if (const auto label = labels.find(requirement.key); label != labels.end()) {
-      value = label->second;
-    }
+    const auto value = ValueOf(requirement.key, capabilities, labels);
     if (Matches(requirement, value)) continue;
     return Fail(why, {"RequirementMismatch", "capability " + requirement.key,
                       "has " + requirement.key + (value ? " " + *value : " not set") +
@@ -178,6 +172,22 @@ std::string FormatAmount(const std::string& resource, int64_t amount) {
 bool IsReadinessTaint(const api::Taint& taint) {
   return taint.key == "node.kubernetes.io/not-ready" ||
          taint.key == "node.kubernetes.io/unreachable";
+}
+
+const api::Taint* Untolerated(const std::vector<api::Taint>& taints, const Shape& shape,
+                              bool cloud) {
+  return FindUntolerated(taints, cloud ? CloudTolerations(shape.tolerations) : shape.tolerations);
+}
+
+std::string FormatTaint(const api::Taint& taint) {
+  return taint.key + (taint.value.empty() ? "" : "=" + taint.value) + ":" + taint.effect;
+}
+
+std::optional<std::string> ValueOf(const std::string& key, const api::StringMap& capabilities,
+                                   const api::StringMap& labels) {
+  if (const auto at = capabilities.find(key); at != capabilities.end()) return at->second;
+  if (const auto at = labels.find(key); at != labels.end()) return at->second;
+  return std::nullopt;
 }
 
 std::vector<api::Taint> PropertyTaints(const api::Node& node) {

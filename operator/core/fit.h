@@ -27,6 +27,16 @@ bool IsReadinessTaint(const api::Taint& taint);
 // Those of the node's taints that are.
 std::vector<api::Taint> PropertyTaints(const api::Node& node);
 
+// The first of the taints of a server that the task's pod would not tolerate there; null if there
+// is none.
+const api::Taint* Untolerated(const std::vector<api::Taint>& taints, const Shape& shape,
+                              bool cloud);
+// As kubectl taint takes it: key=value:effect.
+std::string FormatTaint(const api::Taint& taint);
+// What a requirement on the key is compared with: the capability, else the label.
+std::optional<std::string> ValueOf(const std::string& key, const api::StringMap& capabilities,
+                                   const api::StringMap& labels);
+
 // What does not change with the load: origin, price, taints, labels, capabilities.
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
 // What does: readiness, room, and who is there already. why may be null.

@@ -10,7 +10,7 @@ using api::Policy;
 
 // What a server or a new server of a pool is like.
 struct Offer {
-  std::string node_name, pool;
+  std::string pool;
   bool cloud = false;
   int64_t price_micros = 0;
   std::vector<api::Taint> taints;
@@ -19,7 +19,7 @@ struct Offer {
 
 Offer OfferOf(const ServerState& server) {
   const api::RegisteredServerSpec& spec = server.object.spec;
-  Offer offer{spec.node_name, spec.pool, spec.cloud, spec.price_micros, {}, {}, spec.capabilities};
+  Offer offer{spec.pool, spec.cloud, spec.price_micros, {}, {}, spec.capabilities};
   if (server.node->object) {
     offer.taints = PropertyTaints(*server.node->object);
     offer.labels = server.node->object->meta.labels;
@@ -29,8 +29,8 @@ Offer OfferOf(const ServerState& server) {
 
 Offer OfferOf(const PoolState& pool) {
   const api::ServerPoolSpec& spec = pool.object.spec;
-  Offer offer{"",          pool.object.meta.name, true, spec.price_micros, spec.taints,
-              spec.labels, spec.capabilities};
+  Offer offer{pool.object.meta.name, true,        spec.price_micros,
+              spec.taints,           spec.labels, spec.capabilities};
   offer.labels.emplace(api::kPoolLabel, offer.pool);
   return offer;
 }
@@ -72,12 +72,10 @@ Change HigherPrice(Shape& shape, const Offer& offer) {
 }
 
 std::optional<Change> Tolerate(Shape& shape, const Offer& offer) {
-  const api::Taint* taint = FindUntolerated(
-      offer.taints, offer.cloud ? CloudTolerations(shape.tolerations) : shape.tolerations);
+  const api::Taint* taint = Untolerated(offer.taints, shape, offer.cloud);
   if (taint == nullptr) return std::nullopt;
   shape.tolerations.push_back({taint->key, "Equal", taint->value, taint->effect});
-  return Change{"a toleration of the taint " + taint->key +
-                (taint->value.empty() ? "" : "=" + taint->value) + ":" + taint->effect};
+  return Change{"a toleration of the taint " + FormatTaint(*taint)};
 }
 
 std::optional<Change> OtherSelector(Shape& shape, const Offer& offer) {
@@ -97,11 +95,7 @@ std::optional<Change> OtherSelector(Shape& shape, const Offer& offer) {
 
 std::optional<Change> WithoutRequirement(Shape& shape, const Offer& offer) {
   for (auto at = shape.requirements.begin(); at != shape.requirements.end(); ++at) {
-    std::optional<std::string> value;
-    if (const auto has = offer.capabilities.find(at->key); has != offer.capabilities.end())
-      value = has->second;
-    else if (const auto label = offer.labels.find(at->key); label != offer.labels.end())
-      value = label->second;
+    const auto value = ValueOf(at->key, offer.capabilities, offer.labels);
     if (Matches(*at, value)) continue;
     const std::string key = at->key;
     shape.requirements.erase(at);

@@ -406,15 +406,14 @@ void SeeBudget(World& world, const api::Budget& object) {
   if (added) {
     budget = {};
     budget.object = object;
-    budget.writer.written = Fingerprint(EncodeStatus(object.status, object.spec.amount_micros));
+    budget.writer.written = Fingerprint(EncodeStatus(object.status));
   } else {
     budget.object.meta = object.meta;
     budget.object.spec = object.spec;
   }
   Tenant& tenant = world.tenants[object.meta.ns];
   tenant.budgets.insert(key);
-  tenant.eased = true;
-  tenant.ease_at = Time{};
+  EaseAtOnce(tenant);
 }
 
 void ForgetBudget(World& world, const std::string& key) {
@@ -422,8 +421,7 @@ void ForgetBudget(World& world, const std::string& key) {
   if (at == world.budgets.end()) return;
   Tenant& tenant = world.tenants[at->second.object.meta.ns];
   tenant.budgets.erase(key);
-  tenant.eased = true;
-  tenant.ease_at = Time{};
+  EaseAtOnce(tenant);
   world.budgets.erase(at);
 }
 

@@ -65,22 +65,18 @@ void DescribePool(World& world, PoolState& pool) {
   // The time at which it ends, not what is left: that would change with every write.
   const std::string message =
       held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
-  api::SetCondition(status.conditions,
-                    {"Available",
-                     held ? "False" : "True",
-                     held ? ToString(pool.error) : "Available",
-                     message,
-                     meta.generation,
-                     {}},
-                    world.now);
-  api::SetCondition(status.conditions,
-                    {"BackingOff",
-                     held ? "True" : "False",
-                     held ? ToString(pool.error) : "Available",
-                     message,
-                     meta.generation,
-                     {}},
-                    world.now);
+  const auto set = [&](const char* type, bool on) {
+    api::SetCondition(status.conditions,
+                      {type,
+                       on ? "True" : "False",
+                       held ? ToString(pool.error) : "Available",
+                       message,
+                       meta.generation,
+                       {}},
+                      world.now);
+  };
+  set("Available", !held);
+  set("BackingOff", held);
   api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available",
                    message, meta.generation, world.now);
 }

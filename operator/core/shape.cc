@@ -66,26 +66,29 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
     shape->exclusive = spec.exclusive;
     shape->deadline = spec.active_deadline;
     shape->placement = spec.placement;
-    shape->key = key;
-    shape->place = all_.size();
-    all_.push_back(shape.get());
-    slot = std::move(shape);
+    Add(slot, key, std::move(shape));
   }
   ++slot->tasks;
   return slot.get();
+}
+
+void ShapeTable::Add(std::unique_ptr<Shape>& slot, const std::string& key,
+                     std::unique_ptr<Shape> shape) {
+  shape->key = key;
+  shape->place = all_.size();
+  all_.push_back(shape.get());
+  slot = std::move(shape);
 }
 
 Shape* ShapeTable::Unpaid(Shape& shape) {
   const std::string key = shape.key + "unpaid";
   auto& slot = shapes_[key];
   if (slot == nullptr) {
-    slot = std::make_unique<Shape>();
-    slot->LookLike(shape);
-    slot->runs = shape.runs;
-    slot->paid = &shape;
-    slot->key = key;
-    slot->place = all_.size();
-    all_.push_back(slot.get());
+    auto unpaid = std::make_unique<Shape>();
+    unpaid->LookLike(shape);
+    unpaid->runs = shape.runs;
+    unpaid->paid = &shape;
+    Add(slot, key, std::move(unpaid));
     ++shape.tasks;  // its own, while it exists
   }
   ++slot->tasks;

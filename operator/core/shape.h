@@ -87,6 +87,8 @@ class ShapeTable {
   const std::vector<Shape*>& all() const { return all_; }
 
  private:
+  void Add(std::unique_ptr<Shape>& slot, const std::string& key, std::unique_ptr<Shape> shape);
+
   std::vector<Shape*> all_;
   std::map<std::string, std::unique_ptr<Shape>> shapes_;
 };

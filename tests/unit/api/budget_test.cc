@@ -44,8 +44,9 @@ TEST(BudgetTest, AStatusIsReadAsItWasWritten) {
   budget.status.period_start = At("2026-11-01T00:00:00Z");
   budget.status.spent_micros = 1'500'000;
   budget.status.committed_micros = 250'000;
+  budget.status.remaining_micros = 250'000;
   budget.status.held = 2;
-  const Json json{{"spec", {{"amount", "2"}}}, {"status", EncodeStatus(budget.status, 2'000'000)}};
+  const Json json{{"spec", {{"amount", "2"}}}, {"status", EncodeStatus(budget.status)}};
   EXPECT_EQ(json["status"]["remaining"], "0.25");
   EXPECT_EQ(DecodeBudget(json)->status, budget.status);
 }
