@@ -217,7 +217,7 @@ void PlaceTogether(World& world, Gang& gang) {
           need += EstimateCost(*task->shape, price);
           committed += task->committed;
         }
-        return need == 0 || need - committed <= LeftOf(world, *places.front().first->tenant);
+        return unpaid.empty() || need - committed <= LeftOf(world, *places.front().first->tenant);
       },
       [&](TaskState& task, const ServerState& server) { Bind(world, task, server); });
   for (auto& [task, price] : unpaid) {

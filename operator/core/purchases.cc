@@ -266,10 +266,13 @@ bool MayBuyAll(const World& world, const std::vector<TaskState*>& lacking) {
 
 // Whether the group can be paid; if not, its members are held.
 bool PayAll(const World& world, const std::vector<TaskState*>& lacking, Plan& plan) {
-  int64_t need = 0;
-  for (const TaskState* task : lacking)
-    need += EstimateCost(*task->shape, PriceAhead(world, *task->shape).value_or(0));
-  if (need == 0 || need <= LeftOf(world, *lacking.front()->tenant)) return true;
+  int64_t need = 0, dearest = 0;
+  for (const TaskState* task : lacking) {
+    const int64_t price = PriceAhead(world, *task->shape).value_or(0);
+    need += EstimateCost(*task->shape, price);
+    dearest = std::max(dearest, price);
+  }
+  if (dearest == 0 || need <= LeftOf(world, *lacking.front()->tenant)) return true;
   for (TaskState* task : lacking) plan.held.emplace_back(task, HeldTask{0, need});
   return false;
 }

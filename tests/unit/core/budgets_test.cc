@@ -364,6 +364,22 @@ TEST(BudgetsTest, AGroupIsNotPaidWhereMoreIsSpentThanThereIs) {
   EXPECT_FALSE(Runs(api, "a-1") || Runs(api, "b-1"));
 }
 
+TEST(BudgetsTest, AGroupThatIsEstimatedAtNothingIsNotPaidWhereNothingIsLeft) {
+  ApiModel api;
+  AddPaidServer(api, "paid");
+  api.AddTask("quick", kAnHour);
+  api.AddTask("other", {{"activeDeadlineSeconds", 1800}});
+  api.Settle();
+  RunFor(api, "quick-1", seconds(0));
+  api.AddBudget("b", "0");
+  Json spec = kAnHour;
+  spec["group"] = {{"name", "g"}, {"size", 2}};
+  api.AddTask("a", spec);
+  api.AddTask("b", spec);
+  api.Advance(seconds(5));
+  EXPECT_FALSE(Runs(api, "a-1") || Runs(api, "b-1"));
+}
+
 TEST(BudgetsTest, NoServersAreBoughtForAGroupThatCannotBePaidAsAWhole) {
   ApiModel api;
   auto& budget = api.AddBudget("b", "0.50");
