@@ -82,7 +82,20 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
 
 void Users::Submit(Random& random) {
   if (api_.Count<TaskRequest>() >= kMostTasks && !Tidy()) return;
-  Apply(random.OneIn(3) ? "team" : "ns", "t" + std::to_string(++submitted_), random);
+  const std::string name = "t" + std::to_string(++submitted_);
+  const auto* like = random.OneIn(2) ? random.Any(api_.All(Kind::kTask)) : nullptr;
+  if (like != nullptr && !std::get<TaskRequest>(*like->second).spec.group) {
+    // Most users ask for the same again and again.
+    const auto& other = std::get<TaskRequest>(*like->second);
+    TaskRequest task;
+    task.spec = other.spec;
+    task.spec.suspend = task.spec.cancel = false;
+    task.meta.ns = other.meta.ns;
+    task.meta.name = name;
+    api_.Put(std::move(task));
+  } else {
+    Apply(random.OneIn(3) ? "team" : "ns", name, random);
+  }
 }
 
 bool Users::SubmitGroup(Random& random) {
