@@ -353,11 +353,8 @@ bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::Objec
 // written is not even encoded.
 template <typename State>
 void KeepStatus(World& world, State& state, Kind kind) {
-  if (state.settled == state.object.status) return;
-  const bool busy = state.writer.in_flight;
-  if (WriteStatus(world, state.writer, kind, state.object.meta,
-                  EncodeStatus(state.object.status)) &&
-      !busy)
+  if (state.writer.in_flight || state.settled == state.object.status) return;
+  if (WriteStatus(world, state.writer, kind, state.object.meta, EncodeStatus(state.object.status)))
     state.settled = state.object.status;
 }
 // How a status patch ended.
