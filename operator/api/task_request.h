@@ -104,12 +104,14 @@ struct TaskResult {
 // Why one server or pool does not take the task.
 struct Verdict {
   std::string name, reason, message;
+  bool operator==(const Verdict&) const = default;
 };
 
 struct Explanation {
   std::string summary;
   std::vector<Verdict> servers, pools;
   std::string nearest_fit;
+  bool operator==(const Explanation&) const = default;
 };
 
 // When a waiting task is expected to start.

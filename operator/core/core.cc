@@ -27,6 +27,7 @@ struct Taker {
   void Advance(Kind kind, int64_t version) const {
     int64_t& known = world.seen_up_to[static_cast<size_t>(kind)];
     known = std::max(known, version);
+    world.behind[static_cast<size_t>(kind)] = false;
   }
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
@@ -49,6 +50,9 @@ struct Taker {
   void operator()(const Bookmark& bookmark) const {
     world.Hear(bookmark.kind);
     Advance(bookmark.kind, bookmark.resource_version);
+  }
+  void operator()(const Behind& behind) const {
+    world.behind[static_cast<size_t>(behind.kind)] = true;
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
   void operator()(const Measured& measured) const { Measure(world, measured); }
@@ -114,6 +118,8 @@ void FlushTasks(World& world) {
     }
   }
   WriteStatuses(world);
+  // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
+  if (world.IsBehind()) return;
   for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained &&
                              world.statuses_in_flight < kMostExplanationsInFlight;) {
     TaskState& task = world.tasks.at(*world.to_explain.begin());

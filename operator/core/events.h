@@ -68,6 +68,11 @@ struct Bookmark {
   Kind kind;
   int64_t resource_version = 0;
 };
+// The watch broke or its history is gone: what is known of the kind may be old until the next event
+// of the watch, or the next complete list.
+struct Behind {
+  Kind kind;
+};
 // Why a server that was asked for vanished.
 struct CloudDiagnosis {
   std::string request_uid;
@@ -120,7 +125,7 @@ struct Outcome {
   std::optional<Object> object;
 };
 
-using Event = std::variant<Seen, Gone, Listed, Bookmark, CloudDiagnosis, Measured, Outcome>;
+using Event = std::variant<Seen, Gone, Listed, Bookmark, Behind, CloudDiagnosis, Measured, Outcome>;
 
 // ---- Effects ----
 

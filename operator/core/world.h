@@ -252,6 +252,7 @@ struct World {
 
   std::array<int64_t, kKinds> seen_up_to{};
   std::array<bool, kKinds> synced{};
+  std::array<bool, kKinds> behind{};
   std::set<std::string> dirty;       // tasks to look at
   std::set<std::string> touched;     // tasks whose status may be due
   std::set<std::string> to_explain;  // tasks that wait, whose explanation may be due
@@ -284,6 +285,11 @@ struct World {
   }
   void WakeAt(Time time) {
     if (time < wake) wake = time;
+  }
+  // What tasks wait for may have changed, and the news are on their way.
+  bool IsBehind() const {
+    const auto is = [&](Kind kind) { return behind[static_cast<size_t>(kind)]; };
+    return is(Kind::kTask) || is(Kind::kServer) || is(Kind::kNode) || is(Kind::kPod);
   }
   // An event of a watch has come.
   void Hear(Kind kind);

@@ -18,7 +18,10 @@ using web::http::http_response;
 using web::http::client::http_client;
 using web::http::client::http_client_config;
 
-constexpr std::chrono::seconds kRequestTimeout{30};
+constexpr std::chrono::seconds kWriteTimeout{30};
+// The API server itself gives a request up after 60 s. A list that is given up begins anew, and a
+// server that is slow because it has much to do would only get more.
+constexpr std::chrono::seconds kReadTimeout{65};
 // A watch is silent for as long as nothing changes; bookmarks come once a minute.
 constexpr std::chrono::seconds kWatchTimeout{600};
 constexpr std::chrono::seconds kTokenLife{60};
@@ -73,12 +76,14 @@ class CpprestTransport : public Transport {
   CpprestTransport(const Config& config)
       : server_(config.server),
         token_(config),
-        client_(config.server, ClientConfig(config, kRequestTimeout)),
+        writes_(config.server, ClientConfig(config, kWriteTimeout)),
+        reads_(config.server, ClientConfig(config, kReadTimeout)),
         watches_(config.server, ClientConfig(config, kWatchTimeout)) {}
 
   Result<Response> Send(const Request& request, std::stop_token stop) override {
     return Guarded(stop, [&](const pplx::cancellation_token& cancel) -> Result<Response> {
-      http_response response = client_.request(Encode(request), cancel).get();
+      http_client& client = request.method == "GET" ? reads_ : writes_;
+      http_response response = client.request(Encode(request), cancel).get();
       return Response{response.status_code(), response.extract_utf8string(true).get(),
                       RetryAfter(response)};
     });
@@ -151,8 +156,7 @@ class CpprestTransport : public Transport {
 
   const std::string server_;
   Token token_;
-  http_client client_;
-  http_client watches_;
+  http_client writes_, reads_, watches_;
 };
 
 }  // namespace

@@ -50,6 +50,15 @@ Request ListRequest(const Resource& resource, const std::string& ns, int64_t lim
   return {"GET", std::move(path), "", ""};
 }
 
+Request StreamingListRequest(const Resource& resource, const std::string& ns, int timeout_seconds) {
+  return {"GET",
+          resource.Path(ns) +
+              "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+              "&allowWatchBookmarks=true&timeoutSeconds=" +
+              std::to_string(timeout_seconds),
+          "", ""};
+}
+
 Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version,
                      int timeout_seconds) {
   return {"GET",

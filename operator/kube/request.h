@@ -31,6 +31,11 @@ inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
 
 Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit,
                     const std::string& next);
+// A watch that begins with everything there is, as ADDED events in no order of versions, and then a
+// bookmark annotated with kInitialEventsEnd (KEP-3157, served from the API server's cache). Refused
+// as invalid by API servers that do not know it.
+inline constexpr char kInitialEventsEnd[] = "k8s.io/initial-events-end";
+Request StreamingListRequest(const Resource& resource, const std::string& ns, int timeout_seconds);
 Request WatchRequest(const Resource& resource, const std::string& ns, const std::string& version,
                      int timeout_seconds);
 Request GetRequest(const Resource& resource, const std::string& ns, const std::string& name);

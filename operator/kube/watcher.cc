@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <random>
+#include <utility>
 
 namespace spillway::kube {
 namespace {
@@ -29,9 +30,9 @@ class Session {
 
   void Run() {
     while (!stop_.stop_requested()) {
-      const auto error = version_.empty() ? List() : Follow();
+      const auto error = version_.empty() && !streams_lists_ ? List() : Follow();
       if (!error) {
-        Recovered();
+        if (!version_.empty()) Recovered();
         continue;
       }
       if (error->kind == ErrorKind::kCancelled) return;
@@ -50,6 +51,7 @@ class Session {
 
  private:
   std::optional<Error> List() {
+    sink_.listing();
     std::set<std::string> keys;
     std::string next, version;
     do {
@@ -69,23 +71,35 @@ class Session {
     return std::nullopt;
   }
 
+  Request Next() {
+    // Not all watches end in the same second.
+    const int timeout = kWatchSeconds + static_cast<int>(random_() % 60);
+    if (!version_.empty()) return WatchRequest(options_.resource, options_.ns, version_, timeout);
+    sink_.listing();
+    keys_.clear();
+    return StreamingListRequest(options_.resource, options_.ns, timeout);
+  }
+
   std::optional<Error> Follow() {
     std::optional<Error> failed;
     LineSplitter lines;
-    // Not all watches end in the same second.
-    const int timeout = kWatchSeconds + static_cast<int>(random_() % 60);
-    const auto end =
-        transport_.Stream(WatchRequest(options_.resource, options_.ns, version_, timeout), stop_,
-                          [&](std::string_view piece) {
-                            lines.Feed(piece, [&](std::string_view line) {
-                              if (!failed) failed = Take(line);
-                            });
-                            Recovered();
-                          });
+    const auto end = transport_.Stream(Next(), stop_, [&](std::string_view piece) {
+      lines.Feed(piece, [&](std::string_view line) {
+        if (!failed) failed = Take(line);
+      });
+      if (!version_.empty()) Recovered();
+    });
     if (failed) return failed;
     if (!end) return end.error();
-    if (end->status == 200) return std::nullopt;
-    return ReadResponse(*end).error();
+    if (end->status != 200) {
+      Error error = ReadResponse(*end).error();
+      if (!version_.empty() || error.kind != ErrorKind::kInvalid) return error;
+      streams_lists_ = false;
+      return std::nullopt;
+    }
+    if (version_.empty())
+      return Error{ErrorKind::kUnavailable, "the list ended before it was complete", std::nullopt};
+    return std::nullopt;
   }
 
   std::optional<Error> Take(std::string_view line) {
@@ -103,12 +117,30 @@ class Session {
                    std::nullopt};
     }
     if (!object.is_object() || !object.contains("metadata")) return std::nullopt;
+    if (version_.empty()) {
+      TakeListed(type, object);
+      return std::nullopt;
+    }
     version_ = Text(object.at("metadata"), "resourceVersion");
     const WatchEvent what = type == "DELETED"    ? WatchEvent::kDelete
                             : type == "BOOKMARK" ? WatchEvent::kBookmark
                                                  : WatchEvent::kUpsert;
     sink_.event(what, object);
     return std::nullopt;
+  }
+
+  // Before the end of a streamed list.
+  void TakeListed(const std::string& type, const Json& object) {
+    const Json& meta = object.at("metadata");
+    if (type == "DELETED") {
+      keys_.erase(KeyOf(object));
+    } else if (type != "BOOKMARK") {
+      keys_.insert(KeyOf(object));
+      sink_.event(WatchEvent::kListed, object);
+    } else if (meta.contains("annotations") && meta["annotations"].contains(kInitialEventsEnd)) {
+      version_ = Text(meta, "resourceVersion");
+      sink_.listed(std::strtoll(version_.c_str(), nullptr, 10), std::exchange(keys_, {}));
+    }
   }
 
   void Recovered() {
@@ -129,7 +161,9 @@ class Session {
   const WatchOptions& options_;
   const WatchSink& sink_;
   std::stop_token stop_;
-  std::string version_;  // empty: list first
+  std::string version_;         // empty: list first
+  std::set<std::string> keys_;  // of a list that is being streamed
+  bool streams_lists_ = true;   // until the API server refuses
   int failures_ = 0;
   std::minstd_rand random_{std::random_device{}()};
 };

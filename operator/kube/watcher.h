@@ -19,6 +19,8 @@ struct WatchSink {
   std::function<void(WatchEvent, const Json& object)> event;
   // A complete list was delivered; keys are those of its objects ("namespace/name").
   std::function<void(int64_t version, std::set<std::string> keys)> listed;
+  // A list begins: what was known of the resource may be old.
+  std::function<void()> listing = [] {};
   // The list or watch failed and is tried again; once per row of failures, and with nothing once it
   // works again.
   std::function<void(const std::optional<Error>&)> trouble;
@@ -28,7 +30,7 @@ struct WatchOptions {
   Resource resource;
   std::string ns;         // empty: all namespaces
   bool optional = false;  // a resource that does not exist counts as an empty list
-  int64_t page = 500;     // objects per page of a list
+  int64_t page = 500;     // objects per page of a list, where lists cannot be streamed
 };
 
 // Sleeps for so long, or until stopped.

@@ -1,7 +1,9 @@
 #include "operator/runtime/leader.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "operator/api/meta.h"
 #include "operator/runtime/log.h"
@@ -11,7 +13,8 @@ namespace {
 
 using api::Json;
 
-constexpr std::chrono::seconds kLeaseDuration{15}, kRenewDeadline{10}, kRetryPeriod{2};
+constexpr std::chrono::seconds kLeaseDuration{15}, kRenewDeadline{10}, kRetryPeriod{2},
+    kWatchPeriod{1};
 
 Time Now() { return std::chrono::floor<Duration>(std::chrono::system_clock::now()); }
 
@@ -86,15 +89,21 @@ bool Leader::Acquire(std::stop_token stop) {
 }
 
 bool Leader::Hold(std::stop_token stop) {
-  auto renewed = Clock::now();
-  while (Sleep(kRetryPeriod, stop)) {
-    if (Try(stop)) {
-      renewed = Clock::now();
-    } else if (Clock::now() - renewed > kRenewDeadline) {
-      Fail("lost the leader election Lease", {{"identity", options_.identity}});
-      return false;
+  std::atomic<Clock::time_point> renewed = Clock::now();
+  // Beside the watch over it: an attempt may hang for longer than the lease lasts.
+  std::jthread renewer([&](std::stop_token ended) {
+    while (Sleep(kRetryPeriod, ended)) {
+      const auto begin = Clock::now();
+      if (Try(ended)) renewed = begin;
     }
+  });
+  while (Sleep(kWatchPeriod, stop)) {
+    if (Clock::now() - renewed.load() <= kRenewDeadline) continue;
+    Fail("lost the leader election Lease", {{"identity", options_.identity}});
+    return false;
   }
+  renewer.request_stop();
+  renewer.join();
   Release();
   return true;
 }

@@ -91,8 +91,13 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
   sink.listed = [&](int64_t version, std::set<std::string> keys) {
     Push(core::Listed{kind, version, std::move(keys)});
   };
+  sink.listing = [&] { Push(core::Behind{kind}); };
   sink.trouble = [&](const std::optional<Error>& error) {
-    if (!error) return Info("watch works again", {{"resource", plural}});
+    if (!error) {
+      Push(core::Bookmark{kind, 0});
+      return Info("watch works again", {{"resource", plural}});
+    }
+    Push(core::Behind{kind});
     metrics_.CountWatchFailure(plural);
     Fail("cannot watch, trying again", {{"resource", plural}, {"error", Advice(kind, *error)}});
   };

@@ -28,6 +28,7 @@ Time Replica::Read() {
 }
 
 void Replica::List(Kind kind, Stream& stream) {
+  inbox_.push_back(core::Behind{kind});
   core::Listed listed{kind, world_.api.version(), {}};
   for (const auto& [key, object] : world_.api.All(kind)) {
     stream.pages.push_back(core::Seen{*object, true});
@@ -66,6 +67,7 @@ void Replica::Break(Kind kind) {
   stream.listed = false;
   stream.pages.clear();
   stream.last.reset();
+  inbox_.push_back(core::Behind{kind});
 }
 
 void Replica::Hang(Kind kind, Duration time) {

@@ -181,6 +181,9 @@ class ApiModel {
     pending_.push_back(
         Measured{{api::NodeMetrics{name, now - age, std::chrono::seconds(15), cpu_milli, memory}}});
   }
+  // The watch of the kind breaks; or it goes on from where it was.
+  void Break(Kind kind) { pending_.push_back(Behind{kind}); }
+  void Resume(Kind kind) { pending_.push_back(Bookmark{kind, 0}); }
   void Conclude(Outcome outcome) { pending_.push_back(std::move(outcome)); }
   // The claim of the only open request becomes a ready node with a server's room.
   void ProvideServer(const std::string& node, const std::string& cpu = "8") {

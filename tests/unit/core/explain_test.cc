@@ -97,5 +97,41 @@ TEST(ExplainTest, IsNotWrittenAgainWithoutNews) {
   EXPECT_EQ(api.task_writes, 1);
 }
 
+TEST(ExplainTest, IsNotToldByWhatIsKnownWhileAWatchIsBroken) {
+  ApiModel api;
+  api.Settle();
+  api.AddTask("t");
+  api.Break(Kind::kServer);
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.task_writes, 0);
+  api.Resume(Kind::kServer);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+TEST(ExplainTest, IsToldOnceTheServersAreListedAgain) {
+  ApiModel api;
+  api.Settle();
+  api.AddTask("t");
+  api.Break(Kind::kServer);
+  api.AddServer("a", "500m");  // an event of the watch: it works again
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+TEST(ExplainTest, IsTheSameObjectForAsLongAsItSaysTheSame) {
+  ApiModel api;
+  api.AddServer("a", "500m");
+  api.AddTask("t", {{"placement", {{"policy", "LocalOnly"}}}});
+  api.Advance(seconds(5));
+  const auto& shape = *api.world().tasks.at("ns/t").shape;
+  const auto before = shape.explanation;
+  ASSERT_NE(before, nullptr);
+  api.Change(api.servers.at("a"));
+  for (int i = 0; i < 120; ++i) api.Advance(seconds(10));
+  EXPECT_GT(shape.explained_at, At(600));
+  EXPECT_EQ(shape.explanation, before);
+}
+
 }  // namespace
 }  // namespace spillway::core

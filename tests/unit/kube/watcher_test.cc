@@ -46,12 +46,16 @@ class WatcherTest : public testing::Test {
     sink.listed = [&](int64_t version, std::set<std::string> keys) {
       log.push_back("listed " + std::to_string(version) + " " + std::to_string(keys.size()));
     };
+    sink.listing = [&] { log.push_back("listing"); };
     sink.trouble = [&](const std::optional<Error>& error) {
       log.push_back(error ? "trouble" : "fine");
     };
     Watch(transport, {kPods, "", false, 2}, sink, transport.stop.get_token());
   }
   static Result<Response> Ok(const std::string& body) { return Response{200, body, std::nullopt}; }
+
+  // An API server that lists only in pages.
+  static Result<Response> Refused() { return Response{422, "{}", std::nullopt}; }
 
   ScriptedTransport transport;
   std::vector<std::string> log;
@@ -62,47 +66,95 @@ constexpr char kList[] =
 
 TEST_F(WatcherTest, ListsInPagesAndThenWatchesFromThatVersion) {
   transport.script = {
+      Refused(),
       Ok(R"({"metadata":{"resourceVersion":"5","continue":"next"},"items":[{"metadata":{"name":"a"}}]})"),
       Ok(R"({"metadata":{"resourceVersion":"5"},"items":[{"metadata":{"name":"b"}}]})"),
       Ok("{\"type\":\"DELETED\",\"object\":{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"9\"}"
          "}}\n"),
       Ok("")};
   Run();
-  EXPECT_EQ(log, (std::vector<std::string>{"listed a", "listed b", "listed 5 2", "delete a"}));
-  EXPECT_NE(transport.paths[1].find("continue=next"), std::string::npos);
-  EXPECT_NE(transport.paths[2].find("resourceVersion=5&"), std::string::npos);
-  EXPECT_NE(transport.paths[3].find("resourceVersion=9&"), std::string::npos)
+  EXPECT_EQ(log, (std::vector<std::string>{"listing", "listing", "listed a", "listed b",
+                                           "listed 5 2", "delete a"}));
+  EXPECT_NE(transport.paths[2].find("continue=next"), std::string::npos);
+  EXPECT_NE(transport.paths[3].find("resourceVersion=5&"), std::string::npos);
+  EXPECT_NE(transport.paths[4].find("resourceVersion=9&"), std::string::npos)
       << "a clean end resumes";
 }
 
 TEST_F(WatcherTest, ListsAgainWhenItsVersionIsGone) {
   transport.script = {
-      Ok(kList), Ok("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"message\":\"too old\"}}\n"),
-      Ok(kList)};
+      Refused(), Ok(kList),
+      Ok("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"message\":\"too old\"}}\n"), Ok(kList)};
   Run();
-  EXPECT_EQ(log, (std::vector<std::string>{"listed a", "listed 5 1", "listed a", "listed 5 1"}));
+  EXPECT_EQ(log, (std::vector<std::string>{"listing", "listing", "listed a", "listed 5 1",
+                                           "listing", "listed a", "listed 5 1"}));
 }
 
 TEST_F(WatcherTest, ListsAgainWhenTheAnswerItselfIs410) {
-  transport.script = {Ok(kList), Response{410, "{}", std::nullopt}, Ok(kList)};
+  transport.script = {Refused(), Ok(kList), Response{410, "{}", std::nullopt}, Ok(kList)};
   Run();
-  EXPECT_EQ(log.size(), 4u);
+  EXPECT_EQ(log.size(), 7u);
 }
 
 TEST_F(WatcherTest, ABookmarkMovesTheVersion) {
   transport.script = {
-      Ok(kList),
+      Refused(), Ok(kList),
       Ok("{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"77\"}}}\n"),
       Ok("")};
   Run();
-  EXPECT_NE(transport.paths[2].find("resourceVersion=77&"), std::string::npos);
+  EXPECT_NE(transport.paths[3].find("resourceVersion=77&"), std::string::npos);
 }
 
 TEST_F(WatcherTest, TellsOfTroubleOnceAndOfItsEnd) {
   const Error broken{ErrorKind::kUnavailable, "refused", {}};
-  transport.script = {broken, broken, Ok(kList)};
+  transport.script = {broken, broken, Refused(), Ok(kList)};
   Run();
-  EXPECT_EQ(log, (std::vector<std::string>{"trouble", "listed a", "listed 5 1", "fine"}));
+  EXPECT_EQ(log, (std::vector<std::string>{"listing", "trouble", "listing", "listing", "listing",
+                                           "listed a", "listed 5 1", "fine"}));
+}
+
+// A list as a stream, up to where it is complete.
+std::string Streamed(const std::string& events) {
+  return events + R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"8","annotations":)"
+                  R"({"k8s.io/initial-events-end":"true"}}}})"
+                  "\n";
+}
+std::string Event(const std::string& type, const std::string& name, const std::string& version) {
+  return R"({"type":")" + type + R"(","object":{"metadata":{"name":")" + name +
+         R"(","resourceVersion":")" + version + "\"}}}\n";
+}
+
+TEST_F(WatcherTest, TakesAListAsAStreamAndGoesOnWithTheSameStream) {
+  transport.script = {Ok(Streamed(Event("ADDED", "b", "7") + Event("ADDED", "a", "3")) +
+                         Event("MODIFIED", "a", "9")),
+                      Ok("")};
+  Run();
+  EXPECT_EQ(
+      log, (std::vector<std::string>{"listing", "listed b", "listed a", "listed 8 2", "upsert a"}));
+  EXPECT_NE(transport.paths[0].find("sendInitialEvents=true"), std::string::npos);
+  EXPECT_NE(transport.paths[1].find("resourceVersion=9&"), std::string::npos);
+}
+
+TEST_F(WatcherTest, WhatIsDeletedBeforeTheStreamedListIsCompleteIsNotInIt) {
+  transport.script = {Ok(
+      Streamed(Event("ADDED", "a", "3") + Event("ADDED", "b", "4") + Event("DELETED", "a", "8")))};
+  Run();
+  EXPECT_EQ(log, (std::vector<std::string>{"listing", "listed a", "listed b", "listed 8 1"}));
+}
+
+TEST_F(WatcherTest, AStreamedListThatBreaksOffIsBegunAnew) {
+  transport.script = {Ok(Event("ADDED", "a", "3")), Ok(Streamed(Event("ADDED", "b", "4")))};
+  Run();
+  EXPECT_EQ(log, (std::vector<std::string>{"listing", "listed a", "trouble", "listing", "listed b",
+                                           "listed 8 1", "fine"}));
+}
+
+TEST_F(WatcherTest, ABookmarkInTheMiddleOfAStreamedListIsNotItsEnd) {
+  transport.script = {
+      Ok("{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"2\"}}}\n" +
+         Streamed(Event("ADDED", "a", "3")))};
+  Run();
+  EXPECT_EQ(log, (std::vector<std::string>{"listing", "listed a", "listed 8 1"}));
 }
 
 }  // namespace
