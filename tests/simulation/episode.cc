@@ -12,6 +12,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr Duration kBeatEvery = seconds(10);
+// An API server gives a request up after a minute, and whoever sent it before that.
+constexpr Duration kLatest = seconds(120);
 
 std::string Describe(const core::Object& object) {
   if (const auto* task = std::get_if<api::TaskRequest>(&object)) {
@@ -93,7 +95,7 @@ void Episode::Start() {
 
 void Episode::End(size_t index) {
   for (const core::Effect& effect : replicas_[index]->Unsent()) {
-    if (const auto* write = std::get_if<core::Write>(&effect)) late_.push_back(*write);
+    if (const auto* write = std::get_if<core::Write>(&effect)) late_.emplace_back(api_.now, *write);
   }
   checks_.Ended(*replicas_[index]);
   replicas_.erase(replicas_.begin() + static_cast<std::ptrdiff_t>(index));
@@ -351,9 +353,9 @@ bool Episode::Second(Random&) {
 // A request of a process that has ended arrives after all.
 bool Episode::LateWrite(Random& random) {
   if (late_.empty()) return false;
-  const core::Write write = late_.back();
+  const auto [sent, write] = std::move(late_.back());
   late_.pop_back();
-  if (!random.OneIn(2)) return true;
+  if (!random.OneIn(2) || api_.now > sent + kLatest) return true;
   const auto answer = api_.Carry(write);
   return answer.ok();
 }

@@ -88,7 +88,7 @@ class Episode {
   Users users_{api_, checks_};
   Replica::World world_;
   std::vector<std::unique_ptr<Replica>> replicas_;
-  std::vector<core::Write> late_;  // of processes that have ended
+  std::vector<std::pair<Time, core::Write>> late_;  // of processes that have ended, and when
   Time beat_{};
   int next_id_ = 0, empty_turns_ = 0;
   std::array<size_t, core::kKinds> reported_{};

@@ -12,7 +12,7 @@ using namespace spillway::simulation;
 using Clock = std::chrono::steady_clock;
 
 struct Flags {
-  uint64_t seed = 1, steps = 1'000'000, episode = 2'000, only = 0;
+  uint64_t seed = 1, steps = 1'000'000, episode = 2'000, only = 0, from = 0;
   int64_t shrink = 30, seconds = 0;
   bool must_fail = false;
 };
@@ -49,7 +49,7 @@ int Run(const Flags& flags) {
   const auto begin = Clock::now();
   Digest digest;
   size_t steps = 0, turns = 0;
-  uint64_t index = std::max<uint64_t>(flags.only, 1);
+  uint64_t index = std::max({flags.only, flags.from, uint64_t{1}});
   for (; steps < flags.steps; ++index) {
     const Script script = Script::Make(flags.seed, index, flags.episode);
     const Result result = Episode(script, nullptr).Run();
@@ -78,6 +78,7 @@ int main(int argc, char** argv) {
   app.add_option("--seed", flags.seed, "The same seed gives the same run.")->capture_default_str();
   app.add_option("--steps", flags.steps, "At least so many steps.")->capture_default_str();
   app.add_option("--episode", flags.only, "Only this episode of the run (from 1).");
+  app.add_option("--from-episode", flags.from, "Goes on from this episode of the run (from 1).");
   app.add_option("--episode-steps", flags.episode,
                  "Steps of an episode before it is left in peace.")
       ->capture_default_str();
