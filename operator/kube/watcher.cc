@@ -51,8 +51,7 @@ class Session {
 
  private:
   std::optional<Error> List() {
-    sink_.listing();
-    std::set<std::string> keys;
+    BeginList();
     std::string next, version;
     do {
       const auto page =
@@ -61,13 +60,9 @@ class Session {
       const Json& meta = page->at("metadata");
       version = Text(meta, "resourceVersion");
       next = Text(meta, "continue");
-      for (const Json& item : page->at("items")) {
-        keys.insert(KeyOf(item));
-        sink_.event(WatchEvent::kListed, item);
-      }
+      for (const Json& item : page->at("items")) AddListed(item);
     } while (!next.empty());
-    version_ = version;
-    sink_.listed(std::strtoll(version.c_str(), nullptr, 10), std::move(keys));
+    CompleteList(std::move(version));
     return std::nullopt;
   }
 
@@ -75,8 +70,7 @@ class Session {
     // Not all watches end in the same second.
     const int timeout = kWatchSeconds + static_cast<int>(random_() % 60);
     if (!version_.empty()) return WatchRequest(options_.resource, options_.ns, version_, timeout);
-    sink_.listing();
-    keys_.clear();
+    BeginList();
     return StreamingListRequest(options_.resource, options_.ns, timeout);
   }
 
@@ -135,12 +129,24 @@ class Session {
     if (type == "DELETED") {
       keys_.erase(KeyOf(object));
     } else if (type != "BOOKMARK") {
-      keys_.insert(KeyOf(object));
-      sink_.event(WatchEvent::kListed, object);
+      AddListed(object);
     } else if (meta.contains("annotations") && meta["annotations"].contains(kInitialEventsEnd)) {
-      version_ = Text(meta, "resourceVersion");
-      sink_.listed(std::strtoll(version_.c_str(), nullptr, 10), std::exchange(keys_, {}));
+      CompleteList(Text(meta, "resourceVersion"));
     }
+  }
+
+  // Of a list, in pages or streamed.
+  void BeginList() {
+    keys_.clear();
+    sink_.listing();
+  }
+  void AddListed(const Json& object) {
+    keys_.insert(KeyOf(object));
+    sink_.event(WatchEvent::kListed, object);
+  }
+  void CompleteList(std::string version) {
+    version_ = std::move(version);
+    sink_.listed(std::strtoll(version_.c_str(), nullptr, 10), std::exchange(keys_, {}));
   }
 
   void Recovered() {
@@ -162,7 +168,7 @@ class Session {
   const WatchSink& sink_;
   std::stop_token stop_;
   std::string version_;         // empty: list first
-  std::set<std::string> keys_;  // of a list that is being streamed
+  std::set<std::string> keys_;  // of a list that is under way
   bool streams_lists_ = true;   // until the API server refuses
   int failures_ = 0;
   std::minstd_rand random_{std::random_device{}()};

@@ -94,7 +94,7 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
   sink.listing = [&] { Push(core::Behind{kind}); };
   sink.trouble = [&](const std::optional<Error>& error) {
     if (!error) {
-      Push(core::Bookmark{kind, 0});
+      Push(core::Bookmark{kind, 0});  // of no version: only that it is Behind no more
       return Info("watch works again", {{"resource", plural}});
     }
     Push(core::Behind{kind});

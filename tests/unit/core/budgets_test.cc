@@ -44,6 +44,15 @@ void AddPaidServer(ApiModel& api, const std::string& name, const std::string& cp
   api.Change(api.servers[name]);
 }
 
+// Two tasks of an hour, a and b, that start together, and the time to start them.
+void AddPair(ApiModel& api) {
+  Json spec = kAnHour;
+  spec["group"] = {{"name", "g"}, {"size", 2}};
+  api.AddTask("a", spec);
+  api.AddTask("b", spec);
+  api.Advance(seconds(5));
+}
+
 // Runs the task, bound already, for so long, to its end.
 void RunFor(ApiModel& api, const std::string& pod, std::chrono::milliseconds time) {
   api.SetPod(pod, PodPhase::kRunning);
@@ -338,11 +347,7 @@ TEST(BudgetsTest, AGroupThatCannotBePaidAsAWholeIsNotStartedInPart) {
   ApiModel api;
   auto& budget = api.AddBudget("b", "0.50");
   AddPaidServer(api, "paid");
-  Json spec = kAnHour;
-  spec["group"] = {{"name", "g"}, {"size", 2}};
-  api.AddTask("a", spec);
-  api.AddTask("b", spec);
-  api.Advance(seconds(5));
+  AddPair(api);
   EXPECT_FALSE(Runs(api, "a-1") || Runs(api, "b-1"));
   budget.spec.amount_micros = 800'000;
   api.Change(budget);
@@ -356,11 +361,7 @@ TEST(BudgetsTest, AGroupIsNotPaidWhereMoreIsSpentThanThereIs) {
   api.AddTask("before", kAnHour);
   api.Settle();
   api.AddBudget("b", "0");
-  Json spec = kAnHour;
-  spec["group"] = {{"name", "g"}, {"size", 2}};
-  api.AddTask("a", spec);
-  api.AddTask("b", spec);
-  api.Advance(seconds(5));
+  AddPair(api);
   EXPECT_FALSE(Runs(api, "a-1") || Runs(api, "b-1"));
 }
 
@@ -372,11 +373,7 @@ TEST(BudgetsTest, AGroupThatIsEstimatedAtNothingIsNotPaidWhereNothingIsLeft) {
   api.Settle();
   RunFor(api, "quick-1", seconds(0));
   api.AddBudget("b", "0");
-  Json spec = kAnHour;
-  spec["group"] = {{"name", "g"}, {"size", 2}};
-  api.AddTask("a", spec);
-  api.AddTask("b", spec);
-  api.Advance(seconds(5));
+  AddPair(api);
   EXPECT_FALSE(Runs(api, "a-1") || Runs(api, "b-1"));
 }
 
@@ -384,11 +381,7 @@ TEST(BudgetsTest, NoServersAreBoughtForAGroupThatCannotBePaidAsAWhole) {
   ApiModel api;
   auto& budget = api.AddBudget("b", "0.50");
   api.AddPool("cloud");
-  Json spec = kAnHour;
-  spec["group"] = {{"name", "g"}, {"size", 2}};
-  api.AddTask("a", spec);
-  api.AddTask("b", spec);
-  api.Advance(seconds(5));
+  AddPair(api);
   EXPECT_TRUE(api.scales.empty());
   budget.spec.amount_micros = 800'000;
   api.Change(budget);
