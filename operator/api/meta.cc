@@ -1,6 +1,7 @@
 #include "operator/api/meta.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 
@@ -99,11 +100,24 @@ ObjectMeta DecodeMeta(const Json& object) {
   return meta;
 }
 
+namespace {
+
+// The words that most conditions are made of are shared by all of them.
+Text Word(Text word) {
+  static const std::array<Text, 7> kWords{"Ready", "Reconciling", "Stalled", "Assigned",
+                                          "True",  "False",       "Unknown"};
+  const auto known = std::find(kWords.begin(), kWords.end(), word);
+  return known == kWords.end() ? std::move(word) : *known;
+}
+
+}  // namespace
+
 std::vector<Condition> DecodeConditions(const Json& status) {
   std::vector<Condition> out;
   for (const Json& json : GetArray(status, "conditions")) {
-    out.push_back({GetString(json, "type"), GetString(json, "status"), GetString(json, "reason"),
-                   GetString(json, "message"), GetInt(json, "observedGeneration"),
+    out.push_back({Word(GetString(json, "type")), Word(GetString(json, "status")),
+                   GetString(json, "reason"), GetString(json, "message"),
+                   GetInt(json, "observedGeneration"),
                    GetTime(json, "lastTransitionTime").value_or(Time{})});
   }
   return out;
@@ -112,9 +126,9 @@ std::vector<Condition> DecodeConditions(const Json& status) {
 Json EncodeConditions(const std::vector<Condition>& conditions) {
   Json out = Json::array();
   for (const Condition& condition : conditions) {
-    out.push_back({{"type", condition.type},
-                   {"status", condition.status},
-                   {"reason", condition.reason},
+    out.push_back({{"type", condition.type.str()},
+                   {"status", condition.status.str()},
+                   {"reason", condition.reason.str()},
                    {"message", condition.message.str()},
                    {"observedGeneration", condition.observed_generation},
                    {"lastTransitionTime", FormatTime(condition.last_transition)}});
@@ -122,14 +136,16 @@ Json EncodeConditions(const std::vector<Condition>& conditions) {
   return out;
 }
 
-const Condition* FindCondition(const std::vector<Condition>& conditions, const std::string& type) {
+const Condition* FindCondition(const std::vector<Condition>& conditions, std::string_view type) {
   const auto at = std::find_if(conditions.begin(), conditions.end(),
                                [&](const Condition& condition) { return condition.type == type; });
   return at == conditions.end() ? nullptr : &*at;
 }
 
 void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now) {
-  const Condition* known = FindCondition(conditions, condition.type);
+  condition.type = Word(std::move(condition.type));
+  condition.status = Word(std::move(condition.status));
+  const Condition* known = FindCondition(conditions, condition.type.str());
   // Whole seconds, as the API keeps them: what was read back equals what was written.
   const Time moment = std::chrono::floor<std::chrono::seconds>(now);
   condition.last_transition =
@@ -141,7 +157,7 @@ void SetCondition(std::vector<Condition>& conditions, Condition condition, Time 
   }
 }
 
-void SetProgress(std::vector<Condition>& conditions, Progress progress, const std::string& reason,
+void SetProgress(std::vector<Condition>& conditions, Progress progress, const Text& reason,
                  const Text& message, int64_t generation, Time now) {
   if (conditions.empty()) conditions.reserve(3);
   const auto set = [&](const char* type, Progress when) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "operator/base/result.h"
@@ -55,8 +56,7 @@ struct ObjectMeta {
 
 // A condition as metav1.Condition.
 struct Condition {
-  std::string type, status, reason;
-  Text message;
+  Text type, status, reason, message;
   int64_t observed_generation = 0;
   Time last_transition{};
   bool operator==(const Condition&) const = default;
@@ -82,12 +82,12 @@ std::vector<Condition> DecodeConditions(const Json& status);
 Json EncodeConditions(const std::vector<Condition>& conditions);
 // Sets a condition; its transition time moves only when its status changes.
 void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now);
-const Condition* FindCondition(const std::vector<Condition>& conditions, const std::string& type);
+const Condition* FindCondition(const std::vector<Condition>& conditions, std::string_view type);
 
 // Ready, Reconciling and Stalled together, as kstatus reads them.
 // kHeld: none of them, for a task that is suspended.
 enum class Progress { kReconciling, kReady, kStalled, kHeld };
-void SetProgress(std::vector<Condition>& conditions, Progress progress, const std::string& reason,
+void SetProgress(std::vector<Condition>& conditions, Progress progress, const Text& reason,
                  const Text& message, int64_t generation, Time now);
 
 }  // namespace spillway::api

@@ -96,8 +96,8 @@ End ExpectedEnd(const World& world, const TaskState& task, const std::string& no
 
 std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when) {
   std::vector<Leaving> out;
-  world.ledger.ForEachOwner(node, [&](const std::string& uid) {
-    const TaskState* task = world.TaskByUid(uid);
+  world.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    const TaskState* task = owner.task;
     if (task != nullptr && task->shape != nullptr)
       out.push_back({ExpectedEnd(world, *task, node, when), &task->shape->requests});
   });

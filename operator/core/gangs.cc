@@ -136,12 +136,13 @@ std::vector<TaskState*> HardestFirst(const Gang& gang) {
 
 void Pencil(World& world, TaskState& task, const ServerState& server) {
   task.creating = PodOnItsWay{"", server.object.spec.node_name};
-  Reserve(world, task);
+  Reserve(world, task, *server.usage);
 }
 
 void Erase(World& world, TaskState& task) {
-  const NodeUsage* usage = world.ledger.Release(ReservationOf(task.uid()));
+  const NodeUsage* usage = world.ledger.Release(*task.owner->reserved);
   if (usage != nullptr) Reindex(world, *usage, false);
+  task.owner->reserved.reset();
   task.creating.reset();
 }
 

@@ -1,18 +1,19 @@
 #include "operator/core/ledger.h"
 
+#include <algorithm>
+
 namespace spillway::core {
 
-const NodeUsage* Ledger::Take(const std::string& pod, const std::string& node, Footprint footprint,
+const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint footprint,
                               const NodeUsage** left) {
-  NodeEntry& place = nodes_[node];
-  const auto [at, added] = pods_.try_emplace(pod);
-  Entry& entry = at->second;
-  if (!added) {
-    if (entry.node == &place && entry.footprint == footprint) return nullptr;
+  // Keep hands out parts of our own entries.
+  auto& place = const_cast<NodeEntry&>(static_cast<const NodeEntry&>(node));
+  if (entry.node_ != nullptr) {
+    if (entry.node_ == &place && entry.footprint_ == footprint) return nullptr;
+    if (left != nullptr) *left = entry.node_;
     Subtract(entry);
-    if (left != nullptr) *left = &entry.node->usage;
   }
-  NodeUsage& usage = place.usage;
+  NodeUsage& usage = place;
   usage.used += footprint.requests;
   if (footprint.task) usage.used_by_tasks += footprint.requests;
   if (footprint.account != nullptr) *footprint.account += footprint.requests;
@@ -20,15 +21,18 @@ const NodeUsage* Ledger::Take(const std::string& pod, const std::string& node, F
   usage.tasks += footprint.task ? 1 : 0;
   usage.exclusive += footprint.exclusive ? 1 : 0;
   for (const std::string& port : footprint.host_ports) ++usage.host_ports[port];
-  entry = {&place, std::move(footprint), place.entries.size(), kNever, false};
+  entry.node_ = &place;
+  entry.footprint_ = std::move(footprint);
+  entry.started_ = kNever;
   SetUnmeasured(entry, true);
   place.entries.push_back(&entry);
   return &usage;
 }
 
 void Ledger::Subtract(Entry& entry) {
-  const Footprint& footprint = entry.footprint;
-  auto& [usage, entries] = *entry.node;
+  const Footprint& footprint = entry.footprint_;
+  NodeUsage& usage = *entry.node_;
+  auto& entries = entry.node_->entries;
   usage.used -= footprint.requests;
   if (footprint.task) usage.used_by_tasks -= footprint.requests;
   if (footprint.account != nullptr) *footprint.account -= footprint.requests;
@@ -39,50 +43,48 @@ void Ledger::Subtract(Entry& entry) {
   }
   --usage.pods;
   SetUnmeasured(entry, false);
-  entries.back()->place = entry.place;
-  entries[entry.place] = entries.back();
+  // A search among a node's pods is cheaper than to touch another of them.
+  *std::find(entries.begin(), entries.end(), &entry) = entries.back();
   entries.pop_back();
+  entry.node_ = nullptr;
 }
 
 void Ledger::SetUnmeasured(Entry& entry, bool unmeasured) {
-  if (entry.unmeasured == unmeasured) return;
-  entry.unmeasured = unmeasured;
-  NodeUsage& usage = entry.node->usage;
+  if (entry.unmeasured_ == unmeasured) return;
+  entry.unmeasured_ = unmeasured;
+  NodeUsage& usage = *entry.node_;
   const int64_t sign = unmeasured ? 1 : -1;
-  usage.unmeasured_cpu_milli += sign * entry.footprint.requests.cpu_milli;
-  usage.unmeasured_memory += sign * entry.footprint.requests.memory;
+  usage.unmeasured_cpu_milli += sign * entry.footprint_.requests.cpu_milli;
+  usage.unmeasured_memory += sign * entry.footprint_.requests.memory;
 }
 
-void Ledger::Started(const std::string& pod, Time time) {
-  Entry& entry = pods_.at(pod);
-  entry.started = time;
-  SetUnmeasured(entry, StartsAfter(entry, entry.node->usage.measured_from));
+void Ledger::Started(Entry& entry, Time time) {
+  entry.started_ = time;
+  SetUnmeasured(entry, StartsAfter(entry, entry.node_->measured_from));
 }
 
 void Ledger::Measured(const std::string& node, Time from) {
   NodeEntry& place = nodes_[node];
-  place.usage.measured_from = from;
+  place.measured_from = from;
   for (Entry* entry : place.entries) SetUnmeasured(*entry, StartsAfter(*entry, from));
 }
 
-const NodeUsage* Ledger::Release(const std::string& pod) {
-  const auto at = pods_.find(pod);
-  if (at == pods_.end()) return nullptr;
-  const NodeEntry* node = at->second.node;
-  Subtract(at->second);
-  pods_.erase(at);
-  return &node->usage;
+const NodeUsage* Ledger::Release(Entry& entry) {
+  if (entry.node_ == nullptr) return nullptr;
+  const NodeEntry* node = entry.node_;
+  Subtract(entry);
+  return node;
 }
 
 const NodeUsage& Ledger::On(const std::string& node) const {
   static const NodeUsage kEmpty;
   const auto at = nodes_.find(node);
-  return at == nodes_.end() ? kEmpty : at->second.usage;
+  return at == nodes_.end() ? kEmpty : at->second;
 }
 
 void Ledger::Forget(const std::string& node) {
   const auto at = nodes_.find(node);
-  if (at != nodes_.end() && at->second.usage.pods == 0) nodes_.erase(at);
+  if (at != nodes_.end() && at->second.pods == 0) nodes_.erase(at);
 }
 
 }  // namespace spillway::core

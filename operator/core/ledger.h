@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "operator/api/core_v1.h"
@@ -13,12 +14,15 @@
 
 namespace spillway::core {
 
+struct Owner;
+
 struct Footprint {
   api::Resources requests;
   std::vector<std::string> host_ports;
   bool task = false;       // a pod of ours
   bool exclusive = false;  // and it wants the server to itself
-  std::string owner = {};  // the uid of its task
+  // Its task, in World::owners; null if it has none. Outlives what is counted for it.
+  Owner* owner = nullptr;
   // Where what it requests is counted as well; null if nowhere. Outlives the ledger.
   api::Resources* account = nullptr;
   bool operator==(const Footprint&) const = default;
@@ -42,54 +46,66 @@ struct NodeUsage {
 };
 
 class Ledger {
+  struct NodeEntry;
+
  public:
-  // Counts the pod on the node until it is released; what was counted for it before is replaced.
+  // What is counted for one pod. Belongs to whoever knows the pod, and is released before it goes.
+  class Entry {
+   public:
+    Entry() = default;
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+   private:
+    friend class Ledger;
+    NodeEntry* node_ = nullptr;  // null: nothing is counted
+    Footprint footprint_;
+    Time started_ = kNever;
+    bool unmeasured_ = false;
+  };
+
+  // Counts a pod on the node until it is released; what was counted for it before is replaced.
   // The node's new use; null if that changes nothing. left: set to the use of the node where the
   // pod was counted before, if it was.
-  const NodeUsage* Take(const std::string& pod, const std::string& node, Footprint footprint,
+  const NodeUsage* Take(Entry& pod, const std::string& node, Footprint footprint,
+                        const NodeUsage** left = nullptr) {
+    return Take(pod, nodes_[node], std::move(footprint), left);
+  }
+  // The same, on a node by its use as Keep gave it.
+  const NodeUsage* Take(Entry& pod, const NodeUsage& node, Footprint footprint,
                         const NodeUsage** left = nullptr);
   // The use of the node that the pod was counted on; null if it was not.
-  const NodeUsage* Release(const std::string& pod);
+  const NodeUsage* Release(Entry& pod);
   // The pod, which must be counted, runs since then.
-  void Started(const std::string& pod, Time time);
+  void Started(Entry& pod, Time time);
   // The node's use was measured over a time that begins then.
   void Measured(const std::string& node, Time from);
   const NodeUsage& On(const std::string& node) const;
   // The same, to be kept: it stays where it is until the node is forgotten.
-  NodeUsage& Keep(const std::string& node) { return nodes_[node].usage; }
+  NodeUsage& Keep(const std::string& node) { return nodes_[node]; }
   // Forgets a node that nothing is counted on.
   void Forget(const std::string& node);
-  // Calls visit with the uid of the task of each pod on the node that has one.
+  // Calls visit with the Owner of each pod on the node that has one.
   template <typename Visit>
   void ForEachOwner(const std::string& node, Visit visit) const {
     const auto at = nodes_.find(node);
     if (at == nodes_.end()) return;
     for (const Entry* entry : at->second.entries) {
-      if (!entry->footprint.owner.empty()) visit(entry->footprint.owner);
+      if (entry->footprint_.owner != nullptr) visit(*entry->footprint_.owner);
     }
   }
 
  private:
-  struct NodeEntry;
-  struct Entry {
-    NodeEntry* node = nullptr;
-    Footprint footprint;
-    size_t place = 0;  // in the node's entries
-    Time started = kNever;
-    bool unmeasured = true;
-  };
-  struct NodeEntry {
-    NodeUsage usage;
+  struct NodeEntry : NodeUsage {
     std::vector<Entry*> entries;
   };
   void Subtract(Entry& entry);
   // By what is known to the second.
   static bool StartsAfter(const Entry& entry, Time time) {
-    return entry.started == kNever || entry.started + std::chrono::seconds(1) > time;
+    return entry.started_ == kNever || entry.started_ + std::chrono::seconds(1) > time;
   }
   static void SetUnmeasured(Entry& entry, bool unmeasured);
 
-  std::unordered_map<std::string, Entry> pods_;
   std::unordered_map<std::string, NodeEntry> nodes_;
 };
 

@@ -1,5 +1,6 @@
 #include "operator/core/observe.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "operator/core/attempts.h"
@@ -15,11 +16,13 @@ namespace {
 
 using api::ObjectMeta;
 
-// Once neither the task nor a pod of it is known.
+// Once neither the task nor a pod of it is known, and none is on its way.
 void DropOwner(World& world, const std::string& uid) {
-  const auto owner = world.owners.find(uid);
-  if (owner != world.owners.end() && owner->second.task == nullptr && owner->second.pods.empty())
-    world.owners.erase(owner);
+  const auto at = world.owners.find(uid);
+  if (at == world.owners.end()) return;
+  const Owner& owner = at->second;
+  if (owner.task == nullptr && owner.counted == 0 && owner.reserved == nullptr)
+    world.owners.erase(at);
 }
 
 // ---- tasks ----
@@ -151,44 +154,62 @@ std::string OwnerUid(const api::Pod& pod) {
   return owner == nullptr ? std::string() : owner->uid;
 }
 
-// The pod, which is in World::pods, is no attempt of its task any more.
-void Disown(World& world, const api::Pod& pod) {
-  const auto owner = world.owners.find(OwnerUid(pod));
-  if (owner == world.owners.end()) return;
-  auto& pods = owner->second.pods;
-  if (const auto at = pods.find(AttemptOf(pod)); at != pods.end() && at->second == &pod)
-    pods.erase(at);
-  DropOwner(world, owner->first);
+// The pod may be an attempt of a task.
+void Own(World& world, PodState& state) {
+  const api::Pod& pod = state.object;
+  const auto* task = TaskOwner(pod);
+  const int64_t attempt = AttemptOf(pod);
+  if (task == nullptr || attempt <= 0) return;
+  state.owner = &world.owners[task->uid];
+  ++state.owner->counted;
+  auto& pods = state.owner->pods;
+  const auto at = std::lower_bound(pods.begin(), pods.end(), attempt,
+                                   [](const auto& a, int64_t b) { return a.first < b; });
+  if (at != pods.end() && at->first == attempt) {
+    at->second = &pod;
+  } else {
+    pods.insert(at, {attempt, &pod});
+  }
+}
+
+// It is no attempt of its task any more, and does not count until it is seen again.
+void Disown(World& world, PodState& state) {
+  Unbook(world, state.place);
+  Owner* owner = std::exchange(state.owner, nullptr);
+  if (owner == nullptr) return;
+  std::erase_if(owner->pods, [&](const auto& pod) { return pod.second == &state.object; });
+  --owner->counted;
+  DropOwner(world, OwnerUid(state.object));
 }
 
 void ForgetPod(World& world, const std::string& key) {
   const auto at = world.pods.find(key);
   if (at == world.pods.end()) return;
-  TouchOwner(world, at->second);
+  const api::Pod& pod = at->second.object;
+  TouchOwner(world, pod);
   Disown(world, at->second);
-  const TaskState* task = world.TaskByUid(OwnerUid(at->second));
-  Unbook(world, key);
+  const TaskState* task = world.TaskByUid(OwnerUid(pod));
   // It was another leader's; ours is still on its way.
-  if (task != nullptr && task->creating && at->second.meta.name == task->creating->name)
-    Reserve(world, *task);
+  if (task != nullptr && task->creating && pod.meta.name == task->creating->name)
+    Reserve(world, *task, world.ledger.Keep(task->creating->node));
   world.pods.erase(at);
 }
 
 void SeePod(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
-  if (const auto known = world.pods.find(key); known != world.pods.end()) {
-    if (known->second.meta.resource_version >= pod.meta.resource_version) return;
-    if (known->second.meta.uid != pod.meta.uid) {
+  if (const auto at = world.pods.find(key); at != world.pods.end()) {
+    const api::Pod& known = at->second.object;
+    if (known.meta.resource_version >= pod.meta.resource_version) return;
+    if (known.meta.uid != pod.meta.uid) {
       ForgetPod(world, key);
-    } else if (AttemptOf(known->second) != AttemptOf(pod) ||
-               OwnerUid(known->second) != OwnerUid(pod)) {
-      Disown(world, known->second);  // someone has edited it
+    } else if (AttemptOf(known) != AttemptOf(pod) || OwnerUid(known) != OwnerUid(pod)) {
+      Disown(world, at->second);  // someone has edited it
     }
   }
-  CountPod(world, pod);
-  const auto at = world.pods.insert_or_assign(key, pod).first;
-  if (const auto* owner = TaskOwner(pod); owner != nullptr && AttemptOf(pod) > 0)
-    world.owners[owner->uid].pods[AttemptOf(pod)] = &at->second;
+  PodState& state = world.pods[key];
+  state.object = pod;
+  if (state.owner == nullptr) Own(world, state);
+  CountPod(world, state);
   TouchOwner(world, pod);
 }
 
@@ -509,7 +530,7 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
       break;
     case Kind::kPod:
       Collect(world.pods, listed, out, [](const auto& key, const auto& pod) {
-        return std::pair(key, pod.meta.resource_version);
+        return std::pair(key, pod.object.meta.resource_version);
       });
       break;
     case Kind::kNode:
@@ -548,7 +569,7 @@ void Forget(World& world, const Gone& gone) {
   }
   if (gone.kind == Kind::kPod) {
     const auto pod = world.pods.find(gone.key);
-    if (pod != world.pods.end() && pod->second.meta.uid != gone.uid) return;
+    if (pod != world.pods.end() && pod->second.object.meta.uid != gone.uid) return;
   }
   ForgetKey(world, gone.kind, gone.key);
 }
@@ -580,14 +601,16 @@ void ConcludePod(World& world, const Outcome& outcome) {
     const auto pod = world.pods.find(outcome.key);
     if (!outcome.error || outcome.error->kind == ErrorKind::kNotFound || pod == world.pods.end())
       return;
-    if (const auto* owner = TaskOwner(pod->second)) {
-      if (TaskState* task = world.TaskByUid(owner->uid))
-        task->pods_deleted.erase(pod->second.meta.uid);
-    }
+    const api::Pod& kept = pod->second.object;
+    if (TaskState* task = world.TaskByUid(OwnerUid(kept)); task != nullptr && task->pods_deleted)
+      task->pods_deleted->erase(kept.meta.uid);
     return;
   }
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
-  Unbook(world, ReservationOf(outcome.request_uid));
+  if (const auto owner = world.owners.find(outcome.request_uid); owner != world.owners.end()) {
+    Unreserve(world, owner->second);
+    DropOwner(world, outcome.request_uid);
+  }
   if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
     task->creating.reset();
     PodCreated(world, *task, outcome);

@@ -1,7 +1,7 @@
 #include "operator/core/placer.h"
 
 #include <algorithm>
-#include <queue>
+#include <vector>
 
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
@@ -134,7 +134,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                          spec.cloud,
                          spec.price_micros};
   task.creating = PodOnItsWay{task.binding->pod_name, spec.node_name};
-  Reserve(world, task);
+  Reserve(world, task, *server.usage);
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
               meta.uid,      0,          nullptr, std::nullopt};
@@ -174,12 +174,44 @@ const ServerState* Choose(const World& world, Shape& shape) {
 
 namespace {
 
+// It will be looked at soon, and a task that has waited for long lies in no cache.
+void Prefetch(const TaskState& task) {
+  const char* begin = reinterpret_cast<const char*>(&task);
+  for (size_t i = 0; i < sizeof(TaskState); i += 64) __builtin_prefetch(begin + i);
+}
+
 // What is tried next: the first task of a shape, or a group as a whole.
 struct Head {
   Turn turn;
   Shape* shape = nullptr;
   Gang* gang = nullptr;
   bool operator<(const Head& other) const { return other.turn < turn; }  // the first on top
+};
+
+// Those to be tried, the one whose turn it is on top of the heap.
+class Heads {
+ public:
+  bool empty() const { return heads_.empty(); }
+  void Push(Head head) {
+    heads_.push_back(head);
+    std::push_heap(heads_.begin(), heads_.end());
+  }
+  Head Pop() {
+    std::pop_heap(heads_.begin(), heads_.end());
+    const Head head = heads_.back();
+    heads_.pop_back();
+    return head;
+  }
+  // Drops the shapes for which nothing is left: mostly all of them, at less than a try of each.
+  void Prune(const World& world) {
+    if (std::erase_if(heads_, [&](const Head& head) {
+          return head.shape != nullptr && !MayFit(world, *head.shape);
+        }) > 0)
+      std::make_heap(heads_.begin(), heads_.end());
+  }
+
+ private:
+  std::vector<Head> heads_;
 };
 
 Turn TurnOf(const World& world, const Gang& gang) {
@@ -228,26 +260,30 @@ void PlaceTogether(World& world, Gang& gang) {
 }  // namespace
 
 void PlaceWaiting(World& world) {
-  std::priority_queue<Head> heads;
+  Heads heads;
   for (Shape* shape : world.shapes.all()) {
-    if (MayFit(world, *shape)) heads.push({shape->waiting.First(world), shape});
+    if (MayFit(world, *shape)) heads.Push({shape->waiting.First(world), shape});
   }
   for (auto& [name, gang] : world.gangs) {
     if (!gang.waiting.empty() && Complete(gang) && WorthTrying(world, gang))
-      heads.push({TurnOf(world, gang), nullptr, &gang});
+      heads.Push({TurnOf(world, gang), nullptr, &gang});
   }
   while (!heads.empty()) {
-    const Head head = heads.top();
-    heads.pop();
+    const Head head = heads.Pop();
     TaskState& task = *head.turn.position->task;
     if (ShareOf(world, *task.tenant) > head.turn.share) {  // others were bound since
       const Turn turn =
           head.gang != nullptr ? TurnOf(world, *head.gang) : head.shape->waiting.First(world);
-      heads.push({turn, head.shape, head.gang});
+      heads.Push({turn, head.shape, head.gang});
     } else if (head.gang != nullptr) {
       PlaceTogether(world, *head.gang);
-    } else if (PlaceFirst(world, *head.shape, task)) {
-      heads.push({head.shape->waiting.First(world), head.shape});
+    } else {
+      if (PlaceFirst(world, *head.shape, task)) {
+        const Turn turn = head.shape->waiting.First(world);
+        Prefetch(*turn.position->task);
+        heads.Push({turn, head.shape});
+      }
+      if (head.shape->blocked) heads.Prune(world);
     }
   }
 }

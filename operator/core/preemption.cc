@@ -23,8 +23,8 @@ bool Consents(const TaskState& waiting, const TaskState& running) {
 std::vector<TaskState*> Candidates(World& world, const TaskState& task, const ServerState& server) {
   std::vector<TaskState*> out;
   const std::string& node = server.object.spec.node_name;
-  world.ledger.ForEachOwner(node, [&](const std::string& uid) {
-    TaskState* other = world.TaskByUid(uid);
+  world.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    TaskState* other = owner.task;
     if (other == nullptr || !other->binding || other->binding->node != node ||
         other->priority >= task.priority || !Consents(task, *other))
       return;

@@ -53,9 +53,10 @@ struct QueuePosition {
   const std::string* key = nullptr;  // of the task, in World::tasks
   TaskState* task = nullptr;         // which has it; plays no part in the order
 
+  // The key lies elsewhere: it is looked at only where it decides.
   bool operator<(const QueuePosition& other) const {
-    return std::tuple(-priority, created, std::string_view(*key)) <
-           std::tuple(-other.priority, other.created, std::string_view(*other.key));
+    if (priority != other.priority) return priority > other.priority;
+    return created != other.created ? created < other.created : *key < *other.key;
   }
 };
 
@@ -65,10 +66,9 @@ struct Turn {
   double share = 0;
 
   bool operator<(const Turn& other) const {
-    return std::tuple(-position->priority, share, position->created,
-                      std::string_view(*position->key)) <
-           std::tuple(-other.position->priority, other.share, other.position->created,
-                      std::string_view(*other.position->key));
+    if (position->priority == other.position->priority && share != other.share)
+      return share < other.share;
+    return *position < *other.position;
   }
 };
 

@@ -183,8 +183,8 @@ bool CallsItselfReady(const NodeState& node) {
 }
 
 void WakeTasksOn(World& world, const std::string& node) {
-  world.ledger.ForEachOwner(node, [&](const std::string& uid) {
-    if (const TaskState* task = world.TaskByUid(uid)) world.dirty.insert(task->object.meta.key());
+  world.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    if (owner.task != nullptr) world.dirty.insert(*owner.task->key);
   });
 }
 

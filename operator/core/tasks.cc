@@ -238,11 +238,13 @@ void StopStrays(World& world, TaskState& task) {
   for (const auto& [attempt, seen] : task.owner->pods) {
     if (task.binding && task.binding->attempt == attempt) continue;
     const api::Pod& pod = *seen;
-    if (pod.terminal() || task.pods_deleted.contains(pod.meta.uid)) continue;
+    if (pod.terminal() || (task.pods_deleted && task.pods_deleted->contains(pod.meta.uid)))
+      continue;
     const auto node = world.nodes.find(pod.node_name);
     const bool node_gone = node == world.nodes.end() || !node->second.object;
     if (pod.meta.deleted && !node_gone) continue;
-    task.pods_deleted.insert(pod.meta.uid);
+    if (!task.pods_deleted) task.pods_deleted.emplace();
+    task.pods_deleted->insert(pod.meta.uid);
     // Nobody is left on a vanished node to confirm the end of a pod.
     world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
                                   pod.meta.uid, 0, nullptr,
@@ -285,7 +287,7 @@ int64_t NextAttempt(const TaskState& task) {
   int64_t last = LastEnded(task);
   if (task.object.status.assignment) last = std::max(last, task.object.status.assignment->attempt);
   const auto& pods = task.owner->pods;
-  if (!pods.empty()) last = std::max(last, pods.rbegin()->first);
+  if (!pods.empty()) last = std::max(last, pods.back().first);
   return last + 1;
 }
 

@@ -64,8 +64,10 @@ TaskState* World::TaskByUid(const std::string& uid) {
 }
 
 const api::Pod* World::PodOf(const TaskState& task, int64_t attempt) const {
-  const auto pod = task.owner->pods.find(attempt);
-  return pod == task.owner->pods.end() ? nullptr : pod->second;
+  for (const auto& [of, pod] : task.owner->pods) {
+    if (of == attempt) return pod;
+  }
+  return nullptr;
 }
 
 void World::Tell(const TaskState& task, bool warning, std::string reason, std::string message) {
@@ -99,48 +101,51 @@ void Reindex(World& world, const NodeUsage& usage, bool grown) {
   if (grown) world.grown.Add(server.slot);
 }
 
-void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint) {
+void Book(World& world, Ledger::Entry& pod, const NodeUsage& node, Footprint footprint) {
   const NodeUsage* left = nullptr;
   const NodeUsage* usage = world.ledger.Take(pod, node, std::move(footprint), &left);
   if (usage != nullptr) Reindex(world, *usage, usage == left);
   if (left != nullptr && left != usage) Reindex(world, *left, true);
 }
 
-bool Unbook(World& world, const std::string& pod) {
+void Unbook(World& world, Ledger::Entry& pod) {
   const NodeUsage* usage = world.ledger.Release(pod);
-  if (usage == nullptr) return false;
-  Reindex(world, *usage, true);
-  return true;
+  if (usage != nullptr) Reindex(world, *usage, true);
 }
 
-void Reserve(World& world, const TaskState& task) {
-  Book(world, ReservationOf(task.uid()), task.creating->node,
-       {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, task.uid(),
+void Reserve(World& world, const TaskState& task, const NodeUsage& node) {
+  Owner& owner = *task.owner;
+  if (owner.reserved == nullptr) owner.reserved = std::make_unique<Ledger::Entry>();
+  Book(world, *owner.reserved, node,
+       {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, &owner,
         &task.tenant->used});
 }
 
-std::string ReservationOf(const std::string& task_uid) { return "#" + task_uid; }
+void Unreserve(World& world, Owner& owner) {
+  if (owner.reserved == nullptr) return;
+  Unbook(world, *owner.reserved);
+  owner.reserved.reset();
+}
 
-void CountPod(World& world, const api::Pod& pod) {
-  const std::string key = pod.meta.key();
+void CountPod(World& world, PodState& state) {
+  const api::Pod& pod = state.object;
   for (const auto& owner : pod.meta.owners) {
     const TaskState* task = world.TaskByUid(owner.uid);
     if (task != nullptr && task->creating && task->creating->name == pod.meta.name)
-      Unbook(world, ReservationOf(owner.uid));
+      Unreserve(world, *task->owner);
   }
   if (pod.node_name.empty() || pod.terminal()) {
-    Unbook(world, key);
+    Unbook(world, state.place);
     return;
   }
   NodeState& node = world.nodes[pod.node_name];
   if (!node.object && node.named_by == 0) node.named_by = pod.meta.resource_version;
   const auto& labels = pod.meta.labels;
   const bool ours = labels.contains(api::kTaskLabel);
-  Book(world, key, pod.node_name,
-       {pod.requests, pod.host_ports, ours, labels.contains(api::kExclusiveLabel),
-        pod.meta.owners.empty() ? std::string() : pod.meta.owners.front().uid,
+  Book(world, state.place, world.ledger.Keep(pod.node_name),
+       {pod.requests, pod.host_ports, ours, labels.contains(api::kExclusiveLabel), state.owner,
         ours ? &world.tenants[pod.meta.ns].used : nullptr});
-  if (pod.started) world.ledger.Started(key, *pod.started);
+  if (pod.started) world.ledger.Started(state.place, *pod.started);
 }
 
 size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(status.dump()); }

@@ -6,6 +6,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -62,7 +63,17 @@ struct Gang {
 // A task by its uid, and the pods that it controls, whichever was seen first.
 struct Owner {
   TaskState* task = nullptr;
-  std::map<int64_t, const api::Pod*> pods;  // by attempt; in World::pods
+  size_t counted = 0;  // pods in World::pods that refer to it
+  // The pod that was asked for and not seen yet; see Reserve.
+  std::unique_ptr<Ledger::Entry> reserved;
+  // By attempt, in that order; in World::pods.
+  std::vector<std::pair<int64_t, const api::Pod*>> pods;
+};
+
+struct PodState {
+  api::Pod object;
+  Owner* owner = nullptr;  // of an attempt of a task; in World::owners
+  Ledger::Entry place;
 };
 
 struct TaskState {
@@ -77,7 +88,7 @@ struct TaskState {
   Tenant* tenant = nullptr;  // its namespace, in World::tenants
   int64_t priority = 0;      // that counts; see Prioritize
   bool may_preempt = true;
-  std::optional<Binding> binding;
+  Boxed<Binding> binding;
   StatusWriter writer;
   // When the status may be written at the latest; see tasks.cc for who sets it.
   Time status_due = kNever;
@@ -95,9 +106,9 @@ struct TaskState {
   std::optional<QueuePlace> queued;  // in shape->waiting or gang->waiting
   Duration explain_after{5'000};     // until the explanation is looked at again; doubles
   // The pod that was asked for while there is no answer yet; its binding may be gone before.
-  std::optional<PodOnItsWay> creating;
+  Boxed<PodOnItsWay> creating;
   bool deleting = false;
-  std::set<std::string> pods_deleted;  // uids of pods whose deletion was asked for
+  Boxed<std::set<std::string>> pods_deleted;  // uids of pods whose deletion was asked for
 
   const std::string& uid() const { return object.meta.uid; }
   QueuePosition position() { return {priority, object.meta.created, key, this}; }
@@ -231,7 +242,7 @@ struct World {
   std::array<Time, kKinds> row_of{};    // since when it is heard without a long pause
   std::unordered_map<std::string, TaskState> tasks;  // by key
   std::unordered_map<std::string, Owner> owners;     // by uid
-  std::unordered_map<std::string, api::Pod> pods;    // by key
+  std::unordered_map<std::string, PodState> pods;    // by key
   std::unordered_map<std::string, NodeState> nodes;
   std::map<std::string, ServerState> servers;
   std::map<std::string, PoolState> pools;
@@ -331,21 +342,21 @@ std::vector<std::pair<Turn, Shape*>> WaitingShapes(const World& world, Wanted wa
   return out;
 }
 
-// Counts the pod that was asked for and not seen yet, under a name of its own: a task has at most
-// one, and two tasks of one name, the second applied after the first was deleted, may want pods of
-// one name.
-void Reserve(World& world, const TaskState& task);
-std::string ReservationOf(const std::string& task_uid);
+// Counts the pod that was asked for and not seen yet, apart from those that were seen: a task has
+// at most one, and two tasks of one name, the second applied after the first was deleted, may want
+// pods of one name. node: its use, as Ledger::Keep gave it.
+void Reserve(World& world, const TaskState& task, const NodeUsage& node);
+void Unreserve(World& world, Owner& owner);
 
 // Counts a pod in the ledger, or no longer, and keeps the index of servers current.
-void Book(World& world, const std::string& pod, const std::string& node, Footprint footprint);
-bool Unbook(World& world, const std::string& pod);
+void Book(World& world, Ledger::Entry& pod, const NodeUsage& node, Footprint footprint);
+void Unbook(World& world, Ledger::Entry& pod);
 // Puts the server of a node in use where it belongs in the index; its status may be due. grown: it
 // may have more room than before.
 void Reindex(World& world, const NodeUsage& usage, bool grown);
 
 // Counts a pod that was seen in the ledger, or no longer, once it has ended.
-void CountPod(World& world, const api::Pod& pod);
+void CountPod(World& world, PodState& pod);
 
 // Of a status as it is sent: equal texts have equal fingerprints, and different ones, for all that
 // matters, different ones. The texts themselves would be the most of our memory.

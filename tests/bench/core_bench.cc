@@ -151,22 +151,18 @@ void BM_Decide(benchmark::State& state) {
   std::mt19937 random(1);
   World& world = fleet.world();
   world.effects.clear();
-  // The pod of each running task, and its task.
-  std::vector<std::pair<std::string, TaskState*>> running;
-  for (const Write& write : fleet.bound)
-    running.emplace_back(ReservationOf(write.uid), world.TaskByUid(write.uid));
+  std::vector<TaskState*> running;
+  for (const Write& write : fleet.bound) running.push_back(world.TaskByUid(write.uid));
   int64_t decisions = 0, joined = 0;
   const auto decide = [&] {
-    auto& [pod, task] = running[random() % running.size()];
+    TaskState*& task = running[random() % running.size()];
     const auto begin = std::chrono::steady_clock::now();
-    Unbook(world, pod);
+    Unreserve(world, *task->owner);
     Requeue(world, *task, ++joined);
     PlaceWaiting(world);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (world.effects.size() == 1) {
-      const Write& write = std::get<Write>(world.effects.front());
-      pod = ReservationOf(write.uid);
-      task = world.TaskByUid(write.uid);
+      task = world.TaskByUid(std::get<Write>(world.effects.front()).uid);
       ++decisions;
     }
     world.effects.clear();

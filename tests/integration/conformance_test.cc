@@ -190,7 +190,11 @@ class ConformanceTest : public ClusterTest {
     const std::string name = At(node, "metadata.name");
     core::NodeState& state = world.nodes[name];
     state.object = *api::DecodeNode(node);
-    for (const Json& neighbour : neighbours) core::CountPod(world, *api::DecodePod(neighbour));
+    for (const Json& neighbour : neighbours) {
+      core::PodState& pod = world.pods[At(neighbour, "metadata.name")];
+      pod.object = *api::DecodePod(neighbour);
+      core::CountPod(world, pod);
+    }
     core::ServerState server;
     server.object.spec.node_name = name;
     server.phase = "Ready";

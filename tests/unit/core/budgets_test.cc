@@ -34,7 +34,7 @@ std::string Summary(ApiModel& api, const std::string& task) {
 
 std::string ConditionOf(const std::vector<api::Condition>& conditions, const std::string& type) {
   const api::Condition* condition = api::FindCondition(conditions, type);
-  return condition == nullptr ? "" : condition->status;
+  return condition == nullptr ? "" : condition->status.str();
 }
 
 // A server for 0.40 an hour.

@@ -11,36 +11,39 @@ Footprint Cpu(int64_t milli, bool task = true) {
 
 TEST(LedgerTest, AddsAndGivesBackExactly) {
   Ledger ledger;
+  Ledger::Entry a, b;
   Footprint big = Cpu(1500);
   big.requests.extended["gpu"] = 2;
   big.host_ports = {"TCP/80"};
   big.exclusive = true;
-  ledger.Take("a", "n", big);
-  ledger.Take("b", "n", Cpu(500, false));
+  ledger.Take(a, "n", big);
+  ledger.Take(b, "n", Cpu(500, false));
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 2000);
   EXPECT_EQ(ledger.On("n").pods, 2);
   EXPECT_EQ(ledger.On("n").tasks, 1);
   EXPECT_EQ(ledger.On("n").exclusive, 1);
-  EXPECT_NE(ledger.Release("a"), nullptr);
+  EXPECT_NE(ledger.Release(a), nullptr);
   EXPECT_EQ(ledger.On("n").used, (api::Resources{500, 0, 0, {}}));
   EXPECT_TRUE(ledger.On("n").host_ports.empty());
 }
 
 TEST(LedgerTest, CountsAPodOnceHoweverOftenItIsSeen) {
   Ledger ledger;
-  ledger.Take("a", "n", Cpu(1000));
-  ledger.Take("a", "n", Cpu(1000));
+  Ledger::Entry a;
+  ledger.Take(a, "n", Cpu(1000));
+  ledger.Take(a, "n", Cpu(1000));
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 1000);
-  ledger.Take("a", "m", Cpu(300));
+  ledger.Take(a, "m", Cpu(300));
   EXPECT_EQ(ledger.On("n").pods, 0);
   EXPECT_EQ(ledger.On("m").used.cpu_milli, 300);
 }
 
 TEST(LedgerTest, ForgetsNothingTwice) {
   Ledger ledger;
-  ledger.Take("a", "n", Cpu(1000));
-  EXPECT_NE(ledger.Release("a"), nullptr);
-  EXPECT_EQ(ledger.Release("a"), nullptr);
+  Ledger::Entry a;
+  ledger.Take(a, "n", Cpu(1000));
+  EXPECT_NE(ledger.Release(a), nullptr);
+  EXPECT_EQ(ledger.Release(a), nullptr);
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 0);
 }
 

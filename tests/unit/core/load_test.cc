@@ -26,7 +26,7 @@ class LoadTest : public testing::Test {
   }
   std::string Phase() { return api.servers["n"].status.phase; }
   std::string Reason() {
-    return api::FindCondition(api.servers["n"].status.conditions, "Ready")->reason;
+    return api::FindCondition(api.servers["n"].status.conditions, "Ready")->reason.str();
   }
   ApiModel api;
 };

@@ -25,7 +25,7 @@ class TaskTest : public testing::Test {
   }
   std::string Reason(const std::string& type) {
     const auto* condition = api::FindCondition(api.Status("t").conditions, type);
-    return condition == nullptr ? "" : condition->status + " " + condition->reason;
+    return condition == nullptr ? "" : condition->status.str() + " " + condition->reason.str();
   }
   ApiModel api;
 };
