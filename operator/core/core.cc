@@ -31,7 +31,9 @@ struct Taker {
   }
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
-    if (KindOf(seen.object) != Kind::kLease) ++world.moves;
+    const Kind kind = KindOf(seen.object);
+    // A heartbeat, or the weight of a namespace, is no reason why a task waits.
+    if (kind != Kind::kLease && kind != Kind::kNamespace) ++world.moves;
     Observe(world, seen.object);
     if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
   }
@@ -82,13 +84,23 @@ void ReconcileServers(World& world) {
 }
 
 void ReconcileTasks(World& world) {
-  // One task may make others dirty only by way of a new event, so one round is enough.
-  for (const std::string& key : std::exchange(world.dirty, {})) {
-    if (const auto task = world.tasks.find(key); task != world.tasks.end()) {
-      ReconcileTask(world, task->second);
-      world.touched.insert(key);
-    }
+  // One task may make others dirty only by way of a new event, so one round is enough. The keys are
+  // handed on: after a start those of all tasks are in the sets.
+  for (std::set<std::string> round = std::exchange(world.dirty, {}); !round.empty();) {
+    auto key = round.extract(round.begin());
+    const auto task = world.tasks.find(key.value());
+    if (task == world.tasks.end()) continue;
+    ReconcileTask(world, task->second);
+    world.touched.insert(std::move(key));
   }
+}
+
+// A write that may not be needed when others have had their turn.
+bool MayWait(const World& world, const TaskState& task) {
+  if (api::Finished(task.object.status.phase)) return false;
+  if (world.to_write.size() > kCrowded) return true;
+  return world.statuses_in_flight >= kBusy && task.binding &&
+         world.now < task.binding->at + kShortTask;
 }
 
 // A status is encoded when its turn has come and not before: what happens to the task until then
@@ -98,7 +110,7 @@ void WriteStatuses(World& world) {
     const auto task = world.tasks.find(world.to_write.front());
     world.to_write.pop_front();
     if (task == world.tasks.end() || !std::exchange(task->second.to_write, false)) continue;
-    if (world.to_write.size() > kCrowded && !api::Finished(task->second.object.status.phase)) {
+    if (MayWait(world, task->second)) {
       PutOffStatus(world, task->second);
     } else {
       FlushStatus(world, task->second);
@@ -107,20 +119,23 @@ void WriteStatuses(World& world) {
 }
 
 void FlushTasks(World& world) {
-  for (const std::string& key : std::exchange(world.touched, {})) {
-    const auto at = world.tasks.find(key);
+  for (std::set<std::string> round = std::exchange(world.touched, {}); !round.empty();) {
+    auto key = round.extract(round.begin());
+    const auto at = world.tasks.find(key.value());
     if (at == world.tasks.end()) continue;
     TaskState& task = at->second;
     if (task.queued) {
-      world.to_explain.insert(key);
+      world.to_explain.insert(std::move(key));
     } else if (!std::exchange(task.to_write, true)) {
-      world.to_write.push_back(key);
+      world.to_write.push_back(std::move(key.value()));
     }
   }
   WriteStatuses(world);
   // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
   if (world.IsBehind()) return;
+  world.tested = 0;
   for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained &&
+                             world.tested < kMostTested &&
                              world.statuses_in_flight < kMostExplanationsInFlight;) {
     TaskState& task = world.tasks.at(*world.to_explain.begin());
     world.to_explain.erase(world.to_explain.begin());

@@ -110,9 +110,10 @@ Duration KeptFor(const World& world, const Shape& shape) {
 }
 
 // One explanation for all tasks of a shape that ask at about the same time.
-const std::shared_ptr<const api::Explanation>& Shared(const World& world, Shape& shape) {
+const std::shared_ptr<const api::Explanation>& Shared(World& world, Shape& shape) {
   if (shape.explained_at == Time{} || world.now > shape.explained_at + KeptFor(world, shape)) {
     api::Explanation now = Explain(world, shape);
+    world.tested += world.servers.size();
     // Where it says the same, nothing is new for any of its tasks.
     if (shape.explanation == nullptr || *shape.explanation != now)
       shape.explanation = std::make_shared<const api::Explanation>(std::move(now));

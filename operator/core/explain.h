@@ -14,6 +14,9 @@ api::Explanation Explain(const World& world, const Shape& shape);
 // At most so many waiting tasks are explained in one step: a hundred thousand that wait must not
 // keep those that run from being told.
 inline constexpr size_t kMostExplained = 200;
+// And once so many servers were looked at for it: an explanation of ten thousand takes some 20 ms,
+// and what was decided in a step is sent only after it.
+inline constexpr size_t kMostTested = 10'000;
 // With many servers, all tasks of a shape share an explanation for so long: longer with every
 // thousand servers, and as long as nothing moves.
 inline constexpr Duration kExplanationKept{2'000};

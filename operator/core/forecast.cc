@@ -162,13 +162,16 @@ bool PaysToWait(World& world, const TaskState& task, const PoolState& pool, std:
 }
 
 void ForecastTask(World& world, TaskState& task) {
-  Rank(world, *task.shape);
+  Shape& shape = *task.shape;
+  const Time foreseen_at = shape.foreseen_at;
+  Rank(world, shape);
   api::Forecast now;
   now.position = task.in_gang ? 0 : task.rank;
   if (const auto estimate = EstimateStart(world, task)) {
     now.start = std::chrono::floor<std::chrono::seconds>(estimate->start);
     now.basis = estimate->basis;
   }
+  if (shape.foreseen_at != foreseen_at) world.tested += world.servers.size();
   auto& told = task.object.status.forecast;
   if (told && !Differs(*told, now, world.now)) return;
   told = std::move(now);

@@ -202,7 +202,8 @@ class Heads {
     heads_.pop_back();
     return head;
   }
-  // Drops the shapes for which nothing is left: mostly all of them, at less than a try of each.
+  // After a binding: drops the shapes for which nothing is left, mostly all of them, for less than
+  // a try of each costs.
   void Prune(const World& world) {
     if (std::erase_if(heads_, [&](const Head& head) {
           return head.shape != nullptr && !MayFit(world, *head.shape);
@@ -283,7 +284,7 @@ void PlaceWaiting(World& world) {
         Prefetch(*turn.position->task);
         heads.Push({turn, head.shape});
       }
-      if (head.shape->blocked) heads.Prune(world);
+      if (task.binding && head.shape->blocked) heads.Prune(world);
     }
   }
 }

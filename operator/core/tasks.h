@@ -23,6 +23,9 @@ inline constexpr int64_t kMostExplanationsInFlight = 32;
 // may have ended as well when their turn comes again.
 inline constexpr size_t kCrowded = 32;
 inline constexpr Duration kPutOff{5'000};
+// Where so many are in flight, the same goes for a task that was bound a short time ago.
+inline constexpr int64_t kBusy = 16;
+inline constexpr Duration kShortTask{10'000};
 inline constexpr Duration kMaxBackoff{3'600'000};
 
 // Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues

@@ -150,6 +150,7 @@ class ApiModel {
       const auto events = std::exchange(pending_, {});
       StepResult result = core_->Step(events, now);
       wake = result.wake;
+      most_tested = std::max(most_tested, core_->world().tested);
       for (Effect& effect : result.effects) std::visit([&](auto& value) { Carry(value); }, effect);
       if (pending_.empty() && result.effects.empty() && i > 0) return;
     }
@@ -220,6 +221,7 @@ class ApiModel {
   std::map<std::string, api::Budget> budgets;
   std::vector<Note> notes;
   int task_writes = 0, claims_made = 0, pods_made = 0;
+  size_t most_tested = 0;  // servers, in one step, to explain
   // The next creation of a pod fails with this.
   std::optional<Error> pod_error;
   // Nothing is heard of the API server, as in an outage.

@@ -28,6 +28,17 @@ TEST(ExplainTest, CountsServersByTheTestThatFailed) {
             "0 of 3 servers: 2 insufficient cpu, 1 cordoned; no ServerPool to buy from");
 }
 
+TEST(ExplainTest, SpreadsTheLookAtManyServersOverSteps) {
+  ApiModel api;
+  for (int i = 0; i < 2'000; ++i) api.AddServer("s" + std::to_string(i), "1");
+  for (int i = 0; i < 20; ++i)
+    api.AddTask("t" + std::to_string(i), api::Json::object(), std::to_string(2 + i));
+  api.Advance(seconds(1));
+  for (const auto& [key, task] : api.tasks) EXPECT_NE(task.status.explanation, nullptr) << key;
+  EXPECT_GE(api.most_tested, 2'000u);
+  EXPECT_LT(api.most_tested, kMostTested + 2 * 2'000);
+}
+
 TEST(ExplainTest, NamesTheNearestServerWithItsNumbers) {
   ApiModel api;
   api.AddServer("far", "1");

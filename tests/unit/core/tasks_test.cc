@@ -72,6 +72,23 @@ TEST_F(TaskTest, ASlowStartIsShownAndCostsNoMoreForAShortTask) {
   EXPECT_EQ(api.task_writes + api.pods_made, 3);
 }
 
+TEST_F(TaskTest, WhereManyStatusesAreOnTheirWayAShortTaskIsToldWhenItEnds) {
+  api.AddServer("large", "100");
+  for (int i = 0; i < 60; ++i) api.AddTask("t" + std::to_string(i));
+  api.Settle();
+  api.drop_statuses = true;  // none is answered
+  for (int i = 0; i < 60; ++i) {
+    api.SetPod("t" + std::to_string(i) + "-1", PodPhase::kRunning);
+    api.Settle();
+  }
+  EXPECT_EQ(api.world().statuses_in_flight, kBusy);
+  api.SetPod("t59-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_EQ(api.world().statuses_in_flight, kBusy + 1);
+  api.Advance(kShortTask + 2 * kPutOff);
+  EXPECT_EQ(api.world().statuses_in_flight, 60);
+}
+
 TEST_F(TaskTest, AFailureWithoutRetriesIsFinal) {
   Start();
   End("t-1", 7, "broken");
@@ -395,6 +412,25 @@ TEST_F(TaskTest, AForgottenTaskFreesItsServer) {
   api.Settle();
   EXPECT_EQ(api.world().ledger.On("s1").pods, 0);
   EXPECT_EQ(api.world().tasks.size(), 0u);
+}
+
+TEST_F(TaskTest, ACopyOfItsPodTakesRoomUntilItIsGoneWhateverBecameOfTheTask) {
+  Start();
+  api::Pod& copy = api.pods["ns/copy"] = api.pods.at("ns/t-1");
+  copy.meta.name = copy.meta.uid = "copy";
+  api.Change(copy);
+  api.Settle();
+  EXPECT_EQ(api.world().ledger.On("s1").pods, 2);
+  api.Remove(api.tasks, "ns/t");
+  api.Remove(api.pods, "ns/t-1");
+  api.nodes.at("s1").unschedulable = true;
+  api.Change(api.nodes.at("s1"));
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.world().ledger.On("s1").pods, 1);
+  if (api.pods.contains("ns/copy")) api.Remove(api.pods, "ns/copy");
+  api.Settle();
+  EXPECT_EQ(api.world().ledger.On("s1").pods, 0);
+  EXPECT_TRUE(api.world().owners.empty());
 }
 
 TEST_F(TaskTest, NothingIsDecidedBeforeEverythingWasListed) {
