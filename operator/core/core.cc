@@ -21,6 +21,13 @@ namespace {
 // Heartbeats and costs are looked at this often when nothing else happens.
 constexpr Duration kCheckEvery{5'000};
 
+// Whether any sight of the kind may tell why a task waits. Of tasks, servers and nodes most are
+// echoes of a status, or heartbeats: observe.cc counts those that are more.
+bool Moves(Kind kind) {
+  return kind != Kind::kTask && kind != Kind::kServer && kind != Kind::kNode &&
+         kind != Kind::kLease && kind != Kind::kNamespace;
+}
+
 struct Taker {
   World& world;
 
@@ -31,9 +38,7 @@ struct Taker {
   }
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
-    const Kind kind = KindOf(seen.object);
-    // A heartbeat, or the weight of a namespace, is no reason why a task waits.
-    if (kind != Kind::kLease && kind != Kind::kNamespace) ++world.moves;
+    if (Moves(KindOf(seen.object))) ++world.moves;
     Observe(world, seen.object);
     if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
   }

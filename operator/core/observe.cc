@@ -48,6 +48,7 @@ void ForgetTask(World& world, const std::string& key) {
 }
 
 void AddTask(World& world, const api::TaskRequest& object) {
+  ++world.moves;
   const std::string key = object.meta.key();
   const auto at = world.tasks.try_emplace(key).first;
   TaskState& task = at->second;
@@ -117,6 +118,9 @@ void SeeTask(World& world, const api::TaskRequest& object) {
   } else {
     TaskState& task = at->second;
     if (object.meta.resource_version <= task.object.meta.resource_version) return;
+    if (task.object.meta.generation != object.meta.generation ||
+        task.object.meta.deleted != object.meta.deleted)
+      ++world.moves;
     task.object.meta = object.meta;
     task.object.spec.priority = object.spec.priority;
     task.object.spec.priority_class = object.spec.priority_class;

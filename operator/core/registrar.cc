@@ -189,6 +189,7 @@ void WakeTasksOn(World& world, const std::string& node) {
 }
 
 void NodeChanged(World& world, const std::string& name) {
+  ++world.moves;
   world.dirty_nodes.insert(name);
   for (const std::string& server : world.nodes[name].servers) {
     const uint32_t slot = world.servers.at(server).slot;
