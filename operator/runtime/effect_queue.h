@@ -1,5 +1,7 @@
 // The order in which effects are carried out: those on one object one after the other, those on
-// different objects side by side. No threads here, so that the simulator uses the same rules.
+// different objects side by side. What makes something happen (a pod, a purchase, a deletion) goes
+// before what tells of it (a status, an Event), but not for ever: of four effects at least one
+// tells if any waits. No threads here, so that the simulator uses the same rules.
 #pragma once
 
 #include <deque>
@@ -24,11 +26,15 @@ class EffectQueue {
   // The effect with this key, popped before, has ended.
   void Done(const std::string& key);
   // Whether Pop would give something.
-  bool ready() const { return !ready_.empty(); }
+  bool ready() const { return !acts_.empty() || !tells_.empty(); }
   size_t size() const { return size_; }
 
  private:
-  std::deque<std::string> ready_;  // keys with waiting effects and none in flight
+  void MakeReady(const std::string& key);
+
+  // Keys with waiting effects and none in flight, by the first of those effects.
+  std::deque<std::string> acts_, tells_;
+  int passed_over_ = 0;  // how often tells_ was, in a row
   std::map<std::string, std::deque<core::Effect>> waiting_;
   std::set<std::string> in_flight_;
   size_t size_ = 0;

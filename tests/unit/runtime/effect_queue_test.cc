@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace spillway::runtime {
 namespace {
 
@@ -27,6 +29,20 @@ TEST(EffectQueueTest, KeepsTheOrderOfOneObjectAndOneInFlight) {
   queue.Done(EffectKey(*first));
   EXPECT_TRUE(queue.ready());
   EXPECT_EQ(VersionOf(queue.Pop()), 2);
+}
+
+TEST(EffectQueueTest, APodIsMadeBeforeStatusesAreToldButNotForEver) {
+  EffectQueue queue;
+  queue.Push(Patch("a", 0));
+  queue.Push(Patch("b", 0));
+  for (int i = 1; i <= 5; ++i) {
+    core::Write pod = Patch("pod-" + std::to_string(i), i);
+    pod.verb = core::Verb::kCreate;
+    queue.Push(pod);
+  }
+  std::vector<int64_t> order;
+  while (const auto effect = queue.Pop()) order.push_back(VersionOf(effect));
+  EXPECT_EQ(order, (std::vector<int64_t>{1, 2, 3, 0, 4, 5, 0}));
 }
 
 TEST(EffectQueueTest, AnObjectThatIsDoneLeavesNothingBehind) {
