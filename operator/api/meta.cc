@@ -103,11 +103,11 @@ ObjectMeta DecodeMeta(const Json& object) {
 namespace {
 
 // The words that most conditions are made of are shared by all of them.
-Text Word(Text word) {
+Text Word(std::string_view word) {
   static const std::array<Text, 7> kWords{"Ready", "Reconciling", "Stalled", "Assigned",
                                           "True",  "False",       "Unknown"};
   const auto known = std::find(kWords.begin(), kWords.end(), word);
-  return known == kWords.end() ? std::move(word) : *known;
+  return known == kWords.end() ? Text(std::string(word)) : *known;
 }
 
 }  // namespace
@@ -143,8 +143,8 @@ const Condition* FindCondition(const std::vector<Condition>& conditions, std::st
 }
 
 void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now) {
-  condition.type = Word(std::move(condition.type));
-  condition.status = Word(std::move(condition.status));
+  condition.type = Word(condition.type.str());
+  condition.status = Word(condition.status.str());
   const Condition* known = FindCondition(conditions, condition.type.str());
   // Whole seconds, as the API keeps them: what was read back equals what was written.
   const Time moment = std::chrono::floor<std::chrono::seconds>(now);
@@ -161,8 +161,10 @@ void SetProgress(std::vector<Condition>& conditions, Progress progress, const Te
                  const Text& message, int64_t generation, Time now) {
   if (conditions.empty()) conditions.reserve(3);
   const auto set = [&](const char* type, Progress when) {
-    SetCondition(conditions,
-                 {type, progress == when ? "True" : "False", reason, message, generation, {}}, now);
+    SetCondition(
+        conditions,
+        {Word(type), Word(progress == when ? "True" : "False"), reason, message, generation, {}},
+        now);
   };
   set("Ready", Progress::kReady);
   set("Reconciling", Progress::kReconciling);

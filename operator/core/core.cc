@@ -88,16 +88,23 @@ void ReconcileServers(World& world) {
   RegisterAndJudge(world);
 }
 
-void ReconcileTasks(World& world) {
-  // One task may make others dirty only by way of a new event, so one round is enough. The keys are
-  // handed on: after a start those of all tasks are in the sets.
-  for (std::set<std::string> round = std::exchange(world.dirty, {}); !round.empty();) {
+// Empties the keys, and calls visit(task, key) with each task that still exists. The key may be
+// handed on to another set as it is: after a start those of all tasks are in one.
+template <typename Visit>
+void TakeTasks(World& world, std::set<std::string>& keys, Visit visit) {
+  for (std::set<std::string> round = std::exchange(keys, {}); !round.empty();) {
     auto key = round.extract(round.begin());
     const auto task = world.tasks.find(key.value());
-    if (task == world.tasks.end()) continue;
-    ReconcileTask(world, task->second);
-    world.touched.insert(std::move(key));
+    if (task != world.tasks.end()) visit(task->second, std::move(key));
   }
+}
+
+void ReconcileTasks(World& world) {
+  // One task may make others dirty only by way of a new event, so one round is enough.
+  TakeTasks(world, world.dirty, [&](TaskState& task, auto key) {
+    ReconcileTask(world, task);
+    world.touched.insert(std::move(key));
+  });
 }
 
 // A write that may not be needed when others have had their turn.
@@ -124,17 +131,13 @@ void WriteStatuses(World& world) {
 }
 
 void FlushTasks(World& world) {
-  for (std::set<std::string> round = std::exchange(world.touched, {}); !round.empty();) {
-    auto key = round.extract(round.begin());
-    const auto at = world.tasks.find(key.value());
-    if (at == world.tasks.end()) continue;
-    TaskState& task = at->second;
+  TakeTasks(world, world.touched, [&](TaskState& task, auto key) {
     if (task.queued) {
       world.to_explain.insert(std::move(key));
     } else if (!std::exchange(task.to_write, true)) {
       world.to_write.push_back(std::move(key.value()));
     }
-  }
+  });
   WriteStatuses(world);
   // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
   if (world.IsBehind()) return;

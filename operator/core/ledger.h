@@ -6,7 +6,6 @@
 #include <map>
 #include <string>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "operator/api/core_v1.h"
@@ -64,14 +63,9 @@ class Ledger {
     bool unmeasured_ = false;
   };
 
-  // Counts a pod on the node until it is released; what was counted for it before is replaced.
-  // The node's new use; null if that changes nothing. left: set to the use of the node where the
-  // pod was counted before, if it was.
-  const NodeUsage* Take(Entry& pod, const std::string& node, Footprint footprint,
-                        const NodeUsage** left = nullptr) {
-    return Take(pod, nodes_[node], std::move(footprint), left);
-  }
-  // The same, on a node by its use as Keep gave it.
+  // Counts a pod on the node, given by its use as Keep gave it, until it is released; what was
+  // counted for it before is replaced. The node's new use; null if that changes nothing. left: set
+  // to the use of the node where the pod was counted before, if it was.
   const NodeUsage* Take(Entry& pod, const NodeUsage& node, Footprint footprint,
                         const NodeUsage** left = nullptr);
   // The use of the node that the pod was counted on; null if it was not.

@@ -13,8 +13,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "operator/api/resources.h"

@@ -250,15 +250,14 @@ struct World {
   std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
   std::map<std::string, api::PriorityClass> priority_classes;
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
-  size_t tested = 0;           // servers that were looked at in this step to explain and to foresee
-  size_t tenants_waiting = 0;  // that have tasks in queues
-  std::map<std::string, BudgetState> budgets;  // by key
-  std::set<std::string> holding;               // namespaces with tasks that cannot be paid
-  Time overruns_at{};                          // when costs beyond estimates are counted next
-  api::Resources capacity;                     // of all nodes with a server that counts
-  std::map<std::string, Gang> gangs;           // by namespace and name
-  std::set<std::string> touched_gangs;         // whose members have changed
-  size_t giving_way = 0;                       // tasks whose spec says so: preemption Allowed
+  size_t tenants_waiting = 0;                       // that have tasks in queues
+  std::map<std::string, BudgetState> budgets;       // by key
+  std::set<std::string> holding;                    // namespaces with tasks that cannot be paid
+  Time overruns_at{};                               // when costs beyond estimates are counted next
+  api::Resources capacity;                          // of all nodes with a server that counts
+  std::map<std::string, Gang> gangs;                // by namespace and name
+  std::set<std::string> touched_gangs;              // whose members have changed
+  size_t giving_way = 0;                            // tasks whose spec says so: preemption Allowed
   ShapeTable shapes;
   Ledger ledger;
 
@@ -273,6 +272,7 @@ struct World {
   std::set<std::string> nominated;   // tasks that wait for a server on its way
   uint64_t plan = 0;
   uint64_t moves = 0;               // of anything that an explanation may tell of
+  size_t tested = 0;                // servers looked at in this step to explain and to foresee
   std::vector<uint32_t> reserved;   // slots of servers that are kept for a task
   Alarms wakes;                     // tasks to look at later
   std::vector<ServerState*> slots;  // of ServerIndex; null where there is none

@@ -16,8 +16,8 @@ TEST(LedgerTest, AddsAndGivesBackExactly) {
   big.requests.extended["gpu"] = 2;
   big.host_ports = {"TCP/80"};
   big.exclusive = true;
-  ledger.Take(a, "n", big);
-  ledger.Take(b, "n", Cpu(500, false));
+  ledger.Take(a, ledger.Keep("n"), big);
+  ledger.Take(b, ledger.Keep("n"), Cpu(500, false));
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 2000);
   EXPECT_EQ(ledger.On("n").pods, 2);
   EXPECT_EQ(ledger.On("n").tasks, 1);
@@ -30,10 +30,10 @@ TEST(LedgerTest, AddsAndGivesBackExactly) {
 TEST(LedgerTest, CountsAPodOnceHoweverOftenItIsSeen) {
   Ledger ledger;
   Ledger::Entry a;
-  ledger.Take(a, "n", Cpu(1000));
-  ledger.Take(a, "n", Cpu(1000));
+  ledger.Take(a, ledger.Keep("n"), Cpu(1000));
+  ledger.Take(a, ledger.Keep("n"), Cpu(1000));
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 1000);
-  ledger.Take(a, "m", Cpu(300));
+  ledger.Take(a, ledger.Keep("m"), Cpu(300));
   EXPECT_EQ(ledger.On("n").pods, 0);
   EXPECT_EQ(ledger.On("m").used.cpu_milli, 300);
 }
@@ -41,7 +41,7 @@ TEST(LedgerTest, CountsAPodOnceHoweverOftenItIsSeen) {
 TEST(LedgerTest, ForgetsNothingTwice) {
   Ledger ledger;
   Ledger::Entry a;
-  ledger.Take(a, "n", Cpu(1000));
+  ledger.Take(a, ledger.Keep("n"), Cpu(1000));
   EXPECT_NE(ledger.Release(a), nullptr);
   EXPECT_EQ(ledger.Release(a), nullptr);
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 0);

@@ -427,7 +427,7 @@ TEST_F(TaskTest, ACopyOfItsPodTakesRoomUntilItIsGoneWhateverBecameOfTheTask) {
   api.Change(api.nodes.at("s1"));
   api.Advance(seconds(10));
   EXPECT_EQ(api.world().ledger.On("s1").pods, 1);
-  if (api.pods.contains("ns/copy")) api.Remove(api.pods, "ns/copy");
+  api.Remove(api.pods, "ns/copy");
   api.Settle();
   EXPECT_EQ(api.world().ledger.On("s1").pods, 0);
   EXPECT_TRUE(api.world().owners.empty());
