@@ -1,6 +1,8 @@
 #include "operator/core/placer.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "operator/core/budgets.h"
@@ -36,12 +38,11 @@ void RefreshMatches(const World& world, Shape& shape) {
 }
 
 // The cheap part of RoomFits, without a word on why.
-bool MayHaveRoom(const Shape& shape, const ServerState& server) {
+bool MayHaveRoom(const api::Resources& requests, const ServerState& server) {
   if (!server.usable) return false;
   const api::Resources &total = server.node->object->allocatable, &used = server.usage->used;
-  return shape.requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
-         shape.requests.memory <= total.memory - used.memory &&
-         LoadFits(shape.requests, server, nullptr);
+  return requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
+         requests.memory <= total.memory - used.memory && LoadFits(requests, server, nullptr);
 }
 
 // How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.
@@ -80,6 +81,11 @@ const ServerState* SearchIndex(const World& world, const Shape& shape) {
   return best;
 }
 
+// What no waiting task has found room on needs no look by this shape, if it has tasks that wait.
+void SkipTried(const World& world, Shape& shape) {
+  shape.grown_read = std::max(shape.grown_read, world.tried_grown);
+}
+
 // The servers that may have grown since the shape was refused, best first.
 void GatherGrown(const World& world, Shape& shape) {
   const uint64_t end = world.grown.end();
@@ -103,7 +109,7 @@ const ServerState* SearchGrown(const World& world, Shape& shape) {
   GatherGrown(world, shape);
   for (size_t i = 0; i < shape.grown.size(); ++i) {
     const ServerState& server = *world.slots[shape.grown[i]];
-    if (!MayHaveRoom(shape, server) || !RoomFits(shape, server, nullptr)) continue;
+    if (!MayHaveRoom(shape.requests, server) || !RoomFits(shape, server, nullptr)) continue;
     // Those before it have no room; it may have room for more.
     shape.grown.erase(shape.grown.begin(), shape.grown.begin() + static_cast<std::ptrdiff_t>(i));
     return &server;
@@ -114,6 +120,7 @@ const ServerState* SearchGrown(const World& world, Shape& shape) {
 
 const ServerState* BestServer(const World& world, Shape& shape) {
   RefreshMatches(world, shape);
+  SkipTried(world, shape);
   if (shape.blocked && world.grown.Knows(shape.grown_read)) return SearchGrown(world, shape);
   const ServerState* server = SearchIndex(world, shape);
   shape.blocked = server == nullptr;
@@ -150,17 +157,31 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   GiveUpReservation(world, *task.shape);
 }
 
+bool MayFitOn(const World& world, const Shape& shape, uint32_t slot) {
+  const ServerState* server = world.slots[slot];
+  return server != nullptr && shape.fits.Test(slot) && MayHaveRoom(shape.requests, *server);
+}
+
 // Cheap for a shape that was refused and for which nothing has grown since.
 bool MayFit(const World& world, Shape& shape) {
   if (shape.waiting.empty()) return false;
+  SkipTried(world, shape);
   if (!shape.blocked || !shape.grown.empty() || shape.changed_read != world.changed.end() ||
       !world.grown.Knows(shape.grown_read))
     return true;
-  const uint64_t end = world.grown.end();
-  for (; shape.grown_read < end; ++shape.grown_read) {
-    const uint32_t slot = world.grown.at(shape.grown_read);
-    const ServerState* server = world.slots[slot];
-    if (server != nullptr && shape.fits.Test(slot) && MayHaveRoom(shape, *server)) return true;
+  for (const uint64_t end = world.grown.end(); shape.grown_read < end; ++shape.grown_read) {
+    if (MayFitOn(world, shape, world.grown.at(shape.grown_read))) return true;
+  }
+  return false;
+}
+
+// Whether any shape may find room where there is more than before.
+bool AnyMayFit(World& world) {
+  if (world.tenants_waiting.empty()) return false;
+  if (!world.grown.Knows(world.tried_grown)) return true;
+  for (const uint64_t end = world.grown.end(); world.tried_grown < end; ++world.tried_grown) {
+    const ServerState* server = world.slots[world.grown.at(world.tried_grown)];
+    if (server != nullptr && MayHaveRoom(world.shapes.least(), *server)) return true;
   }
   return false;
 }
@@ -180,19 +201,44 @@ void Prefetch(const TaskState& task) {
   for (size_t i = 0; i < sizeof(TaskState); i += 64) __builtin_prefetch(begin + i);
 }
 
-// What is tried next: the first task of a shape, or a group as a whole.
+// What is tried next: the first task of a shape, a group as a whole, or the first of a namespace's
+// tasks.
 struct Head {
-  Turn turn;
   Shape* shape = nullptr;
   Gang* gang = nullptr;
-  bool operator<(const Head& other) const { return other.turn < turn; }  // the first on top
+  Tenant* tenant = nullptr;
+  QueuePosition position = {.priority = std::numeric_limits<int64_t>::max()};  // before all
+  double share = 0;
+  bool refused = false;  // the one at the position: the namespace's next one is meant
+
+  Turn turn() const { return {&position, share}; }
+  bool operator<(const Head& other) const { return other.turn() < turn(); }  // the first on top
 };
+
+// Where it stands by now; false if nothing is left.
+bool Refresh(const World& world, Head& head) {
+  if (head.shape != nullptr) {
+    if (head.shape->waiting.empty()) return false;
+    head.position = *head.shape->waiting.First(world).position;
+  } else if (head.gang != nullptr) {
+    if (head.gang->waiting.empty()) return false;
+    head.position = *head.gang->waiting.begin();
+  } else {
+    const Positions& firsts = head.tenant->firsts;
+    const auto at = std::exchange(head.refused, false) ? firsts.upper_bound(head.position)
+                                                       : firsts.lower_bound(head.position);
+    if (at == firsts.end()) return false;
+    head.position = *at;
+  }
+  head.share = ShareOf(world, *head.position.task->tenant);
+  return true;
+}
 
 // Those to be tried, the one whose turn it is on top of the heap.
 class Heads {
  public:
   bool empty() const { return heads_.empty(); }
-  void Push(Head head) {
+  void Push(const Head& head) {
     heads_.push_back(head);
     std::push_heap(heads_.begin(), heads_.end());
   }
@@ -202,25 +248,16 @@ class Heads {
     heads_.pop_back();
     return head;
   }
-  // After a binding: drops the shapes for which nothing is left, mostly all of them, for less than
-  // a try of each costs.
-  void Prune(const World& world) {
-    if (std::erase_if(heads_, [&](const Head& head) {
-          return head.shape != nullptr && !MayFit(world, *head.shape);
-        }) > 0)
-      std::make_heap(heads_.begin(), heads_.end());
+  void DropTenants() {
+    std::erase_if(heads_, [](const Head& head) { return head.tenant != nullptr; });
+    std::make_heap(heads_.begin(), heads_.end());
   }
 
  private:
   std::vector<Head> heads_;
 };
 
-Turn TurnOf(const World& world, const Gang& gang) {
-  const QueuePosition& first = *gang.waiting.begin();
-  return {&first, ShareOf(world, *first.task->tenant)};
-}
-
-// False if the shape need not be tried again.
+// False if no server has room for the shape.
 bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
   const ServerState* server = BestServer(world, shape);
   if (server == nullptr) return false;
@@ -231,7 +268,7 @@ bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
   } else if (!Held(world, first)) {
     Bind(world, first, *server);
   }
-  return !shape.waiting.empty();
+  return true;
 }
 
 void PlaceTogether(World& world, Gang& gang) {
@@ -260,33 +297,75 @@ void PlaceTogether(World& world, Gang& gang) {
 
 }  // namespace
 
-void PlaceWaiting(World& world) {
+void CatchUp(const World& world, Shape& shape) {
+  if (shape.changed_read != world.changed.end() || !world.grown.Knows(shape.grown_read))
+    shape.blocked = false;
+  if (!shape.blocked) return;
+  for (const uint64_t end = world.grown.end(); shape.grown_read < end; ++shape.grown_read) {
+    const uint32_t slot = world.grown.at(shape.grown_read);
+    if (MayFitOn(world, shape, slot)) shape.grown.push_back(slot);
+  }
+}
+
+namespace {
+
+// Those who may find room: who was not refused yet, and where a server has changed or has more
+// room, everyone.
+Heads WhoMayFit(World& world, bool changed) {
   Heads heads;
-  for (Shape* shape : world.shapes.all()) {
-    if (MayFit(world, *shape)) heads.Push({shape->waiting.First(world), shape});
+  const auto add = [&](Head head) {
+    if (Refresh(world, head)) heads.Push(head);
+  };
+  for (Shape* shape : world.shapes.TakeUntried()) {
+    if (MayFit(world, *shape)) add({.shape = shape});
   }
   for (auto& [name, gang] : world.gangs) {
-    if (!gang.waiting.empty() && Complete(gang) && WorthTrying(world, gang))
-      heads.Push({TurnOf(world, gang), nullptr, &gang});
+    if (Complete(gang) && WorthTrying(world, gang)) add({.gang = &gang});
   }
+  if (changed || AnyMayFit(world)) {
+    for (Tenant* tenant : world.tenants_waiting) add({.tenant = tenant});
+  }
+  return heads;
+}
+
+// Tries the head. False if there is nothing more to try by it.
+bool TryHead(World& world, Head& head) {
+  if (head.gang != nullptr) {
+    PlaceTogether(world, *head.gang);
+    return false;
+  }
+  TaskState& task = *head.position.task;
+  Shape& shape = *task.shape;
+  head.refused =
+      (head.tenant != nullptr && !MayFit(world, shape)) || !PlaceFirst(world, shape, task);
+  return head.tenant != nullptr || !head.refused;
+}
+
+}  // namespace
+
+void PlaceWaiting(World& world) {
+  const uint64_t grown = world.grown.end(), changes = world.changed.end();
+  const bool changed = world.tried_changed != changes;
+  Heads heads = WhoMayFit(world, changed);
   while (!heads.empty()) {
-    const Head head = heads.Pop();
-    TaskState& task = *head.turn.position->task;
-    if (ShareOf(world, *task.tenant) > head.turn.share) {  // others were bound since
-      const Turn turn =
-          head.gang != nullptr ? TurnOf(world, *head.gang) : head.shape->waiting.First(world);
-      heads.Push({turn, head.shape, head.gang});
-    } else if (head.gang != nullptr) {
-      PlaceTogether(world, *head.gang);
-    } else {
-      if (PlaceFirst(world, *head.shape, task)) {
-        const Turn turn = head.shape->waiting.First(world);
-        Prefetch(*turn.position->task);
-        heads.Push({turn, head.shape});
-      }
-      if (task.binding && head.shape->blocked) heads.Prune(world);
+    Head head = heads.Pop();
+    const Head before = head;
+    if (!Refresh(world, head)) continue;
+    if (before.turn() < head.turn()) {  // others were bound since
+      heads.Push(head);
+      continue;
     }
+    if (!TryHead(world, head)) continue;
+    const bool refused = head.refused;
+    if (Refresh(world, head)) {
+      Prefetch(*head.position.task);
+      heads.Push(head);
+    }
+    // Mostly nothing is left that any other could use: no more of them is looked at.
+    if (!refused && !changed && !AnyMayFit(world)) heads.DropTenants();
   }
+  world.tried_grown = std::max(world.tried_grown, grown);
+  world.tried_changed = changes;
 }
 
 }  // namespace spillway::core

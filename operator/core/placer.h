@@ -10,6 +10,9 @@ namespace spillway::core {
 // for which no server has room is not tried again before room may have grown.
 void PlaceWaiting(World& world);
 
+// Before a task of a shape joins its queue, which is empty: what has grown while it was.
+void CatchUp(const World& world, Shape& shape);
+
 // The server that a task of the shape would be bound to now; null if none has room. Only the
 // shape's own record of what matches changes.
 const ServerState* Choose(const World& world, Shape& shape);

@@ -7,22 +7,37 @@
 
 namespace spillway::core {
 
-QueuePlace Queue::Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position) {
-  Line& line = lines_[ns];
-  line.tenant = &tenant;
-  return line.tasks.insert(line.tasks.end(), position);
+QueuePlace Queue::Insert(Tenant& tenant, const QueuePosition& position) {
+  Positions& line = lines_[&tenant];
+  const QueuePlace place = line.insert(line.end(), position);
+  if (place == line.begin()) {
+    if (const auto second = std::next(place); second != line.end()) tenant.firsts.erase(*second);
+    tenant.firsts.insert(position);
+  }
+  return place;
 }
 
-void Queue::Erase(const std::string& ns, QueuePlace place) {
-  const auto line = lines_.find(ns);
-  line->second.tasks.erase(place);
-  if (line->second.tasks.empty()) lines_.erase(line);
+void Queue::Erase(Tenant& tenant, QueuePlace place) {
+  const auto at = lines_.find(&tenant);
+  Positions& line = at->second;
+  if (place != line.begin()) {
+    line.erase(place);
+    return;
+  }
+  auto first = tenant.firsts.extract(*place);
+  line.erase(place);
+  if (line.empty()) {
+    lines_.erase(at);
+  } else {
+    first.value() = *line.begin();
+    tenant.firsts.insert(std::move(first));
+  }
 }
 
 Turn Queue::First(const World& world) const {
   Turn first;
-  for (const auto& [ns, line] : lines_) {
-    const Turn turn{&*line.tasks.begin(), ShareOf(world, *line.tenant)};
+  for (const auto& [tenant, line] : lines_) {
+    const Turn turn{&*line.begin(), ShareOf(world, *tenant)};
     if (first.position == nullptr || turn < first) first = turn;
   }
   return first;
@@ -30,18 +45,18 @@ Turn Queue::First(const World& world) const {
 
 size_t Queue::Count() const {
   size_t count = 0;
-  for (const auto& [ns, line] : lines_) count += line.tasks.size();
+  for (const auto& [tenant, line] : lines_) count += line.size();
   return count;
 }
 
 int64_t Queue::TopPriority() const {
   int64_t top = std::numeric_limits<int64_t>::min();
-  for (const auto& [ns, line] : lines_) top = std::max(top, line.tasks.begin()->priority);
+  for (const auto& [tenant, line] : lines_) top = std::max(top, line.begin()->priority);
   return top;
 }
 
 double ShareOf(const World& world, const Tenant& tenant) {
-  if (world.tenants_waiting < 2) return 0;
+  if (world.tenants_waiting.size() < 2) return 0;
   const auto fraction = [](int64_t part, int64_t whole) {
     return whole <= 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
   };

@@ -23,27 +23,6 @@ namespace spillway::core {
 struct TaskState;
 struct World;
 
-// A task that cannot be paid.
-struct HeldTask {
-  int64_t price_micros = 0;  // per hour, of the server that it would take
-  int64_t together = 0;      // what its group needs as a whole; 0 if it is alone
-};
-
-// A namespace with tasks.
-struct Tenant {
-  int64_t weight_milli = 1000;
-  int64_t resource_version = 0;  // of the Namespace, as far as it was seen
-  api::Resources used;           // requested by its tasks' pods; the ledger's
-  size_t waiting = 0;            // tasks in queues
-  // See budgets.h. All in millionths of the currency unit.
-  std::map<std::chrono::sys_days, int64_t> spent;  // by attempts, on the day of their end
-  int64_t committed = 0;                           // estimated, by those that have not ended
-  std::set<std::string> budgets;                   // keys in World::budgets
-  std::map<std::string, HeldTask> held;            // by their keys
-  bool eased = false;                              // more may be left than when they were held
-  Time ease_at{};                                  // not before
-};
-
 // Order in a namespace: higher priority first, then the older, then by name.
 struct QueuePosition {
   int64_t priority = 0;
@@ -58,6 +37,33 @@ struct QueuePosition {
   }
 };
 
+// Tasks that wait, the first first, and the place of one of them, by which it is taken out without
+// a search.
+using Positions = std::set<QueuePosition>;
+using QueuePlace = Positions::const_iterator;
+
+// A task that cannot be paid.
+struct HeldTask {
+  int64_t price_micros = 0;  // per hour, of the server that it would take
+  int64_t together = 0;      // what its group needs as a whole; 0 if it is alone
+};
+
+// A namespace with tasks.
+struct Tenant {
+  int64_t weight_milli = 1000;
+  int64_t resource_version = 0;  // of the Namespace, as far as it was seen
+  api::Resources used;           // requested by its tasks' pods; the ledger's
+  size_t waiting = 0;            // tasks in queues
+  Positions firsts;              // of its tasks in each Queue, the first; the queues' own
+  // See budgets.h. All in millionths of the currency unit.
+  std::map<std::chrono::sys_days, int64_t> spent;  // by attempts, on the day of their end
+  int64_t committed = 0;                           // estimated, by those that have not ended
+  std::set<std::string> budgets;                   // keys in World::budgets
+  std::map<std::string, HeldTask> held;            // by their keys
+  bool eased = false;                              // more may be left than when they were held
+  Time ease_at{};                                  // not before
+};
+
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.
 struct Turn {
   const QueuePosition* position = nullptr;
@@ -70,18 +76,13 @@ struct Turn {
   }
 };
 
-// Tasks that wait, the first first, and the place of one of them, by which it is taken out without
-// a search.
-using Positions = std::set<QueuePosition>;
-using QueuePlace = Positions::const_iterator;
-
 // The tasks of one shape that wait: a line for each namespace. Not thread-safe.
 class Queue {
  public:
   bool empty() const { return lines_.empty(); }
   // Cheapest for one that comes last, as new tasks do.
-  QueuePlace Insert(const std::string& ns, Tenant& tenant, const QueuePosition& position);
-  void Erase(const std::string& ns, QueuePlace place);
+  QueuePlace Insert(Tenant& tenant, const QueuePosition& position);
+  void Erase(Tenant& tenant, QueuePlace place);
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
   size_t Count() const;
@@ -91,7 +92,7 @@ class Queue {
   template <typename Visit>
   bool AnyOf(Visit visit) const {
     std::vector<std::pair<Positions::const_iterator, Positions::const_iterator>> rest;
-    for (const auto& [ns, line] : lines_) rest.emplace_back(line.tasks.begin(), line.tasks.end());
+    for (const auto& [tenant, line] : lines_) rest.emplace_back(line.begin(), line.end());
     while (!rest.empty()) {
       auto next = rest.begin();
       for (auto at = rest.begin(); at != rest.end(); ++at) {
@@ -104,11 +105,7 @@ class Queue {
   }
 
  private:
-  struct Line {
-    Tenant* tenant = nullptr;
-    Positions tasks;
-  };
-  std::map<std::string, Line> lines_;  // none is empty
+  std::map<Tenant*, Positions> lines_;  // none is empty
 };
 
 // The namespace's share, divided by its weight; 0 where no other has tasks that wait.

@@ -1,5 +1,7 @@
 #include "operator/core/shape.h"
 
+#include <utility>
+
 namespace spillway::core {
 namespace {
 
@@ -77,7 +79,18 @@ void ShapeTable::Add(std::unique_ptr<Shape>& slot, const std::string& key,
   shape->key = key;
   shape->place = all_.size();
   all_.push_back(shape.get());
+  cpu_milli_.insert(shape->requests.cpu_milli);
+  memory_.insert(shape->requests.memory);
   slot = std::move(shape);
+}
+
+void ShapeTable::SetUntried(Shape& shape) {
+  if (!std::exchange(shape.untried, true)) untried_.push_back(&shape);
+}
+
+std::vector<Shape*> ShapeTable::TakeUntried() {
+  for (Shape* shape : untried_) shape->untried = false;
+  return std::exchange(untried_, {});
 }
 
 Shape* ShapeTable::Unpaid(Shape& shape) {
@@ -109,6 +122,9 @@ void ShapeTable::Drop(Shape* shape) {
   all_.back()->place = shape->place;
   all_[shape->place] = all_.back();
   all_.pop_back();
+  if (shape->untried) std::erase(untried_, shape);
+  cpu_milli_.erase(cpu_milli_.find(shape->requests.cpu_milli));
+  memory_.erase(memory_.find(shape->requests.memory));
   shapes_.erase(std::string(shape->key));
   Drop(paid);
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct Shape {
   bool blocked = false;
   uint64_t grown_read = 0;
   std::vector<uint32_t> grown;  // those that may have room yet
+  bool untried = false;         // in ShapeTable::untried_
   // What was found out last about why its tasks wait.
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
@@ -85,11 +87,20 @@ class ShapeTable {
   }
   // In no order.
   const std::vector<Shape*>& all() const { return all_; }
+  // No shape requests less cpu or less memory; there must be one.
+  api::Resources least() const { return {*cpu_milli_.begin(), *memory_.begin(), 0, {}}; }
+
+  // A server may have room for the shape, whatever has changed since the last time.
+  void SetUntried(Shape& shape);
+  // In no order; none of them is untried now.
+  std::vector<Shape*> TakeUntried();
 
  private:
   void Add(std::unique_ptr<Shape>& slot, const std::string& key, std::unique_ptr<Shape> shape);
 
   std::vector<Shape*> all_;
+  std::vector<Shape*> untried_;
+  std::multiset<int64_t> cpu_milli_, memory_;  // requested by each
   std::map<std::string, std::unique_ptr<Shape>> shapes_;
 };
 

@@ -5,6 +5,7 @@
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
+#include "operator/core/placer.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/registrar.h"
 
@@ -301,15 +302,18 @@ bool Held(World& world, TaskState& task) {
 }
 
 void JoinQueue(World& world, TaskState& task) {
+  Shape& shape = *task.shape;
   task.in_gang = task.gang != nullptr && !WaitsAlone(task);
   if (task.in_gang) {
     task.queued = task.gang->waiting.insert(task.position()).first;
   } else {
-    task.queued = task.shape->waiting.Insert(task.object.meta.ns, *task.tenant, task.position());
+    if (shape.waiting.empty()) CatchUp(world, shape);
+    task.queued = shape.waiting.Insert(*task.tenant, task.position());
   }
-  world.tenants_waiting += task.tenant->waiting++ == 0 ? 1 : 0;
+  if (task.tenant->waiting++ == 0) world.tenants_waiting.insert(task.tenant);
   // One of a higher priority may have what is kept for others.
-  if (!world.reserved.empty()) task.shape->blocked = false;
+  if (!world.reserved.empty()) shape.blocked = false;
+  if (!shape.blocked || !shape.grown.empty()) world.shapes.SetUntried(shape);
 }
 
 void Dequeue(World& world, TaskState& task) {
@@ -317,10 +321,10 @@ void Dequeue(World& world, TaskState& task) {
   if (task.in_gang) {
     task.gang->waiting.erase(*task.queued);
   } else {
-    task.shape->waiting.Erase(task.object.meta.ns, *task.queued);
+    task.shape->waiting.Erase(*task.tenant, *task.queued);
   }
   task.queued.reset();
-  world.tenants_waiting -= --task.tenant->waiting == 0 ? 1 : 0;
+  if (--task.tenant->waiting == 0) world.tenants_waiting.erase(task.tenant);
 }
 
 void HoldBack(World& world, TaskState& task, Duration wait) {

@@ -250,7 +250,7 @@ struct World {
   std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
   std::map<std::string, api::PriorityClass> priority_classes;
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
-  size_t tenants_waiting = 0;                       // that have tasks in queues
+  std::set<Tenant*> tenants_waiting;                // that have tasks in queues
   std::map<std::string, BudgetState> budgets;       // by key
   std::set<std::string> holding;                    // namespaces with tasks that cannot be paid
   Time overruns_at{};                               // when costs beyond estimates are counted next
@@ -279,6 +279,8 @@ struct World {
   ServerIndex index;                // of the servers that take tasks
   SlotLog changed;                  // servers whose labels, taints or capabilities may have changed
   SlotLog grown;                    // servers that may have more room than before
+  // What came before in the two has been looked at for all shapes with tasks that wait.
+  uint64_t tried_changed = 0, tried_grown = 0;
   std::set<std::string> dirty_nodes;      // to be registered, or whose servers are to be judged
   std::vector<uint32_t> touched_servers;  // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> server_wakes;  // servers to look at later

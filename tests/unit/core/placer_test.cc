@@ -107,6 +107,40 @@ TEST(PlacerTest, AChangedPriorityMovesATaskInTheQueue) {
   EXPECT_FALSE(api.pods.contains("ns/a-1"));
 }
 
+TEST(PlacerTest, FindsRoomThatGrewWhileNoTaskThatAsksForTheSameWaited) {
+  ApiModel api;
+  api.AddServer("s1", "4");
+  api.AddTask("same");  // keeps in mind that there was no room
+  api.AddTask("large", {}, "3");
+  api.Settle();
+  api.AddTask("refused");
+  api.Settle();
+  api.Remove(api.tasks, "ns/refused");
+  api.Settle();
+  api.SetPod("large-1", api::PodPhase::kSucceeded);
+  api.Settle();
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+}
+
+TEST(PlacerTest, LooksFurtherWhenTheFirstInLineHasNoRoom) {
+  ApiModel api;
+  api.AddServer("s1", "4");
+  api.AddTask("a", {}, "2");
+  api.AddTask("b", {}, "2");
+  api.Settle();
+  api.AddTask("first", {}, "4");
+  api.Advance(std::chrono::seconds(1));
+  api.AddTask("second", {}, "1");
+  api.AddTask("other", {}, "1", "team");
+  api.Settle();
+  api.SetPod("a-1", api::PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("ns/second-1"));
+  EXPECT_TRUE(api.pods.contains("team/other-1"));
+}
+
 struct FitCase {
   const char* name;
   Json spec;                               // of the task
