@@ -11,16 +11,15 @@
 namespace spillway::api {
 
 struct RegisteredServerSpec {
-  std::string node_name;
-  StringMap capabilities;
-  std::optional<int64_t> max_tasks;
-  // Limits on measured use, in percent, and whether a measurement must be there.
-  std::optional<int64_t> max_cpu_percent, max_memory_percent;
-  bool requires_metrics = false;
   bool cordoned = false;
   bool cloud = false;  // origin
-  std::string pool, scale_request;
+  bool requires_metrics = false;
   int64_t price_micros = 0;  // per hour
+  std::optional<int64_t> max_tasks;
+  // Limits on measured use, in percent.
+  std::optional<int64_t> max_cpu_percent, max_memory_percent;
+  std::string node_name, pool, scale_request;
+  StringMap capabilities;
 };
 
 // Measured use, in percent of what the node can allocate.

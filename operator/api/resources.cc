@@ -48,6 +48,7 @@ Resources& Resources::operator+=(const Resources& other) {
   cpu_milli += other.cpu_milli;
   memory += other.memory;
   ephemeral += other.ephemeral;
+  if (other.extended.empty()) return *this;
   for (const auto& [name, amount] : other.extended) extended[name] += amount;
   return *this;
 }
@@ -56,6 +57,7 @@ Resources& Resources::operator-=(const Resources& other) {
   cpu_milli -= other.cpu_milli;
   memory -= other.memory;
   ephemeral -= other.ephemeral;
+  if (other.extended.empty()) return *this;
   for (const auto& [name, amount] : other.extended) {
     if ((extended[name] -= amount) == 0) extended.erase(name);
   }

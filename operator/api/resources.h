@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 
 #include "operator/api/meta.h"
+#include "operator/base/rare_map.h"
 
 namespace spillway::api {
 
@@ -13,9 +13,9 @@ namespace spillway::api {
 // saturate far below the sum of a node's pods in any real cluster.
 struct Resources {
   int64_t cpu_milli = 0;
-  int64_t memory = 0;                       // bytes
-  int64_t ephemeral = 0;                    // bytes of ephemeral-storage
-  std::map<std::string, int64_t> extended;  // nvidia.com/gpu and the like; hugepages in bytes
+  int64_t memory = 0;                      // bytes
+  int64_t ephemeral = 0;                   // bytes of ephemeral-storage
+  RareMap<std::string, int64_t> extended;  // nvidia.com/gpu and the like; hugepages in bytes
 
   Resources& operator+=(const Resources& other);
   Resources& operator-=(const Resources& other);

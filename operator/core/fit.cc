@@ -88,8 +88,8 @@ bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::Stri
   return true;
 }
 
-bool CountsFit(const Shape& shape, const ServerState& server, const api::Node& node,
-               const NodeUsage& usage, Misfit* why) {
+bool CountsFit(const Shape& shape, const ServerState& server, Misfit* why) {
+  const NodeUsage& usage = *server.usage;
   const int64_t tasks = usage.tasks, exclusive = usage.exclusive;
   if (exclusive > 0)
     return Fail(
@@ -106,10 +106,10 @@ bool CountsFit(const Shape& shape, const ServerState& server, const api::Node& n
               "runs " + std::to_string(tasks) + " of at most " + std::to_string(*most) + " tasks",
               "", 0, 0});
   }
-  if (usage.pods >= node.max_pods) {
+  if (usage.pods >= server.max_pods) {
     return Fail(why, {"TooManyPods", "too many pods",
                       "has " + std::to_string(usage.pods) + " of at most " +
-                          std::to_string(node.max_pods) + " pods",
+                          std::to_string(server.max_pods) + " pods",
                       "", 0, 0});
   }
   for (const std::string& port : shape.host_ports) {
@@ -215,14 +215,13 @@ bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
   if (!server.usable) {
     return Fail(why, {server.reason, Unusable(server), server.message, "", 0, 0});
   }
-  const api::Node& node = *server.node->object;
-  return CountsFit(shape, server, node, *server.usage, why) &&
-         AmountsFit(shape.requests, node.allocatable, server.usage->used, why) &&
+  return CountsFit(shape, server, why) &&
+         AmountsFit(shape.requests, server.offered, server.usage->used, why) &&
          LoadFits(shape.requests, server, why) && ReservationFits(shape, server, why);
 }
 
 Room::Room(const Shape& of, const ServerState& on)
-    : shape(of), server(on), free(on.node->object->allocatable), tasks(on.usage->tasks) {
+    : shape(of), server(on), free(on.offered), tasks(on.usage->tasks) {
   free -= on.usage->used;
 }
 

@@ -2,13 +2,14 @@
 // and not seen yet. Not thread-safe.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "operator/api/core_v1.h"
+#include "operator/base/rare_map.h"
 #include "operator/base/time.h"
 
 namespace spillway::core {
@@ -27,19 +28,20 @@ struct Footprint {
   bool operator==(const Footprint&) const = default;
 };
 
-struct NodeUsage {
+// Two cache lines, and begins one: every decision reads them.
+struct alignas(64) NodeUsage {
+  // Of the node's server in the index; the ledger only keeps it.
+  uint32_t slot = kNoSlot;
   api::Resources used;
   api::Resources used_by_tasks;  // of that, by pods of ours
   int64_t pods = 0;
   int64_t tasks = 0;
   int64_t exclusive = 0;
-  std::map<std::string, int> host_ports;
+  RareMap<std::string, int> host_ports;
   // Requested by pods that did not run yet at this time: the node's measured use does not tell of
   // them.
   Time measured_from{};
   int64_t unmeasured_cpu_milli = 0, unmeasured_memory = 0;
-  // Of the node's server in the index; the ledger only keeps it.
-  uint32_t slot = kNoSlot;
 
   static constexpr uint32_t kNoSlot = UINT32_MAX;
 };
@@ -91,7 +93,7 @@ class Ledger {
 
  private:
   struct NodeEntry : NodeUsage {
-    std::vector<Entry*> entries;
+    boost::container::small_vector<Entry*, 13> entries;  // with its header two cache lines
   };
   void Subtract(Entry& entry);
   // By what is known to the second.

@@ -116,7 +116,7 @@ std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
   }
   world.load_until = std::min(world.load_until, load->observed + kLoadKept);
   server.limited = spec.max_cpu_percent || spec.max_memory_percent;
-  const api::Resources& total = server.node->object->allocatable;
+  const api::Resources& total = server.offered;
   auto over = Over("cpu", spec.max_cpu_percent, load->cpu_milli, total.cpu_milli, was_over);
   if (!over) over = Over("memory", spec.max_memory_percent, load->memory, total.memory, was_over);
   server.overloaded = over.has_value();
@@ -124,19 +124,19 @@ std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
 }
 
 int64_t LimitedCpuHeadroom(const ServerState& server) {
-  return Headroom(server.object.spec.max_cpu_percent, server.node->object->allocatable.cpu_milli,
+  return Headroom(server.object.spec.max_cpu_percent, server.offered.cpu_milli,
                   server.node->load->cpu_milli, server.usage->unmeasured_cpu_milli);
 }
 
 int64_t LimitedMemoryHeadroom(const ServerState& server) {
-  return Headroom(server.object.spec.max_memory_percent, server.node->object->allocatable.memory,
+  return Headroom(server.object.spec.max_memory_percent, server.offered.memory,
                   server.node->load->memory, server.usage->unmeasured_memory);
 }
 
 bool LimitsFit(const api::Resources& requests, const ServerState& server, Misfit* why) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   const api::NodeMetrics& load = *server.node->load;
-  const api::Resources& total = server.node->object->allocatable;
+  const api::Resources& total = server.offered;
   const int64_t cpu = LimitedCpuHeadroom(server), memory = LimitedMemoryHeadroom(server);
   if (requests.cpu_milli > cpu)
     return TooMuch("cpu", requests.cpu_milli, cpu, *spec.max_cpu_percent, load.cpu_milli,

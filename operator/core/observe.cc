@@ -269,7 +269,7 @@ void ForgetServer(World& world, const std::string& name) {
   const auto at = world.servers.find(name);
   if (at == world.servers.end()) return;
   ServerState& server = at->second;
-  world.capacity -= server.counted;
+  world.capacity -= server.offered;
   if (server.reservation) GiveUpReservation(world, *server.reservation->shape);
   Detach(world, server);
   world.index.Free(server.slot);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/base/prefetch.h"
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/gangs.h"
@@ -40,20 +41,19 @@ void RefreshMatches(const World& world, Shape& shape) {
 // The cheap part of RoomFits, without a word on why.
 bool MayHaveRoom(const api::Resources& requests, const ServerState& server) {
   if (!server.usable) return false;
-  const api::Resources &total = server.node->object->allocatable, &used = server.usage->used;
+  const api::Resources &total = server.offered, &used = server.usage->used;
   return requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
          requests.memory <= total.memory - used.memory && LoadFits(requests, server, nullptr);
 }
 
 // How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.
 double Leftover(const Shape& shape, const ServerState& server) {
-  const api::Node& node = *server.node->object;
-  const api::Resources& used = server.usage->used;
-  const auto share = [](int64_t total, int64_t taken) {
-    return total <= 0 ? 0.0 : static_cast<double>(total - taken) / static_cast<double>(total);
+  const api::Resources &total = server.offered, &used = server.usage->used;
+  const auto share = [](int64_t whole, int64_t taken) {
+    return whole <= 0 ? 0.0 : static_cast<double>(whole - taken) / static_cast<double>(whole);
   };
-  return (share(node.allocatable.cpu_milli, used.cpu_milli + shape.requests.cpu_milli) +
-          share(node.allocatable.memory, used.memory + shape.requests.memory)) /
+  return (share(total.cpu_milli, used.cpu_milli + shape.requests.cpu_milli) +
+          share(total.memory, used.memory + shape.requests.memory)) /
          2;
 }
 
@@ -195,42 +195,35 @@ const ServerState* Choose(const World& world, Shape& shape) {
 
 namespace {
 
-// It will be looked at soon, and a task that has waited for long lies in no cache.
-void Prefetch(const TaskState& task) {
-  const char* begin = reinterpret_cast<const char*>(&task);
-  for (size_t i = 0; i < sizeof(TaskState); i += 64) __builtin_prefetch(begin + i);
-}
-
 // What is tried next: the first task of a shape, a group as a whole, or the first of a namespace's
 // tasks.
 struct Head {
   Shape* shape = nullptr;
   Gang* gang = nullptr;
   Tenant* tenant = nullptr;
-  QueuePosition position = {.priority = std::numeric_limits<int64_t>::max()};  // before all
-  double share = 0;
-  bool refused = false;  // the one at the position: the namespace's next one is meant
+  Turn turn = {{.priority = std::numeric_limits<int64_t>::max()}};  // before all
+  bool refused = false;  // the one whose turn it is: the namespace's next one is meant
 
-  Turn turn() const { return {&position, share}; }
-  bool operator<(const Head& other) const { return other.turn() < turn(); }  // the first on top
+  bool operator<(const Head& other) const { return other.turn < turn; }  // the first on top
 };
 
 // Where it stands by now; false if nothing is left.
 bool Refresh(const World& world, Head& head) {
   if (head.shape != nullptr) {
     if (head.shape->waiting.empty()) return false;
-    head.position = *head.shape->waiting.First(world).position;
+    head.turn = head.shape->waiting.First(world);
+    return true;
   } else if (head.gang != nullptr) {
     if (head.gang->waiting.empty()) return false;
-    head.position = *head.gang->waiting.begin();
+    head.turn.position = *head.gang->waiting.begin();
   } else {
     const Positions& firsts = head.tenant->firsts;
-    const auto at = std::exchange(head.refused, false) ? firsts.upper_bound(head.position)
-                                                       : firsts.lower_bound(head.position);
+    const auto at = std::exchange(head.refused, false) ? firsts.upper_bound(head.turn.position)
+                                                       : firsts.lower_bound(head.turn.position);
     if (at == firsts.end()) return false;
-    head.position = *at;
+    head.turn.position = *at;
   }
-  head.share = ShareOf(world, *head.position.task->tenant);
+  head.turn.share = ShareOf(world, *head.turn.position.task->tenant);
   return true;
 }
 
@@ -272,7 +265,7 @@ bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
 }
 
 void PlaceTogether(World& world, Gang& gang) {
-  for (const QueuePosition& position : std::set(gang.waiting)) {
+  for (const QueuePosition& position : Positions(gang.waiting)) {
     if (Held(world, *position.task)) return;
   }
   std::vector<std::pair<TaskState*, int64_t>> unpaid;  // and their prices
@@ -334,7 +327,8 @@ bool TryHead(World& world, Head& head) {
     PlaceTogether(world, *head.gang);
     return false;
   }
-  TaskState& task = *head.position.task;
+  TaskState& task = *head.turn.position.task;
+  Prefetch(task.owner);
   Shape& shape = *task.shape;
   head.refused =
       (head.tenant != nullptr && !MayFit(world, shape)) || !PlaceFirst(world, shape, task);
@@ -344,23 +338,21 @@ bool TryHead(World& world, Head& head) {
 }  // namespace
 
 void PlaceWaiting(World& world) {
+  world.by_share = world.tenants_waiting.size() > 1;
   const uint64_t grown = world.grown.end(), changes = world.changed.end();
   const bool changed = world.tried_changed != changes;
   Heads heads = WhoMayFit(world, changed);
   while (!heads.empty()) {
     Head head = heads.Pop();
-    const Head before = head;
+    const Turn before = head.turn;
     if (!Refresh(world, head)) continue;
-    if (before.turn() < head.turn()) {  // others were bound since
+    if (before < head.turn) {  // others were bound since
       heads.Push(head);
       continue;
     }
     if (!TryHead(world, head)) continue;
     const bool refused = head.refused;
-    if (Refresh(world, head)) {
-      Prefetch(*head.position.task);
-      heads.Push(head);
-    }
+    if (Refresh(world, head)) heads.Push(head);
     // Mostly nothing is left that any other could use: no more of them is looked at.
     if (!refused && !changed && !AnyMayFit(world)) heads.DropTenants();
   }

@@ -124,7 +124,7 @@ void Preempt(World& world) {
     return Wants(world, shape, first);
   });
   for (auto& [turn, shape] : wanting) {
-    const TaskState& first = *shape->waiting.First(world).position->task;
+    const TaskState& first = *shape->waiting.First(world).position.task;
     const Choice choice = Choose(world, first);
     if (choice.server == nullptr) continue;
     for (TaskState* victim : choice.victims) GiveWay(world, *victim, first);

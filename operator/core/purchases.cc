@@ -74,7 +74,7 @@ void KeepPromises(World& world) {
   for (const std::string& key : world.nominated) {
     const auto task = world.tasks.find(key);
     if (task != world.tasks.end() && task->second.queued)
-      waiting.emplace_back(**task->second.queued, &task->second);
+      waiting.emplace_back(task->second.place(), &task->second);
   }
   std::sort(waiting.begin(), waiting.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });

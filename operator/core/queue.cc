@@ -3,42 +3,43 @@
 #include <algorithm>
 #include <limits>
 
+#include "operator/base/prefetch.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
 
-QueuePlace Queue::Insert(Tenant& tenant, const QueuePosition& position) {
+void Queue::Insert(Tenant& tenant, const QueuePosition& position) {
   Positions& line = lines_[&tenant];
-  const QueuePlace place = line.insert(line.end(), position);
-  if (place == line.begin()) {
-    if (const auto second = std::next(place); second != line.end()) tenant.firsts.erase(*second);
-    tenant.firsts.insert(position);
-  }
-  return place;
+  line.insert(line.end(), position);
+  if (line.begin()->task != position.task) return;
+  if (line.size() > 1) tenant.firsts.erase(*std::next(line.begin()));
+  tenant.firsts.insert(position);
 }
 
-void Queue::Erase(Tenant& tenant, QueuePlace place) {
+void Queue::Erase(Tenant& tenant, const QueuePosition& position) {
   const auto at = lines_.find(&tenant);
   Positions& line = at->second;
-  if (place != line.begin()) {
-    line.erase(place);
+  if (line.begin()->task != position.task) {
+    line.erase(position);
     return;
   }
-  auto first = tenant.firsts.extract(*place);
-  line.erase(place);
+  line.erase(line.begin());
+  tenant.firsts.erase(position);
   if (line.empty()) {
     lines_.erase(at);
-  } else {
-    first.value() = *line.begin();
-    tenant.firsts.insert(std::move(first));
+    return;
   }
+  const auto next = line.begin();
+  tenant.firsts.insert(*next);
+  Prefetch(next->task);  // which is bound next
+  if (const auto third = std::next(next); third != line.end()) Prefetch(third->key);
 }
 
 Turn Queue::First(const World& world) const {
   Turn first;
   for (const auto& [tenant, line] : lines_) {
-    const Turn turn{&*line.begin(), ShareOf(world, *tenant)};
-    if (first.position == nullptr || turn < first) first = turn;
+    const Turn turn{*line.begin(), ShareOf(world, *tenant)};
+    if (first.position.task == nullptr || turn < first) first = turn;
   }
   return first;
 }
@@ -56,7 +57,7 @@ int64_t Queue::TopPriority() const {
 }
 
 double ShareOf(const World& world, const Tenant& tenant) {
-  if (world.tenants_waiting.size() < 2) return 0;
+  if (!world.by_share) return 0;
   const auto fraction = [](int64_t part, int64_t whole) {
     return whole <= 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
   };

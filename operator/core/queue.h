@@ -7,6 +7,8 @@
 // the namespace's tasks request.
 #pragma once
 
+#include <absl/container/btree_set.h>
+
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -37,10 +39,9 @@ struct QueuePosition {
   }
 };
 
-// Tasks that wait, the first first, and the place of one of them, by which it is taken out without
-// a search.
-using Positions = std::set<QueuePosition>;
-using QueuePlace = Positions::const_iterator;
+// Tasks that wait, the first first: side by side in memory, as those who come and go together are.
+// A change moves the others; no iterator or reference outlives it.
+using Positions = absl::btree_set<QueuePosition>;
 
 // A task that cannot be paid.
 struct HeldTask {
@@ -66,13 +67,13 @@ struct Tenant {
 
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.
 struct Turn {
-  const QueuePosition* position = nullptr;
+  QueuePosition position;
   double share = 0;
 
   bool operator<(const Turn& other) const {
-    if (position->priority == other.position->priority && share != other.share)
+    if (position.priority == other.position.priority && share != other.share)
       return share < other.share;
-    return *position < *other.position;
+    return position < other.position;
   }
 };
 
@@ -81,8 +82,8 @@ class Queue {
  public:
   bool empty() const { return lines_.empty(); }
   // Cheapest for one that comes last, as new tasks do.
-  QueuePlace Insert(Tenant& tenant, const QueuePosition& position);
-  void Erase(Tenant& tenant, QueuePlace place);
+  void Insert(Tenant& tenant, const QueuePosition& position);
+  void Erase(Tenant& tenant, const QueuePosition& position);
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
   size_t Count() const;
@@ -108,7 +109,7 @@ class Queue {
   std::map<Tenant*, Positions> lines_;  // none is empty
 };
 
-// The namespace's share, divided by its weight; 0 where no other has tasks that wait.
+// The namespace's share, divided by its weight; 0 while World::by_share is not set.
 double ShareOf(const World& world, const Tenant& tenant);
 
 // Sets the task's priority: of spec.priorityClassName, of spec.priority, of its pod's

@@ -158,10 +158,11 @@ void CountCapacity(World& world, ServerState& server) {
   const NodeState& node = *server.node;
   const bool counts = node.server == &server && node.object;
   const api::Resources offered = counts ? node.object->allocatable : api::Resources{};
-  if (offered == server.counted) return;
-  world.capacity -= server.counted;
+  server.max_pods = counts ? node.object->max_pods : 0;
+  if (offered == server.offered) return;
+  world.capacity -= server.offered;
   world.capacity += offered;
-  server.counted = offered;
+  server.offered = offered;
 }
 
 // Takes back what was registered for a label that is gone.

@@ -90,7 +90,7 @@ void KeepFor(World& world, Shape& shape, ServerState& server) {
   shape.reserved = server.slot;
   server.reservation.emplace();
   server.reservation->shape = &shape;
-  server.reservation->task = *shape.waiting.First(world).position->key;
+  server.reservation->task = *shape.waiting.First(world).position.key;
   ++world.moves;
   Renew(world, server);
 }

@@ -189,8 +189,7 @@ const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake)
 }
 
 void Enqueue(World& world, TaskState& task) {
-  const QueuePosition position = task.position();
-  if (task.queued && !(**task.queued < position) && !(position < **task.queued)) return;
+  if (task.queued == task.priority) return;
   const bool first = !task.queued;
   Dequeue(world, task);
   JoinQueue(world, task);
@@ -305,12 +304,14 @@ void JoinQueue(World& world, TaskState& task) {
   Shape& shape = *task.shape;
   task.in_gang = task.gang != nullptr && !WaitsAlone(task);
   if (task.in_gang) {
-    task.queued = task.gang->waiting.insert(task.position()).first;
+    task.gang->waiting.insert(task.position());
   } else {
     if (shape.waiting.empty()) CatchUp(world, shape);
-    task.queued = shape.waiting.Insert(*task.tenant, task.position());
+    shape.waiting.Insert(*task.tenant, task.position());
   }
+  task.queued = task.priority;
   if (task.tenant->waiting++ == 0) world.tenants_waiting.insert(task.tenant);
+  world.by_share = world.by_share || world.tenants_waiting.size() > 1;
   // One of a higher priority may have what is kept for others.
   if (!world.reserved.empty()) shape.blocked = false;
   if (!shape.blocked || !shape.grown.empty()) world.shapes.SetUntried(shape);
@@ -319,9 +320,9 @@ void JoinQueue(World& world, TaskState& task) {
 void Dequeue(World& world, TaskState& task) {
   if (!task.queued) return;
   if (task.in_gang) {
-    task.gang->waiting.erase(*task.queued);
+    task.gang->waiting.erase(task.place());
   } else {
-    task.shape->waiting.Erase(*task.tenant, *task.queued);
+    task.shape->waiting.Erase(*task.tenant, task.place());
   }
   task.queued.reset();
   if (--task.tenant->waiting == 0) world.tenants_waiting.erase(task.tenant);

@@ -1,5 +1,6 @@
 #include "operator/core/world.h"
 
+#include "operator/base/prefetch.h"
 #include "operator/core/load.h"
 
 namespace spillway::core {
@@ -91,9 +92,10 @@ void World::Tell(const BudgetState& budget, bool warning, std::string reason, st
 void Reindex(World& world, const NodeUsage& usage, bool grown) {
   if (usage.slot == NodeUsage::kNoSlot) return;
   ServerState& server = *world.slots[usage.slot];
+  Prefetch(&server);
   world.TouchServer(server);
-  if (!server.usable || !server.node->object) return world.index.Remove(server.slot);
-  const api::Resources& total = server.node->object->allocatable;
+  if (!server.usable) return world.index.Remove(server.slot);
+  const api::Resources& total = server.offered;
   world.index.Put(server.slot,
                   {server.object.spec.cloud, server.object.spec.price_micros, usage.tasks == 0,
                    std::min(total.cpu_milli - usage.used.cpu_milli, CpuHeadroom(server)),

@@ -79,16 +79,19 @@ struct PodState {
 struct TaskState {
   const std::string* key = nullptr;  // in World::tasks
   Owner* owner = nullptr;            // in World::owners
-  api::TaskRequest object;           // status: as it should be written
   Shape* shape = nullptr;
-  // As it was written, in JSON. A tree of it in every task would be the most of our memory.
-  std::shared_ptr<const std::string> pod_template;
   Gang* gang = nullptr;      // in World::gangs
-  bool in_gang = false;      // queued there, not in its shape
   Tenant* tenant = nullptr;  // its namespace, in World::tenants
   int64_t priority = 0;      // that counts; see Prioritize
-  bool may_preempt = true;
   Boxed<Binding> binding;
+  // The pod that was asked for while there is no answer yet; its binding may be gone before.
+  Boxed<PodOnItsWay> creating;
+  std::optional<int64_t> queued;  // in shape->waiting or gang->waiting, with this priority
+  bool in_gang = false;           // queued there, not in its shape
+  bool may_preempt = true;
+  api::TaskRequest object;  // status: as it should be written
+  // As it was written, in JSON. A tree of it in every task would be the most of our memory.
+  std::shared_ptr<const std::string> pod_template;
   StatusWriter writer;
   // When the status may be written at the latest; see tasks.cc for who sets it.
   Time status_due = kNever;
@@ -96,22 +99,21 @@ struct TaskState {
   bool assigned_untold = false;   // its conditions do not speak of the current attempt yet
   bool to_write = false;          // in World::to_write
   Time waiting_since{};
-  Time not_before{};                 // backoff
-  Time wake = kNever;                // in World::wakes
-  std::string nominated;             // the ScaleRequest whose server it waits for
-  int64_t rank = 0;                  // in its shape's queue, from 1; see forecast.h
-  uint64_t planned = 0;              // World::plan at which it was promised room there
-  int losses = 0;                    // servers lost in a row
-  int64_t committed = 0;             // of its tenant's; see budgets.h
-  std::optional<QueuePlace> queued;  // in shape->waiting or gang->waiting
-  Duration explain_after{5'000};     // until the explanation is looked at again; doubles
-  // The pod that was asked for while there is no answer yet; its binding may be gone before.
-  Boxed<PodOnItsWay> creating;
+  Time not_before{};              // backoff
+  Time wake = kNever;             // in World::wakes
+  std::string nominated;          // the ScaleRequest whose server it waits for
+  int64_t rank = 0;               // in its shape's queue, from 1; see forecast.h
+  uint64_t planned = 0;           // World::plan at which it was promised room there
+  int losses = 0;                 // servers lost in a row
+  int64_t committed = 0;          // of its tenant's; see budgets.h
+  Duration explain_after{5'000};  // until the explanation is looked at again; doubles
   bool deleting = false;
   Boxed<std::set<std::string>> pods_deleted;  // uids of pods whose deletion was asked for
 
   const std::string& uid() const { return object.meta.uid; }
   QueuePosition position() { return {priority, object.meta.created, key, this}; }
+  // Where it stands while it is queued.
+  QueuePosition place() { return {*queued, object.meta.created, key, this}; }
 };
 
 struct ServerState;
@@ -151,24 +153,26 @@ struct Reservation {
   api::Resources spare;  // left beside it then
 };
 
-struct ServerState {
-  api::RegisteredServer object;
-  StatusWriter writer;
-  // What stands in the way of new tasks: Ready, or the reason of the phase.
-  std::string phase, reason, message;
+// What every decision reads comes first, in one cache line.
+struct alignas(64) ServerState {
+  uint32_t slot = 0;  // in World::slots
   bool usable = false;
-  api::Resources counted;  // of its node, in World::capacity
   // By its node's load; see load.h.
   bool limited = false, overloaded = false;
-  ServerDigest digest;  // of the status as it was written last
-  Boxed<Reservation> reservation;
-  bool releasing = false;  // its ScaleRequest is on the way out
-  uint32_t slot = 0;       // in World::slots
-  bool touched = false;    // in World::touched_servers
+  bool touched = false;  // in World::touched_servers
   // Of its node, which outlives it here.
   const NodeState* node = nullptr;
   const NodeUsage* usage = nullptr;
-  Time wake = kNever;  // in World::server_wakes
+  api::Resources offered;  // what its node can allocate, as in World::capacity; see CountCapacity
+  Boxed<Reservation> reservation;
+  int64_t max_pods = 0;  // of its node
+  StatusWriter writer;
+  api::RegisteredServer object;
+  // What stands in the way of new tasks: Ready, or the reason of the phase.
+  std::string phase, reason, message;
+  ServerDigest digest;     // of the status as it was written last
+  bool releasing = false;  // its ScaleRequest is on the way out
+  Time wake = kNever;      // in World::server_wakes
 };
 
 struct PoolState {
@@ -251,13 +255,15 @@ struct World {
   std::map<std::string, api::PriorityClass> priority_classes;
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
   std::set<Tenant*> tenants_waiting;                // that have tasks in queues
-  std::map<std::string, BudgetState> budgets;       // by key
-  std::set<std::string> holding;                    // namespaces with tasks that cannot be paid
-  Time overruns_at{};                               // when costs beyond estimates are counted next
-  api::Resources capacity;                          // of all nodes with a server that counts
-  std::map<std::string, Gang> gangs;                // by namespace and name
-  std::set<std::string> touched_gangs;              // whose members have changed
-  size_t giving_way = 0;                            // tasks whose spec says so: preemption Allowed
+  // More than one has, or had when PlaceWaiting began: meanwhile, no share becomes smaller.
+  bool by_share = false;
+  std::map<std::string, BudgetState> budgets;  // by key
+  std::set<std::string> holding;               // namespaces with tasks that cannot be paid
+  Time overruns_at{};                          // when costs beyond estimates are counted next
+  api::Resources capacity;                     // of all nodes with a server that counts
+  std::map<std::string, Gang> gangs;           // by namespace and name
+  std::set<std::string> touched_gangs;         // whose members have changed
+  size_t giving_way = 0;                       // tasks whose spec says so: preemption Allowed
   ShapeTable shapes;
   Ledger ledger;
 
@@ -339,7 +345,7 @@ std::vector<std::pair<Turn, Shape*>> WaitingShapes(const World& world, Wanted wa
   for (Shape* shape : world.shapes.all()) {
     if (shape->waiting.empty()) continue;
     const Turn turn = shape->waiting.First(world);
-    if (wanted(*shape, *turn.position->task)) out.emplace_back(turn, shape);
+    if (wanted(*shape, *turn.position.task)) out.emplace_back(turn, shape);
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   return out;

@@ -136,10 +136,15 @@ void Report(benchmark::State& state, const Fleet& fleet, int64_t decisions) {
 
 // It joins as a new task does: behind those that wait, of which a thousand came in its second.
 void Requeue(World& world, TaskState& task, int64_t joined) {
-  task.binding.reset();
-  task.creating.reset();
   task.object.meta.created = kNow + std::chrono::seconds(1 + joined / 1'000);
   JoinQueue(world, task);
+}
+
+// A new task has run nowhere.
+void Forget(TaskState& task) {
+  task.binding.reset();
+  task.creating.reset();
+  task.object.status = {};
 }
 
 // Every server is full and tasks wait. One pod ends somewhere, its room is given to the task whose
@@ -156,11 +161,13 @@ void BM_Decide(benchmark::State& state) {
   int64_t decisions = 0, joined = 0;
   const auto decide = [&] {
     TaskState*& task = running[random() % running.size()];
+    TaskState& ended = *task;
     const auto begin = std::chrono::steady_clock::now();
-    Unreserve(world, *task->owner);
-    Requeue(world, *task, ++joined);
+    Unreserve(world, *ended.owner);
+    Requeue(world, ended, ++joined);
     PlaceWaiting(world);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    Forget(ended);  // there are others whose turn is first
     if (world.effects.size() == 1) {
       task = world.TaskByUid(std::get<Write>(world.effects.front()).uid);
       ++decisions;

@@ -162,6 +162,22 @@ TEST(FairShareTest, TheResourceThatANamespaceUsesMostOfIsItsShare) {
   EXPECT_EQ(Running(api, "b").size(), 2u);
 }
 
+TEST(FairShareTest, TheOlderIsFirstWhenNoOtherNamespaceHasTasksLeft) {
+  ApiModel api;
+  api.AddServer("s1", "5");
+  api.AddTask("running", {}, "2");
+  api.Settle();
+  api.AddTask("x", {{"activeDeadlineSeconds", 30}}, "1", "team");
+  api.AddTask("a", {}, "1");
+  api.AddTask("b", {{"activeDeadlineSeconds", 60}}, "1");  // asks for something else
+  api.AddTask("c", {}, "1");
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("team/x-1"));
+  EXPECT_TRUE(api.pods.contains("ns/a-1"));
+  EXPECT_TRUE(api.pods.contains("ns/b-1"));
+  EXPECT_FALSE(api.pods.contains("ns/c-1"));
+}
+
 TEST(FairShareTest, PriorityComesBeforeFairness) {
   ApiModel api;
   api.AddServer("s1", "4");
