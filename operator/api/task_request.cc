@@ -192,7 +192,7 @@ Result<TaskRequest> DecodeTaskRequest(const Json& object) {
 
 Json EncodeStatus(const TaskStatus& status) {
   Json json{{"observedGeneration", status.observed_generation},
-            {"conditions", EncodeConditions(status.conditions)}};
+            {"conditions", EncodeConditions(*status.conditions)}};
   Put(json, "phase", std::string(ToString(status.phase)));
   if (status.assignment) json["assignment"] = Encode(*status.assignment);
   for (const Attempt& attempt : status.attempts) json["attempts"].push_back(Encode(attempt));

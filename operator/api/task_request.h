@@ -9,6 +9,7 @@
 #include "operator/api/core_v1.h"
 #include "operator/api/meta.h"
 #include "operator/base/boxed.h"
+#include "operator/base/shared.h"
 
 namespace spillway::api {
 
@@ -54,7 +55,7 @@ struct TaskSpec {
   std::string priority_class;
   Preemption preemption = Preemption::kUnset;
   Boxed<Group> group;
-  Placement placement;
+  Boxed<Placement> placement;
   std::optional<Duration> start_deadline, active_deadline, ttl_after_finished;
   Retry retry;
   bool suspend = false;
@@ -124,7 +125,7 @@ struct Forecast {
 struct TaskStatus {
   int64_t observed_generation = 0;
   TaskPhase phase = TaskPhase::kNone;
-  std::vector<Condition> conditions;
+  Shared<std::vector<Condition>> conditions;
   Boxed<Assignment> assignment;
   std::vector<Attempt> attempts;  // the last kMaxAttempts
   int64_t retries = 0;

@@ -74,9 +74,11 @@ void Unbind(World& world, TaskState& task, const std::string& reason, const std:
   task.assigned_written = false;
   task.waiting_since = world.now;
   task.status_due = world.now;
-  api::SetCondition(task.object.status.conditions,
-                    {"Assigned", "False", reason, message, task.object.meta.generation, {}},
-                    world.now);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetCondition(conditions,
+                      {"Assigned", "False", reason, message, task.object.meta.generation, {}},
+                      world.now);
+  });
 }
 
 std::string ExitText(const api::Attempt& attempt) {
@@ -228,11 +230,13 @@ void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& r
     if (!status.result->finished_at) status.result->finished_at = world.now;
   }
   status.result->cost = CostOfAll(status.attempts);
-  api::SetCondition(status.conditions,
-                    {good ? "Complete" : "Failed", "True", reason, message, generation, {}},
-                    world.now);
-  api::SetProgress(status.conditions, good ? api::Progress::kReady : api::Progress::kStalled,
-                   reason, message, generation, world.now);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetCondition(conditions,
+                      {good ? "Complete" : "Failed", "True", reason, message, generation, {}},
+                      world.now);
+    api::SetProgress(conditions, good ? api::Progress::kReady : api::Progress::kStalled, reason,
+                     message, generation, world.now);
+  });
   task.status_due = world.now;
 }
 

@@ -69,10 +69,12 @@ void AddTask(World& world, const api::TaskRequest& object) {
   const auto shape = world.shapes.Intern(object.spec);
   task.object.spec.pod_template.reset();
   task.object.spec.requirements = {};
+  task.object.spec.placement.reset();
   task.object.meta.labels.clear();
   if (shape) {
     task.shape = *shape;
     task.pod_template = (*shape)->Template(*object.spec.pod_template);
+    if (!api::Finished(object.status.phase)) ShareConditions(task, *task.object.status.conditions);
     if (object.status.phase == api::TaskPhase::kSucceeded) NoteRun(task);
   } else if (!api::Finished(object.status.phase)) {
     task.object.status.observed_generation = object.meta.generation;
@@ -122,6 +124,7 @@ void SeeTask(World& world, const api::TaskRequest& object) {
         task.object.meta.deleted != object.meta.deleted)
       ++world.moves;
     task.object.meta = object.meta;
+    task.object.meta.labels.clear();
     task.object.spec.priority = object.spec.priority;
     task.object.spec.priority_class = object.spec.priority_class;
     task.object.spec.suspend = object.spec.suspend;

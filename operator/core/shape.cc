@@ -13,7 +13,7 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
   for (const api::Requirement& requirement : spec.requirements) {
     requirements.push_back({requirement.key, requirement.op, requirement.values});
   }
-  const api::Placement& placement = spec.placement;
+  const api::Placement& placement = shape.placement;
   return Json{api::EncodeResources(shape.requests),
               shape.host_ports,
               std::move(requirements),
@@ -59,6 +59,7 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
   shape->requests = std::move(*requests);
   shape->host_ports = api::DecodeHostPorts(pod_spec);
   shape->node_selector = api::GetStringMap(pod_spec, "nodeSelector");
+  if (spec.placement) shape->placement = *spec.placement;
   const std::string key = Key(spec, pod_spec, *shape);
   auto& slot = shapes_[key];
   if (slot == nullptr) {
@@ -67,7 +68,6 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
     shape->tolerations = api::DecodeTolerations(pod_spec);
     shape->exclusive = spec.exclusive;
     shape->deadline = spec.active_deadline;
-    shape->placement = spec.placement;
     Add(slot, key, std::move(shape));
   }
   ++slot->tasks;

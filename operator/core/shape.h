@@ -42,6 +42,8 @@ struct Shape {
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
   uint64_t explained_moves = 0;  // World::moves then
+  // Of the last of its tasks that was told why it waits: mostly they are told the same.
+  Shared<std::vector<api::Condition>> conditions;
   // The server that is kept for its first task, or none; see reservations.h.
   uint32_t reserved = UINT32_MAX;
   Time reserve_at{};  // not before

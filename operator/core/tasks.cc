@@ -91,9 +91,11 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   status.phase = TaskPhase::kRunning;
   status.retry_at.reset();
   task.losses = 0;
-  api::SetProgress(status.conditions, api::Progress::kReconciling, "Running",
-                   "running on server " + task.binding->server, task.object.meta.generation,
-                   world.now);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetProgress(conditions, api::Progress::kReconciling, "Running",
+                     "running on server " + task.binding->server, task.object.meta.generation,
+                     world.now);
+  });
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
 }
 
@@ -102,10 +104,12 @@ void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
   const std::string& reason = pod.waiting_reason;
   if (reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing") return;
   TellAssigned(task);
-  api::SetProgress(task.object.status.conditions, api::Progress::kReconciling, reason,
-                   "on server " + task.binding->server + ": " + reason +
-                       (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
-                   task.object.meta.generation, world.now);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetProgress(conditions, api::Progress::kReconciling, reason,
+                     "on server " + task.binding->server + ": " + reason +
+                         (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
+                     task.object.meta.generation, world.now);
+  });
   task.status_due =
       std::min(task.status_due, std::max(world.now, task.writer.last + kRunningAfter));
 }
@@ -174,8 +178,10 @@ void Intervene(World& world, TaskState& task) {
     status.explanation.reset();
     status.forecast.reset();
     task.nominated.clear();
-    api::SetProgress(status.conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
-                     task.object.meta.generation, world.now);
+    ChangeConditions(task, [&](auto& conditions) {
+      api::SetProgress(conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
+                       task.object.meta.generation, world.now);
+    });
     task.status_due = world.now;
   }
 }
@@ -344,9 +350,17 @@ void SendBack(World& world, TaskState& task, const std::string& reason, const st
 void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
   TellAssigned(task);
   task.object.status.phase = phase;
-  api::SetProgress(task.object.status.conditions, api::Progress::kReconciling,
+  std::vector<api::Condition> conditions = *task.object.status.conditions;
+  api::SetProgress(conditions, api::Progress::kReconciling,
                    phase == TaskPhase::kScaling ? "Scaling" : "Waiting", message,
                    task.object.meta.generation, world.now);
+  ShareConditions(task, std::move(conditions));
+}
+
+void ShareConditions(TaskState& task, std::vector<api::Condition> conditions) {
+  auto& last = task.shape->conditions;
+  if (*last != conditions) last = std::move(conditions);
+  task.object.status.conditions = last;
 }
 
 void Bound(World& world, TaskState& task, const ServerState& server) {
@@ -373,12 +387,13 @@ void TellAssigned(TaskState& task) {
   if (!std::exchange(task.assigned_untold, false) || !task.binding) return;
   const Binding& binding = *task.binding;
   const std::string message = "bound to server " + binding.server + " as pod " + binding.pod_name;
-  auto& conditions = task.object.status.conditions;
   const int64_t generation = task.object.meta.generation;
-  api::SetCondition(conditions, {"Assigned", "True", "Assigned", message, generation, {}},
-                    binding.at);
-  api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
-                   binding.at);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetCondition(conditions, {"Assigned", "True", "Assigned", message, generation, {}},
+                      binding.at);
+    api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
+                     binding.at);
+  });
 }
 
 void PodCreated(World& world, TaskState& task, const Outcome& outcome) {

@@ -1,6 +1,10 @@
 // The life of one TaskRequest, from its first sight to its deletion.
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -56,6 +60,15 @@ void SendBack(World& world, TaskState& task, const std::string& reason, const st
 // Sets phase, Ready and its kin of a task that waits.
 void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
                      const std::string& message);
+// Sets its conditions: one list for all tasks of its shape that say the same.
+void ShareConditions(TaskState& task, std::vector<api::Condition> conditions);
+// Sets the conditions that change(its conditions) leaves.
+template <typename Change>
+void ChangeConditions(TaskState& task, Change change) {
+  std::vector<api::Condition> conditions = *task.object.status.conditions;
+  change(conditions);
+  task.object.status.conditions = std::move(conditions);
+}
 // Writes the status if it is due.
 void FlushStatus(World& world, TaskState& task);
 // Lets it be due later.

@@ -264,7 +264,7 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod) {
     if (server.spec.node_name != pod.node_name ||
         !replica.HasSeen(Kind::kServer, server.meta.resource_version))
       continue;
-    const api::Policy policy = task->spec.placement.policy;
+    const api::Policy policy = task->spec.placement->policy;
     if (server.spec.cordoned || (policy == api::Policy::kLocalOnly && server.spec.cloud) ||
         (policy == api::Policy::kCloudOnly && !server.spec.cloud)) {
       Violate("wrong-server", pod.meta.key() + " on server " + name);
@@ -357,7 +357,7 @@ void Checks::Ended(const Replica& replica) {
 
 bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node,
               const ApiServer& api) {
-  const api::Policy policy = task.spec.placement.policy;
+  const api::Policy policy = task.spec.placement->policy;
   if (server.spec.cordoned || server.meta.deleted || node.unschedulable) return false;
   if (server.spec.max_cpu_percent || server.spec.requires_metrics) return false;  // see CheckLoad
   if (node.ready != api::NodeReady::kTrue) return false;

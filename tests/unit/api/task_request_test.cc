@@ -40,9 +40,9 @@ TEST(TaskRequestTest, ReadsEveryFieldOfTheSpec) {
   EXPECT_EQ(spec.start_deadline, std::chrono::seconds(1));
   EXPECT_EQ(spec.active_deadline, std::chrono::seconds(2));
   EXPECT_EQ(spec.ttl_after_finished, std::chrono::seconds(3));
-  EXPECT_EQ(spec.placement.policy, Policy::kCloudOnly);
-  EXPECT_EQ(spec.placement.burst_after, std::chrono::seconds(4));
-  EXPECT_EQ(spec.placement.max_price_micros, 1250000);
+  EXPECT_EQ(spec.placement->policy, Policy::kCloudOnly);
+  EXPECT_EQ(spec.placement->burst_after, std::chrono::seconds(4));
+  EXPECT_EQ(spec.placement->max_price_micros, 1250000);
   EXPECT_EQ(spec.retry.limit, 2);
   EXPECT_EQ(spec.retry.backoff, std::chrono::seconds(7));
   EXPECT_EQ(spec.retry.on_exit_codes, std::vector<int64_t>{75});

@@ -26,7 +26,7 @@ const api::Forecast& ForecastOf(const ApiModel& api, const std::string& name) {
 }
 
 std::string Why(const ApiModel& api, const std::string& name) {
-  const auto* ready = api::FindCondition(api.Status(name).conditions, "Ready");
+  const auto* ready = api::FindCondition(*api.Status(name).conditions, "Ready");
   return ready == nullptr ? "" : ready->message.str();
 }
 

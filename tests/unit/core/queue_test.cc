@@ -78,7 +78,7 @@ TEST(PriorityTest, ATaskWhoseClassDoesNotExistWaitsAndSaysSo) {
   api.AddTask("t", {{"priorityClassName", "urgent"}});
   api.Advance(seconds(2));
   EXPECT_EQ(api.Phase("t"), "Pending");
-  const auto* ready = api::FindCondition(api.Status("t").conditions, "Ready");
+  const auto* ready = api::FindCondition(*api.Status("t").conditions, "Ready");
   ASSERT_NE(ready, nullptr);
   EXPECT_EQ(ready->message.str(),
             "PriorityClass urgent does not exist; create it, or change spec.priorityClassName");

@@ -539,7 +539,7 @@ bool Starts(const ApiModel& api, const std::string& task) {
 std::string AllThatIsSaid(const ApiModel& api) {
   const api::TaskStatus& status = api.world().tasks.at("ns/t").object.status;
   std::string out;
-  for (const api::Condition& condition : status.conditions) out += condition.message.str() + "\n";
+  for (const api::Condition& condition : *status.conditions) out += condition.message.str() + "\n";
   if (!status.explanation) return out;
   out += status.explanation->summary + "\n";
   for (const auto& verdict : status.explanation->servers) out += verdict.message + "\n";

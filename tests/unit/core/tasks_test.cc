@@ -24,7 +24,7 @@ class TaskTest : public testing::Test {
     api.Settle();
   }
   std::string Reason(const std::string& type) {
-    const auto* condition = api::FindCondition(api.Status("t").conditions, type);
+    const auto* condition = api::FindCondition(*api.Status("t").conditions, type);
     return condition == nullptr ? "" : condition->status.str() + " " + condition->reason.str();
   }
   ApiModel api;
@@ -348,7 +348,7 @@ TEST_F(TaskTest, AForeignPodOfTheSameNameIsNotTakenForItsOwn) {
   api.Advance(seconds(3));
   EXPECT_EQ(api.Phase("t"), "Pending");
   EXPECT_NE(
-      api::FindCondition(api.Status("t").conditions, "Ready")->message.str().find("is in the way"),
+      api::FindCondition(*api.Status("t").conditions, "Ready")->message.str().find("is in the way"),
       std::string::npos);
   api.Remove(api.pods, "ns/t-1");
   api.Advance(seconds(60));
