@@ -140,9 +140,8 @@ void Pencil(World& world, TaskState& task, const ServerState& server) {
 }
 
 void Erase(World& world, TaskState& task) {
-  const NodeUsage* usage = world.ledger.Release(*task.owner->reserved);
+  const NodeUsage* usage = world.ledger.Release(task.owner->reserved);
   if (usage != nullptr) Reindex(world, *usage, false);
-  task.owner->reserved.reset();
   task.creating.reset();
 }
 

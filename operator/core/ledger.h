@@ -50,19 +50,17 @@ class Ledger {
   struct NodeEntry;
 
  public:
-  // What is counted for one pod. Belongs to whoever knows the pod, and is released before it goes.
+  // Stands for one pod. Belongs to whoever knows the pod, and is released before it goes.
   class Entry {
    public:
     Entry() = default;
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
+    bool counted() const { return node_ != nullptr; }
 
    private:
     friend class Ledger;
     NodeEntry* node_ = nullptr;  // null: nothing is counted
-    Footprint footprint_;
-    Time started_ = kNever;
-    bool unmeasured_ = false;
   };
 
   // Counts a pod on the node, given by its use as Keep gave it, until it is released; what was
@@ -86,21 +84,29 @@ class Ledger {
   void ForEachOwner(const std::string& node, Visit visit) const {
     const auto at = nodes_.find(node);
     if (at == nodes_.end()) return;
-    for (const Entry* entry : at->second.entries) {
-      if (entry->footprint_.owner != nullptr) visit(*entry->footprint_.owner);
+    for (const Counted& each : at->second.counted) {
+      if (each.footprint.owner != nullptr) visit(*each.footprint.owner);
     }
   }
 
  private:
-  struct NodeEntry : NodeUsage {
-    boost::container::small_vector<Entry*, 13> entries;  // with its header two cache lines
+  // What is counted for one pod: kept beside its node's, where it is read.
+  struct Counted {
+    Footprint footprint;
+    Time started = kNever;
+    bool unmeasured = false;
   };
-  void Subtract(Entry& entry);
+  struct NodeEntry : NodeUsage {
+    boost::container::small_vector<Entry*, 10> entries;  // with both headers two cache lines
+    std::vector<Counted> counted;                        // for each of them
+  };
+  static size_t IndexOf(const Entry& entry, const NodeEntry& node);
+  static void Subtract(Entry& entry);
   // By what is known to the second.
-  static bool StartsAfter(const Entry& entry, Time time) {
-    return entry.started_ == kNever || entry.started_ + std::chrono::seconds(1) > time;
+  static bool StartsAfter(const Counted& pod, Time time) {
+    return pod.started == kNever || pod.started + std::chrono::seconds(1) > time;
   }
-  static void SetUnmeasured(Entry& entry, bool unmeasured);
+  static void SetUnmeasured(NodeUsage& usage, Counted& pod, bool unmeasured);
 
   std::unordered_map<std::string, NodeEntry> nodes_;
 };

@@ -21,7 +21,7 @@ void DropOwner(World& world, const std::string& uid) {
   const auto at = world.owners.find(uid);
   if (at == world.owners.end()) return;
   const Owner& owner = at->second;
-  if (owner.task == nullptr && owner.counted == 0 && owner.reserved == nullptr)
+  if (owner.task == nullptr && owner.counted == 0 && !owner.reserved.counted())
     world.owners.erase(at);
 }
 

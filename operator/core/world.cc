@@ -117,17 +117,12 @@ void Unbook(World& world, Ledger::Entry& pod) {
 
 void Reserve(World& world, const TaskState& task, const NodeUsage& node) {
   Owner& owner = *task.owner;
-  if (owner.reserved == nullptr) owner.reserved = std::make_unique<Ledger::Entry>();
-  Book(world, *owner.reserved, node,
+  Book(world, owner.reserved, node,
        {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, &owner,
         &task.tenant->used});
 }
 
-void Unreserve(World& world, Owner& owner) {
-  if (owner.reserved == nullptr) return;
-  Unbook(world, *owner.reserved);
-  owner.reserved.reset();
-}
+void Unreserve(World& world, Owner& owner) { Unbook(world, owner.reserved); }
 
 void CountPod(World& world, PodState& state) {
   const api::Pod& pod = state.object;

@@ -65,7 +65,7 @@ struct Owner {
   TaskState* task = nullptr;
   size_t counted = 0;  // pods in World::pods that refer to it
   // The pod that was asked for and not seen yet; see Reserve.
-  std::unique_ptr<Ledger::Entry> reserved;
+  Ledger::Entry reserved;
   // By attempt, in that order; in World::pods.
   std::vector<std::pair<int64_t, const api::Pod*>> pods;
 };
