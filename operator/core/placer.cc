@@ -213,7 +213,8 @@ bool Refresh(const World& world, Head& head) {
     if (head.shape->waiting.empty()) return false;
     head.turn = head.shape->waiting.First(world);
     return true;
-  } else if (head.gang != nullptr) {
+  }
+  if (head.gang != nullptr) {
     if (head.gang->waiting.empty()) return false;
     head.turn.position = *head.gang->waiting.begin();
   } else {
@@ -342,6 +343,7 @@ void PlaceWaiting(World& world) {
   const uint64_t grown = world.grown.end(), changes = world.changed.end();
   const bool changed = world.tried_changed != changes;
   Heads heads = WhoMayFit(world, changed);
+  bool others = true;  // may fit who was refused before
   while (!heads.empty()) {
     Head head = heads.Pop();
     const Turn before = head.turn;
@@ -351,10 +353,12 @@ void PlaceWaiting(World& world) {
       continue;
     }
     if (!TryHead(world, head)) continue;
-    const bool refused = head.refused;
-    if (Refresh(world, head)) heads.Push(head);
     // Mostly nothing is left that any other could use: no more of them is looked at.
-    if (!refused && !changed && !AnyMayFit(world)) heads.DropTenants();
+    if (others && !head.refused && !changed && !AnyMayFit(world)) {
+      others = false;
+      heads.DropTenants();
+    }
+    if ((others || head.tenant == nullptr) && Refresh(world, head)) heads.Push(head);
   }
   world.tried_grown = std::max(world.tried_grown, grown);
   world.tried_changed = changes;

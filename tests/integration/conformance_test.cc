@@ -199,8 +199,8 @@ class ConformanceTest : public ClusterTest {
     server.object.spec.node_name = name;
     server.phase = "Ready";
     server.usable = true;
-    server.offered = world.nodes[name].object->allocatable;
-    server.max_pods = world.nodes[name].object->max_pods;
+    server.offered = state.object->allocatable;
+    server.max_pods = state.object->max_pods;
     server.node = &state;
     server.usage = &world.ledger.Keep(name);
     api::TaskSpec spec;
