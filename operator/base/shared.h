@@ -18,6 +18,7 @@ class Shared {
     return value_ == nullptr ? kDefault : *value_;
   }
   const T* operator->() const { return &**this; }
+  bool operator==(const Shared& other) const { return value_ == other.value_ || **this == *other; }
 
  private:
   std::shared_ptr<const T> value_;

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <concepts>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "operator/base/shared.h"
 
 namespace spillway {
 
@@ -13,20 +14,17 @@ class Text {
  public:
   Text() = default;
   Text(std::string text)
-      : text_(text.empty() ? nullptr : std::make_shared<const std::string>(std::move(text))) {}
+      : text_(text.empty() ? Shared<std::string>() : Shared<std::string>(std::move(text))) {}
   Text(const char* text) : Text(std::string(text)) {}
 
-  const std::string& str() const {
-    static const std::string kEmpty;
-    return text_ == nullptr ? kEmpty : *text_;
-  }
-  bool operator==(const Text& other) const { return text_ == other.text_ || str() == other.str(); }
+  const std::string& str() const { return *text_; }
+  bool operator==(const Text&) const = default;
   bool operator==(const std::convertible_to<std::string_view> auto& other) const {
     return str() == std::string_view(other);
   }
 
  private:
-  std::shared_ptr<const std::string> text_;  // null: empty
+  Shared<std::string> text_;
 };
 
 }  // namespace spillway
