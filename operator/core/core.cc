@@ -172,6 +172,7 @@ void Decide(World& world) {
   DescribeServers(world);
   DescribePools(world);
   DescribeBudgets(world);
+  UpdateIndex(world);
   world.WakeAt(world.wakes.next());
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "operator/base/prefetch.h"
+
 namespace spillway::core {
 
 const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint footprint,
@@ -10,50 +12,48 @@ const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint foo
   // Keep hands out parts of our own entries.
   auto& place = const_cast<NodeEntry&>(static_cast<const NodeEntry&>(node));
   if (entry.node_ != nullptr) {
-    if (entry.node_ == &place && place.counted[IndexOf(entry, place)].footprint == footprint)
+    if (entry.node_ == &place && static_cast<const Footprint&>(Find(entry)) == footprint)
       return nullptr;
     if (left != nullptr) *left = entry.node_;
     Subtract(entry);
   }
   NodeUsage& usage = place;
-  usage.used += footprint.requests;
-  if (footprint.task) usage.used_by_tasks += footprint.requests;
-  if (footprint.account != nullptr) *footprint.account += footprint.requests;
+  const Demand& demand = *footprint.demand;
+  usage.used += demand.requests;
+  if (demand.task) usage.used_by_tasks += demand.requests;
+  if (footprint.account != nullptr) *footprint.account += demand.requests;
   ++usage.pods;
-  usage.tasks += footprint.task ? 1 : 0;
-  usage.exclusive += footprint.exclusive ? 1 : 0;
-  for (const std::string& port : footprint.host_ports) ++usage.host_ports[port];
+  usage.tasks += demand.task ? 1 : 0;
+  usage.exclusive += demand.exclusive ? 1 : 0;
+  for (const std::string& port : demand.host_ports) ++usage.host_ports[port];
   entry.node_ = &place;
-  place.entries.push_back(&entry);
-  place.counted.push_back({std::move(footprint)});
+  place.counted.push_back({std::move(footprint), &entry});
   SetUnmeasured(usage, place.counted.back(), true);
   return &usage;
 }
 
-size_t Ledger::IndexOf(const Entry& entry, const NodeEntry& node) {
-  const auto& entries = node.entries;
-  return static_cast<size_t>(std::find(entries.begin(), entries.end(), &entry) - entries.begin());
+Ledger::Counted& Ledger::Find(const Entry& entry) {
+  auto& counted = entry.node_->counted;
+  return *std::find_if(counted.begin(), counted.end(),
+                       [&](const Counted& each) { return each.entry == &entry; });
 }
 
 void Ledger::Subtract(Entry& entry) {
+  Counted& pod = Find(entry);
   NodeEntry& place = *std::exchange(entry.node_, nullptr);
-  const size_t i = IndexOf(entry, place);
-  Counted& pod = place.counted[i];
-  const Footprint& footprint = pod.footprint;
+  const Demand& demand = *pod.demand;
   NodeUsage& usage = place;
-  usage.used -= footprint.requests;
-  if (footprint.task) usage.used_by_tasks -= footprint.requests;
-  if (footprint.account != nullptr) *footprint.account -= footprint.requests;
-  usage.tasks -= footprint.task ? 1 : 0;
-  usage.exclusive -= footprint.exclusive ? 1 : 0;
-  for (const std::string& port : footprint.host_ports) {
+  usage.used -= demand.requests;
+  if (demand.task) usage.used_by_tasks -= demand.requests;
+  if (pod.account != nullptr) *pod.account -= demand.requests;
+  usage.tasks -= demand.task ? 1 : 0;
+  usage.exclusive -= demand.exclusive ? 1 : 0;
+  for (const std::string& port : demand.host_ports) {
     if (--usage.host_ports[port] == 0) usage.host_ports.erase(port);
   }
   --usage.pods;
   SetUnmeasured(usage, pod, false);
-  place.entries[i] = place.entries.back();
-  place.entries.pop_back();
-  if (i + 1 < place.counted.size()) pod = std::move(place.counted.back());
+  if (&pod != &place.counted.back()) pod = std::move(place.counted.back());
   place.counted.pop_back();
 }
 
@@ -61,12 +61,12 @@ void Ledger::SetUnmeasured(NodeUsage& usage, Counted& pod, bool unmeasured) {
   if (pod.unmeasured == unmeasured) return;
   pod.unmeasured = unmeasured;
   const int64_t sign = unmeasured ? 1 : -1;
-  usage.unmeasured_cpu_milli += sign * pod.footprint.requests.cpu_milli;
-  usage.unmeasured_memory += sign * pod.footprint.requests.memory;
+  usage.unmeasured_cpu_milli += sign * pod.demand->requests.cpu_milli;
+  usage.unmeasured_memory += sign * pod.demand->requests.memory;
 }
 
 void Ledger::Started(Entry& entry, Time time) {
-  Counted& pod = entry.node_->counted[IndexOf(entry, *entry.node_)];
+  Counted& pod = Find(entry);
   pod.started = time;
   SetUnmeasured(*entry.node_, pod, StartsAfter(pod, entry.node_->measured_from));
 }
@@ -82,6 +82,12 @@ const NodeUsage* Ledger::Release(Entry& entry) {
   const NodeEntry* node = entry.node_;
   Subtract(entry);
   return node;
+}
+
+const NodeUsage& Ledger::Announce(const Entry& entry) const {
+  const NodeEntry* node = entry.node_;
+  Prefetch(node);
+  return *node;
 }
 
 const NodeUsage& Ledger::On(const std::string& node) const {

@@ -10,17 +10,24 @@
 
 #include "operator/api/core_v1.h"
 #include "operator/base/rare_map.h"
+#include "operator/base/shared.h"
 #include "operator/base/time.h"
 
 namespace spillway::core {
 
 struct Owner;
 
-struct Footprint {
+// What a pod takes of its node.
+struct Demand {
   api::Resources requests;
   std::vector<std::string> host_ports;
   bool task = false;       // a pod of ours
   bool exclusive = false;  // and it wants the server to itself
+  bool operator==(const Demand&) const = default;
+};
+
+struct Footprint {
+  Shared<Demand> demand;  // by pods that take the same
   // Its task, in World::owners; null if it has none. Outlives what is counted for it.
   Owner* owner = nullptr;
   // Where what it requests is counted as well; null if nowhere. Outlives the ledger.
@@ -70,6 +77,9 @@ class Ledger {
                         const NodeUsage** left = nullptr);
   // The use of the node that the pod was counted on; null if it was not.
   const NodeUsage* Release(Entry& pod);
+  // The use of the node that the pod, which must be counted, is counted on. Release will read what
+  // is announced here to the processor.
+  const NodeUsage& Announce(const Entry& pod) const;
   // The pod, which must be counted, runs since then.
   void Started(Entry& pod, Time time);
   // The node's use was measured over a time that begins then.
@@ -85,22 +95,22 @@ class Ledger {
     const auto at = nodes_.find(node);
     if (at == nodes_.end()) return;
     for (const Counted& each : at->second.counted) {
-      if (each.footprint.owner != nullptr) visit(*each.footprint.owner);
+      if (each.owner != nullptr) visit(*each.owner);
     }
   }
 
  private:
-  // What is counted for one pod: kept beside its node's, where it is read.
-  struct Counted {
-    Footprint footprint;
+  // What is counted for one pod.
+  struct Counted : Footprint {
+    Entry* entry = nullptr;
     Time started = kNever;
     bool unmeasured = false;
   };
+  // Side by side, so that one look at memory finds all of it: ten cache lines.
   struct NodeEntry : NodeUsage {
-    boost::container::small_vector<Entry*, 10> entries;  // with both headers two cache lines
-    std::vector<Counted> counted;                        // for each of them
+    boost::container::small_vector<Counted, 8> counted;
   };
-  static size_t IndexOf(const Entry& entry, const NodeEntry& node);
+  static Counted& Find(const Entry& entry);
   static void Subtract(Entry& entry);
   // By what is known to the second.
   static bool StartsAfter(const Counted& pod, Time time) {

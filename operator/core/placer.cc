@@ -118,10 +118,11 @@ const ServerState* SearchGrown(const World& world, Shape& shape) {
   return nullptr;
 }
 
-const ServerState* BestServer(const World& world, Shape& shape) {
+const ServerState* BestServer(World& world, Shape& shape) {
   RefreshMatches(world, shape);
   SkipTried(world, shape);
   if (shape.blocked && world.grown.Knows(shape.grown_read)) return SearchGrown(world, shape);
+  UpdateIndex(world);
   const ServerState* server = SearchIndex(world, shape);
   shape.blocked = server == nullptr;
   shape.grown_read = world.grown.end();
@@ -271,8 +272,12 @@ void PlaceTogether(World& world, Gang& gang) {
   }
   std::vector<std::pair<TaskState*, int64_t>> unpaid;  // and their prices
   int64_t need = 0;
+  const auto choose = [&](Shape& shape) {
+    UpdateIndex(world);
+    return Choose(world, shape);
+  };
   PlaceGang(
-      world, gang, [&](Shape& shape) { return Choose(world, shape); },
+      world, gang, choose,
       [&](const GangPlaces& places) {
         int64_t committed = 0;
         for (const auto& [task, server] : places) {
@@ -329,7 +334,6 @@ bool TryHead(World& world, Head& head) {
     return false;
   }
   TaskState& task = *head.turn.position.task;
-  Prefetch(task.owner);
   Shape& shape = *task.shape;
   head.refused =
       (head.tenant != nullptr && !MayFit(world, shape)) || !PlaceFirst(world, shape, task);

@@ -8,6 +8,16 @@
 
 namespace spillway::core {
 
+namespace {
+
+// What Bind reads elsewhere than in the task itself, which was announced when it was second.
+void PrefetchParts(const TaskState& task) {
+  Prefetch(task.owner);
+  Prefetch(task.uid().data());
+}
+
+}  // namespace
+
 void Queue::Insert(Tenant& tenant, const QueuePosition& position) {
   Positions& line = lines_[&tenant];
   line.insert(line.end(), position);
@@ -31,8 +41,11 @@ void Queue::Erase(Tenant& tenant, const QueuePosition& position) {
   }
   const auto next = line.begin();
   tenant.firsts.insert(*next);
-  Prefetch(next->task);  // which is bound next
-  if (const auto third = std::next(next); third != line.end()) Prefetch(third->key);
+  PrefetchParts(*next->task);
+  if (const auto third = std::next(next); third != line.end()) {
+    Prefetch(third->key);
+    Prefetch(third->task);
+  }
 }
 
 Turn Queue::First(const World& world) const {

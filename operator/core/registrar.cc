@@ -210,7 +210,7 @@ void ChooseServer(World& world, const std::string& name) {
     if (first == nullptr || rank(server) < rank(*first)) first = &server;
   }
   if (node.server == first) return;
-  if (node.server != nullptr) world.index.Remove(node.server->slot);
+  if (node.server != nullptr) world.Misplace(*node.server);
   node.server = first;
   world.ledger.Keep(name).slot = first == nullptr ? NodeUsage::kNoSlot : first->slot;
   WakeTasksOn(world, name);

@@ -77,6 +77,7 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
 void ShapeTable::Add(std::unique_ptr<Shape>& slot, const std::string& key,
                      std::unique_ptr<Shape> shape) {
   shape->key = key;
+  shape->demand = Demand{shape->requests, shape->host_ports, true, shape->exclusive};
   shape->place = all_.size();
   all_.push_back(shape.get());
   cpu_milli_.insert(shape->requests.cpu_milli);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "operator/api/task_request.h"
+#include "operator/core/ledger.h"
 #include "operator/core/match.h"
 #include "operator/core/mean.h"
 #include "operator/core/queue.h"
@@ -24,6 +25,7 @@ struct Shape {
   std::vector<NodeSelectorTerm> affinity;
   std::vector<api::Toleration> tolerations;
   bool exclusive = false;
+  Shared<Demand> demand;             // what a pod of it takes: by the above
   std::optional<Duration> deadline;  // activeDeadlineSeconds
   api::Placement placement;
 

@@ -92,15 +92,27 @@ void World::Tell(const BudgetState& budget, bool warning, std::string reason, st
 void Reindex(World& world, const NodeUsage& usage, bool grown) {
   if (usage.slot == NodeUsage::kNoSlot) return;
   ServerState& server = *world.slots[usage.slot];
-  Prefetch(&server);
   world.TouchServer(server);
-  if (!server.usable) return world.index.Remove(server.slot);
-  const api::Resources& total = server.offered;
-  world.index.Put(server.slot,
-                  {server.object.spec.cloud, server.object.spec.price_micros, usage.tasks == 0,
-                   std::min(total.cpu_milli - usage.used.cpu_milli, CpuHeadroom(server)),
-                   std::min(total.memory - usage.used.memory, MemoryHeadroom(server))});
-  if (grown) world.grown.Add(server.slot);
+  world.Misplace(server);
+  if (grown && server.usable) world.grown.Add(server.slot);
+}
+
+void UpdateIndex(World& world) {
+  for (const uint32_t slot : world.misplaced) {
+    ServerState* server = world.slots[slot];
+    if (server == nullptr) continue;
+    server->misplaced = false;
+    if (!server->usable || server->node->server != server) {
+      world.index.Remove(slot);
+      continue;
+    }
+    const api::Resources &total = server->offered, &used = server->usage->used;
+    world.index.Put(slot, {server->object.spec.cloud, server->object.spec.price_micros,
+                           server->usage->tasks == 0,
+                           std::min(total.cpu_milli - used.cpu_milli, CpuHeadroom(*server)),
+                           std::min(total.memory - used.memory, MemoryHeadroom(*server))});
+  }
+  world.misplaced.clear();
 }
 
 void Book(World& world, Ledger::Entry& pod, const NodeUsage& node, Footprint footprint) {
@@ -110,19 +122,45 @@ void Book(World& world, Ledger::Entry& pod, const NodeUsage& node, Footprint foo
   if (left != nullptr && left != usage) Reindex(world, *left, true);
 }
 
+namespace {
+
+// Somebody takes the room soon. What is read of the server then:
+void PrefetchForBinding(const ServerState& server) {
+  __builtin_prefetch(&server);
+  Prefetch(&server.object.meta.name);
+  Prefetch(&server.object.spec);
+}
+
+}  // namespace
+
 void Unbook(World& world, Ledger::Entry& pod) {
-  const NodeUsage* usage = world.ledger.Release(pod);
-  if (usage != nullptr) Reindex(world, *usage, true);
+  if (!pod.counted()) return;
+  const uint32_t slot = world.ledger.Announce(pod).slot;
+  if (slot != NodeUsage::kNoSlot) PrefetchForBinding(*world.slots[slot]);
+  Reindex(world, *world.ledger.Release(pod), true);
 }
 
 void Reserve(World& world, const TaskState& task, const NodeUsage& node) {
   Owner& owner = *task.owner;
-  Book(world, owner.reserved, node,
-       {task.shape->requests, task.shape->host_ports, true, task.shape->exclusive, &owner,
-        &task.tenant->used});
+  Book(world, owner.reserved, node, {task.shape->demand, &owner, &task.tenant->used});
 }
 
 void Unreserve(World& world, Owner& owner) { Unbook(world, owner.reserved); }
+
+namespace {
+
+// Mostly its task's shape has it.
+Shared<Demand> DemandOf(const PodState& state) {
+  const auto& labels = state.object.meta.labels;
+  Demand demand{state.object.requests, state.object.host_ports, labels.contains(api::kTaskLabel),
+                labels.contains(api::kExclusiveLabel)};
+  const TaskState* task = state.owner == nullptr ? nullptr : state.owner->task;
+  if (task != nullptr && task->shape != nullptr && *task->shape->demand == demand)
+    return task->shape->demand;
+  return demand;
+}
+
+}  // namespace
 
 void CountPod(World& world, PodState& state) {
   const api::Pod& pod = state.object;
@@ -137,11 +175,9 @@ void CountPod(World& world, PodState& state) {
   }
   NodeState& node = world.nodes[pod.node_name];
   if (!node.object && node.named_by == 0) node.named_by = pod.meta.resource_version;
-  const auto& labels = pod.meta.labels;
-  const bool ours = labels.contains(api::kTaskLabel);
+  const Shared<Demand> demand = DemandOf(state);
   Book(world, state.place, world.ledger.Keep(pod.node_name),
-       {pod.requests, pod.host_ports, ours, labels.contains(api::kExclusiveLabel), state.owner,
-        ours ? &world.tenants[pod.meta.ns].used : nullptr});
+       {demand, state.owner, demand->task ? &world.tenants[pod.meta.ns].used : nullptr});
   if (pod.started) world.ledger.Started(state.place, *pod.started);
 }
 

@@ -159,7 +159,8 @@ struct alignas(64) ServerState {
   bool usable = false;
   // By its node's load; see load.h.
   bool limited = false, overloaded = false;
-  bool touched = false;  // in World::touched_servers
+  bool touched = false;    // in World::touched_servers
+  bool misplaced = false;  // in World::misplaced
   // Of its node, which outlives it here.
   const NodeState* node = nullptr;
   const NodeUsage* usage = nullptr;
@@ -282,7 +283,8 @@ struct World {
   std::vector<uint32_t> reserved;   // slots of servers that are kept for a task
   Alarms wakes;                     // tasks to look at later
   std::vector<ServerState*> slots;  // of ServerIndex; null where there is none
-  ServerIndex index;                // of the servers that take tasks
+  ServerIndex index;                // of the servers that take tasks; see UpdateIndex
+  std::vector<uint32_t> misplaced;  // slots of those that may not be in their place there
   SlotLog changed;                  // servers whose labels, taints or capabilities may have changed
   SlotLog grown;                    // servers that may have more room than before
   // What came before in the two has been looked at for all shapes with tasks that wait.
@@ -327,6 +329,9 @@ struct World {
   void TouchServer(ServerState& server) {
     if (!std::exchange(server.touched, true)) touched_servers.push_back(server.slot);
   }
+  void Misplace(ServerState& server) {
+    if (!std::exchange(server.misplaced, true)) misplaced.push_back(server.slot);
+  }
   // The server that counts for the node; null if none does.
   ServerState* ServerOn(const std::string& node);
   const ServerState* ServerOn(const std::string& node) const;
@@ -360,9 +365,12 @@ void Unreserve(World& world, Owner& owner);
 // Counts a pod in the ledger, or no longer, and keeps the index of servers current.
 void Book(World& world, Ledger::Entry& pod, const NodeUsage& node, Footprint footprint);
 void Unbook(World& world, Ledger::Entry& pod);
-// Puts the server of a node in use where it belongs in the index; its status may be due. grown: it
+// The server of a node in use may belong elsewhere in the index; its status may be due. grown: it
 // may have more room than before.
 void Reindex(World& world, const NodeUsage& usage, bool grown);
+// Puts the servers where they belong in the index. Done where it is searched, and after each step:
+// mostly nobody asks between a task's end and the next one that takes its room.
+void UpdateIndex(World& world);
 
 // Counts a pod that was seen in the ledger, or no longer, once it has ended.
 void CountPod(World& world, PodState& pod);

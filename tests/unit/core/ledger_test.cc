@@ -6,17 +6,17 @@ namespace spillway::core {
 namespace {
 
 Footprint Cpu(int64_t milli, bool task = true) {
-  return {api::Resources{milli, 0, 0, {}}, {}, task, false};
+  return {Demand{api::Resources{milli, 0, 0, {}}, {}, task, false}};
 }
 
 TEST(LedgerTest, AddsAndGivesBackExactly) {
   Ledger ledger;
   Ledger::Entry a, b;
-  Footprint big = Cpu(1500);
+  Demand big = *Cpu(1500).demand;
   big.requests.extended["gpu"] = 2;
   big.host_ports = {"TCP/80"};
   big.exclusive = true;
-  ledger.Take(a, ledger.Keep("n"), big);
+  ledger.Take(a, ledger.Keep("n"), {big});
   ledger.Take(b, ledger.Keep("n"), Cpu(500, false));
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 2000);
   EXPECT_EQ(ledger.On("n").pods, 2);
