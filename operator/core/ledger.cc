@@ -12,7 +12,7 @@ const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint foo
   // Keep hands out parts of our own entries.
   auto& place = const_cast<NodeEntry&>(static_cast<const NodeEntry&>(node));
   if (entry.node_ != nullptr) {
-    if (entry.node_ == &place && static_cast<const Footprint&>(Find(entry)) == footprint)
+    if (entry.node_ == &place && static_cast<const Footprint&>(*entry.pod_) == footprint)
       return nullptr;
     if (left != nullptr) *left = entry.node_;
     Subtract(entry);
@@ -26,20 +26,27 @@ const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint foo
   usage.tasks += demand.task ? 1 : 0;
   usage.exclusive += demand.exclusive ? 1 : 0;
   for (const std::string& port : demand.host_ports) ++usage.host_ports[port];
-  entry.node_ = &place;
-  place.counted.push_back({std::move(footprint), &entry});
-  SetUnmeasured(usage, place.counted.back(), true);
+  Attach(entry, place);
+  static_cast<Footprint&>(*entry.pod_) = std::move(footprint);
+  SetUnmeasured(usage, *entry.pod_, true);
   return &usage;
 }
 
-Ledger::Counted& Ledger::Find(const Entry& entry) {
-  auto& counted = entry.node_->counted;
-  return *std::find_if(counted.begin(), counted.end(),
-                       [&](const Counted& each) { return each.entry == &entry; });
+void Ledger::Attach(Entry& entry, NodeEntry& node) {
+  if (node.free == nullptr) {
+    node.counted.emplace_back();
+    for (Counted& each : node.counted) {  // they may have moved
+      if (each.entry != nullptr) each.entry->pod_ = &each;
+    }
+    node.free = &node.counted.back();
+  }
+  entry.node_ = &node;
+  entry.pod_ = std::exchange(node.free, node.free->next_free);
+  entry.pod_->entry = &entry;
 }
 
 void Ledger::Subtract(Entry& entry) {
-  Counted& pod = Find(entry);
+  Counted& pod = *std::exchange(entry.pod_, nullptr);
   NodeEntry& place = *std::exchange(entry.node_, nullptr);
   const Demand& demand = *pod.demand;
   NodeUsage& usage = place;
@@ -53,8 +60,8 @@ void Ledger::Subtract(Entry& entry) {
   }
   --usage.pods;
   SetUnmeasured(usage, pod, false);
-  if (&pod != &place.counted.back()) pod = std::move(place.counted.back());
-  place.counted.pop_back();
+  pod = {};
+  pod.next_free = std::exchange(place.free, &pod);
 }
 
 void Ledger::SetUnmeasured(NodeUsage& usage, Counted& pod, bool unmeasured) {
@@ -66,7 +73,7 @@ void Ledger::SetUnmeasured(NodeUsage& usage, Counted& pod, bool unmeasured) {
 }
 
 void Ledger::Started(Entry& entry, Time time) {
-  Counted& pod = Find(entry);
+  Counted& pod = *entry.pod_;
   pod.started = time;
   SetUnmeasured(*entry.node_, pod, StartsAfter(pod, entry.node_->measured_from));
 }
@@ -74,7 +81,9 @@ void Ledger::Started(Entry& entry, Time time) {
 void Ledger::Measured(const std::string& node, Time from) {
   NodeEntry& place = nodes_[node];
   place.measured_from = from;
-  for (Counted& pod : place.counted) SetUnmeasured(place, pod, StartsAfter(pod, from));
+  for (Counted& pod : place.counted) {
+    if (pod.entry != nullptr) SetUnmeasured(place, pod, StartsAfter(pod, from));
+  }
 }
 
 const NodeUsage* Ledger::Release(Entry& entry) {
@@ -85,9 +94,9 @@ const NodeUsage* Ledger::Release(Entry& entry) {
 }
 
 const NodeUsage& Ledger::Announce(const Entry& entry) const {
-  const NodeEntry* node = entry.node_;
-  Prefetch(node);
-  return *node;
+  Prefetch(entry.pod_);
+  Prefetch(entry.node_);
+  return *entry.node_;
 }
 
 const NodeUsage& Ledger::On(const std::string& node) const {

@@ -2,7 +2,6 @@
 // and not seen yet. Not thread-safe.
 #pragma once
 
-#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
@@ -54,6 +53,7 @@ struct alignas(64) NodeUsage {
 };
 
 class Ledger {
+  struct Counted;
   struct NodeEntry;
 
  public:
@@ -67,7 +67,9 @@ class Ledger {
 
    private:
     friend class Ledger;
-    NodeEntry* node_ = nullptr;  // null: nothing is counted
+    // Null: nothing is counted. Both are kept, so that neither is read to find the other.
+    NodeEntry* node_ = nullptr;
+    Counted* pod_ = nullptr;
   };
 
   // Counts a pod on the node, given by its use as Keep gave it, until it is released; what was
@@ -95,22 +97,24 @@ class Ledger {
     const auto at = nodes_.find(node);
     if (at == nodes_.end()) return;
     for (const Counted& each : at->second.counted) {
-      if (each.owner != nullptr) visit(*each.owner);
+      if (each.entry != nullptr && each.owner != nullptr) visit(*each.owner);
     }
   }
 
  private:
-  // What is counted for one pod.
-  struct Counted : Footprint {
-    Entry* entry = nullptr;
+  // What is counted for one pod: a cache line.
+  struct alignas(64) Counted : Footprint {
+    Entry* entry = nullptr;  // null: free for another
+    Counted* next_free = nullptr;
     Time started = kNever;
     bool unmeasured = false;
   };
-  // Side by side, so that one look at memory finds all of it: ten cache lines.
   struct NodeEntry : NodeUsage {
-    boost::container::small_vector<Counted, 8> counted;
+    std::vector<Counted> counted;
+    Counted* free = nullptr;  // the first one of them
   };
-  static Counted& Find(const Entry& entry);
+  // Makes the entry stand for a pod of which nothing is counted yet.
+  static void Attach(Entry& entry, NodeEntry& node);
   static void Subtract(Entry& entry);
   // By what is known to the second.
   static bool StartsAfter(const Counted& pod, Time time) {

@@ -139,6 +139,7 @@ void Loop::Run(std::stop_token stop) {
   }
   watches.emplace_back([this, stop] { FollowLoad(stop); });
   Time wake = Now(), described{};
+  bool listed = false;  // since memory was given back
   while (!stop.stop_requested()) {
     const std::vector<core::Event> events = Wait(wake, stop);
     const Time now = Now();
@@ -150,9 +151,13 @@ void Loop::Run(std::stop_token stop) {
     executor_.Push(std::move(result.effects));
     wake = result.wake;
     turned_ = Monotonic().count();
+    listed = listed || std::any_of(events.begin(), events.end(), [](const core::Event& event) {
+               return std::holds_alternative<core::Listed>(event);
+             });
+    // A list was large, and is gone.
+    if (core_.world().ready() && std::exchange(listed, false)) malloc_trim(0);
     if (!ready_ && core_.world().ready()) {
       ready_ = true;
-      malloc_trim(0);  // the lists were large, and are gone
       Info("every resource was listed",
            {{"tasks", std::to_string(core_.world().tasks.size())},
             {"servers", std::to_string(core_.world().servers.size())}});

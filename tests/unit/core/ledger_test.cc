@@ -47,5 +47,21 @@ TEST(LedgerTest, ForgetsNothingTwice) {
   EXPECT_EQ(ledger.On("n").used.cpu_milli, 0);
 }
 
+TEST(LedgerTest, GivesBackExactlyWhatEachOfManyPodsTookInWhateverOrderTheyEnd) {
+  Ledger ledger;
+  std::vector<Ledger::Entry> pods(30);
+  for (size_t i = 0; i < pods.size(); ++i)
+    ledger.Take(pods[i], ledger.Keep("n"), Cpu(int64_t{1} << i, i % 2 == 0));
+  int64_t left = (int64_t{1} << pods.size()) - 1;
+  for (size_t i = 0; i < pods.size(); ++i) {
+    const size_t ended = i * 7 % pods.size();
+    left -= int64_t{1} << ended;
+    ledger.Release(pods[ended]);
+    EXPECT_EQ(ledger.On("n").used.cpu_milli, left);
+    EXPECT_EQ(ledger.On("n").unmeasured_cpu_milli, left);
+  }
+  EXPECT_EQ(ledger.On("n").tasks, 0);
+}
+
 }  // namespace
 }  // namespace spillway::core
