@@ -2,7 +2,7 @@
 # The operator's packages, its build, and its identity in a cluster.
 
 readonly build_packages=(g++ cmake ninja-build ccache libcpprest-dev libyaml-cpp-dev libssl-dev
-  nlohmann-json3-dev libcli11-dev prometheus-cpp-dev libspdlog-dev libabsl-dev libboost-dev
+  nlohmann-json3-dev libcli11-dev prometheus-cpp-dev libspdlog-dev libabsl-dev
   libgtest-dev libgmock-dev libbenchmark-dev patch)
 
 # operator_build TARGET...: into $root/build.

@@ -1,6 +1,5 @@
 #include "operator/core/ledger.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "operator/base/prefetch.h"

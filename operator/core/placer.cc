@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "operator/base/prefetch.h"
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/gangs.h"
