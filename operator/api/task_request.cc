@@ -70,7 +70,7 @@ TaskSpec DecodeSpec(const Json& json) {
 Assignment DecodeAssignment(const Json& json) {
   return {GetString(json, "server"),
           GetString(json, "nodeName"),
-          GetString(json, "origin"),
+          GetString(json, "origin") == "Cloud",
           GetString(json, "pool"),
           GetString(json, "scaleRequest"),
           GetString(json, "podName"),
@@ -93,7 +93,9 @@ TaskStatus DecodeStatus(const Json& json) {
     if (phase == name) out.phase = value;
   }
   out.conditions = DecodeConditions(json);
-  if (json.contains("assignment")) out.assignment = DecodeAssignment(GetObject(json, "assignment"));
+  if (json.contains("assignment"))
+    out.assignment =
+        std::make_shared<const Assignment>(DecodeAssignment(GetObject(json, "assignment")));
   for (const Json& attempt : GetArray(json, "attempts")) {
     out.attempts.push_back({GetInt(attempt, "attempt"), GetString(attempt, "server"),
                             GetString(attempt, "podName"), GetOptionalInt(attempt, "exitCode"),
@@ -125,9 +127,12 @@ void PutCost(Json& json, const char* key, int64_t micros) {
 }
 
 Json Encode(const Assignment& assignment) {
-  Json json{{"server", assignment.server},   {"nodeName", assignment.node_name},
-            {"origin", assignment.origin},   {"podName", assignment.pod_name},
-            {"attempt", assignment.attempt}, {"assignedAt", FormatTime(assignment.assigned_at)}};
+  Json json{{"server", assignment.server},
+            {"nodeName", assignment.node_name},
+            {"origin", assignment.cloud ? "Cloud" : "Local"},
+            {"podName", assignment.pod_name},
+            {"attempt", assignment.attempt},
+            {"assignedAt", FormatTime(assignment.assigned_at)}};
   Put(json, "pool", assignment.pool);
   Put(json, "scaleRequest", assignment.scale_request);
   PutCost(json, "estimatedCost", assignment.estimated_micros);

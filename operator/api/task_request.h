@@ -80,7 +80,9 @@ inline bool Finished(TaskPhase phase) {
 }
 
 struct Assignment {
-  std::string server, node_name, origin, pool, scale_request, pod_name;
+  std::string server, node_name;
+  bool cloud = false;  // origin: Cloud or Local
+  std::string pool, scale_request, pod_name;
   int64_t attempt = 0;
   Time assigned_at{};
   int64_t estimated_micros = 0;  // what the attempt is expected to cost; 0: nothing
@@ -126,8 +128,8 @@ struct TaskStatus {
   int64_t observed_generation = 0;
   TaskPhase phase = TaskPhase::kNone;
   Shared<std::vector<Condition>> conditions;
-  Boxed<Assignment> assignment;
-  std::vector<Attempt> attempts;  // the last kMaxAttempts
+  std::shared_ptr<const Assignment> assignment;  // null if there was none
+  std::vector<Attempt> attempts;                 // the last kMaxAttempts
   int64_t retries = 0;
   std::optional<Time> started_at, retry_at;
   Boxed<TaskResult> result;

@@ -112,7 +112,7 @@ bool MayWait(const World& world, const TaskState& task) {
   if (api::Finished(task.object.status.phase)) return false;
   if (world.to_write.size() > kCrowded) return true;
   return world.statuses_in_flight >= kBusy && task.binding &&
-         world.now < task.binding->at + kShortTask;
+         world.now < task.binding->assigned_at + kShortTask;
 }
 
 // A status is encoded when its turn has come and not before: what happens to the task until then

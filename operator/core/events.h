@@ -89,10 +89,10 @@ enum class Verb { kCreate, kPatchStatus, kDelete };
 
 // What the body of a pod is made of; see pod_body.h.
 struct PodOrder {
-  std::shared_ptr<const std::string> pod_template;  // JSON
-  std::string task, node;                           // names
-  int64_t attempt = 0;
-  bool cloud = false, exclusive = false;
+  std::shared_ptr<const std::string> pod_template;    // JSON
+  std::string task;                                   // its name
+  std::shared_ptr<const api::Assignment> assignment;  // never null
+  bool exclusive = false;
   std::string priority_class = {};  // of the pod, if its template names none
 };
 

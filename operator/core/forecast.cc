@@ -80,9 +80,9 @@ bool Differs(const api::Forecast& told, const api::Forecast& now, Time at) {
 
 End ExpectedEnd(const World& world, const TaskState& task, const std::string& node, When when) {
   // What was stopped ends soon.
-  if (!task.binding || task.binding->node != node) return {world.now + kStopAllowance, false};
+  if (!task.binding || task.binding->node_name != node) return {world.now + kStopAllowance, false};
   const auto& started = task.object.status.started_at;
-  const Time begin = started.value_or(task.binding->at + kStartAllowance);
+  const Time begin = started.value_or(task.binding->assigned_at + kStartAllowance);
   const auto& deadline = task.object.spec.active_deadline;
   End end;
   if (deadline) end.time = std::max(begin + *deadline, world.now) + kStopAllowance;

@@ -50,7 +50,7 @@ void TakeBack(World& world, Gang& gang) {
 void CheckDeadline(World& world, Gang& gang) {
   Time begin = kNever;
   for (const auto& [key, task] : gang.members) {
-    if (task->binding) begin = std::min(begin, task->binding->at);
+    if (task->binding) begin = std::min(begin, task->binding->assigned_at);
   }
   const auto ran = std::count_if(gang.members.begin(), gang.members.end(),
                                  [&](const auto& member) { return HasRun(*member.second, begin); });
@@ -135,7 +135,9 @@ std::vector<TaskState*> HardestFirst(const Gang& gang) {
 }
 
 void Pencil(World& world, TaskState& task, const ServerState& server) {
-  task.creating = PodOnItsWay{"", server.object.spec.node_name};
+  Binding binding;
+  binding.node_name = server.object.spec.node_name;
+  task.creating = std::make_shared<const Binding>(std::move(binding));
   Reserve(world, task, *server.usage);
 }
 

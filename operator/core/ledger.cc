@@ -40,6 +40,7 @@ void Ledger::Attach(Entry& entry, NodeEntry& node) {
     node.free = &node.counted.back();
   }
   entry.node_ = &node;
+  entry.slot_ = node.slot;
   entry.pod_ = std::exchange(node.free, node.free->next_free);
   entry.pod_->entry = &entry;
 }
@@ -92,10 +93,10 @@ const NodeUsage* Ledger::Release(Entry& entry) {
   return node;
 }
 
-const NodeUsage& Ledger::Announce(const Entry& entry) const {
+uint32_t Ledger::Announce(const Entry& entry) const {
   Prefetch(entry.pod_);
-  Prefetch(entry.node_);
-  return *entry.node_;
+  Prefetch(static_cast<const NodeUsage*>(entry.node_));
+  return entry.slot_;
 }
 
 const NodeUsage& Ledger::On(const std::string& node) const {

@@ -67,9 +67,10 @@ class Ledger {
 
    private:
     friend class Ledger;
-    // Null: nothing is counted. Both are kept, so that neither is read to find the other.
+    // Null: nothing is counted. All are kept, so that none is read to find another.
     NodeEntry* node_ = nullptr;
     Counted* pod_ = nullptr;
+    uint32_t slot_ = NodeUsage::kNoSlot;  // as it was
   };
 
   // Counts a pod on the node, given by its use as Keep gave it, until it is released; what was
@@ -79,9 +80,10 @@ class Ledger {
                         const NodeUsage** left = nullptr);
   // The use of the node that the pod was counted on; null if it was not.
   const NodeUsage* Release(Entry& pod);
-  // The use of the node that the pod, which must be counted, is counted on. Release will read what
-  // is announced here to the processor.
-  const NodeUsage& Announce(const Entry& pod) const;
+  // Announces to the processor what Release will read. The slot that the node's server had when the
+  // pod, which must be counted, was counted: mostly it still has it, and nobody waits for the node
+  // to find the server.
+  uint32_t Announce(const Entry& pod) const;
   // The pod, which must be counted, runs since then.
   void Started(Entry& pod, Time time);
   // The node's use was measured over a time that begins then.

@@ -197,8 +197,8 @@ void ForgetPod(World& world, const std::string& key) {
   Disown(world, at->second);
   const TaskState* task = world.TaskByUid(OwnerUid(pod));
   // It was another leader's; ours is still on its way.
-  if (task != nullptr && task->creating && pod.meta.name == task->creating->name)
-    Reserve(world, *task, world.ledger.Keep(task->creating->node));
+  if (task != nullptr && task->creating && pod.meta.name == task->creating->pod_name)
+    Reserve(world, *task, world.ledger.Keep(task->creating->node_name));
   world.pods.erase(at);
 }
 

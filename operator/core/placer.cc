@@ -130,30 +130,19 @@ const ServerState* BestServer(World& world, Shape& shape) {
 }
 
 void Bind(World& world, TaskState& task, const ServerState& server) {
-  const api::RegisteredServerSpec& spec = server.object.spec;
   const int64_t attempt = NextAttempt(task);
-  task.binding = Binding{server.object.meta.name,
-                         spec.node_name,
-                         PodName(task.object.meta.name, attempt),
-                         attempt,
-                         world.now,
-                         false,
-                         spec.cloud,
-                         spec.price_micros};
-  task.creating = PodOnItsWay{task.binding->pod_name, spec.node_name};
+  task.binding =
+      BindingTo(task, server, PodName(task.object.meta.name, attempt), attempt, world.now);
+  task.confirmed = false;
+  task.creating = task.binding;
   Reserve(world, task, *server.usage);
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
               meta.uid,      0,          nullptr, std::nullopt};
-  write.pod = PodOrder{task.pod_template,
-                       meta.name,
-                       spec.node_name,
-                       attempt,
-                       spec.cloud,
-                       task.object.spec.exclusive,
+  write.pod = PodOrder{task.pod_template, meta.name, task.binding, task.object.spec.exclusive,
                        task.object.spec.priority_class};
   world.effects.push_back(std::move(write));
-  Bound(world, task, server);
+  Bound(world, task);
   GiveUpReservation(world, *task.shape);
 }
 

@@ -35,7 +35,7 @@ Json PodBody(const Write& write, const PodOrder& order) {
   Json& labels = meta["labels"];
   labels[api::kTaskLabel] = "true";
   labels[api::kTaskNameLabel] = order.task;
-  labels[api::kAttemptLabel] = std::to_string(order.attempt);
+  labels[api::kAttemptLabel] = std::to_string(order.assignment->attempt);
   if (order.exclusive) labels[api::kExclusiveLabel] = "true";
   meta["ownerReferences"] = {{{"apiVersion", api::kGroupVersion},
                               {"kind", "TaskRequest"},
@@ -43,16 +43,17 @@ Json PodBody(const Write& write, const PodOrder& order) {
                               {"uid", write.uid},
                               {"controller", true}}};
   Json spec = api::GetObject(source, "spec");
+  const std::string& node = order.assignment->node_name;
   if (NeedsScheduler(spec)) {
-    RequireNode(spec, order.node);
-    meta["annotations"][api::kNodeAnnotation] = order.node;
+    RequireNode(spec, node);
+    meta["annotations"][api::kNodeAnnotation] = node;
   } else {
-    spec["nodeName"] = order.node;
+    spec["nodeName"] = node;
   }
   spec["restartPolicy"] = "Never";
   if (!order.priority_class.empty() && !spec.contains("priorityClassName"))
     spec["priorityClassName"] = order.priority_class;
-  if (order.cloud) {
+  if (order.assignment->cloud) {
     meta["annotations"]["karpenter.sh/do-not-disrupt"] = "true";
     spec["tolerations"].push_back({{"key", api::kPoolTaint}, {"operator", "Exists"}});
   }

@@ -25,15 +25,15 @@ std::vector<TaskState*> Candidates(World& world, const TaskState& task, const Se
   const std::string& node = server.object.spec.node_name;
   world.ledger.ForEachOwner(node, [&](const Owner& owner) {
     TaskState* other = owner.task;
-    if (other == nullptr || !other->binding || other->binding->node != node ||
+    if (other == nullptr || !other->binding || other->binding->node_name != node ||
         other->priority >= task.priority || !Consents(task, *other))
       return;
     if (std::find(out.begin(), out.end(), other) == out.end()) out.push_back(other);
   });
   // The lowest priority first, and of one priority what has run for the shortest time.
   std::sort(out.begin(), out.end(), [](const TaskState* a, const TaskState* b) {
-    return std::tuple(a->priority, b->binding->at, std::string_view(*a->key)) <
-           std::tuple(b->priority, a->binding->at, std::string_view(*b->key));
+    return std::tuple(a->priority, b->binding->assigned_at, std::string_view(*a->key)) <
+           std::tuple(b->priority, a->binding->assigned_at, std::string_view(*b->key));
   });
   return out;
 }

@@ -57,27 +57,29 @@ void Adopt(World& world, TaskState& task) {
     }
     const api::Pod& pod = *seen;
     const ServerState* known = world.ServerOn(pod.node_name);
-    const std::string name = known == nullptr ? pod.node_name : known->object.meta.name;
-    const bool cloud = known != nullptr && known->object.spec.cloud;
-    const int64_t price = known != nullptr ? known->object.spec.price_micros : 0;
-    task.binding =
-        Binding{name, pod.node_name, pod.meta.name, attempt, pod.meta.created, true, cloud, price};
+    if (known != nullptr) {
+      task.binding = BindingTo(task, *known, pod.meta.name, attempt, pod.meta.created);
+    } else {
+      task.binding =
+          std::make_shared<const Binding>(Binding{{pod.node_name, pod.node_name, false, "", "",
+                                                   pod.meta.name, attempt, pod.meta.created, 0},
+                                                  0});
+    }
+    task.confirmed = true;
     Dequeue(world, task);
     if (known != nullptr &&
         !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
-      Bound(world, task, *known);
+      Bound(world, task);
     }
   }
   const auto& assignment = task.object.status.assignment;
   if (!task.binding && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.
-    task.binding =
-        Binding{assignment->server,           assignment->node_name,   assignment->pod_name,
-                assignment->attempt,          assignment->assigned_at, true,
-                assignment->origin == "Cloud"};
     const auto server = world.servers.find(assignment->server);
-    if (server != world.servers.end())
-      task.binding->price_micros = server->second.object.spec.price_micros;
+    const bool known = server != world.servers.end();
+    task.binding = std::make_shared<const Binding>(
+        Binding{*assignment, known ? server->second.object.spec.price_micros : 0});
+    task.confirmed = true;
   }
   if (task.binding && assignment && assignment->attempt == task.binding->attempt)
     Commit(world, task, assignment->estimated_micros);
@@ -117,18 +119,18 @@ void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
 void Follow(World& world, TaskState& task) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   if (pod == nullptr) {
-    if (!task.binding->confirmed) return;  // on its way
+    if (!task.confirmed) return;  // on its way
     Time unused = kNever;
-    const auto lost = NodeLost(world, task.binding->node, &unused);
+    const auto lost = NodeLost(world, task.binding->node_name, &unused);
     LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
                 lost.value_or("the pod was deleted"));
     return;
   }
-  task.binding->confirmed = true;
+  task.confirmed = true;
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
   Time wake = kNever;
-  if (const auto lost = NodeLost(world, task.binding->node, &wake)) {
+  if (const auto lost = NodeLost(world, task.binding->node_name, &wake)) {
     return LoseAttempt(world, task, "ServerLost", *lost);
   }
   if (wake != kNever) world.WakeTask(task, wake);
@@ -363,20 +365,24 @@ void ShareConditions(TaskState& task, std::vector<api::Condition> conditions) {
   task.object.status.conditions = last;
 }
 
-void Bound(World& world, TaskState& task, const ServerState& server) {
+std::shared_ptr<const Binding> BindingTo(const TaskState& task, const ServerState& server,
+                                         std::string pod_name, int64_t attempt, Time at) {
+  const api::RegisteredServerSpec& spec = server.object.spec;
+  return std::make_shared<const Binding>(
+      Binding{{server.object.meta.name, spec.node_name, spec.cloud, spec.pool, spec.scale_request,
+               std::move(pod_name), attempt, at, EstimateCost(*task.shape, spec.price_micros)},
+              spec.price_micros});
+}
+
+void Bound(World& world, TaskState& task) {
   Dequeue(world, task);
   task.nominated.clear();
   task.assigned_written = false;
-  const api::RegisteredServerSpec& spec = server.object.spec;
-  const Binding& binding = *task.binding;
   TaskStatus& status = task.object.status;
   status.phase = TaskPhase::kAssigned;
   status.explanation.reset();
   status.forecast.reset();
-  status.assignment = api::Assignment{
-      binding.server,  binding.node,       spec.cloud ? "Cloud" : "Local",
-      spec.pool,       spec.scale_request, binding.pod_name,
-      binding.attempt, binding.at,         EstimateCost(*task.shape, spec.price_micros)};
+  status.assignment = task.binding;
   Commit(world, task, status.assignment->estimated_micros);
   task.assigned_untold = true;
   task.status_due = world.now + kAssignedAfter;
@@ -390,21 +396,21 @@ void TellAssigned(TaskState& task) {
   const int64_t generation = task.object.meta.generation;
   ChangeConditions(task, [&](auto& conditions) {
     api::SetCondition(conditions, {"Assigned", "True", "Assigned", message, generation, {}},
-                      binding.at);
+                      binding.assigned_at);
     api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
-                     binding.at);
+                     binding.assigned_at);
   });
 }
 
 void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) return;
   if (!outcome.error) {
-    task.binding->confirmed = true;
+    task.confirmed = true;
     return;
   }
   const Error& error = *outcome.error;
   if (error.kind == ErrorKind::kAlreadyExists && IsOfTask(task, outcome.object)) {
-    task.binding->confirmed = true;  // an earlier try succeeded, or another leader was faster
+    task.confirmed = true;  // an earlier try succeeded, or another leader was faster
     return;
   }
   const bool refused = RefusesTemplate(error);

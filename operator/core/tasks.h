@@ -37,10 +37,13 @@ inline constexpr Duration kMaxBackoff{3'600'000};
 void ReconcileTask(World& world, TaskState& task);
 // The number of the attempt that would come next; attempts start at 1 and are never used twice.
 int64_t NextAttempt(const TaskState& task);
-// The task was given to the server: out of the queue, and its status is due in a while. To spare a
+// The attempt of the task on the server.
+std::shared_ptr<const Binding> BindingTo(const TaskState& task, const ServerState& server,
+                                         std::string pod_name, int64_t attempt, Time at);
+// The task has a new binding: out of the queue, and its status is due in a while. To spare a
 // write, a pod that starts soon is reported once, as Running, and one that ends before that only
 // once.
-void Bound(World& world, TaskState& task, const ServerState& server);
+void Bound(World& world, TaskState& task);
 // Lets the conditions speak of the binding, if they do not yet: before they are written or say
 // anything newer. Most bindings are never told, since the pod runs before the status is due.
 void TellAssigned(TaskState& task);

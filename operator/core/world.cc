@@ -125,18 +125,20 @@ void Book(World& world, Ledger::Entry& pod, const NodeUsage& node, Footprint foo
 namespace {
 
 // Somebody takes the room soon. What is read of the server then:
-void PrefetchForBinding(const ServerState& server) {
-  __builtin_prefetch(&server);
-  Prefetch(&server.object.meta.name);
-  Prefetch(&server.object.spec);
+void PrefetchForBinding(const World& world, uint32_t slot) {
+  if (slot >= world.slots.size()) return;
+  const ServerState* server = world.slots[slot];
+  if (server == nullptr) return;
+  __builtin_prefetch(server);
+  Prefetch(&server->object.meta.name);
+  Prefetch(&server->object.spec);
 }
 
 }  // namespace
 
 void Unbook(World& world, Ledger::Entry& pod) {
   if (!pod.counted()) return;
-  const uint32_t slot = world.ledger.Announce(pod).slot;
-  if (slot != NodeUsage::kNoSlot) PrefetchForBinding(*world.slots[slot]);
+  PrefetchForBinding(world, world.ledger.Announce(pod));
   Reindex(world, *world.ledger.Release(pod), true);
 }
 
@@ -166,7 +168,7 @@ void CountPod(World& world, PodState& state) {
   const api::Pod& pod = state.object;
   for (const auto& owner : pod.meta.owners) {
     const TaskState* task = world.TaskByUid(owner.uid);
-    if (task != nullptr && task->creating && task->creating->name == pod.meta.name)
+    if (task != nullptr && task->creating && task->creating->pod_name == pod.meta.name)
       Unreserve(world, *task->owner);
   }
   if (pod.node_name.empty() || pod.terminal()) {

@@ -31,18 +31,9 @@ struct StatusWriter {
   Time last{};
 };
 
-// The attempt that runs or is about to.
-struct Binding {
-  std::string server, node, pod_name;
-  int64_t attempt = 0;
-  Time at{};
-  bool confirmed = false;  // the pod was created, or seen
-  bool cloud = false;
-  int64_t price_micros = 0;  // per hour, of the server
-};
-
-struct PodOnItsWay {
-  std::string name, node;
+// The attempt that runs or is about to: what its status tells of it, and the price of its server.
+struct Binding : api::Assignment {
+  int64_t price_micros = 0;  // per hour
 };
 
 struct TaskState;
@@ -83,11 +74,14 @@ struct TaskState {
   Gang* gang = nullptr;      // in World::gangs
   Tenant* tenant = nullptr;  // its namespace, in World::tenants
   int64_t priority = 0;      // that counts; see Prioritize
-  Boxed<Binding> binding;
-  // The pod that was asked for while there is no answer yet; its binding may be gone before.
-  Boxed<PodOnItsWay> creating;
+  // Null while no attempt runs or is about to. The status and the pod's creation share it.
+  std::shared_ptr<const Binding> binding;
+  // That of the pod that was asked for while there is no answer yet; the binding may be gone
+  // before.
+  std::shared_ptr<const Binding> creating;
   std::optional<int64_t> queued;  // in shape->waiting or gang->waiting, with this priority
   bool in_gang = false;           // queued there, not in its shape
+  bool confirmed = false;         // the pod of the binding was created, or seen
   bool may_preempt = true;
   api::TaskRequest object;  // status: as it should be written
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.

@@ -7,14 +7,14 @@ namespace {
 
 Write Order(bool cloud) {
   Write write{Verb::kCreate, Kind::kPod, "n", "t-2", "u", 0, nullptr, std::nullopt};
+  api::Assignment assignment;
+  assignment.node_name = "node";
+  assignment.attempt = 2;
+  assignment.cloud = cloud;
   write.pod = PodOrder{std::make_shared<const std::string>(R"({
     "metadata":{"labels":{"app":"x"},"annotations":{"note":"y"}},
     "spec":{"containers":[{"name":"c"}],"tolerations":[{"key":"k","operator":"Exists"}]}})"),
-                       "t",
-                       "node",
-                       2,
-                       cloud,
-                       false};
+                       "t", std::make_shared<const api::Assignment>(assignment), false};
   return write;
 }
 

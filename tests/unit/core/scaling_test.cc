@@ -37,7 +37,7 @@ TEST_F(ScalingTest, BuysWhatNoServerCanTakeAndRunsItThere) {
   EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
   api.SetPod("t-1", PodPhase::kSucceeded);
   api.Settle();
-  EXPECT_EQ(api.Status("t").assignment->origin, "Cloud");
+  EXPECT_TRUE(api.Status("t").assignment->cloud);
   EXPECT_EQ(api.Status("t").assignment->pool, "spot");
 }
 

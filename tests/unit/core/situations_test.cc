@@ -533,7 +533,7 @@ class SituationTest : public testing::TestWithParam<Situation> {};
 // Bound, or promised a server that is bought for it.
 bool Starts(const ApiModel& api, const std::string& task) {
   const auto& state = api.world().tasks.at("ns/" + task);
-  return state.binding.has_value() || !state.nominated.empty();
+  return state.binding != nullptr || !state.nominated.empty();
 }
 
 std::string AllThatIsSaid(const ApiModel& api) {
