@@ -208,8 +208,13 @@ bool Refresh(const World& world, Head& head) {
     head.turn.position = *head.gang->waiting.begin();
   } else {
     const Positions& firsts = head.tenant->firsts;
-    const auto at = std::exchange(head.refused, false) ? firsts.upper_bound(head.turn.position)
-                                                       : firsts.lower_bound(head.turn.position);
+    const QueuePosition& from = head.turn.position;
+    auto at = firsts.begin();
+    if (std::exchange(head.refused, false)) {
+      at = firsts.upper_bound(from);
+    } else if (at != firsts.end() && at->task != from.task) {  // mostly it is the first
+      at = firsts.lower_bound(from);
+    }
     if (at == firsts.end()) return false;
     head.turn.position = *at;
   }

@@ -16,6 +16,15 @@ void PrefetchParts(const TaskState& task) {
   Prefetch(task.uid().data());
 }
 
+// Mostly the first of all: then none is compared with it.
+void EraseFirst(Positions& firsts, const QueuePosition& position) {
+  if (firsts.begin()->task == position.task) {
+    firsts.erase(firsts.begin());
+  } else {
+    firsts.erase(position);
+  }
+}
+
 }  // namespace
 
 void Queue::Insert(Tenant& tenant, const QueuePosition& position) {
@@ -34,13 +43,13 @@ void Queue::Erase(Tenant& tenant, const QueuePosition& position) {
     return;
   }
   line.erase(line.begin());
-  tenant.firsts.erase(position);
+  EraseFirst(tenant.firsts, position);
   if (line.empty()) {
     lines_.erase(at);
     return;
   }
   const auto next = line.begin();
-  tenant.firsts.insert(*next);
+  tenant.firsts.insert(tenant.firsts.end(), *next);  // mostly behind the other shapes' firsts
   PrefetchParts(*next->task);
   if (const auto third = std::next(next); third != line.end()) {
     Prefetch(third->key);

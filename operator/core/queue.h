@@ -35,7 +35,8 @@ struct QueuePosition {
   // The key lies elsewhere: it is looked at only where it decides.
   bool operator<(const QueuePosition& other) const {
     if (priority != other.priority) return priority > other.priority;
-    return created != other.created ? created < other.created : *key < *other.key;
+    if (created != other.created) return created < other.created;
+    return key != other.key && *key < *other.key;
   }
 };
 
