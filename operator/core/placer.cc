@@ -1,5 +1,7 @@
 #include "operator/core/placer.h"
 
+#include <absl/container/inlined_vector.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -141,7 +143,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
               meta.uid,      0,          nullptr, std::nullopt};
   write.pod = PodOrder{task.pod_template, meta.name, task.binding, task.object.spec.exclusive,
                        task.object.spec.priority_class};
-  world.effects.push_back(std::move(write));
+  world.effects.emplace_back(std::move(write));
   Bound(world, task);
   GiveUpReservation(world, *task.shape);
 }
@@ -237,12 +239,14 @@ class Heads {
     return head;
   }
   void DropTenants() {
-    std::erase_if(heads_, [](const Head& head) { return head.tenant != nullptr; });
+    heads_.erase(std::remove_if(heads_.begin(), heads_.end(),
+                                [](const Head& head) { return head.tenant != nullptr; }),
+                 heads_.end());
     std::make_heap(heads_.begin(), heads_.end());
   }
 
  private:
-  std::vector<Head> heads_;
+  absl::InlinedVector<Head, 4> heads_;
 };
 
 // False if no server has room for the shape.

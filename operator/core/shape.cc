@@ -89,9 +89,11 @@ void ShapeTable::SetUntried(Shape& shape) {
   if (!std::exchange(shape.untried, true)) untried_.push_back(&shape);
 }
 
-std::vector<Shape*> ShapeTable::TakeUntried() {
-  for (Shape* shape : untried_) shape->untried = false;
-  return std::exchange(untried_, {});
+const std::vector<Shape*>& ShapeTable::TakeUntried() {
+  taken_.swap(untried_);
+  untried_.clear();
+  for (Shape* shape : taken_) shape->untried = false;
+  return taken_;
 }
 
 Shape* ShapeTable::Unpaid(Shape& shape) {

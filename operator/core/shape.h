@@ -96,14 +96,14 @@ class ShapeTable {
 
   // A server may have room for the shape, whatever has changed since the last time.
   void SetUntried(Shape& shape);
-  // In no order; none of them is untried now.
-  std::vector<Shape*> TakeUntried();
+  // In no order; none of them is untried now. Until the next call.
+  const std::vector<Shape*>& TakeUntried();
 
  private:
   void Add(std::unique_ptr<Shape>& slot, const std::string& key, std::unique_ptr<Shape> shape);
 
   std::vector<Shape*> all_;
-  std::vector<Shape*> untried_;
+  std::vector<Shape*> untried_, taken_;
   std::multiset<int64_t> cpu_milli_, memory_;  // requested by each
   std::map<std::string, std::unique_ptr<Shape>> shapes_;
 };
