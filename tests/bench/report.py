@@ -59,6 +59,7 @@ def ratios(parts):
     core, cluster = parts.get("core", []), parts.get("cluster", [])
     scale, burst = parts.get("scale", []), parts.get("burst", [])
     at_goal = values(core, "BM_Decide/servers:10000/shapes:20/", "per_second")
+    # Of the medians of three, the slowest.
     add("decisions", min(at_goal) if at_goal else None, 500_000)
     steady = [r for r in cluster if "20 tasks/s" in r["what"]]
     full = [r for r in cluster if "20 tasks/s" not in r["what"]]
