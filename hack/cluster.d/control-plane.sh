@@ -46,7 +46,8 @@ apiserver_start() {
     --requestheader-client-ca-file="$pki/ca.crt" --requestheader-allowed-names=front-proxy \
     --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
     --requestheader-extra-headers-prefix=X-Remote-Extra-
-  wait_for 90 kube-apiserver "${kubectl[@]}" get --raw /readyz
+  # One that comes back reads all that there is: 110,000 objects take longer than a minute.
+  wait_for 300 kube-apiserver "${kubectl[@]}" get --raw /readyz
 }
 
 controllers_start() {

@@ -37,12 +37,15 @@ daemon_stop() {
   rm -f "$dir/run/$name.pid"
 }
 
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds. If WHAT is a daemon, not beyond its
+# end.
 wait_for() {
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || die "$what was not ready in time; see $dir/log"
+    [[ ! -f $dir/run/$what.pid ]] || daemon_running "$what" ||
+      die "$what has ended; see $dir/log/$what.log"
     sleep 0.2
   done
 }

@@ -166,7 +166,7 @@ bench_scale() {
   read -r pid _ <"$dir/cluster/run/kube-apiserver.pid"
   kill -KILL "$pid"
   sleep 2
-  "$root/hack/cluster" up --dir "$dir/cluster" --port-base "$port_base" >/dev/null 2>&1
+  "$root/hack/cluster" up --dir "$dir/cluster" --port-base "$port_base" >/dev/null
   read -r pid _ <"$dir/cluster/run/kube-controller-manager.pid"
   kill "$pid" # which is back as well
   client probe probe-2 | jq -c '.what += ", after the API server was killed and is back"'
