@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/base/foreign_text.h"
 #include "operator/base/quantity.h"
 
 namespace spillway::api {
@@ -16,10 +17,17 @@ PodPhase DecodePhase(const std::string& phase) {
   return PodPhase::kPending;
 }
 
+// Words of a kubelet, a controller or a container.
+std::string ReasonOf(const Json& object) {
+  return OneLine(GetString(object, "reason"), kMostReason);
+}
+std::string MessageOf(const Json& object) {
+  return Bounded(GetString(object, "message"), kMostOutput);
+}
+
 void MergeTermination(const Json& terminated, Pod& pod) {
-  Termination end{GetInt(terminated, "exitCode"), GetString(terminated, "reason"),
-                  GetString(terminated, "message"), GetTime(terminated, "startedAt"),
-                  GetTime(terminated, "finishedAt")};
+  Termination end{GetInt(terminated, "exitCode"), ReasonOf(terminated), MessageOf(terminated),
+                  GetTime(terminated, "startedAt"), GetTime(terminated, "finishedAt")};
   if (!pod.termination || (pod.termination->exit_code == 0 && end.exit_code != 0)) {
     pod.termination = std::move(end);
   }
@@ -39,15 +47,15 @@ void DecodeContainerStatus(const Json& container, bool init, Pod& pod) {
   }
   if (const Json& waiting = GetObject(state, "waiting");
       !waiting.empty() && pod.waiting_reason.empty()) {
-    pod.waiting_reason = GetString(waiting, "reason");
-    pod.waiting_message = GetString(waiting, "message");
+    pod.waiting_reason = ReasonOf(waiting);
+    pod.waiting_message = MessageOf(waiting);
   }
 }
 
 void DecodePodStatus(const Json& status, Pod& pod) {
   pod.phase = DecodePhase(GetString(status, "phase"));
-  pod.reason = GetString(status, "reason");
-  pod.message = GetString(status, "message");
+  pod.reason = ReasonOf(status);
+  pod.message = MessageOf(status);
   for (const Json& container : GetArray(status, "containerStatuses")) {
     DecodeContainerStatus(container, false, pod);
   }
@@ -58,8 +66,8 @@ void DecodePodStatus(const Json& status, Pod& pod) {
     if (GetString(condition, "type") == "DisruptionTarget" &&
         GetString(condition, "status") == "True") {
       pod.disrupted = true;
-      if (pod.reason.empty()) pod.reason = GetString(condition, "reason");
-      if (pod.message.empty()) pod.message = GetString(condition, "message");
+      if (pod.reason.empty()) pod.reason = ReasonOf(condition);
+      if (pod.message.empty()) pod.message = MessageOf(condition);
     }
   }
 }
@@ -123,7 +131,7 @@ Result<Node> DecodeNode(const Json& object) {
     node.ready = value == "True"    ? NodeReady::kTrue
                  : value == "False" ? NodeReady::kFalse
                                     : NodeReady::kUnknown;
-    node.ready_message = GetString(condition, "message");
+    node.ready_message = MessageOf(condition);
   }
   return node;
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "operator/base/foreign_text.h"
+
 namespace spillway::api {
 namespace {
 
@@ -145,6 +147,8 @@ const Condition* FindCondition(const std::vector<Condition>& conditions, std::st
 void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now) {
   condition.type = Word(condition.type.str());
   condition.status = Word(condition.status.str());
+  condition.reason = LineText(condition.reason, kMostReason);
+  condition.message = BoundedText(condition.message, kMostConditionMessage);
   const Condition* known = FindCondition(conditions, condition.type.str());
   // Whole seconds, as the API keeps them: what was read back equals what was written.
   const Time moment = std::chrono::floor<std::chrono::seconds>(now);
@@ -160,15 +164,56 @@ void SetCondition(std::vector<Condition>& conditions, Condition condition, Time 
 void SetProgress(std::vector<Condition>& conditions, Progress progress, const Text& reason,
                  const Text& message, int64_t generation, Time now) {
   if (conditions.empty()) conditions.reserve(3);
+  // Mostly it is a line, and the three share it.
+  const Text line = LineText(message, kMostLine);
   const auto set = [&](const char* type, Progress when) {
-    SetCondition(
-        conditions,
-        {Word(type), Word(progress == when ? "True" : "False"), reason, message, generation, {}},
-        now);
+    const bool is = progress == when;
+    const Text& text = is && when != Progress::kReady ? message : line;
+    SetCondition(conditions,
+                 {Word(type), Word(is ? "True" : "False"), reason, text, generation, {}}, now);
   };
   set("Ready", Progress::kReady);
   set("Reconciling", Progress::kReconciling);
   set("Stalled", Progress::kStalled);
+}
+
+namespace {
+
+// At least as many bytes as the texts in it take in JSON; the rest is little.
+size_t TextSize(const Json& json) {
+  if (json.is_string()) {
+    const auto& text = json.get_ref<const std::string&>();
+    const auto escaped = std::count_if(text.begin(), text.end(), [](unsigned char c) {
+      return c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+    });
+    return text.size() + 5 * static_cast<size_t>(escaped) + 3;
+  }
+  size_t size = 24;  // a number, or the signs around it
+  if (json.is_object()) {
+    for (const auto& [key, value] : json.items()) size += key.size() + 4 + TextSize(value);
+  } else if (json.is_array()) {
+    for (const Json& value : json) size += TextSize(value);
+  }
+  return size;
+}
+
+void BoundTexts(Json& json, size_t most) {
+  if (json.is_string()) {
+    auto& text = json.get_ref<std::string&>();
+    if (text.size() > most) text = Bounded(text, most);
+  } else if (json.is_structured()) {
+    for (Json& value : json) BoundTexts(value, most);
+  }
+}
+
+}  // namespace
+
+Json BoundedStatus(Json status) {
+  for (const size_t most : {2048, 512, 128, 64}) {
+    if (TextSize(status) <= kMostStatus) break;
+    BoundTexts(status, most);
+  }
+  return status;
 }
 
 }  // namespace spillway::api

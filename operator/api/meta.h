@@ -80,14 +80,22 @@ const Json& GetArray(const Json& object, const char* key);
 ObjectMeta DecodeMeta(const Json& object);
 std::vector<Condition> DecodeConditions(const Json& status);
 Json EncodeConditions(const std::vector<Condition>& conditions);
-// Sets a condition; its transition time moves only when its status changes.
+// Sets a condition; its transition time moves only when its status changes. Its reason is one line,
+// and its message bounded (kMostReason, kMostConditionMessage).
 void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now);
 const Condition* FindCondition(const std::vector<Condition>& conditions, std::string_view type);
 
 // Ready, Reconciling and Stalled together, as kstatus reads them.
-// kHeld: none of them, for a task that is suspended.
+// kHeld: none of them, for a task that is suspended. Ready's message stands in a column, and is one
+// line of at most kMostLine bytes; the whole message is that of Reconciling or Stalled, whichever
+// is True.
 enum class Progress { kReconciling, kReady, kStalled, kHeld };
 void SetProgress(std::vector<Condition>& conditions, Progress progress, const Text& reason,
                  const Text& message, int64_t generation, Time now);
+
+// A status takes no more than this in JSON, whatever was said in its texts: they are cut until it
+// does. etcd refuses objects of 1.5 MB, and a list of ten thousand must be had in time.
+inline constexpr size_t kMostStatus = 64 * 1024;
+Json BoundedStatus(Json status);
 
 }  // namespace spillway::api

@@ -55,7 +55,7 @@ Json EncodeStatus(const RegisteredServerStatus& status) {
                     {"observedAt", FormatTime(status.load->observed_at)}};
   }
   if (status.last_heartbeat) json["lastHeartbeatTime"] = FormatTime(*status.last_heartbeat);
-  return json;
+  return BoundedStatus(std::move(json));
 }
 
 Json EncodeNew(const RegisteredServer& server, const OwnerReference& owner,

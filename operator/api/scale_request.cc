@@ -83,7 +83,7 @@ Json EncodeStatus(const ScaleStatus& status) {
   put_time("requestedAt", status.requested_at);
   put_time("readyAt", status.ready_at);
   put_time("finishedAt", status.finished_at);
-  return json;
+  return BoundedStatus(std::move(json));
 }
 
 Json EncodeNew(const ScaleRequest& scale) {

@@ -47,7 +47,7 @@ Json EncodeStatus(const ServerPoolStatus& status) {
             {"spentOnEndedServers", FormatPrice(status.ended_micros)},
             {"conditions", EncodeConditions(status.conditions)}};
   if (status.ended_until) json["endedUntil"] = FormatTime(*status.ended_until);
-  return json;
+  return BoundedStatus(std::move(json));
 }
 
 }  // namespace spillway::api

@@ -4,8 +4,13 @@
 #include <cstdlib>
 #include <utility>
 
+#include "operator/base/foreign_text.h"
+
 namespace spillway::api {
 namespace {
+
+// Of ten attempts, which are told of beside the result of the last.
+constexpr size_t kMostAttemptMessage = 2048;
 
 constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{
     {TaskPhase::kNone, ""},
@@ -140,11 +145,11 @@ Json Encode(const Assignment& assignment) {
 }
 
 Json Encode(const Attempt& attempt) {
-  Json json{{"attempt", attempt.attempt}, {"reason", attempt.reason}};
+  Json json{{"attempt", attempt.attempt}, {"reason", OneLine(attempt.reason, kMostReason)}};
   Put(json, "server", attempt.server);
   Put(json, "podName", attempt.pod_name);
   Put(json, "exitCode", attempt.exit_code);
-  Put(json, "message", attempt.message);
+  Put(json, "message", Bounded(attempt.message, kMostAttemptMessage));
   Put(json, "startedAt", attempt.started_at);
   Put(json, "finishedAt", attempt.finished_at);
   PutCost(json, "cost", attempt.cost_micros);
@@ -154,9 +159,9 @@ Json Encode(const Attempt& attempt) {
 Json Encode(const TaskResult& result) {
   Json json = Json::object();
   Put(json, "exitCode", result.exit_code);
-  Put(json, "reason", result.reason);
-  Put(json, "message", result.message);
-  Put(json, "output", result.output);
+  Put(json, "reason", OneLine(result.reason, kMostReason));
+  Put(json, "message", Bounded(result.message, kMostConditionMessage));
+  Put(json, "output", Bounded(result.output, kMostOutput));
   Put(json, "startedAt", result.started_at);
   Put(json, "finishedAt", result.finished_at);
   Put(json, "cost", result.cost);
@@ -213,7 +218,7 @@ Json EncodeStatus(const TaskStatus& status) {
       Put(explanation, "estimateBasis", status.forecast->basis.str());
     }
   }
-  return json;
+  return BoundedStatus(std::move(json));
 }
 
 std::optional<int64_t> ParsePrice(const std::string& text) {

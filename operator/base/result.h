@@ -27,6 +27,8 @@ struct Error {
   std::string message;
   // What the server asked for, if it did (Retry-After).
   std::optional<std::chrono::seconds> retry_after = std::nullopt;
+  // No answer was had: the request may have been carried out, or may be still.
+  bool ambiguous = false;
 
   bool retryable() const { return kind == ErrorKind::kUnavailable; }
 };

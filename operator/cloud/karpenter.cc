@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/foreign_text.h"
+
 namespace spillway::cloud {
 namespace {
 
@@ -22,6 +24,11 @@ Json Taints(const api::ServerPool& pool) {
   return out;
 }
 
+// The engine's words.
+std::string MessageOf(const Json& object) {
+  return Bounded(api::GetString(object, "message"), kMostConditionMessage);
+}
+
 // The condition's status, and its message where it is not True.
 std::pair<bool, std::string> Condition(const Json& object, const std::string& type) {
   for (const Json& condition : api::GetArray(api::GetObject(object, "status"), "conditions")) {
@@ -30,7 +37,7 @@ std::pair<bool, std::string> Condition(const Json& object, const std::string& ty
                          api::GetInt(condition, "observedGeneration") ==
                              api::GetInt(api::GetObject(object, "metadata"), "generation");
     const bool is_true = api::GetString(condition, "status") == "True" && current;
-    return {is_true, is_true ? "" : api::GetString(condition, "message")};
+    return {is_true, is_true ? "" : MessageOf(condition)};
   }
   return {false, ""};
 }
@@ -94,8 +101,7 @@ Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
 
 Diagnosis DiagnoseEvents(const Json& event_list) {
   for (const Json& event : api::GetArray(event_list, "items")) {
-    const std::string reason = api::GetString(event, "reason"),
-                      message = api::GetString(event, "message");
+    const std::string reason = api::GetString(event, "reason"), message = MessageOf(event);
     if (reason.find("InsufficientCapacity") != std::string::npos)
       return {api::CloudError::kInsufficientCapacity, message};
     if (message.find("uota") != std::string::npos ||

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/json.h"
+
 namespace spillway::core {
 namespace {
 
@@ -28,7 +30,7 @@ void RequireNode(Json& spec, const std::string& node) {
 }
 
 Json PodBody(const Write& write, const PodOrder& order) {
-  const Json source = Json::parse(*order.pod_template);
+  const Json source = ParseJson(*order.pod_template);
   Json meta = api::GetObject(source, "metadata");
   meta["name"] = write.name;
   meta["namespace"] = write.ns;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "operator/base/json.h"
+
 namespace spillway::core {
 namespace {
 
@@ -14,20 +16,13 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
     requirements.push_back({requirement.key, requirement.op, requirement.values});
   }
   const api::Placement& placement = shape.placement;
-  return Json{api::EncodeResources(shape.requests),
-              shape.host_ports,
-              std::move(requirements),
-              shape.node_selector,
-              api::GetObject(api::GetObject(pod_spec, "affinity"), "nodeAffinity"),
-              api::GetArray(pod_spec, "tolerations"),
-              spec.exclusive,
-              static_cast<int>(placement.policy),
-              placement.burst_after.count(),
-              placement.burst_auto,
-              placement.pools,
-              placement.max_price_micros.value_or(-1),
-              spec.active_deadline.value_or(Duration{-1}).count()}
-      .dump();
+  return Dump(Json{api::EncodeResources(shape.requests), shape.host_ports, std::move(requirements),
+                   shape.node_selector,
+                   api::GetObject(api::GetObject(pod_spec, "affinity"), "nodeAffinity"),
+                   api::GetArray(pod_spec, "tolerations"), spec.exclusive,
+                   static_cast<int>(placement.policy), placement.burst_after.count(),
+                   placement.burst_auto, placement.pools, placement.max_price_micros.value_or(-1),
+                   spec.active_deadline.value_or(Duration{-1}).count()});
 }
 
 }  // namespace
@@ -45,7 +40,7 @@ void Shape::LookLike(const Shape& other) {
 }
 
 std::shared_ptr<const std::string> Shape::Template(const Json& pod_template) {
-  std::string text = pod_template.dump();
+  std::string text = Dump(pod_template);
   if (last_template == nullptr || *last_template != text)
     last_template = std::make_shared<const std::string>(std::move(text));
   return last_template;

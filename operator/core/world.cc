@@ -1,5 +1,6 @@
 #include "operator/core/world.h"
 
+#include "operator/base/json.h"
 #include "operator/base/prefetch.h"
 #include "operator/core/load.h"
 
@@ -183,7 +184,7 @@ void CountPod(World& world, PodState& state) {
   if (pod.started) world.ledger.Started(state.place, *pod.started);
 }
 
-size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(status.dump()); }
+size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(Dump(status)); }
 
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
                  api::Json status) {

@@ -1,5 +1,8 @@
 #include "operator/kube/request.h"
 
+#include "operator/base/foreign_text.h"
+#include "operator/base/json.h"
+
 namespace spillway::kube {
 namespace {
 
@@ -26,12 +29,24 @@ ErrorKind KindOf(int status, const std::string& reason) {
   }
 }
 
-std::string Text(const Json& json, const char* key) {
-  const auto at = json.find(key);
-  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+// The text of an answer that is no Status: of a proxy, a load balancer or a webhook, mostly.
+std::string Quote(const std::string& body) {
+  const std::string line = OneLine(body, kMostLine);
+  return line.empty() ? "" : ": " + line;
 }
 
 }  // namespace
+
+std::string TextOf(const Json& json, const char* key) {
+  const auto at = json.find(key);  // the end, where it is no object
+  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+const Json& PartOf(const Json& json, const char* key) {
+  static const Json kNothing;
+  const auto at = json.find(key);
+  return at != json.end() ? *at : kNothing;
+}
 
 std::string Resource::Path(const std::string& ns, const std::string& name,
                            const std::string& subresource) const {
@@ -72,12 +87,12 @@ Request GetRequest(const Resource& resource, const std::string& ns, const std::s
 }
 
 Request CreateRequest(const Resource& resource, const std::string& ns, const Json& body) {
-  return {"POST", resource.Path(ns), kJson, body.dump()};
+  return {"POST", resource.Path(ns), kJson, Dump(body)};
 }
 
 Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name,
                        const Json& body) {
-  return {"PUT", resource.Path(ns, name), kJson, body.dump()};
+  return {"PUT", resource.Path(ns, name), kJson, Dump(body)};
 }
 
 Request StatusRequest(const Resource& resource, const std::string& ns, const std::string& name,
@@ -89,7 +104,7 @@ Request StatusRequest(const Resource& resource, const std::string& ns, const std
        {"value", std::to_string(version)}},
       {{"op", "add"}, {"path", "/status"}, {"value", status}},
   };
-  return {"PATCH", resource.Path(ns, name, "status"), "application/json-patch+json", patch.dump()};
+  return {"PATCH", resource.Path(ns, name, "status"), "application/json-patch+json", Dump(patch)};
 }
 
 Request DeleteRequest(const Resource& resource, const std::string& ns, const std::string& name,
@@ -98,20 +113,25 @@ Request DeleteRequest(const Resource& resource, const std::string& ns, const std
       {"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"propagationPolicy", "Background"}};
   if (!uid.empty()) options["preconditions"] = {{"uid", uid}};
   if (grace_seconds) options["gracePeriodSeconds"] = *grace_seconds;
-  return {"DELETE", resource.Path(ns, name), kJson, options.dump()};
+  return {"DELETE", resource.Path(ns, name), kJson, Dump(options)};
 }
 
 Result<Json> ReadResponse(const Response& response) {
-  Json body = Json::parse(response.body, nullptr, false);
+  Json body = ParseJson(response.body);
   if (response.status >= 200 && response.status < 300) {
-    if (body.is_discarded())
-      return Error{ErrorKind::kUnavailable, "the answer is not JSON", std::nullopt};
+    if (!body.is_object())
+      return Error{ErrorKind::kUnavailable,
+                   "the answer is not a JSON object" + Quote(response.body)};
     return body;
   }
-  std::string message = "HTTP " + std::to_string(response.status), reason;
+  std::string message, reason;
   if (body.is_object()) {
-    if (const std::string text = Text(body, "message"); !text.empty()) message = text;
-    reason = Text(body, "reason");
+    message = Bounded(TextOf(body, "message"), kMostMessage);
+    reason = TextOf(body, "reason");
+  }
+  if (message.empty()) {
+    message = "HTTP " + std::to_string(response.status);
+    if (!body.is_object()) message += Quote(response.body);
   }
   return Error{KindOf(response.status, reason), std::move(message), response.retry_after};
 }

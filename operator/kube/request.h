@@ -50,7 +50,12 @@ Request StatusRequest(const Resource& resource, const std::string& ns, const std
 Request DeleteRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, std::optional<int64_t> grace_seconds);
 
-// The object of a 2xx answer; otherwise an Error with the message of the answer's Status.
+// Lookups that never throw: empty, or null, where there is no such member or json is no object.
+std::string TextOf(const Json& json, const char* key);
+const Json& PartOf(const Json& json, const char* key);
+
+// The object of a 2xx answer; otherwise an Error with the message of the answer's Status, at most
+// kMostMessage bytes of it.
 Result<Json> ReadResponse(const Response& response);
 // Both in one.
 Result<Json> Call(Transport& transport, const Request& request, std::stop_token stop);

@@ -5,20 +5,24 @@
 #include <random>
 #include <utility>
 
+#include "operator/base/backoff.h"
+#include "operator/base/foreign_text.h"
+#include "operator/base/json.h"
+
 namespace spillway::kube {
 namespace {
 
 constexpr int kWatchSeconds = 300;
-constexpr std::chrono::milliseconds kFirstBackoff{200}, kLastBackoff{15'000}, kMissingRetry{5'000};
-
-std::string Text(const Json& json, const char* key) {
-  const auto at = json.find(key);
-  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
-}
+constexpr BackoffRange kBackoff{std::chrono::milliseconds(400), std::chrono::milliseconds(15'000)};
+constexpr std::chrono::milliseconds kMissingRetry{5'000};
+// A watch that lasted for so long works; so many in a row that did not are a failure.
+constexpr std::chrono::seconds kSteady{5};
+constexpr int kMostShort = 4;
+using Clock = std::chrono::steady_clock;
 
 std::string KeyOf(const Json& object) {
-  const Json& meta = object.at("metadata");
-  const std::string ns = Text(meta, "namespace"), name = Text(meta, "name");
+  const Json& meta = PartOf(object, "metadata");
+  const std::string ns = TextOf(meta, "namespace"), name = TextOf(meta, "name");
   return ns.empty() ? name : ns + "/" + name;
 }
 
@@ -30,22 +34,22 @@ class Session {
 
   void Run() {
     while (!stop_.stop_requested()) {
-      const auto error = version_.empty() && !streams_lists_ ? List() : Follow();
-      if (!error) {
-        if (!version_.empty()) Recovered();
-        continue;
-      }
-      if (error->kind == ErrorKind::kCancelled) return;
-      if (error->kind == ErrorKind::kGone) {
-        version_.clear();
-        continue;
-      }
-      if (error->kind == ErrorKind::kNotFound && options_.optional) {
+      const bool list = version_.empty() && !streams_lists_;
+      const auto begin = options_.now();
+      const auto error = list ? List() : Follow();
+      const bool gone = error && error->kind == ErrorKind::kGone;
+      if (error && error->kind == ErrorKind::kCancelled) return;
+      if (error && error->kind == ErrorKind::kNotFound && options_.optional) {
         sink_.listed(0, {});
-        SleepFor(kMissingRetry * 4, stop_);
-        continue;
+        options_.sleep(kMissingRetry * 4, stop_);
+      } else if (error && !gone) {
+        Backoff(*error);
+      } else if (list && !gone) {
+        Recovered();
+      } else if (gone || !version_.empty()) {
+        if (gone) version_.clear();
+        Ended(options_.now() - begin);
       }
-      Backoff(*error);
     }
   }
 
@@ -57,10 +61,12 @@ class Session {
       const auto page =
           Call(transport_, ListRequest(options_.resource, options_.ns, options_.page, next), stop_);
       if (!page) return page.error();
-      const Json& meta = page->at("metadata");
-      version = Text(meta, "resourceVersion");
-      next = Text(meta, "continue");
-      for (const Json& item : page->at("items")) AddListed(item);
+      const Json &meta = PartOf(*page, "metadata"), &items = PartOf(*page, "items");
+      version = TextOf(meta, "resourceVersion");
+      next = TextOf(meta, "continue");
+      if (version.empty() || !(items.is_array() || items.is_null()))
+        return Error{ErrorKind::kUnavailable, "the answer is not a list"};
+      for (const Json& item : items) AddListed(item);
     } while (!next.empty());
     CompleteList(std::move(version));
     return std::nullopt;
@@ -81,7 +87,7 @@ class Session {
       lines.Feed(piece, [&](std::string_view line) {
         if (!failed) failed = Take(line);
       });
-      if (!version_.empty()) Recovered();
+      if (!version_.empty() && !failed) Recovered();
     });
     if (failed) return failed;
     if (!end) return end.error();
@@ -97,25 +103,24 @@ class Session {
   }
 
   std::optional<Error> Take(std::string_view line) {
-    const Json event = Json::parse(line, nullptr, false);
-    if (!event.is_object() || !event.contains("object")) {
-      return Error{ErrorKind::kUnavailable, "the watch sent a line that is not an event",
-                   std::nullopt};
-    }
-    const std::string type = Text(event, "type");
-    const Json& object = event.at("object");
+    const Json event = ParseJson(line);
+    const Json& object = PartOf(event, "object");
+    if (!object.is_object())
+      return Error{ErrorKind::kUnavailable,
+                   "the watch sent a line that is not an event: " + OneLine(line, kMostLine)};
+    const std::string type = TextOf(event, "type");
     if (type == "ERROR") {
-      const auto code = object.find("code");
-      const bool gone = code != object.end() && *code == 410;
-      return Error{gone ? ErrorKind::kGone : ErrorKind::kUnavailable, Text(object, "message"),
-                   std::nullopt};
+      return Error{PartOf(object, "code") == 410 ? ErrorKind::kGone : ErrorKind::kUnavailable,
+                   Bounded(TextOf(object, "message"), kMostMessage)};
     }
-    if (!object.is_object() || !object.contains("metadata")) return std::nullopt;
+    const Json& meta = PartOf(object, "metadata");
+    if (!meta.is_object()) return std::nullopt;
     if (version_.empty()) {
       TakeListed(type, object);
       return std::nullopt;
     }
-    version_ = Text(object.at("metadata"), "resourceVersion");
+    if (std::string version = TextOf(meta, "resourceVersion"); !version.empty())
+      version_ = std::move(version);
     const WatchEvent what = type == "DELETED"    ? WatchEvent::kDelete
                             : type == "BOOKMARK" ? WatchEvent::kBookmark
                                                  : WatchEvent::kUpsert;
@@ -125,13 +130,13 @@ class Session {
 
   // Before the end of a streamed list.
   void TakeListed(const std::string& type, const Json& object) {
-    const Json& meta = object.at("metadata");
+    const Json& meta = PartOf(object, "metadata");
     if (type == "DELETED") {
       keys_.erase(KeyOf(object));
     } else if (type != "BOOKMARK") {
       AddListed(object);
-    } else if (meta.contains("annotations") && meta["annotations"].contains(kInitialEventsEnd)) {
-      CompleteList(Text(meta, "resourceVersion"));
+    } else if (!PartOf(PartOf(meta, "annotations"), kInitialEventsEnd).is_null()) {
+      CompleteList(TextOf(meta, "resourceVersion"));
     }
   }
 
@@ -155,12 +160,22 @@ class Session {
     sink_.trouble(std::nullopt);
   }
 
+  // A watch that lasted is resumed at once. One of a row that end as soon as they begin is not, or
+  // we would do nothing else.
+  void Ended(Clock::duration lasted) {
+    short_ = lasted < kSteady ? short_ + 1 : 0;
+    if (short_ == 0) return Recovered();
+    if (short_ == kMostShort && failures_++ == 0)
+      sink_.trouble(Error{ErrorKind::kUnavailable, "the watch ends as soon as it has begun"});
+    if (short_ > 1) options_.sleep(BackoffAfter(short_ - 1, kBackoff, random_()), stop_);
+  }
+
   void Backoff(const Error& error) {
     if (failures_++ == 0) sink_.trouble(error);
-    auto wait = std::min(kFirstBackoff * (1 << std::min(failures_, 7)), kLastBackoff);
+    auto wait = BackoffAfter(failures_, kBackoff, random_());
     if (error.kind == ErrorKind::kNotFound) wait = kMissingRetry;
     if (error.retry_after) wait = std::max<std::chrono::milliseconds>(wait, *error.retry_after);
-    SleepFor(wait + std::chrono::milliseconds(random_() % 200), stop_);
+    options_.sleep(wait, stop_);
   }
 
   Transport& transport_;
@@ -171,6 +186,7 @@ class Session {
   std::set<std::string> keys_;  // of a list that is under way
   bool streams_lists_ = true;   // until the API server refuses
   int failures_ = 0;
+  int short_ = 0;  // watches in a row that did not last
   std::minstd_rand random_{std::random_device{}()};
 };
 

@@ -2,6 +2,7 @@
 // the server says that its history is gone.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <set>
 #include <string>
@@ -26,15 +27,18 @@ struct WatchSink {
   std::function<void(const std::optional<Error>&)> trouble;
 };
 
+// Sleeps for so long, or until stopped.
+void SleepFor(std::chrono::milliseconds time, std::stop_token stop);
+
 struct WatchOptions {
   Resource resource;
   std::string ns;         // empty: all namespaces
   bool optional = false;  // a resource that does not exist counts as an empty list
   int64_t page = 500;     // objects per page of a list, where lists cannot be streamed
+  // Replaced in tests.
+  std::function<void(std::chrono::milliseconds, std::stop_token)> sleep = SleepFor;
+  std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
-
-// Sleeps for so long, or until stopped.
-void SleepFor(std::chrono::milliseconds time, std::stop_token stop);
 
 // Runs until stopped.
 void Watch(Transport& transport, const WatchOptions& options, const WatchSink& sink,

@@ -1,6 +1,7 @@
 #include "operator/runtime/decode.h"
 
 #include "operator/cloud/karpenter.h"
+#include "operator/runtime/guard.h"
 
 namespace spillway::runtime {
 namespace {
@@ -9,6 +10,34 @@ template <typename T>
 Result<core::Object> Wrap(Result<T> decoded) {
   if (!decoded) return decoded.error();
   return core::Object(std::move(*decoded));
+}
+
+Result<core::Object> DecodeAs(core::Kind kind, const api::Json& object) {
+  switch (kind) {
+    case core::Kind::kTask:
+      return Wrap(api::DecodeTaskRequest(object));
+    case core::Kind::kServer:
+      return Wrap(api::DecodeRegisteredServer(object));
+    case core::Kind::kPool:
+      return Wrap(api::DecodeServerPool(object));
+    case core::Kind::kScale:
+      return Wrap(api::DecodeScaleRequest(object));
+    case core::Kind::kPod:
+      return Wrap(api::DecodePod(object));
+    case core::Kind::kNode:
+      return Wrap(api::DecodeNode(object));
+    case core::Kind::kCloudServer:
+      return Wrap(cloud::DecodeNodeClaim(object));
+    case core::Kind::kLease:
+      return core::Object(api::DecodeLease(object));
+    case core::Kind::kPriorityClass:
+      return core::Object(api::DecodePriorityClass(object));
+    case core::Kind::kNamespace:
+      return core::Object(api::DecodeNamespace(object));
+    case core::Kind::kBudget:
+      return Wrap(api::DecodeBudget(object));
+  }
+  return Invalid("unknown kind");
 }
 
 }  // namespace
@@ -39,31 +68,20 @@ core::Measured DecodeMeasured(const api::Json& list) {
 }
 
 Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
-  switch (kind) {
-    case core::Kind::kTask:
-      return Wrap(api::DecodeTaskRequest(object));
-    case core::Kind::kServer:
-      return Wrap(api::DecodeRegisteredServer(object));
-    case core::Kind::kPool:
-      return Wrap(api::DecodeServerPool(object));
-    case core::Kind::kScale:
-      return Wrap(api::DecodeScaleRequest(object));
-    case core::Kind::kPod:
-      return Wrap(api::DecodePod(object));
-    case core::Kind::kNode:
-      return Wrap(api::DecodeNode(object));
-    case core::Kind::kCloudServer:
-      return Wrap(cloud::DecodeNodeClaim(object));
-    case core::Kind::kLease:
-      return core::Object(api::DecodeLease(object));
-    case core::Kind::kPriorityClass:
-      return core::Object(api::DecodePriorityClass(object));
-    case core::Kind::kNamespace:
-      return core::Object(api::DecodeNamespace(object));
-    case core::Kind::kBudget:
-      return Wrap(api::DecodeBudget(object));
-  }
-  return Invalid("unknown kind");
+  Result<core::Object> decoded = Invalid("");
+  const auto thrown = Guarded([&] { decoded = DecodeAs(kind, object); });
+  return thrown ? Invalid(*thrown) : std::move(decoded);
+}
+
+Told Tell(core::Kind kind, kube::WatchEvent what, const api::Json& object) {
+  const api::ObjectMeta meta = api::DecodeMeta(object);
+  core::Gone gone{kind, meta.key(), meta.uid, meta.resource_version};
+  if (what == kube::WatchEvent::kDelete) return {std::move(gone), std::nullopt};
+  if (what == kube::WatchEvent::kBookmark)
+    return {core::Bookmark{kind, meta.resource_version}, std::nullopt};
+  auto decoded = Decode(kind, object);
+  if (!decoded) return {std::move(gone), decoded.error()};
+  return {core::Seen{std::move(*decoded), what == kube::WatchEvent::kListed}, std::nullopt};
 }
 
 }  // namespace spillway::runtime

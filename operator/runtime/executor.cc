@@ -6,6 +6,8 @@
 #include "operator/core/pod_body.h"
 #include "operator/runtime/answers.h"
 #include "operator/runtime/decode.h"
+#include "operator/runtime/event_body.h"
+#include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
 
 namespace spillway::runtime {
@@ -30,35 +32,6 @@ kube::Request Encode(const core::Write& write) {
       break;
   }
   return kube::DeleteRequest(resource, write.ns, write.name, write.uid, write.grace);
-}
-
-api::Json EventBody(const core::Note& note, const std::string& identity) {
-  static std::atomic<uint64_t> counter{0};
-  const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());
-  const std::string ns =
-      note.ns.empty() ? "default" : note.ns;  // as Kubernetes does for cluster-scoped objects
-  // The name must be new: the time and a number that this process never uses twice.
-  const std::string name = note.name.substr(0, 200) + "." +
-                           std::to_string(now.time_since_epoch().count()) + "-" +
-                           std::to_string(++counter);
-  return {{"apiVersion", "v1"},
-          {"kind", "Event"},
-          {"metadata", {{"name", name}, {"namespace", ns}}},
-          {"involvedObject",
-           {{"apiVersion", api::kGroupVersion},
-            {"kind", core::ToString(note.kind)},
-            {"namespace", note.ns},
-            {"name", note.name},
-            {"uid", note.uid}}},
-          {"type", note.warning ? "Warning" : "Normal"},
-          {"reason", note.reason},
-          {"message", note.message.substr(0, 1024)},
-          {"count", 1},
-          {"firstTimestamp", FormatTime(now)},
-          {"lastTimestamp", FormatTime(now)},
-          {"source", {{"component", "spillway"}}},
-          {"reportingComponent", "spillway.dev/spillway"},
-          {"reportingInstance", identity}};
 }
 
 }  // namespace
@@ -127,11 +100,36 @@ void Executor::Work(std::stop_token stop) {
 }
 
 bool Executor::Carry(const Job& job, std::chrono::milliseconds* after, std::stop_token stop) {
-  const std::optional<Error> error =
-      std::visit([&](const auto& effect) { return CarryOne(effect, job, stop); }, job.effect);
+  std::optional<Error> error;
+  const auto thrown = Guarded([&] {
+    error = std::visit([&](const auto& effect) { return CarryOne(effect, job, stop); }, job.effect);
+  });
+  if (thrown) {
+    Fail("an effect could not be carried out",
+         {{"object", EffectKey(job.effect)}, {"error", *thrown}});
+    ReportBroken(job.effect, *thrown);
+    return true;
+  }
   if (!error || !TryAgain(job.effect, *error, job.attempts)) return true;
   *after = Backoff(*error, job.attempts);
   return false;
+}
+
+// The core waits for an answer to whatever it has asked for.
+void Executor::ReportBroken(const core::Effect& effect, const std::string& what) {
+  const Error error = Invalid("the request could not be made: " + what);
+  if (const auto* write = std::get_if<core::Write>(&effect)) {
+    core::Outcome outcome = OutcomeOf(*write);
+    outcome.error = error;
+    report_(std::move(outcome));
+  } else if (const auto* ask = std::get_if<core::AskCloud>(&effect)) {
+    if (ask->op == core::AskCloud::Op::kDiagnose)
+      return report_(
+          core::CloudDiagnosis{ask->request_uid, api::CloudError::kTransient, error.message});
+    core::Outcome outcome = OutcomeOf(*ask);
+    outcome.error = error;
+    report_(std::move(outcome));
+  }
 }
 
 // Each returns the error of the call; it has reported the outcome unless it is tried again.
@@ -206,9 +204,12 @@ std::optional<Error> Executor::CarryOne(const core::Note& note, const Job& job,
                         {"name", note.name},
                         {"reason", note.reason}});
   }
-  const std::string ns = note.ns.empty() ? "default" : note.ns;
-  const auto made = kube::Call(
-      transport_, kube::CreateRequest(kube::kEvents, ns, EventBody(note, identity_)), stop);
+  static std::atomic<uint64_t> counter{0};
+  const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());
+  const auto made = kube::Call(transport_,
+                               kube::CreateRequest(kube::kEvents, NamespaceOf(note),
+                                                   EventBody(note, identity_, now, ++counter)),
+                               stop);
   metrics_.CountWrite("create", "events", made.ok());
   if (!made) return made.error();
   return std::nullopt;

@@ -39,6 +39,7 @@ class Executor {
   std::optional<Job> Next(std::stop_token stop);
   // False if the job must be tried again; after is when.
   bool Carry(const Job& job, std::chrono::milliseconds* after, std::stop_token stop);
+  void ReportBroken(const core::Effect& effect, const std::string& what);
   std::optional<Error> CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
   std::optional<Error> CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);
   std::optional<Error> CarryOne(const core::Note& note, const Job& job, std::stop_token stop);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "operator/api/meta.h"
+#include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
 
 namespace spillway::runtime {
@@ -94,7 +95,10 @@ bool Leader::Hold(std::stop_token stop) {
   std::jthread renewer([&](std::stop_token ended) {
     while (Sleep(kRetryPeriod, ended)) {
       const auto begin = Clock::now();
-      if (Try(ended)) renewed = begin;
+      bool held = false;
+      if (const auto thrown = Guarded([&] { held = Try(ended); }))
+        Warn("cannot renew the leader election Lease", {{"error", *thrown}});
+      if (held) renewed = begin;
     }
   });
   while (Sleep(kWatchPeriod, stop)) {

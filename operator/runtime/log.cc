@@ -6,6 +6,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "operator/base/foreign_text.h"
 #include "operator/base/time.h"
 
 namespace spillway::runtime {
@@ -24,8 +25,8 @@ void Log(spdlog::level::level_enum level, const std::string& message,
   const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());
   nlohmann::ordered_json line{{"level", spdlog::level::to_string_view(level).data()},
                               {"ts", FormatMicroTime(now)},
-                              {"msg", message}};
-  for (const auto& [key, value] : fields) line[key] = value;
+                              {"msg", Bounded(message, kMostMessage)}};
+  for (const auto& [key, value] : fields) line[key] = Bounded(value, kMostMessage);
   spdlog::log(level, "{}", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 

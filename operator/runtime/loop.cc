@@ -3,9 +3,12 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "operator/core/world.h"
 #include "operator/runtime/decode.h"
+#include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
 
 namespace spillway::runtime {
@@ -19,6 +22,8 @@ constexpr milliseconds kDescribeEvery{5'000};
 // metrics-server measures every 15 s by default; asked more often, so that a measurement is known
 // soon.
 constexpr milliseconds kLoadEvery{10'000}, kLoadRetry{20'000};
+constexpr milliseconds kAfterException{1'000};
+constexpr size_t kMostTold = 1'000;
 
 Duration Monotonic() {
   return std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch());
@@ -42,11 +47,6 @@ std::string Advice(Kind kind, const Error& error) {
     return error.message +
            "; give the operator its ClusterRole: charts/spillway/templates/clusterrole.yaml";
   return error.message;
-}
-
-core::Gone GoneOf(Kind kind, const api::Json& object) {
-  const api::ObjectMeta meta = api::DecodeMeta(object);
-  return {kind, meta.key(), meta.uid, meta.resource_version};
 }
 
 }  // namespace
@@ -75,23 +75,32 @@ Time Loop::Now() {
 
 void Loop::Follow(Kind kind, std::stop_token stop) {
   const std::string plural = ResourceOf(kind).plural;
+  std::set<std::string> unreadable;        // of the list that is under way
+  std::map<std::string, int64_t> told_of;  // versions that could not be read
   kube::WatchSink sink;
   sink.event = [&](kube::WatchEvent what, const api::Json& object) {
-    if (what == kube::WatchEvent::kDelete) return Push(GoneOf(kind, object));
-    if (what == kube::WatchEvent::kBookmark)
-      return Push(core::Bookmark{kind, api::DecodeMeta(object).resource_version});
-    auto decoded = Decode(kind, object);
-    if (decoded) return Push(core::Seen{std::move(*decoded), what == kube::WatchEvent::kListed});
-    // A NodeClaim of someone else is nothing of ours.
-    if (kind != Kind::kCloudServer)
-      Warn("object ignored", {{"resource", plural},
-                              {"object", api::DecodeMeta(object).key()},
-                              {"error", decoded.error().message}});
+    Told told = Tell(kind, what, object);
+    if (!told.unreadable) return Push(std::move(told.event));
+    const api::ObjectMeta meta = api::DecodeMeta(object);
+    if (what == kube::WatchEvent::kListed) {
+      unreadable.insert(meta.key());
+    } else {
+      Push(std::move(told.event));
+    }
+    if (kind == Kind::kCloudServer) return;  // a NodeClaim of someone else
+    if (told_of.size() > kMostTold) told_of.clear();
+    if (std::exchange(told_of[meta.key()], meta.resource_version) != meta.resource_version)
+      Warn("object ignored",
+           {{"resource", plural}, {"object", meta.key()}, {"error", told.unreadable->message}});
   };
   sink.listed = [&](int64_t version, std::set<std::string> keys) {
+    for (const std::string& key : std::exchange(unreadable, {})) keys.erase(key);
     Push(core::Listed{kind, version, std::move(keys)});
   };
-  sink.listing = [&] { Push(core::Behind{kind}); };
+  sink.listing = [&] {
+    unreadable.clear();
+    Push(core::Behind{kind});
+  };
   sink.trouble = [&](const std::optional<Error>& error) {
     if (!error) {
       Push(core::Bookmark{kind, 0});  // of no version: only that it is Behind no more
@@ -101,23 +110,32 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
     metrics_.CountWatchFailure(plural);
     Fail("cannot watch, trying again", {{"resource", plural}, {"error", Advice(kind, *error)}});
   };
-  kube::Watch(transport_, OptionsOf(kind), sink, std::move(stop));
+  while (!stop.stop_requested()) {
+    const auto thrown = Guarded([&] { kube::Watch(transport_, OptionsOf(kind), sink, stop); });
+    if (!thrown) return;
+    Fail("the watch is begun anew", {{"resource", plural}, {"error", *thrown}});
+    kube::SleepFor(kAfterException, stop);
+  }
 }
 
 void Loop::FollowLoad(std::stop_token stop) {
   bool works = true;
   while (!stop.stop_requested()) {
-    const auto list =
-        kube::Call(transport_, kube::ListRequest(kube::kNodeMetrics, "", 0, ""), stop);
-    if (list) {
-      Push(DecodeMeasured(*list));
-      if (!works) Info("metrics.k8s.io answers again");
-    } else if (works) {
+    std::optional<Error> error;
+    const auto thrown = Guarded([&] {
+      const auto list =
+          kube::Call(transport_, kube::ListRequest(kube::kNodeMetrics, "", 0, ""), stop);
+      if (list) return Push(DecodeMeasured(*list));
+      error = list.error();
+    });
+    if (thrown) error = Invalid(*thrown);
+    if (!error && !works) Info("metrics.k8s.io answers again");
+    if (error && works) {
       Push(core::Measured{});
       Warn("no measured load: limits on it do not hold, and servers that require it take no tasks",
-           {{"resource", "nodes.metrics.k8s.io"}, {"error", list.error().message}});
+           {{"resource", "nodes.metrics.k8s.io"}, {"error", error->message}});
     }
-    works = list.ok();
+    works = !error;
     kube::SleepFor(works ? kLoadEvery : kLoadRetry, stop);
   }
 }
@@ -144,7 +162,13 @@ void Loop::Run(std::stop_token stop) {
     const std::vector<core::Event> events = Wait(wake, stop);
     const Time now = Now();
     const auto begin = std::chrono::steady_clock::now();
-    core::StepResult result = core_.Step(events, now);
+    core::StepResult result;
+    if (const auto thrown = Guarded([&] { result = core_.Step(events, now); })) {
+      // The events are lost; /healthz tells if it does not pass.
+      Fail("a step of the core failed", {{"error", *thrown}});
+      wake = now + kAfterException;
+      continue;
+    }
     metrics_.ObserveStep(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
         events.size());

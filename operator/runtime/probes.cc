@@ -3,6 +3,7 @@
 #define _TURN_OFF_PLATFORM_STRING
 #include <cpprest/http_listener.h>
 
+#include "operator/runtime/guard.h"
 #include "operator/runtime/metrics.h"
 
 namespace spillway::runtime {
@@ -17,8 +18,9 @@ class ListenerProbes : public Probes {
       : healthy_(std::move(healthy)),
         ready_(std::move(ready)),
         listener_("http://" + BindAddress(address)) {
-    listener_.support(web::http::methods::GET,
-                      [this](const web::http::http_request& request) { Answer(request); });
+    listener_.support(web::http::methods::GET, [this](const web::http::http_request& request) {
+      (void)Guarded([&] { Answer(request); });  // the client has gone, mostly
+    });
     listener_.open().get();
   }
   ~ListenerProbes() override {
@@ -33,10 +35,13 @@ class ListenerProbes : public Probes {
     const std::string path = request.relative_uri().path();
     const bool known = path == "/healthz" || path == "/readyz";
     const bool good = path == "/healthz" ? healthy_() : ready_();
-    request.reply(static_cast<web::http::status_code>(!known ? 404
-                                                      : good ? 200
-                                                             : 503),
-                  known ? (good ? "ok" : "not ready") : "not found");
+    const int status = !known ? 404 : good ? 200 : 503;
+    // An answer that nobody takes any more is no error; one that nobody looks at ends the process.
+    request
+        .reply(static_cast<web::http::status_code>(status), !known ? "not found"
+                                                            : good ? "ok"
+                                                                   : "not ready")
+        .then([](const pplx::task<void>& replied) { (void)Guarded([&] { replied.get(); }); });
   }
 
   const std::function<bool()> healthy_, ready_;

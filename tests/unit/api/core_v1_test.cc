@@ -57,6 +57,23 @@ TEST(NodeTest, ReadsRoomTaintsAndReadiness) {
   EXPECT_EQ(node->taints[0].key, "k");
 }
 
+TEST(PodTest, WordsOfOthersAreBoundedAndOutputKeepsItsLines) {
+  const std::string lines = "one\n\ttwo\n", endless(100'000, 'x');
+  const auto pod =
+      DecodePod({{"status",
+                  {{"reason", endless},
+                   {"message", endless},
+                   {"containerStatuses",
+                    {{{"state", {{"waiting", {{"reason", "a\nb"}, {"message", endless}}}}}},
+                     {{"state", {{"terminated", {{"exitCode", 0}, {"message", lines}}}}}}}}}}});
+  ASSERT_TRUE(pod.ok());
+  EXPECT_LE(pod->reason.size(), 128u);
+  EXPECT_LE(pod->message.size(), 4096u);
+  EXPECT_EQ(pod->waiting_reason, "a b");
+  EXPECT_LE(pod->waiting_message.size(), 4096u);
+  EXPECT_EQ(pod->termination->message, lines);
+}
+
 TEST(ConditionTest, KeepsTheTransitionTimeWhileTheStatusStays) {
   std::vector<Condition> conditions;
   const Time first = *ParseTime("2026-01-01T00:00:00Z"),

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/base/foreign_text.h"
+
 namespace spillway::api {
 namespace {
 
@@ -21,6 +23,47 @@ TEST(MetaTest, ANumberOfSecondsStaysWithinWhatMomentsCanBeReckonedWith) {
   EXPECT_GT(GetSeconds(object, "long"), std::chrono::hours(24 * 365 * 99));
   EXPECT_LT(GetSeconds(object, "long"), std::chrono::hours(24 * 366 * 101));
   EXPECT_EQ(GetSeconds(object, "text"), std::nullopt);
+}
+
+std::string MessageOf(const std::vector<Condition>& conditions, const char* type) {
+  return FindCondition(conditions, type)->message.str();
+}
+
+TEST(ProgressTest, TheColumnIsOneLineAndTheWholeTextStandsBesideIt) {
+  const std::string text = "refused:\n" + std::string(1000, 'x');
+  std::vector<Condition> conditions;
+  SetProgress(conditions, Progress::kStalled, "R", text, 1, Time{});
+  EXPECT_LE(MessageOf(conditions, "Ready").size(), kMostLine);
+  EXPECT_TRUE(MessageOf(conditions, "Ready").starts_with("refused: x"));
+  EXPECT_EQ(MessageOf(conditions, "Stalled"), text);
+  EXPECT_EQ(MessageOf(conditions, "Reconciling"), MessageOf(conditions, "Ready"));
+}
+
+TEST(ProgressTest, AShortLineIsSharedByAllThree) {
+  std::vector<Condition> conditions;
+  SetProgress(conditions, Progress::kReconciling, "R", "waits", 1, Time{});
+  EXPECT_EQ(&FindCondition(conditions, "Ready")->message.str(),
+            &FindCondition(conditions, "Reconciling")->message.str());
+}
+
+TEST(ProgressTest, WhatAConditionSaysIsBounded) {
+  std::vector<Condition> conditions;
+  SetProgress(conditions, Progress::kStalled, std::string(999, 'r'),
+              std::string(290'000, 'x') + "\xFF", 1, Time{});
+  EXPECT_LE(FindCondition(conditions, "Stalled")->reason.str().size(), kMostReason);
+  EXPECT_LE(MessageOf(conditions, "Stalled").size(), kMostConditionMessage);
+}
+
+TEST(BoundedStatusTest, WhatIsSmallStaysAsItIs) {
+  const Json status{{"message", std::string(3000, 'x')}, {"list", {1, "a", true}}};
+  EXPECT_EQ(BoundedStatus(status), status);
+}
+
+TEST(BoundedStatusTest, AnyTextsTogetherStayBelowTheBound) {
+  Json status = Json::object();
+  for (int i = 0; i < 100; ++i)
+    status["list"].push_back({{"message", std::string(290'000 / 100, i % 2 == 0 ? 'x' : '\x01')}});
+  EXPECT_LE(BoundedStatus(status).dump().size(), kMostStatus);
 }
 
 }  // namespace

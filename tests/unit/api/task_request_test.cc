@@ -69,5 +69,34 @@ TEST(PriceTest, IsExactToAMillionth) {
   EXPECT_EQ(FormatPrice(3000000), "3");
 }
 
+// Ten refusals of 290 kB each, wherever a text may stand.
+TEST(TaskRequestTest, AStatusNeverOutgrowsEtcd) {
+  std::string refusal = "denied: ";
+  while (refusal.size() < 290'000) refusal += "ü\x01\"\\ \n";
+  TaskStatus status;
+  for (int64_t i = 1; i <= 10; ++i)
+    status.attempts.push_back({i, "server", "pod", 1, refusal, refusal, {}, {}, 0});
+  status.result = TaskResult{1, refusal, refusal, refusal, {}, {}, ""};
+  std::vector<Condition> conditions;
+  SetCondition(conditions, {"Assigned", "False", refusal, refusal, 1, {}}, Time{});
+  SetCondition(conditions, {"Failed", "True", refusal, refusal, 1, {}}, Time{});
+  SetProgress(conditions, Progress::kStalled, refusal, refusal, 1, Time{});
+  status.conditions = std::move(conditions);
+  Explanation explanation;
+  explanation.summary = explanation.nearest_fit = refusal;
+  explanation.servers.assign(10, {"s", refusal, refusal});
+  explanation.pools.assign(10, {"p", refusal, refusal});
+  status.explanation = std::make_shared<const Explanation>(explanation);
+  const Json encoded = EncodeStatus(status);
+  EXPECT_LE(encoded.dump().size(), kMostStatus);
+  EXPECT_TRUE(GetString(GetObject(encoded, "result"), "message").starts_with("denied: "));
+}
+
+TEST(TaskRequestTest, TheOutputKeepsItsLines) {
+  TaskStatus status;
+  status.result = TaskResult{0, "Completed", "", "one\n\ttwo\n", {}, {}, ""};
+  EXPECT_EQ(EncodeStatus(status)["result"]["output"], "one\n\ttwo\n");
+}
+
 }  // namespace
 }  // namespace spillway::api

@@ -55,13 +55,32 @@ INSTANTIATE_TEST_SUITE_P(
                     StatusCase{429, "{}", ErrorKind::kUnavailable},
                     StatusCase{500, "{}", ErrorKind::kUnavailable},
                     StatusCase{503, "not json", ErrorKind::kUnavailable},
-                    StatusCase{200, "not json", ErrorKind::kUnavailable}));
+                    StatusCase{200, "not json", ErrorKind::kUnavailable},
+                    StatusCase{200, "[]", ErrorKind::kUnavailable}));
 
 TEST(ResponseTest, KeepsTheServersMessage) {
   const auto result =
       ReadResponse({422, R"({"message":"spec.x: Required value"})", std::chrono::seconds(3)});
   EXPECT_EQ(result.error().message, "spec.x: Required value");
   EXPECT_EQ(result.error().retry_after, std::chrono::seconds(3));
+}
+
+TEST(ResponseTest, ARefusalOfAnyLengthIsBoundedBetweenTwoCharacters) {
+  const std::string body =
+      Json{{"message", std::string(8191, 'x') + "ü" + std::string(290'000, 'y')}}.dump();
+  const auto result = ReadResponse({422, body, std::nullopt});
+  EXPECT_LE(result.error().message.size(), 8192u);
+  EXPECT_NO_THROW((void)Json(result.error().message).dump());
+}
+
+TEST(ResponseTest, AnAnswerThatIsNoStatusIsQuoted) {
+  const auto result = ReadResponse({502, "<html>\n bad\xFF gateway", std::nullopt});
+  EXPECT_EQ(result.error().message, "HTTP 502: <html> bad\xEF\xBF\xBD gateway");
+}
+
+TEST(RequestTest, ABodyWithBytesThatAreNotUtf8IsEncodedAllTheSame) {
+  EXPECT_NE(CreateRequest(kPods, "ns", {{"a", "b\xFF"}}).body.find("\xEF\xBF\xBD"),
+            std::string::npos);
 }
 
 TEST(LineSplitterTest, JoinsPiecesAndSkipsEmptyLines) {

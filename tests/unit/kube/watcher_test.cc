@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 
 namespace spillway::kube {
@@ -17,6 +18,7 @@ class ScriptedTransport : public Transport {
                           const std::function<void(std::string_view)>& piece) override {
     auto answer = Answer(request);
     if (answer && answer->status == 200) piece(answer->body);
+    streamed();
     return answer;
   }
   Result<Response> Answer(const Request& request) {
@@ -31,6 +33,7 @@ class ScriptedTransport : public Transport {
   }
   std::deque<Result<Response>> script;
   std::vector<std::string> paths;
+  std::function<void()> streamed = [] {};
   std::stop_source stop;
 };
 
@@ -41,7 +44,7 @@ class WatcherTest : public testing::Test {
     sink.event = [&](WatchEvent what, const Json& object) {
       const char* names[] = {"listed", "upsert", "delete", "bookmark"};
       log.push_back(std::string(names[static_cast<int>(what)]) + " " +
-                    object["metadata"].value("name", ""));
+                    TextOf(PartOf(object, "metadata"), "name"));
     };
     sink.listed = [&](int64_t version, std::set<std::string> keys) {
       log.push_back("listed " + std::to_string(version) + " " + std::to_string(keys.size()));
@@ -50,7 +53,14 @@ class WatcherTest : public testing::Test {
     sink.trouble = [&](const std::optional<Error>& error) {
       log.push_back(error ? "trouble" : "fine");
     };
-    Watch(transport, {kPods, "", false, 2}, sink, transport.stop.get_token());
+    WatchOptions options{kPods, "", false, 2};
+    options.sleep = [&](std::chrono::milliseconds time, std::stop_token) {
+      waits.push_back(time);
+      now += time;
+    };
+    options.now = [&] { return now; };
+    transport.streamed = [&] { now += lasts; };
+    Watch(transport, options, sink, transport.stop.get_token());
   }
   static Result<Response> Ok(const std::string& body) { return Response{200, body, std::nullopt}; }
 
@@ -59,6 +69,9 @@ class WatcherTest : public testing::Test {
 
   ScriptedTransport transport;
   std::vector<std::string> log;
+  std::vector<std::chrono::milliseconds> waits;
+  std::chrono::steady_clock::time_point now{};
+  std::chrono::seconds lasts{0};  // each stream
 };
 
 constexpr char kList[] =
@@ -155,6 +168,71 @@ TEST_F(WatcherTest, ABookmarkInTheMiddleOfAStreamedListIsNotItsEnd) {
          Streamed(Event("ADDED", "a", "3")))};
   Run();
   EXPECT_EQ(log, (std::vector<std::string>{"listing", "listed a", "listed 8 1"}));
+}
+
+TEST_F(WatcherTest, AWatchThatEndsAsSoonAsItBeginsIsNotBegunAgainAtOnce) {
+  transport.script = {Refused(), Ok(kList)};
+  for (int i = 0; i < 10; ++i) transport.script.push_back(Ok(""));
+  Run();
+  ASSERT_EQ(waits.size(), 9u) << "the first is resumed at once";
+  EXPECT_GE(waits.back(), std::chrono::seconds(7));
+  EXPECT_EQ(std::count(log.begin(), log.end(), "trouble"), 1);
+}
+
+TEST_F(WatcherTest, AWatchThatLastedIsResumedAtOnce) {
+  lasts = std::chrono::seconds(300);
+  transport.script = {Refused(), Ok(kList)};
+  for (int i = 0; i < 10; ++i) transport.script.push_back(Ok(""));
+  Run();
+  EXPECT_TRUE(waits.empty());
+}
+
+TEST_F(WatcherTest, AnErrorEachTimeIsTriedEverMoreSeldomAndToldOnce) {
+  transport.script = {Refused(), Ok(kList)};
+  for (int i = 0; i < 8; ++i)
+    transport.script.push_back(
+        Ok("{\"type\":\"ERROR\",\"object\":{\"code\":500,\"message\":\"broken\"}}\n"));
+  Run();
+  ASSERT_EQ(waits.size(), 8u);
+  EXPECT_GE(waits.back(), std::chrono::seconds(7));
+  EXPECT_EQ(std::count(log.begin(), log.end(), "trouble"), 1);
+}
+
+TEST_F(WatcherTest, AHistoryThatIsGoneEachTimeIsListedEverMoreSeldom) {
+  transport.script = {Refused()};
+  for (int i = 0; i < 8; ++i) {
+    transport.script.push_back(Ok(kList));
+    transport.script.push_back(
+        Ok("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"message\":\"too old\"}}\n"));
+  }
+  Run();
+  ASSERT_EQ(waits.size(), 7u);
+  EXPECT_GE(waits.back(), std::chrono::seconds(7));
+}
+
+// Whatever comes, the watch goes on, and what is right in it is delivered.
+TEST_F(WatcherTest, WhatIsNotAnObjectOfTheApiIsNoReasonToEnd) {
+  for (const char* line :
+       {"[]", "7", "{}", "{\"object\":[]}", "{\"object\":{\"metadata\":[]}}",
+        "{\"type\":{},\"object\":{\"metadata\":{\"name\":7,\"namespace\":[]}}}",
+        "{\"type\":\"ERROR\",\"object\":{\"code\":\"x\",\"message\":{}}}", "\xFF\xFE"})
+    transport.script.push_back(Ok(std::string(line) + "\n"));
+  transport.script.push_back(Refused());
+  for (const char* list : {"[]", "7", "{}", "{\"items\":{}}", "{\"metadata\":[],\"items\":[]}",
+                           "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":7}"})
+    transport.script.push_back(Ok(list));
+  transport.script.push_back(
+      Ok("{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[7,{},{\"metadata\":7},"
+         "{\"metadata\":{\"name\":\"a\"}}]}"));
+  Run();
+  EXPECT_EQ(std::count(log.begin(), log.end(), "listed a"), 1);
+  EXPECT_EQ(log.back(), "fine");
+}
+
+TEST_F(WatcherTest, AnEventWithBytesThatAreNotUtf8IsAnEventLikeAnyOther) {
+  transport.script = {Refused(), Ok(kList), Ok(Event("MODIFIED", "a\xFF", "9"))};
+  Run();
+  EXPECT_EQ(log.back(), "upsert a\xEF\xBF\xBD");
 }
 
 }  // namespace
