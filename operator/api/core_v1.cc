@@ -63,6 +63,11 @@ void DecodePodStatus(const Json& status, Pod& pod) {
     DecodeContainerStatus(container, true, pod);
   }
   for (const Json& condition : GetArray(status, "conditions")) {
+    if (GetString(condition, "type") == "PodScheduled" &&
+        GetString(condition, "status") == "False") {
+      pod.unscheduled_reason = GetString(condition, "reason");
+      pod.unscheduled_message = GetString(condition, "message");
+    }
     if (GetString(condition, "type") == "DisruptionTarget" &&
         GetString(condition, "status") == "True") {
       pod.disrupted = true;

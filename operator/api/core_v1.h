@@ -49,6 +49,8 @@ struct Pod {
   std::vector<std::string> host_ports;          // "TCP/8080"
   std::string reason, message;                  // of the pod, such as Evicted
   std::string waiting_reason, waiting_message;  // of a container, such as ErrImagePull
+  // Of the condition PodScheduled while it is False, such as Unschedulable.
+  std::string unscheduled_reason, unscheduled_message;
   std::optional<Time> started;
   std::optional<Termination> termination;
   bool disrupted = false;  // condition DisruptionTarget: ended by the cluster, not by the task

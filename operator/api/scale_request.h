@@ -58,6 +58,7 @@ struct CloudServer {
   std::string kind, name, uid;  // of the engine's own object
   int64_t resource_version = 0;
   std::string request_uid;  // the ScaleRequest that it serves
+  std::string pool;         // of that; empty if it is not known
   bool launched = false;    // the engine has accepted it: from here on it costs
   bool ready = false;       // its Node is Ready and may be used
   bool deleting = false;

@@ -1,8 +1,17 @@
 #include "operator/api/server_pool.h"
 
-#include "operator/api/task_request.h"
-
 namespace spillway::api {
+namespace {
+
+std::vector<Requirement> DecodeRequirements(const Json& backend) {
+  std::vector<Requirement> out;
+  for (const Json& each : GetArray(GetObject(backend, "karpenter"), "requirements"))
+    out.push_back(
+        {GetString(each, "key"), GetString(each, "operator"), GetStrings(each, "values")});
+  return out;
+}
+
+}  // namespace
 
 Result<ServerPool> DecodeServerPool(const Json& object) {
   ServerPool pool;
@@ -26,6 +35,7 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
   pool.spec.provision_timeout =
       GetSeconds(spec, "provisionTimeoutSeconds").value_or(std::chrono::seconds(900));
   pool.spec.backend = GetObject(spec, "backend");
+  pool.spec.requirements = DecodeRequirements(pool.spec.backend);
   const Json& status = GetObject(object, "status");
   pool.status = {GetInt(status, "observedGeneration"),
                  GetInt(status, "servers"),

@@ -7,12 +7,15 @@
 
 #include "operator/api/core_v1.h"
 #include "operator/api/meta.h"
+#include "operator/api/task_request.h"
 
 namespace spillway::api {
 
 struct ServerPoolSpec {
   int64_t priority = 0;
   StringMap capabilities, labels;
+  // What the engine is asked for beside: each is true of the labels of every server that it gives.
+  std::vector<Requirement> requirements;
   std::vector<Taint> taints;
   Resources resources;  // what a server of the pool offers to tasks
   int64_t min_servers = 0, max_servers = 10, warm_spares = 0;

@@ -88,6 +88,8 @@ Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
   server.uid = meta.uid;
   server.resource_version = meta.resource_version;
   server.request_uid = request->second;
+  if (const auto pool = meta.labels.find(api::kPoolLabel); pool != meta.labels.end())
+    server.pool = pool->second;
   const auto [launched, launch_message] = Condition(object, "Launched");
   const auto [registered, register_message] = Condition(object, "Registered");
   server.launched = launched;

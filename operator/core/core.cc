@@ -62,6 +62,7 @@ struct Taker {
     world.behind[static_cast<size_t>(behind.kind)] = true;
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
+  void operator()(const PodWarned& warned) const { HearPod(world, warned); }
   void operator()(const Measured& measured) const { Measure(world, measured); }
   void operator()(const Outcome& outcome) const {
     if (outcome.verb != Verb::kPatchStatus) ++world.moves;

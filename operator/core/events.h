@@ -85,6 +85,12 @@ struct Measured {
   std::vector<api::NodeMetrics> nodes;
 };
 
+// The latest Warning among a pod's Events; see AskWhy. Empty where there is none.
+struct PodWarned {
+  std::string task_uid, pod_uid;
+  std::string reason, message;
+};
+
 enum class Verb { kCreate, kPatchStatus, kDelete };
 
 // What the body of a pod is made of; see pod_body.h.
@@ -125,7 +131,8 @@ struct Outcome {
   std::optional<Object> object;
 };
 
-using Event = std::variant<Seen, Gone, Listed, Bookmark, Behind, CloudDiagnosis, Measured, Outcome>;
+using Event = std::variant<Seen, Gone, Listed, Bookmark, Behind, CloudDiagnosis, Measured,
+                           PodWarned, Outcome>;
 
 // ---- Effects ----
 
@@ -147,7 +154,13 @@ struct Note {
   std::string reason, message;
 };
 
-using Effect = std::variant<Write, AskCloud, Note>;
+// Asks what the Events of a pod say that does not start. Answered by PodWarned, or not at all.
+struct AskWhy {
+  std::string ns, pod, pod_uid;
+  std::string task_uid;
+};
+
+using Effect = std::variant<Write, AskCloud, Note, AskWhy>;
 
 struct StepResult {
   std::vector<Effect> effects;

@@ -1,6 +1,8 @@
 #include "operator/core/fit.h"
 
 #include <algorithm>
+#include <map>
+#include <span>
 
 #include "operator/base/quantity.h"
 #include "operator/core/load.h"
@@ -86,6 +88,111 @@ bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::Stri
                       "", 0, 0});
   }
   return true;
+}
+
+// Stands for a label that is there, with a value that is not known before the server is.
+constexpr char kSomeValue[] = "(any)";
+
+// The values that the label may have on a future server of the pool; none: it will not be there,
+// for all that is known.
+std::vector<std::string> MayBe(const std::string& key, const PoolState& pool) {
+  const api::ServerPoolSpec& spec = pool.object.spec;
+  if (const auto at = spec.labels.find(key); at != spec.labels.end()) return {at->second};
+  if (key == api::kPoolLabel) return {pool.object.meta.name};
+  bool some = key == kHostnameLabel;
+  std::vector<std::string> values;
+  for (const api::Requirement& each : spec.requirements) {
+    if (each.key != key) continue;
+    if (each.op == "DoesNotExist") return {};
+    some = true;
+    if (each.op == "In" && values.empty()) values = each.values;
+  }
+  std::erase_if(values, [&](const std::string& value) {
+    return std::any_of(spec.requirements.begin(), spec.requirements.end(),
+                       [&](const auto& each) { return each.key == key && !Matches(each, value); });
+  });
+  if (values.empty() && some) values = {kSomeValue};
+  return values;
+}
+
+// What the labels of a future server may be, less with each wish that they must meet.
+class FutureLabels {
+ public:
+  explicit FutureLabels(const PoolState& pool) : pool_(pool) {}
+
+  const std::vector<std::string>& Of(const std::string& key) {
+    const auto at = known_.find(key);
+    return at != known_.end() ? at->second : known_[key] = MayBe(key, pool_);
+  }
+  // Whether the label can meet all of them at once.
+  template <typename Wishes>
+  bool Meets(const std::string& key, const Wishes& wishes) {
+    const auto& values = Of(key);
+    const auto good = [&](const std::optional<std::string>& value) {
+      return std::all_of(wishes.begin(), wishes.end(),
+                         [&](const auto& wish) { return wish.key != key || Matches(wish, value); });
+    };
+    if (values.empty()) return good(std::nullopt);
+    return std::any_of(values.begin(), values.end(), good);
+  }
+  void Narrow(const api::Requirement& wish) {
+    Of(wish.key);
+    std::erase_if(known_[wish.key],
+                  [&](const std::string& value) { return !Matches(wish, value); });
+  }
+  std::string Text(const std::string& key) {
+    std::string out;
+    for (const std::string& value : Of(key)) out += (out.empty() ? "" : " or ") + value;
+    return out.empty() ? "missing" : out;
+  }
+
+ private:
+  const PoolState& pool_;
+  std::map<std::string, std::vector<std::string>> known_;
+};
+
+bool MayMatchAny(const std::vector<NodeSelectorTerm>& terms, FutureLabels& labels) {
+  const auto field = [](const api::Requirement& wish) {
+    return wish.key == "metadata.name" && Matches(wish, std::string(kSomeValue));
+  };
+  return terms.empty() ||
+         std::any_of(terms.begin(), terms.end(), [&](const NodeSelectorTerm& term) {
+           return !(term.labels.empty() && term.fields.empty()) &&
+                  std::all_of(
+                      term.labels.begin(), term.labels.end(),
+                      [&](const auto& wish) { return labels.Meets(wish.key, term.labels); }) &&
+                  std::all_of(term.fields.begin(), term.fields.end(), field);
+         });
+}
+
+// As LabelsFit, of a server that does not exist yet.
+bool FutureLabelsFit(const Shape& shape, const PoolState& pool, Misfit* why) {
+  FutureLabels labels(pool);
+  const auto meets = [&](const api::Requirement& wish) {
+    if (!labels.Meets(wish.key, std::span(&wish, 1))) return false;
+    labels.Narrow(wish);
+    return true;
+  };
+  for (const auto& [key, value] : shape.node_selector) {
+    if (meets({key, "In", {value}})) continue;
+    return Fail(
+        why, {"NodeSelectorMismatch", "node selector " + key,
+              "label " + key + " is " + labels.Text(key) + ", the node selector wants " + value, "",
+              0, 0});
+  }
+  const api::StringMap& capabilities = pool.object.spec.capabilities;
+  for (const api::Requirement& wish : shape.requirements) {
+    const auto at = capabilities.find(wish.key);
+    if (at != capabilities.end() ? Matches(wish, at->second) : meets(wish)) continue;
+    const std::string has = at != capabilities.end() ? at->second : labels.Text(wish.key);
+    return Fail(why, {"RequirementMismatch", "capability " + wish.key,
+                      "has " + wish.key + " " + (has == "missing" ? "not set" : has) +
+                          ", the task requires " + Describe(wish),
+                      "", 0, 0});
+  }
+  if (MayMatchAny(shape.affinity, labels)) return true;
+  return Fail(why, {"NodeAffinityMismatch", "node affinity",
+                    "no term of the required node affinity matches its labels", "", 0, 0});
 }
 
 bool CountsFit(const Shape& shape, const ServerState& server, Misfit* why) {
@@ -198,9 +305,14 @@ std::vector<api::Taint> PropertyTaints(const api::Node& node) {
   return taints;
 }
 
-bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
+bool OriginFits(const Shape& shape, const ServerState& server, Misfit* why) {
   const api::RegisteredServerSpec& spec = server.object.spec;
-  if (!OriginFits(shape, spec.pool, spec.cloud, spec.price_micros, why)) return false;
+  return OriginFits(shape, spec.pool, spec.cloud, spec.price_micros, why);
+}
+
+bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
+  if (!OriginFits(shape, server, why)) return false;
+  const api::RegisteredServerSpec& spec = server.object.spec;
   const auto node = world.nodes.find(spec.node_name);
   if (node == world.nodes.end() || !node->second.object) {
     return Fail(why, {"NodeNotFound", "without a node",
@@ -242,14 +354,16 @@ api::Resources PoolRoom(const PoolState& pool) {
                        : pool.object.spec.resources;
 }
 
+std::optional<std::string> FutureLabel(const std::string& key, const PoolState& pool) {
+  const auto values = MayBe(key, pool);
+  return values.empty() || values.front() == kSomeValue ? std::nullopt
+                                                        : std::optional(values.front());
+}
+
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
   const api::ServerPoolSpec& spec = pool.object.spec;
   if (!OriginFits(shape, pool.object.meta.name, true, spec.price_micros, why)) return false;
-  api::StringMap labels = spec.labels;
-  labels.emplace(api::kPoolLabel, pool.object.meta.name);
-  if (!TaintsFit(spec.taints, shape, true, why) ||
-      !LabelsFit(shape, labels, spec.capabilities, "", why))
-    return false;
+  if (!TaintsFit(spec.taints, shape, true, why) || !FutureLabelsFit(shape, pool, why)) return false;
   if (auto misfit = AmountsMisfit(shape.requests, PoolRoom(pool))) {
     misfit->reason = "ServerTooSmall";
     misfit->message = "a server has " + FormatAmount(misfit->resource, misfit->available) + " " +
@@ -261,11 +375,15 @@ bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
 }
 
 int64_t PoolServers(const World& world, const std::string& pool) {
-  return std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    const api::ScalePhase phase = entry.second.object.status.phase;
-    return entry.second.object.pool == pool && phase != api::ScalePhase::kFailed &&
-           phase != api::ScalePhase::kReleased;
-  });
+  const auto known = world.pools.find(pool);
+  const int64_t orphans = known == world.pools.end() ? 0 : known->second.orphans;
+  return orphans + std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
+           const ScaleState& scale = entry.second;
+           const api::ScalePhase phase = scale.object.status.phase;
+           if (scale.object.pool != pool) return false;
+           return (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased) ||
+                  scale.asking || world.cloud_servers.contains(scale.object.meta.uid);
+         });
 }
 
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why) {

@@ -9,6 +9,8 @@
 
 namespace spillway::core {
 
+inline constexpr char kHostnameLabel[] = "kubernetes.io/hostname";
+
 // The first test that failed.
 struct Misfit {
   std::string reason;   // CamelCase, for machines: InsufficientResource
@@ -37,6 +39,8 @@ std::string FormatTaint(const api::Taint& taint);
 std::optional<std::string> ValueOf(const std::string& key, const api::StringMap& capabilities,
                                    const api::StringMap& labels);
 
+// The task's own wishes on where a server is from and what it costs; a Budget counts.
+bool OriginFits(const Shape& shape, const ServerState& server, Misfit* why);
 // What does not change with the load: origin, price, taints, labels, capabilities.
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
 // What does: readiness, room, and who is there already. why may be null.
@@ -62,6 +66,8 @@ struct Room {
   bool Fits() const;
 };
 
+// A value that the label may have on a new server of the pool; nothing if none is known.
+std::optional<std::string> FutureLabel(const std::string& key, const PoolState& pool);
 // Whether a new server of the pool would take the shape, and whether one may be bought now.
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);
@@ -75,7 +81,8 @@ api::Resources PoolRoom(const PoolState& pool);
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room);
 // A task's tolerations as its pod on a cloud server has them.
 std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations);
-// Servers of the pool that were asked for or are there.
+// Servers of the pool that were asked for or are there, and those that its engine has not taken
+// back yet.
 int64_t PoolServers(const World& world, const std::string& pool);
 
 }  // namespace spillway::core

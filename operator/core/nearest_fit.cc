@@ -32,6 +32,9 @@ Offer OfferOf(const PoolState& pool) {
   Offer offer{pool.object.meta.name, true,        spec.price_micros,
               spec.taints,           spec.labels, spec.capabilities};
   offer.labels.emplace(api::kPoolLabel, offer.pool);
+  for (const api::Requirement& each : spec.requirements) {
+    if (const auto value = FutureLabel(each.key, pool)) offer.labels.emplace(each.key, *value);
+  }
   return offer;
 }
 

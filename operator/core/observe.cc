@@ -317,6 +317,11 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
 // ---- pools, scale requests, cloud servers ----
 
 void SeePool(World& world, const api::ServerPool& object) {
+  const auto known = world.pools.find(object.meta.name);
+  // One of the same name that was made anew has nothing to do with it.
+  if (known != world.pools.end() && known->second.object.meta.uid != object.meta.uid &&
+      known->second.object.meta.resource_version < object.meta.resource_version)
+    world.pools.erase(known);
   const bool added = !world.pools.contains(object.meta.name);
   PoolState& pool = world.pools[object.meta.name];
   if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
@@ -333,7 +338,7 @@ void SeePool(World& world, const api::ServerPool& object) {
   for (const auto& [name, scale] : world.scales) {
     if (scale.object.pool != object.meta.name) continue;
     RememberFailure(world, scale);
-    NoteBoot(pool, scale.object.status);
+    NoteBoot(pool, scale);
   }
 }
 
@@ -385,7 +390,7 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
   scale.seen_ended = object.status.finished_at.has_value();
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
   if (const auto pool = world.pools.find(object.pool); pool != world.pools.end())
-    NoteBoot(pool->second, object.status);
+    NoteBoot(pool->second, scale);
   // A purchase that was asked for before a restart is asked for again: the name makes it the same.
   RememberFailure(world, scale);
 }
@@ -487,7 +492,7 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
     case Kind::kServer:
       ForgetServer(world, key);
       for (auto& [name, scale] : world.scales) {
-        if (ServerName(scale) == key) scale.server_sent = false;  // it may be registered again
+        if (MayBeNamed(scale, key)) scale.server_sent = false;  // it may be registered again
       }
       return;
     case Kind::kLease:
@@ -654,7 +659,7 @@ void ConcludeServer(World& world, const Outcome& outcome) {
     node->second.register_at = world.now + kRegisterAgain;
   }
   for (auto& [name, scale] : world.scales) {
-    if (outcome.key != ServerName(scale)) continue;
+    if (!MayBeNamed(scale, outcome.key)) continue;
     scale.server_sent = false;
     scale.register_at = world.now + kRegisterAgain;
   }
@@ -677,6 +682,7 @@ void ConcludeCloud(World& world, const Outcome& outcome) {
   if (const auto server = world.cloud_servers.find(outcome.request_uid);
       server != world.cloud_servers.end() && outcome.error) {
     server->second.deleting = outcome.error->kind == ErrorKind::kNotFound;
+    if (!server->second.deleting) world.orphans_at = world.now + std::chrono::seconds(30);
   }
 }
 

@@ -31,7 +31,7 @@ void CountSpending(World& world, PoolState& pool) {
   const Time until = *status.ended_until;
   int64_t running = 0;
   for (auto& [name, scale] : world.scales) {
-    if (scale.object.pool != pool.object.meta.name) continue;
+    if (!IsOf(scale, pool)) continue;
     const auto& finished = scale.object.status.finished_at;
     const int64_t cost = CostInMonth(scale.object.status, month, world.now);
     if (!finished) {

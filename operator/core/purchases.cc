@@ -36,11 +36,7 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   const auto pool = world.pools.find(scale.object.pool);
   if (pool != world.pools.end())
     Commit(world, task, EstimateCost(*task.shape, pool->second.object.spec.price_micros));
-  DescribeWaiting(
-      world, task, api::TaskPhase::kScaling,
-      "waiting for a server of pool " + scale.object.pool + " (ScaleRequest " + name + ")" + note);
-  task.status_due = world.now;
-  world.touched.insert(task.object.meta.key());
+  TellNominated(world, task, scale, note);
 }
 
 bool Keep(World& world, TaskState& task, ScaleState& scale) {
@@ -105,6 +101,21 @@ void BreakPromises(World& world) {
   }
 }
 
+// It was able to take a task, and has taken none: whoever it was bought for may be about to. A
+// group may have other plans for it.
+bool MayHostYet(const World& world, const ScaleState& scale) {
+  const api::ScaleStatus& status = scale.object.status;
+  if (status.phase != ScalePhase::kReady || scale.hosted || !status.ready_at) return false;
+  const bool alone = std::none_of(scale.object.for_tasks.begin(), scale.object.for_tasks.end(),
+                                  [&](const api::TaskRef& buyer) {
+                                    const TaskState* task = world.TaskByUid(buyer.uid);
+                                    return task != nullptr && task->gang != nullptr;
+                                  });
+  const auto pool = world.pools.find(scale.object.pool);
+  return alone && pool != world.pools.end() &&
+         world.now < *status.ready_at + pool->second.object.spec.provision_timeout;
+}
+
 // The number behind the last purchase for the need (the uid of a task, or of a pool), and whether
 // that one still lasts.
 std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& need) {
@@ -120,7 +131,7 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
     const auto server = world.cloud_servers.find(at->second.object.meta.uid);
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
                            server != world.cloud_servers.end() && !server->second.deleting;
-    lasts = OnItsWay(at->second) || at->second.asking || returning;
+    lasts = OnItsWay(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
   }
   return {last, lasts};
 }
@@ -326,6 +337,19 @@ void Withdraw(World& world) {
 }
 
 }  // namespace
+
+void TellNominated(World& world, TaskState& task, const ScaleState& scale,
+                   const std::string& note) {
+  const std::string& name = scale.object.meta.name;
+  const bool ready = scale.object.status.phase == ScalePhase::kReady && !scale.lacks.empty();
+  const std::string what =
+      ready ? "waiting for node " + scale.object.status.node_name + ": " + scale.lacks
+            : "waiting for a server of pool " + scale.object.pool;
+  DescribeWaiting(world, task, api::TaskPhase::kScaling,
+                  what + " (ScaleRequest " + name + ")" + note);
+  task.status_due = world.now;
+  world.touched.insert(task.object.meta.key());
+}
 
 const ScaleState* ServerOnTheWay(const World& world, const Shape& shape, int64_t most) {
   for (const auto& [name, scale] : world.scales) {

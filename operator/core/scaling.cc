@@ -1,6 +1,8 @@
 #include "operator/core/scaling.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
@@ -54,10 +56,11 @@ Duration HoldAfter(CloudError error, int failures) {
   }
 }
 
-void HoldPool(World& world, const std::string& name, CloudError error, const std::string& message,
+// The pool of the name may have been made after the purchase, which then was another's.
+void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,
               Time from) {
-  const auto pool = world.pools.find(name);
-  if (pool == world.pools.end()) return;
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool == world.pools.end() || !IsOf(scale, pool->second)) return;
   PoolState& state = pool->second;
   state.hold_until = from + HoldAfter(error, ++state.failures);
   state.error = error;
@@ -66,6 +69,7 @@ void HoldPool(World& world, const std::string& name, CloudError error, const std
 }
 
 void AskRelease(World& world, ScaleState& scale) {
+  if (world.now < scale.release_at) return world.WakeAt(scale.release_at);
   const CloudServer* server = ServerOf(world, scale);
   if (server == nullptr || server->deleting || scale.released == server->uid) return;
   scale.released = server->uid;
@@ -77,7 +81,7 @@ void FailScale(World& world, ScaleState& scale, CloudError error, const std::str
   scale.object.status.error = error;
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kFailed, message);
-  HoldPool(world, scale.object.pool, error, message, world.now);
+  HoldPool(world, scale, error, message, world.now);
   world.Tell(scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
   AskRelease(world, scale);
 }
@@ -121,7 +125,7 @@ void Ensure(World& world, ScaleState& scale) {
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
   if (scale.server_sent || world.ServerOn(server.node_name) != nullptr) return;
   if (world.now < scale.register_at) return world.WakeAt(scale.register_at);
-  const std::string name = ServerName(scale);
+  const std::string name = ServerName(world, scale);
   if (const auto old = world.servers.find(name); old != world.servers.end()) {
     // Registered for the node that its engine gave before this one.
     if (old->second.object.spec.node_name != server.node_name) Unregister(world, old->second);
@@ -179,7 +183,7 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
     pool->second.failures = 0;
     pool->second.hold_until = Time{};
-    NoteBoot(pool->second, status);
+    NoteBoot(pool->second, scale);
   }
 }
 
@@ -219,17 +223,122 @@ void Pending(World& world, ScaleState& scale) {
   }
 }
 
-// Why a server that is paid for can do nothing for its money; empty if it can. Counted from when
-// this process saw it so: what was before a restart is not known.
-std::string Useless(World& world, ScaleState& scale) {
-  const auto node = world.nodes.find(scale.object.status.node_name);
-  if (!scale.joined) {
-    if (scale.unusable_since == kNever) scale.unusable_since = world.news;
-    const Time until = scale.unusable_since + ProvisionTimeout(world, scale);
-    if (world.news >= until) return "its node took no tasks in time";
-    world.WakeAt(world.ByNews(until));
-    return "";
+// A taint that keeps pods away and that the pool says nothing of, such as one that an agent takes
+// off once it is up; null if there is none.
+const api::Taint* ForeignTaint(const api::Node& node, const PoolState* pool) {
+  for (const api::Taint& taint : node.taints) {
+    if (taint.effect != "NoSchedule" && taint.effect != "NoExecute") continue;
+    const bool known =
+        pool != nullptr && std::any_of(pool->object.spec.taints.begin(),
+                                       pool->object.spec.taints.end(), [&](const auto& of_pool) {
+                                         return of_pool.key == taint.key &&
+                                                of_pool.effect == taint.effect;
+                                       });
+    if (taint.key != api::kPoolTaint && !known) return &taint;
   }
+  return nullptr;
+}
+
+// Why the server takes none of the tasks that it was bought for and that wait; nothing if it takes
+// one, or none waits.
+std::optional<Misfit> RefusesBuyers(const World& world, const ScaleState& scale,
+                                    const ServerState& server) {
+  std::optional<Misfit> first;
+  for (const api::TaskRef& buyer : scale.object.for_tasks) {
+    const TaskState* task = world.TaskByUid(buyer.uid);
+    // What may not go there at all by now has nothing to do with the server.
+    if (task == nullptr || !task->queued || !OriginFits(*task->shape, server, nullptr)) continue;
+    Misfit why;
+    if (PropertiesFit(world, *task->shape, server, &why) && RoomFits(*task->shape, server, &why))
+      return std::nullopt;
+    if (!first) first = why;
+  }
+  return first;
+}
+
+// By its size, which will not change.
+bool TooSmall(const Misfit& why) {
+  return why.resource == "cpu" || why.resource == "memory" || why.resource == "ephemeral-storage";
+}
+
+// What keeps the server from its first task, though its engine calls it ready; empty if nothing
+// does. too_small: set if that is its size.
+std::string Lacks(const World& world, const ScaleState& scale, const ServerState& server,
+                  bool* too_small) {
+  if (!server.usable) return server.message.empty() ? server.reason : server.message;
+  if (server.usage->tasks > 0) return "";
+  const auto pool = world.pools.find(scale.object.pool);
+  if (const auto* taint =
+          ForeignTaint(*server.node->object, pool == world.pools.end() ? nullptr : &pool->second))
+    return "taint " + FormatTaint(*taint);
+  const auto why = RefusesBuyers(world, scale, server);
+  if (!why) return "";
+  *too_small = TooSmall(*why);
+  return why->message;
+}
+
+// What it really offers, without what runs there already for tasks: after a restart that may be
+// much.
+void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
+  const auto pool = world.pools.find(scale.object.pool);
+  if (scale.sized || !server.usable || pool == world.pools.end() || !IsOf(scale, pool->second))
+    return;
+  scale.sized = true;
+  api::Resources room = server.node->object->allocatable;
+  room -= server.usage->used;
+  room += server.usage->used_by_tasks;
+  pool->second.observed = room;
+}
+
+// What keeps it from joining is told to those who wait for it.
+void TellLack(World& world, ScaleState& scale, std::string lacks) {
+  if (scale.lacks == lacks) return;
+  scale.lacks = std::move(lacks);
+  SetPhase(world, scale, ScalePhase::kReady,
+           "node " + scale.object.status.node_name + " is ready" +
+               (scale.lacks.empty() ? "" : ", but takes no task: " + scale.lacks));
+  for (const std::string& key : world.nominated) {
+    const auto task = world.tasks.find(key);
+    if (task != world.tasks.end() && task->second.nominated == scale.object.meta.name)
+      TellNominated(world, task->second, scale);
+  }
+}
+
+void GiveUpUseless(World& world, ScaleState& scale, const std::string& why, bool hold) {
+  if (hold) HoldPool(world, scale, CloudError::kProvisionTimeout, why, world.now);
+  scale.object.status.error = hold ? CloudError::kProvisionTimeout : CloudError::kNone;
+  BeginRelease(world, scale, why);
+}
+
+// The server is paid for and has not been able to take a task yet. False if it is given back.
+// Counted from when this process saw it so: what was before a restart is not known.
+bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
+  bool too_small = false;
+  std::string lacks = Lacks(world, scale, server, &too_small);
+  if (lacks.empty()) {
+    scale.joined = true;
+    TellLack(world, scale, "");
+    return true;
+  }
+  if (scale.unusable_since == kNever) scale.unusable_since = world.news;
+  const Duration patience = too_small ? kTooSmallAfter : ProvisionTimeout(world, scale);
+  const Time until = scale.unusable_since + patience;
+  if (world.news < until) {
+    TellLack(world, scale, std::move(lacks));
+    world.WakeAt(world.ByNews(until));
+    return true;
+  }
+  // Of one that is too small its pool knows by now.
+  GiveUpUseless(world, scale,
+                "node " + scale.object.status.node_name + " took no task within " +
+                    FormatDuration(patience) + " of being ready: " + lacks,
+                !too_small);
+  return false;
+}
+
+// Why a server that has joined can do nothing for its money; empty if it can.
+std::string Useless(World& world, const ScaleState& scale) {
+  const auto node = world.nodes.find(scale.object.status.node_name);
   if (node == world.nodes.end() || node->second.not_ready_since == kNever) return "";
   const Time until = node->second.not_ready_since + kLostServerAfter;
   if (world.news >= until)
@@ -266,19 +375,13 @@ void InUse(World& world, ScaleState& scale) {
     if (world.ServerOn(server->node_name) == nullptr) RegisterServer(world, scale, *server);
     return;
   }
-  if (registered->usable && !scale.joined) {
-    scale.joined = true;
-    if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
-      // Without what runs there already for tasks: after a restart that may be much.
-      const NodeUsage& usage = *registered->usage;
-      api::Resources room = registered->node->object->allocatable;
-      room -= usage.used;
-      room += usage.used_by_tasks;
-      pool->second.observed = room;
-    }
+  TakeSize(world, scale, *registered);
+  scale.hosted = scale.hosted || registered->usage->tasks > 0;
+  if (!scale.joined && !AwaitJoin(world, scale, *registered)) return;
+  if (scale.joined) {
+    if (const std::string why = Useless(world, scale); !why.empty())
+      return BeginRelease(world, scale, why);
   }
-  if (const std::string why = Useless(world, scale); !why.empty())
-    return BeginRelease(world, scale, why);
   const bool busy = !scale.joined || registered->usage->tasks > 0;
   if (busy) {
     scale.idle_since = kNever;
@@ -327,6 +430,26 @@ void Ended(World& world, ScaleState& scale) {
                                 scale.object.meta.uid, 0, nullptr, std::nullopt});
 }
 
+// A server whose request is gone was bought for nobody.
+void ReleaseOrphans(World& world) {
+  for (auto& [name, pool] : world.pools) pool.orphans = 0;
+  if (world.cloud_servers.empty()) return;
+  std::unordered_set<std::string_view> known;
+  for (const auto& [name, scale] : world.scales) known.insert(scale.object.meta.uid);
+  for (auto& [uid, server] : world.cloud_servers) {
+    if (known.contains(uid)) continue;
+    if (const auto pool = world.pools.find(server.pool); pool != world.pools.end())
+      ++pool->second.orphans;
+    if (server.deleting) continue;
+    if (world.now < world.orphans_at) {
+      world.WakeAt(world.orphans_at);
+      continue;
+    }
+    server.deleting = true;
+    world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", uid, {}, {}, server});
+  }
+}
+
 }  // namespace
 
 void AdvanceScales(World& world) {
@@ -354,15 +477,7 @@ void AdvanceScales(World& world) {
     UpdateCost(world, scale, scale.object.status.phase != before);
     KeepStatus(world, scale, Kind::kScale);
   }
-  // A server whose request is gone was bought for nobody.
-  for (auto& [uid, server] : world.cloud_servers) {
-    const bool known = std::any_of(
-        world.scales.begin(), world.scales.end(),
-        [&, id = &uid](const auto& entry) { return entry.second.object.meta.uid == *id; });
-    if (known || server.deleting) continue;
-    server.deleting = true;
-    world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", uid, {}, {}, server});
-  }
+  ReleaseOrphans(world);
 }
 
 bool OnItsWay(const ScaleState& scale) {
@@ -390,26 +505,60 @@ bool KeptAsStock(const World& world, const PoolState& pool) {
   return spec.min_servers + spec.warm_spares > 0 && PoolLacks(world, pool) >= 0;
 }
 
-std::string ServerName(const ScaleState& scale) {
-  return scale.object.pool + "-" + scale.object.meta.uid.substr(0, 8);
+bool IsOf(const ScaleState& scale, const PoolState& pool) {
+  return scale.object.pool == pool.object.meta.name &&
+         (!scale.created || scale.object.meta.created >= pool.object.meta.created);
+}
+
+std::string ServerName(const World& world, const ScaleState& scale) {
+  const std::string& uid = scale.object.meta.uid;
+  std::string name = scale.object.pool + "-" + uid.substr(0, 8);
+  const auto other = world.servers.find(name);
+  const bool taken = other != world.servers.end() &&
+                     other->second.object.spec.scale_request != scale.object.meta.name;
+  return taken ? scale.object.pool + "-" + uid : name;
+}
+
+bool MayBeNamed(const ScaleState& scale, const std::string& server) {
+  const std::string& uid = scale.object.meta.uid;
+  return server == scale.object.pool + "-" + uid.substr(0, 8) ||
+         server == scale.object.pool + "-" + uid;
 }
 
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   scale.creating = false;
   if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
     return;  // it is seen, or will be
-  HoldPool(world, scale.object.pool, CloudError::kTransient, outcome.error->message, world.now);
+  HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
   world.scales.erase(scale.object.meta.name);
 }
 
-void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
-  if (outcome.verb == Verb::kCreate) scale.asking = false;
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
-  const Error& error = *outcome.error;
-  if (outcome.verb == Verb::kDelete) {
-    if (error.kind != ErrorKind::kNotFound) scale.released.clear();
+namespace {
+
+// A release that is refused is asked for again ever more slowly: it costs money as long as it
+// lasts, so the wait stays short.
+void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error) {
+  if (!error || error->kind == ErrorKind::kNotFound) {
+    scale.refusals = 0;
     return;
   }
+  scale.released.clear();
+  scale.release_at =
+      world.now +
+      std::min<Duration>(seconds(2) * (1 << std::min(scale.refusals++, 6)), seconds(60));
+  world.WakeAt(scale.release_at);
+  if (scale.refusals == 1)
+    world.Tell(scale, true, "ReleaseRefused",
+               "the server could not be given back: " + error->message);
+}
+
+}  // namespace
+
+void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
+  if (outcome.verb == Verb::kCreate) scale.asking = false;
+  if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
+  const Error& error = *outcome.error;
   const auto kind = error.kind == ErrorKind::kInvalid     ? CloudError::kInvalidRequest
                     : error.kind == ErrorKind::kForbidden ? CloudError::kUnauthenticated
                     : error.kind == ErrorKind::kNotFound  ? CloudError::kInvalidRequest
@@ -431,15 +580,17 @@ void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
   }
 }
 
-void NoteBoot(PoolState& pool, const ScaleStatus& status) {
+void NoteBoot(PoolState& pool, const ScaleState& scale) {
+  const ScaleStatus& status = scale.object.status;
+  if (!IsOf(scale, pool)) return;
   if (status.requested_at && status.ready_at)
     pool.boot.Add(*status.ready_at - *status.requested_at);
 }
 
 void RememberFailure(World& world, const ScaleState& scale) {
   const ScaleStatus& status = scale.object.status;
-  if (status.phase != ScalePhase::kFailed || !status.finished_at) return;
-  HoldPool(world, scale.object.pool, status.error, status.message, *status.finished_at);
+  if (status.error == CloudError::kNone || !status.finished_at) return;
+  HoldPool(world, scale, status.error, status.message, *status.finished_at);
 }
 
 }  // namespace spillway::core

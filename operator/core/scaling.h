@@ -14,6 +14,8 @@ namespace spillway::core {
 inline constexpr Duration kKeepEnded{600'000};
 // A bought server whose node is not ready for this long is given back; its tasks moved on before.
 inline constexpr Duration kLostServerAfter{180'000};
+// A bought server that is ready and too small for those that it was bought for is given back then.
+inline constexpr Duration kTooSmallAfter{30'000};
 // How often the cost of a server in use is written.
 inline constexpr Duration kCostEvery{60'000};
 
@@ -37,16 +39,25 @@ void DescribePools(World& world);
 int64_t PoolLacks(const World& world, const PoolState& pool);
 // Whether one server less would be too few for what the pool keeps in stock.
 bool KeptAsStock(const World& world, const PoolState& pool);
-// Asked for or made, and not there yet: its room can be promised to tasks that wait.
+// Asked for or made, and not there yet, or not able to take its first task: its room can be
+// promised to tasks that wait.
 bool OnItsWay(const ScaleState& scale);
-// Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits>", short enough to read.
-std::string ServerName(const ScaleState& scale);
+// Whether the purchase was made of this pool, and not of one that had its name before.
+bool IsOf(const ScaleState& scale, const PoolState& pool);
+// Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits of its uid>", short enough
+// to read; all digits where another purchase has that name.
+std::string ServerName(const World& world, const ScaleState& scale);
+// Whether that is, or was, the name of its RegisteredServer.
+bool MayBeNamed(const ScaleState& scale, const std::string& server);
+// What a task is told that waits for the server of the purchase. note: what the choice was made by.
+void TellNominated(World& world, TaskState& task, const ScaleState& scale,
+                   const std::string& note = "");
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome);
 // The engine's own word on why a server vanished.
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis);
 // How long the pool's server took to start, if it did.
-void NoteBoot(PoolState& pool, const api::ScaleStatus& status);
+void NoteBoot(PoolState& pool, const ScaleState& scale);
 // A failure that was recorded before a restart still holds its pool back.
 void RememberFailure(World& world, const ScaleState& scale);
 

@@ -432,6 +432,16 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   task.status_due = world.now + kExplainAfter;
 }
 
+void HearPod(World& world, const PodWarned& warned) {
+  TaskState* task = world.TaskByUid(warned.task_uid);
+  if (task == nullptr || !task->binding || !task->stuck) return;
+  const api::Pod* pod = world.PodOf(*task, task->binding->attempt);
+  if (pod == nullptr || pod->meta.uid != warned.pod_uid) return;
+  task->stuck->reason = warned.reason;
+  task->stuck->message = warned.message;
+  world.dirty.insert(*task->key);
+}
+
 void ReconcileTask(World& world, TaskState& task) {
   if (task.object.meta.deleted || task.shape == nullptr) {
     Dequeue(world, task);

@@ -67,6 +67,14 @@ struct PodState {
   Ledger::Entry place;
 };
 
+// The pod of the attempt does not start; see tasks.cc.
+struct Stuck {
+  Time since{};
+  Time ask_at{};  // when its Events are read next
+  Duration pause{22'000};
+  std::string reason, message;  // what they said last
+};
+
 struct TaskState {
   const std::string* key = nullptr;  // in World::tasks
   Owner* owner = nullptr;            // in World::owners
@@ -102,6 +110,7 @@ struct TaskState {
   int64_t committed = 0;          // of its tenant's; see budgets.h
   Duration explain_after{5'000};  // until the explanation is looked at again; doubles
   bool deleting = false;
+  Boxed<Stuck> stuck;
   Boxed<std::set<std::string>> pods_deleted;  // uids of pods whose deletion was asked for
 
   const std::string& uid() const { return object.meta.uid; }
@@ -177,9 +186,10 @@ struct PoolState {
   Time hold_until{};                             // no purchase before
   api::CloudError error = api::CloudError::kNone;
   std::string error_message;
-  int failures = 0;  // in a row
-  Mean boot;         // from a purchase until its server was ready
-  Time spent_at{};   // when what it has cost was reckoned last
+  int failures = 0;     // in a row
+  Mean boot;            // from a purchase until its server was ready
+  int64_t orphans = 0;  // claims of the engine whose ScaleRequest is gone
+  Time spent_at{};      // when what it has cost was reckoned last
   // What the last server of the pool really offered to tasks.
   std::optional<api::Resources> observed;
 };
@@ -208,7 +218,12 @@ struct ScaleState {
   bool diagnose_sent = false;
   bool server_sent = false;
   Time register_at{};   // not before: the last try was refused
-  bool joined = false;  // its server was usable at least once
+  Time release_at{};    // the same
+  int refusals = 0;     // of its release, in a row
+  bool joined = false;  // its server was able to take a task that it was bought for, at least once
+  bool hosted = false;  // and has taken one, since this process knows it
+  bool sized = false;   // what it really offers was taken down
+  std::string lacks;    // what keeps it from joining, once its engine calls it ready
   bool deleting = false;
   Time retry_at{};
   Time idle_since = kNever;
@@ -247,6 +262,7 @@ struct World {
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
   std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
+  Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
   std::map<std::string, api::PriorityClass> priority_classes;
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
   std::set<Tenant*> tenants_waiting;                // that have tasks in queues

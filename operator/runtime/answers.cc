@@ -35,4 +35,25 @@ core::Outcome OutcomeOf(const core::AskCloud& ask) {
           {}};
 }
 
+kube::Request PodEventsRequest(const core::AskWhy& ask) {
+  kube::Request request = kube::ListRequest(kube::kEvents, ask.ns, kMostPodEvents, "");
+  request.path += "&fieldSelector=type%3DWarning%2CinvolvedObject.uid%3D" + ask.pod_uid;
+  return request;
+}
+
+core::PodWarned LatestWarning(const core::AskWhy& ask, const api::Json& event_list) {
+  core::PodWarned out{ask.task_uid, ask.pod_uid, "", ""};
+  std::string latest;
+  for (const api::Json& event : api::GetArray(event_list, "items")) {
+    // All are RFC 3339 in UTC, so that texts compare as times do.
+    std::string at = api::GetString(event, "lastTimestamp");
+    if (at.empty()) at = api::GetString(event, "eventTime");
+    if (at < latest) continue;
+    latest = std::move(at);
+    out.reason = api::GetString(event, "reason");
+    out.message = api::GetString(event, "message");
+  }
+  return out;
+}
+
 }  // namespace spillway::runtime

@@ -12,6 +12,7 @@ struct Keyer {
   std::string operator()(const core::AskCloud& ask) const {
     return "CloudServer/" + ask.request_uid;
   }
+  std::string operator()(const core::AskWhy& ask) const { return "Why/" + ask.pod_uid; }
   // Events of one object share a key: they stay in order and cannot crowd out the writes.
   std::string operator()(const core::Note& note) const { return "Event/" + note.uid; }
 };
@@ -21,7 +22,8 @@ constexpr int kMostPassedOver = 3;
 bool Tells(const core::Effect& effect) {
   const auto* write = std::get_if<core::Write>(&effect);
   return write != nullptr ? write->verb == core::Verb::kPatchStatus
-                          : std::holds_alternative<core::Note>(effect);
+                          : std::holds_alternative<core::Note>(effect) ||
+                                std::holds_alternative<core::AskWhy>(effect);
 }
 
 }  // namespace

@@ -215,4 +215,10 @@ std::optional<Error> Executor::CarryOne(const core::Note& note, const Job& job,
   return std::nullopt;
 }
 
+std::optional<Error> Executor::CarryOne(const core::AskWhy& ask, const Job&, std::stop_token stop) {
+  const auto events = kube::Call(transport_, PodEventsRequest(ask), stop);
+  if (events) report_(LatestWarning(ask, *events));
+  return std::nullopt;  // it is asked again, if it still matters
+}
+
 }  // namespace spillway::runtime

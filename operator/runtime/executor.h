@@ -43,6 +43,7 @@ class Executor {
   std::optional<Error> CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
   std::optional<Error> CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);
   std::optional<Error> CarryOne(const core::Note& note, const Job& job, std::stop_token stop);
+  std::optional<Error> CarryOne(const core::AskWhy& ask, const Job& job, std::stop_token stop);
 
   kube::Transport& transport_;
   cloud::Backend& backend_;

@@ -18,6 +18,7 @@ Result<CloudServer> Cloud::Ensure(const core::AskCloud& ask) {
   claim.kind = "NodeClaim";
   claim.name = name;
   claim.request_uid = ask.request_uid;
+  claim.pool = ask.pool.meta.name;
   api_.Put(claim);
   return *api_.Get<CloudServer>(name);
 }

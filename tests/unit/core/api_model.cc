@@ -280,7 +280,14 @@ void ApiModel::Carry(const AskCloud& ask) {
   }
   if (ask.op == AskCloud::Op::kRelease) {
     outcome.verb = Verb::kDelete;
-    if (claims.contains(ask.server.name)) {
+    ++releases_asked;
+    if (release_error) {
+      outcome.error = release_error;
+    } else if (slow_release) {
+      claims.at(ask.server.name).deleting = true;
+      claims.at(ask.server.name).resource_version = ++version_;
+      See(claims.at(ask.server.name));
+    } else if (claims.contains(ask.server.name)) {
       const std::string node = claims.at(ask.server.name).node_name;
       Remove(claims, ask.server.name);
       if (nodes.contains(node)) Remove(nodes, node);
@@ -289,11 +296,19 @@ void ApiModel::Carry(const AskCloud& ask) {
     api::CloudServer claim;
     claim.kind = "NodeClaim", claim.name = name, claim.uid = "claim-" + std::to_string(++version_);
     claim.resource_version = version_, claim.request_uid = ask.request_uid;
+    claim.pool = ask.pool.meta.name;
     claims[name] = claim;
     ++claims_made;
     See(claim);
   }
   pending_.push_back(std::move(outcome));
+}
+
+void ApiModel::Carry(const AskWhy& ask) {
+  ++asked_why;
+  const auto at = warnings.find(ask.pod);
+  if (at != warnings.end())
+    pending_.push_back(PodWarned{ask.task_uid, ask.pod_uid, at->second.first, at->second.second});
 }
 
 }  // namespace spillway::core

@@ -97,6 +97,14 @@ class ApiModel {
   size_t most_tested = 0;  // servers, in one step, to explain
   // The next creation of a pod fails with this.
   std::optional<Error> pod_error;
+  // What the Events of pods say, by the pods' names, and how often that was asked.
+  std::map<std::string, std::pair<std::string, std::string>> warnings;
+  int asked_why = 0;
+  // The engine refuses every release with this; or takes its time with what it was asked to
+  // release.
+  std::optional<Error> release_error;
+  bool slow_release = false;
+  int releases_asked = 0;
   // Nothing is heard of the API server, as in an outage.
   bool silent = false;
   // Pods are made, but neither answered nor seen.
@@ -134,6 +142,7 @@ class ApiModel {
   void Delete(const Write& write);
   void Carry(const AskCloud& ask);
   void Carry(const Note& note) { notes.push_back(note); }
+  void Carry(const AskWhy& ask);
 
   std::unique_ptr<Core> core_;
   std::vector<Event> pending_;

@@ -39,6 +39,13 @@ TEST_F(PoolsTest, TellWhatTheirServersHaveCostThisMonth) {
   EXPECT_EQ(Status().spent_micros, Status().ended_micros);
 }
 
+TEST_F(PoolsTest, MadeAnewUnderTheirNameDoNotPayForTheOldOne) {
+  UseAServer("t", hours(1));
+  ASSERT_GE(Status().spent_micros, 400'000);
+  api.AddPool("spot");
+  EXPECT_EQ(Status().spent_micros, 0);
+}
+
 TEST_F(PoolsTest, TellWhatAServerInUseHasCostByNow) {
   api.AddTask("t");
   api.Settle();

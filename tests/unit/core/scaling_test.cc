@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "operator/core/fit.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -324,8 +325,285 @@ TEST_F(ScalingTest, AServerThatNeverTakesTasksIsGivenBack) {
   api.Advance(seconds(890));
   EXPECT_EQ(api.claims.size(), 1u);
   api.Advance(seconds(30));
-  EXPECT_EQ(api.claims_made, 2) << "the task still needs one";
   EXPECT_FALSE(api.nodes.contains("cloud-1"));
+  EXPECT_EQ(api.claims_made, 1) << "the next would be as useless: the pool is held";
+  api.Advance(seconds(300));
+  EXPECT_EQ(api.claims_made, 2) << "the task still needs one";
+}
+
+constexpr char kAgentTaint[] = "node.cilium.io/agent-not-ready";
+
+class UnfitServerTest : public ScalingTest {
+ protected:
+  UnfitServerTest() {
+    api.AddPool("spot", "8");
+    api.pools["spot"].spec.provision_timeout = seconds(120);
+    api.pools["spot"].spec.labels = {{"gpu", "a100"}};
+    api.Change(api.pools["spot"]);
+  }
+  void Buy(const api::Json& spec = api::Json::object()) {
+    api.AddTask("t", spec);
+    api.Settle();
+    api.ProvideServer("cloud-1");
+  }
+  void Taint() {
+    api.nodes["cloud-1"].taints = {{api::kPoolTaint, "spot", "NoSchedule"},
+                                   {kAgentTaint, "", "NoSchedule"}};
+    api.Change(api.nodes["cloud-1"]);
+  }
+  std::string Why() {
+    return api::FindCondition(*api.Status("t").conditions, "Reconciling")->message.str();
+  }
+};
+
+TEST_F(UnfitServerTest, AStartupTaintLeadsToNoSecondPurchase) {
+  Buy();
+  Taint();
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Scaling");
+  EXPECT_NE(Why().find(std::string("waiting for node cloud-1: taint ") + kAgentTaint),
+            std::string::npos)
+      << Why();
+  api.nodes["cloud-1"].taints.pop_back();
+  api.Change(api.nodes["cloud-1"]);
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
+}
+
+TEST_F(UnfitServerTest, ATaintThatStaysGivesTheServerBackByItsName) {
+  Buy();
+  Taint();
+  api.Advance(seconds(125));
+  EXPECT_TRUE(api.claims.empty());
+  const auto& status = api.scales.begin()->second.status;
+  EXPECT_NE(status.message.find(kAgentTaint), std::string::npos) << status.message;
+  EXPECT_EQ(api.claims_made, 1) << "its pool is held";
+  const auto* held = api::FindCondition(api.pools["spot"].status.conditions, "BackingOff");
+  EXPECT_EQ(held->status, "True");
+  EXPECT_NE(held->message.str().find(kAgentTaint), std::string::npos);
+}
+
+TEST_F(UnfitServerTest, ItsHoldOutlivesARestart) {
+  Buy();
+  Taint();
+  api.Advance(seconds(125));
+  api.Restart();
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(UnfitServerTest, ATaskThatToleratesTheTaintStartsAtOnce) {
+  Buy({{"template",
+        {{"spec",
+          {{"containers", {{{"name", "c"}}}}, {"tolerations", {{{"operator", "Exists"}}}}}}}}});
+  Taint();
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
+}
+
+TEST_F(UnfitServerTest, ALabelThatItsPoolPromisedLeadsToNoSecondPurchase) {
+  Buy({{"template",
+        {{"spec", {{"containers", {{{"name", "c"}}}}, {"nodeSelector", {{"gpu", "a100"}}}}}}}});
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_NE(Why().find("waiting for node cloud-1: label gpu is missing"), std::string::npos)
+      << Why();
+  api.Advance(seconds(30));
+  EXPECT_TRUE(api.claims.empty());
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(UnfitServerTest, OneThatIsTooSmallMakesRoomForAnotherPoolSoon) {
+  api.AddPool("other", "8", -1);
+  api.AddTask("t", api::Json::object(), "8");
+  api.Settle();
+  api.ProvideServer("cloud-1", "7");
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.claims_made, 1);
+  api.Advance(seconds(20));
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+  EXPECT_EQ(PhaseOf("other"), "Provisioning");
+}
+
+TEST_F(UnfitServerTest, AReadyServerThatWasNeverUsedIsNotBoughtAgain) {
+  Buy();
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 1);
+  // Another that needs one gets its own: the first has hosted a task.
+  api.AddTask("u", api::Json::object(), "8");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, WhatIsNotTakenBackYetCountsToMaxServers) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.max_servers = 1;
+  api.Change(api.pools["spot"]);
+  api.AddTask("t");
+  api.Settle();
+  api.slow_release = true;
+  api.Advance(seconds(901 + 600));
+  EXPECT_EQ(PhaseOf("spot"), "Failed");
+  EXPECT_EQ(api.claims_made, 1) << "its claim is still there";
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, AClaimWithoutARequestCountsToMaxServers) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.max_servers = 1;
+  api.Change(api.pools["spot"]);
+  api.AddTask("t");
+  api.Settle();
+  api.slow_release = true;
+  api.Remove(api.scales, api.scales.begin()->first);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(ScalingTest, ARefusedReleaseIsAskedForAgainEverMoreSlowly) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.release_error = Error{ErrorKind::kForbidden, "a policy says no", {}};
+  api.Remove(api.tasks, "ns/t");
+  api.Advance(seconds(60));
+  EXPECT_GE(api.releases_asked, 3);
+  EXPECT_LE(api.releases_asked, 8);
+  api.release_error.reset();
+  api.Advance(seconds(120));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, ARefusedReleaseOfAnOrphanIsAskedForAgainSlowly) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.release_error = Error{ErrorKind::kForbidden, "a policy says no", {}};
+  api.tasks.clear();
+  api.scales.clear();
+  api.Restart();
+  api.Advance(seconds(100));
+  EXPECT_LE(api.releases_asked, 5);
+  api.release_error.reset();
+  api.Advance(seconds(60));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, APoolMadeAnewUnderItsNameForgetsTheFailuresOfTheOldOne) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(5));
+  ASSERT_EQ(api.claims_made, 1) << "held";
+  api.AddPool("spot");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, APoolDeletedAndMadeAnewForgetsTheFailuresOfTheOldOne) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(5));
+  api.Remove(api.pools, "spot");
+  api.Settle();
+  api.AddPool("spot");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST(ServerNameTest, IsTheWholeUidWhereAnotherPurchaseHasTheFirstDigits) {
+  World world;
+  ScaleState scale;
+  scale.object.pool = "spot";
+  scale.object.meta.name = "mine";
+  scale.object.meta.uid = "12345678-9999";
+  EXPECT_EQ(ServerName(world, scale), "spot-12345678");
+  world.servers["spot-12345678"].object.spec.scale_request = "mine";
+  EXPECT_EQ(ServerName(world, scale), "spot-12345678");
+  world.servers["spot-12345678"].object.spec.scale_request = "another";
+  EXPECT_EQ(ServerName(world, scale), "spot-12345678-9999");
+}
+
+class PoolLabelsTest : public ScalingTest {
+ protected:
+  bool Buys(const api::Json& pod_spec, const api::Json& more = api::Json::object()) {
+    api::Json pool = {{"metadata", {{"name", "p"}, {"uid", "p"}, {"resourceVersion", "1"}}},
+                      {"spec",
+                       {{"template", {{"resources", {{"cpu", "8"}, {"memory", "8Gi"}}}}},
+                        {"backend", {{"karpenter", {{"requirements", api::Json::parse(R"([
+             {"key":"kubernetes.io/arch","operator":"In","values":["arm64"]},
+             {"key":"zone","operator":"In","values":["a","b","c"]},
+             {"key":"zone","operator":"NotIn","values":["c"]},
+             {"key":"family","operator":"Exists"},
+             {"key":"spot","operator":"DoesNotExist"}])")}}}}}}}};
+    ApiModel api;
+    api.pools["p"] = *api::DecodeServerPool(pool);
+    api.Change(api.pools["p"]);
+    api::Json spec = more;
+    spec["template"]["spec"] = pod_spec;
+    spec["template"]["spec"]["containers"] = {{{"name", "c"}}};
+    api.AddTask("t", spec);
+    api.Settle();
+    return api.claims_made == 1;
+  }
+  static api::Json Selects(const char* key, const char* value) {
+    return {{"nodeSelector", {{key, value}}}};
+  }
+  static api::Json Affinity(const api::Json& expressions) {
+    return {{"affinity",
+             {{"nodeAffinity",
+               {{"requiredDuringSchedulingIgnoredDuringExecution",
+                 {{"nodeSelectorTerms", {{{"matchExpressions", expressions}}}}}}}}}}};
+  }
+};
+
+TEST_F(PoolLabelsTest, ARequirementOfOneValueIsALabelOfItsServers) {
+  EXPECT_TRUE(Buys(Selects("kubernetes.io/arch", "arm64")));
+  EXPECT_FALSE(Buys(Selects("kubernetes.io/arch", "amd64")));
+}
+
+TEST_F(PoolLabelsTest, OfSeveralValuesAnyMayMatch) {
+  EXPECT_TRUE(Buys(Selects("zone", "b")));
+  EXPECT_FALSE(Buys(Selects("zone", "c"))) << "excluded by the other requirement";
+  EXPECT_FALSE(Buys(Selects("zone", "d")));
+}
+
+TEST_F(PoolLabelsTest, OneValueMustMeetAllWishes) {
+  EXPECT_TRUE(Buys(Affinity(api::Json::parse(
+      R"([{"key":"zone","operator":"In","values":["a","b"]},
+          {"key":"zone","operator":"NotIn","values":["a"]}])"))));
+  EXPECT_FALSE(Buys(Affinity(api::Json::parse(
+      R"([{"key":"zone","operator":"In","values":["a"]},
+          {"key":"zone","operator":"NotIn","values":["a"]}])"))));
+}
+
+TEST_F(PoolLabelsTest, ALabelOfUnknownValueExists) {
+  const auto one = [](const char* key, const char* op) {
+    return Affinity({{{"key", key}, {"operator", op}}});
+  };
+  EXPECT_TRUE(Buys(one("family", "Exists")));
+  EXPECT_TRUE(Buys(one(kHostnameLabel, "Exists")));
+  EXPECT_FALSE(Buys(one("other", "Exists")));
+  EXPECT_TRUE(Buys(one("spot", "DoesNotExist")));
+  EXPECT_FALSE(Buys(one("family", "DoesNotExist")));
+  EXPECT_FALSE(Buys(Selects("family", "c5")));
+}
+
+TEST_F(PoolLabelsTest, CountForRequirementsOfTheTask) {
+  const auto wish = [](const char* value) {
+    return api::Json{{"requirements",
+                      {{{"key", "kubernetes.io/arch"}, {"operator", "In"}, {"values", {value}}}}}};
+  };
+  EXPECT_TRUE(Buys(api::Json::object(), wish("arm64")));
+  EXPECT_FALSE(Buys(api::Json::object(), wish("amd64")));
 }
 
 TEST_F(ScalingTest, AServerWhoseNodeIsLostIsGivenBack) {
