@@ -10,6 +10,7 @@
 #include "operator/cloud/karpenter.h"
 #include "operator/kube/config.h"
 #include "operator/kube/transport.h"
+#include "operator/runtime/await_task.h"
 #include "operator/runtime/leader.h"
 #include "operator/runtime/log.h"
 #include "operator/runtime/loop.h"
@@ -31,6 +32,9 @@ struct Flags {
   std::string probe_address = ":8081";
   std::string log_level = "info";
   int workers = 32;
+  // Of the subcommand await.
+  std::string await_namespace = "default", await_task;
+  int await_seconds = 120;
 };
 
 void Define(CLI::App& app, Flags& flags) {
@@ -57,6 +61,18 @@ void Define(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.set_version_flag("--version", kVersion);
+}
+
+CLI::App* DefineAwait(CLI::App& app, Flags& flags) {
+  CLI::App* await = app.add_subcommand(
+      "await", "Waits until a TaskRequest has ended; exits with 0 if it succeeded.");
+  await->add_option("task", flags.await_task, "Its name.")->required();
+  await->add_option("-n,--namespace", flags.await_namespace, "Its namespace.")
+      ->capture_default_str();
+  await->add_option("--timeout", flags.await_seconds, "Seconds until it must have ended.")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  return await;
 }
 
 std::string Identity() {
@@ -93,6 +109,24 @@ Result<Unit> WaitForServer(kube::Transport& transport, std::stop_token stop) {
 
 int Refuse(const Error& error) {
   runtime::Fail("cannot start", {{"error", error.message}});
+  return EXIT_FAILURE;
+}
+
+int Await(const Flags& flags, std::stop_token stop) {
+  const auto config = kube::LoadConfig(flags.kubeconfig);
+  if (!config) return Refuse(config.error());
+  const auto transport = kube::MakeTransport(*config);
+  if (!transport) return Refuse(transport.error());
+  const auto succeeded = runtime::AwaitTask(
+      **transport,
+      {flags.await_namespace, flags.await_task, std::chrono::seconds(flags.await_seconds)},
+      [&](const std::string& line) {
+        runtime::Info(line, {{"task", flags.await_task}});
+      },
+      stop);
+  if (succeeded) return *succeeded ? EXIT_SUCCESS : EXIT_FAILURE;
+  runtime::Fail("not waited for",
+                {{"task", flags.await_task}, {"error", succeeded.error().message}});
   return EXIT_FAILURE;
 }
 
@@ -140,6 +174,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Spillway: local servers first; the cloud takes the overflow."};
   Flags flags;
   Define(app, flags);
+  const CLI::App* await = DefineAwait(app, flags);
   CLI11_PARSE(app, argc, argv);
   // Objects are decoded in one thread and kept by another: many arenas would only be many holes.
   mallopt(M_ARENA_MAX, 2);
@@ -161,5 +196,5 @@ int main(int argc, char** argv) {
     std::this_thread::sleep_for(std::chrono::seconds(10));
     std::_Exit(EXIT_FAILURE);
   }).detach();
-  return Run(flags, stop);
+  return *await ? Await(flags, stop.get_token()) : Run(flags, stop);
 }
