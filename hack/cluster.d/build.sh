@@ -3,12 +3,13 @@
 # outside the checkout.
 
 readonly kubernetes_version=v1.36.3 kwok_version=v0.8.0 karpenter_version=v1.14.1
-readonly metrics_server_version=v0.9.0
+readonly metrics_server_version=v0.9.0 helm_version=v3.21.4
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/spillway
 readonly kube_bin=$cache/kube/$kubernetes_version
 readonly kwok_bin=$cache/kwok/$kwok_version
 readonly karpenter_bin=$cache/karpenter/$karpenter_version
 readonly metrics_server_bin=$cache/metrics-server/$metrics_server_version
+readonly helm_bin=$cache/helm/$helm_version
 readonly modules=$here/modules
 
 go_build() { # MODULE OUTPUT PACKAGE [LDFLAGS]
@@ -57,15 +58,35 @@ build_karpenter() {
   mv "$karpenter_bin/crds.new" "$karpenter_bin/crds"
 }
 
-# build_all: one build at a time, also when two clusters are brought up at once.
+build_helm() {
+  local v=helm.sh/helm/v3
+  build_one helm "$helm_bin/helm" helm.sh/helm/v3/cmd/helm "-X $v/internal/version.version=$helm_version
+    -X $v/internal/version.gitTreeState=clean -X $v/pkg/chartutil.k8sVersionMajor=1 -X $v/pkg/chartutil.k8sVersionMinor=36
+    -X $v/pkg/lint/rules.k8sVersionMajor=1 -X $v/pkg/lint/rules.k8sVersionMinor=36"
+}
+
+# build_chart_tools: what only the chart's own test needs.
+build_chart_tools() {
+  build_one helm "$helm_bin/kubeconform" github.com/yannh/kubeconform/cmd/kubeconform
+  # Its own go.mod replaces one of its modules, which ours must repeat.
+  build_one helm "$helm_bin/helm-unittest" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+}
+
 build_all() {
-  mkdir -p "$cache"
-  exec 8>"$cache/build.lock"
-  flock 8
   build_kubernetes
   build_kwok
+  build_helm
   [[ -z $karpenter ]] || build_karpenter
   [[ -z $metrics_server ]] || build_one metrics-server "$metrics_server_bin/metrics-server" \
     sigs.k8s.io/metrics-server/cmd/metrics-server
+}
+
+# build_locked FUNCTION...: one build at a time, also when two clusters are brought up at once.
+build_locked() {
+  local part
+  mkdir -p "$cache"
+  exec 8>"$cache/build.lock"
+  flock 8
+  for part in "$@"; do "$part"; done
   exec 8>&-
 }

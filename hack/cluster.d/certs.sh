@@ -43,12 +43,13 @@ EOF
   chmod 600 "$1"
 }
 
-certs_make() {
+# In a subshell, so that the mask is not inherited by containerd: nobody but root could enter a container's /.
+certs_make() (
   umask 077
   mkdir -p "$pki"
   cert_ca
   cert apiserver /CN=kube-apiserver \
-    "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1"
+    "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:$service_ip"
   cert admin /O=system:masters/CN=admin
   cert controller-manager /CN=system:kube-controller-manager
   cert scheduler /CN=system:kube-scheduler
@@ -65,4 +66,4 @@ certs_make() {
     kubeconfig "$dir/$who.kubeconfig" "$who"
   done
   cp "$dir/admin.kubeconfig" "$dir/kubeconfig"
-}
+)

@@ -35,7 +35,7 @@ apiserver_start() {
     --enable-admission-plugins=NodeRestriction --anonymous-auth=false \
     --service-account-issuer=https://kubernetes.default.svc \
     --service-account-key-file="$pki/sa.key" --service-account-signing-key-file="$pki/sa.key" \
-    --service-cluster-ip-range=10.96.0.0/16 --allow-privileged=true --profiling=false \
+    --service-cluster-ip-range="$service_network.0/24" --allow-privileged=true --profiling=false \
     --kubelet-certificate-authority="$pki/ca.crt" \
     --kubelet-client-certificate="$pki/apiserver-kubelet.crt" \
     --kubelet-client-key="$pki/apiserver-kubelet.key" \

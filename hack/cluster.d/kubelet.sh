@@ -18,7 +18,7 @@ containerd_config() {
   cat >"$dir/cni/10-spillway.conflist" <<EOF
 {"cniVersion": "0.4.0", "name": "spillway-$port_base", "plugins": [
   {"type": "ptp", "ipam": {"type": "host-local", "dataDir": "$dir/cni-state",
-   "ranges": [[{"subnet": "$pod_subnet"}]]}}]}
+   "ranges": [[{"subnet": "$pod_subnet"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 EOF
   # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc may not lower it and no sandbox starts.
   cat >"$dir/containerd.toml" <<EOF
@@ -84,6 +84,7 @@ EOF
 
 kubelet_start() {
   node_link_up
+  api_service_start
   cert kubelet-server "/CN=$node_name" "DNS:$node_name,IP:$node_ip"
   containerd_start
   kubelet_config
@@ -126,6 +127,7 @@ kubelet_stop() {
   daemon_stop kubelet
   containers_remove
   daemon_stop containerd
+  daemon_stop api-service
   # Shims outlive their containerd; each names our own socket.
   pkill -KILL -f "containerd-shim.*$run_dir/containerd.sock" 2>/dev/null || true
   ip link del "$node_link" 2>/dev/null || true

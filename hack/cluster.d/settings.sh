@@ -17,5 +17,8 @@ readonly run_dir=/run/spillway-$port_base
 readonly pod_subnet=10.$((64 + port_base / 256 % 64)).$((port_base % 256)).0/24
 readonly node_ip=10.$((128 + port_base / 256 % 64)).$((port_base % 256)).1
 readonly node_link=spw$port_base
+# The Services' network; its first address is that of kubernetes.default.
+readonly service_network=10.$((192 + port_base / 256 % 64)).$((port_base % 256))
+readonly service_ip=$service_network.1
 readonly kubectl=("$kube_bin/kubectl" --kubeconfig "$dir/kubeconfig")
 readonly ctr=(ctr --address "$run_dir/containerd.sock" --namespace k8s.io)
