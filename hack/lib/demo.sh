@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The steps of hack/quickstart. Uses $root, $existing, $cluster_args.
+# The steps of hack/quickstart. Uses $root, $existing, $image, $cluster_args.
 
 readonly samples=$root/charts/spillway/samples
 readonly demo_state=${XDG_STATE_HOME:-$HOME/.local/state}/spillway/quickstart
@@ -9,10 +9,37 @@ demo_env() {
   if [[ -n $existing ]]; then
     [[ -n ${KUBECONFIG:-} ]] || die "--existing-cluster needs KUBECONFIG to name the cluster"
     command -v kubectl >/dev/null || die "--existing-cluster needs kubectl in PATH"
+    command -v helm >/dev/null || PATH=$PATH:$("$root/hack/cluster" helm)
   else
     eval "$("$root/hack/cluster" env "${cluster_dir[@]}")"
   fi
   mkdir -p "$demo_state"
+}
+
+# demo_install: the chart; its pods run from the image where the cluster can have it.
+demo_install() {
+  local flags=(--wait --timeout 180s) arch
+  if [[ -n $image ]]; then
+    flags+=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
+  elif [[ -z $existing && -n $(kubectl get nodes -l spillway.dev/local=true -o name) ]]; then
+    log "building the image and loading it: hack/image --load"
+    "$root/hack/image" --binary "$root/build/spillway" --load "${cluster_dir[@]}" | sed 's/^/    /' >&2
+    arch=$(dpkg --print-architecture)
+    flags+=(--set "image.digest=$(<"$root/build/image/spillway-$arch.digest")")
+  else
+    flags=()
+  fi
+  if ((${#flags[@]} > 0)); then
+    log "installing Spillway: helm install spillway charts/spillway -n spillway-system ${flags[*]}"
+    operator_install "${flags[@]}"
+    kubectl -n spillway-system get pods >&2
+    operator_log="kubectl -n spillway-system logs deployment/spillway --all-pods=true -f"
+  else
+    log "installing Spillway by its chart; the operator itself runs beside the cluster, which has no image of it"
+    operator_install
+    operator_start
+    operator_log="tail -f $demo_state/operator.log"
+  fi
 }
 
 operator_start() {
@@ -120,13 +147,14 @@ demo_tables() {
   done
 }
 
+operator_log=''
 demo_next() {
   [[ -n $existing ]] || echo "  eval \"\$($root/hack/cluster env ${cluster_dir[*]})\"   # kubectl and KUBECONFIG for your shell"
   cat <<EOF
   kubectl explain tq.spec.placement
   kubectl describe tq hello
   kubectl apply -f $samples/hello.yaml       # unchanged: a task never runs twice
-  tail -f $demo_state/operator.log
+  $operator_log
   $root/hack/quickstart ${existing:+--existing-cluster }--down               # removes everything
 EOF
 }

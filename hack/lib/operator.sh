@@ -4,6 +4,8 @@
 readonly build_packages=(g++ cmake ninja-build ccache libcpprest-dev libyaml-cpp-dev libssl-dev
   nlohmann-json3-dev libcli11-dev prometheus-cpp-dev libspdlog-dev libabsl-dev
   libgtest-dev libgmock-dev libbenchmark-dev patch)
+# Of them, what ends up inside the binary.
+readonly image_static_packages=(nlohmann-json3-dev libcli11-dev libabsl-dev libspdlog-dev prometheus-cpp-dev)
 
 # operator_build TARGET...: into $root/build.
 operator_build() {
@@ -15,11 +17,26 @@ operator_build() {
   with_progress "building $*" cmake --build "$root/build" --target "$@"
 }
 
-# operator_install: CRDs, namespace, service account and its least privileges, with the kubectl in PATH.
+# operator_install [HELM_FLAG...]: the chart, as release spillway in spillway-system. Without flags nothing
+# runs: the operator is then started outside, with the service account's kubeconfig.
 operator_install() {
-  kubectl apply -f "$root/crds/" >&2
-  kubectl apply -f "$root/charts/spillway/templates/namespace.yaml" >&2
-  kubectl apply -f "$root/charts/spillway/templates/" >&2
+  local flags=("$@")
+  ((${#flags[@]} > 0)) || flags=(--set replicaCount=0)
+  command -v helm >/dev/null || die "helm is not in PATH: eval \"\$(hack/cluster env)\""
+  kubectl apply -f - >&2 <<'EOF'
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: spillway-system
+  labels: {pod-security.kubernetes.io/enforce: restricted}
+EOF
+  # With the CRDs as they are now, should the chart's copy wait for hack/generate-manifests.
+  local copy
+  copy=$(mktemp -d)
+  cp -r "$root/charts/spillway/." "$copy"
+  cp "$root"/crds/*.yaml "$copy/files/crds/"
+  helm upgrade --install spillway "$copy" --namespace spillway-system --hide-notes "${flags[@]}" >&2
+  rm -rf "$copy"
   kubectl wait --for=condition=Established --timeout=60s -f "$root/crds/" >/dev/null
 }
 
