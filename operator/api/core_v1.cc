@@ -147,9 +147,11 @@ Result<Pod> DecodePod(const Json& object) {
   const Json& spec = GetObject(object, "spec");
   pod.node_name = GetString(spec, "nodeName");
   // Chosen, and not bound yet: its room there is taken already.
-  if (pod.node_name.empty())
+  if (pod.node_name.empty()) {
+    pod.intended = true;
     pod.node_name =
         GetString(GetObject(GetObject(object, "metadata"), "annotations"), kNodeAnnotation);
+  }
   auto requests = PodRequests(spec);
   if (!requests) return requests.error();
   pod.requests = std::move(*requests);

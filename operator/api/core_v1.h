@@ -43,7 +43,10 @@ struct Termination {
 
 struct Pod {
   ObjectMeta meta;
-  std::string node_name;  // where it runs, or is to run (kNodeAnnotation)
+  std::string node_name;  // where it runs, or is to run
+  // It is not bound: the node's name is only what its annotation says (kNodeAnnotation), which
+  // anybody may write.
+  bool intended = false;
   PodPhase phase = PodPhase::kPending;
   Resources requests;
   std::vector<std::string> host_ports;          // "TCP/8080"

@@ -94,8 +94,10 @@ ObjectMeta DecodeMeta(const Json& object) {
   meta.generation = GetInt(json, "generation");
   meta.labels = GetStringMap(json, "labels");
   for (const Json& owner : GetArray(json, "ownerReferences")) {
+    const std::string api_version = GetString(owner, "apiVersion");
     meta.owners.push_back({GetString(owner, "kind"), GetString(owner, "name"),
-                           GetString(owner, "uid"), GetBool(owner, "controller")});
+                           GetString(owner, "uid"), GetBool(owner, "controller"),
+                           api_version.substr(0, api_version.find('/')) == kGroup});
   }
   meta.created = GetTime(json, "creationTimestamp").value_or(Time{});
   meta.deleted = GetTime(json, "deletionTimestamp");

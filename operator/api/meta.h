@@ -39,6 +39,7 @@ inline constexpr char kPoolTaint[] = "spillway.dev/pool";
 struct OwnerReference {
   std::string kind, name, uid;
   bool controller = false;
+  bool ours = false;  // of a kind of our API group
 };
 
 struct ObjectMeta {

@@ -6,6 +6,7 @@
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
+#include "operator/core/ownership.h"
 #include "operator/core/registrar.h"
 #include "operator/core/reservations.h"
 #include "operator/core/scaling.h"
@@ -15,15 +16,6 @@ namespace spillway::core {
 namespace {
 
 using api::ObjectMeta;
-
-// Once neither the task nor a pod of it is known, and none is on its way.
-void DropOwner(World& world, const std::string& uid) {
-  const auto at = world.owners.find(uid);
-  if (at == world.owners.end()) return;
-  const Owner& owner = at->second;
-  if (owner.task == nullptr && owner.counted == 0 && !owner.reserved.counted())
-    world.owners.erase(at);
-}
 
 // ---- tasks ----
 
@@ -80,6 +72,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
     task.object.status.observed_generation = object.meta.generation;
     Finish(world, task, api::TaskPhase::kFailed, "InvalidTemplate", shape.error().message);
   }
+  TakePods(world, task);
 }
 
 bool SameEnd(const api::TaskStatus& a, const api::TaskStatus& b) {
@@ -137,69 +130,28 @@ void SeeTask(World& world, const api::TaskRequest& object) {
 
 // ---- pods ----
 
-const api::OwnerReference* TaskOwner(const api::Pod& pod) {
-  for (const auto& owner : pod.meta.owners) {
-    if (owner.controller && owner.kind == "TaskRequest") return &owner;
-  }
-  return nullptr;
-}
-
-void TouchOwner(World& world, const api::Pod& pod) {
-  const api::OwnerReference* owner = TaskOwner(pod);
-  if (owner == nullptr) return;
-  if (const TaskState* task = world.TaskByUid(owner->uid))
-    world.dirty.insert(task->object.meta.key());
-}
-
-int64_t AttemptOf(const api::Pod& pod) {
-  const auto label = pod.meta.labels.find(api::kAttemptLabel);
-  return label == pod.meta.labels.end() ? 0 : std::strtoll(label->second.c_str(), nullptr, 10);
-}
-
-std::string OwnerUid(const api::Pod& pod) {
-  const auto* owner = TaskOwner(pod);
-  return owner == nullptr ? std::string() : owner->uid;
-}
-
-// The pod may be an attempt of a task.
-void Own(World& world, PodState& state) {
-  const api::Pod& pod = state.object;
-  const auto* task = TaskOwner(pod);
-  const int64_t attempt = AttemptOf(pod);
-  if (task == nullptr || attempt <= 0) return;
-  state.owner = &world.owners[task->uid];
-  ++state.owner->counted;
-  auto& pods = state.owner->pods;
-  const auto at = std::lower_bound(pods.begin(), pods.end(), attempt,
-                                   [](const auto& a, int64_t b) { return a.first < b; });
-  if (at != pods.end() && at->first == attempt) {
-    at->second = &pod;
-  } else {
-    pods.insert(at, {attempt, &pod});
-  }
-}
-
-// It is no attempt of its task any more, and does not count until it is seen again.
-void Disown(World& world, PodState& state) {
-  Unbook(world, state.place);
-  Owner* owner = std::exchange(state.owner, nullptr);
-  if (owner == nullptr) return;
-  std::erase_if(owner->pods, [&](const auto& pod) { return pod.second == &state.object; });
-  --owner->counted;
-  DropOwner(world, OwnerUid(state.object));
+void TouchOwner(World& world, const PodState& pod) {
+  if (pod.owner != nullptr && pod.owner->task != nullptr) world.dirty.insert(*pod.owner->task->key);
 }
 
 void ForgetPod(World& world, const std::string& key) {
   const auto at = world.pods.find(key);
   if (at == world.pods.end()) return;
-  const api::Pod& pod = at->second.object;
+  PodState& pod = at->second;
   TouchOwner(world, pod);
-  Disown(world, at->second);
-  const TaskState* task = world.TaskByUid(OwnerUid(pod));
+  const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
+  Disown(world, pod);
   // It was another leader's; ours is still on its way.
-  if (task != nullptr && task->creating && pod.meta.name == task->creating->pod_name)
+  if (task != nullptr && task->creating && pod.object.meta.name == task->creating->pod_name)
     Reserve(world, *task, world.ledger.Keep(task->creating->node_name));
   world.pods.erase(at);
+}
+
+// Whether someone has edited it so that it belongs to another, or to nobody.
+bool ChangesHands(const api::Pod& known, const api::Pod& pod) {
+  const Claim before = ClaimOf(known), now = ClaimOf(pod);
+  if (before.task == nullptr || now.task == nullptr) return before.task != now.task;
+  return before.task->uid != now.task->uid || before.attempt != now.attempt;
 }
 
 void SeePod(World& world, const api::Pod& pod) {
@@ -209,15 +161,21 @@ void SeePod(World& world, const api::Pod& pod) {
     if (known.meta.resource_version >= pod.meta.resource_version) return;
     if (known.meta.uid != pod.meta.uid) {
       ForgetPod(world, key);
-    } else if (AttemptOf(known) != AttemptOf(pod) || OwnerUid(known) != OwnerUid(pod)) {
-      Disown(world, at->second);  // someone has edited it
+    } else if (ChangesHands(known, pod)) {
+      TouchOwner(world, at->second);
+      Disown(world, at->second);
     }
   }
   PodState& state = world.pods[key];
   state.object = pod;
+  state.object.meta.labels.clear();
   if (state.owner == nullptr) Own(world, state);
+  if (!world.synced[static_cast<size_t>(Kind::kTask)]) {  // its task may be still to come
+    state.task = state.owner != nullptr && pod.meta.labels.contains(api::kTaskLabel);
+    state.exclusive = state.task && pod.meta.labels.contains(api::kExclusiveLabel);
+  }
   CountPod(world, state);
-  TouchOwner(world, pod);
+  TouchOwner(world, state);
 }
 
 // ---- nodes and servers ----
@@ -588,6 +546,8 @@ void Forget(World& world, const Gone& gone) {
 
 void ForgetOthers(World& world, const Listed& listed) {
   for (const std::string& key : Missing(world, listed)) ForgetKey(world, listed.kind, key);
+  if (listed.kind == Kind::kTask && !world.synced[static_cast<size_t>(Kind::kTask)])
+    DropClaims(world);
 }
 
 namespace {
@@ -613,9 +573,9 @@ void ConcludePod(World& world, const Outcome& outcome) {
     const auto pod = world.pods.find(outcome.key);
     if (!outcome.error || outcome.error->kind == ErrorKind::kNotFound || pod == world.pods.end())
       return;
-    const api::Pod& kept = pod->second.object;
-    if (TaskState* task = world.TaskByUid(OwnerUid(kept)); task != nullptr && task->pods_deleted)
-      task->pods_deleted->erase(kept.meta.uid);
+    TaskState* task = pod->second.owner == nullptr ? nullptr : pod->second.owner->task;
+    if (task != nullptr && task->pods_deleted)
+      task->pods_deleted->erase(pod->second.object.meta.uid);
     return;
   }
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.

@@ -1,6 +1,7 @@
 #include "operator/core/pod_body.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "operator/base/json.h"
 
@@ -69,6 +70,16 @@ Json PodBody(const Write& write, const PodOrder& order) {
 
 std::string PodName(const std::string& task, int64_t attempt) {
   return task + "-" + std::to_string(attempt);
+}
+
+int64_t AttemptOf(std::string_view task, std::string_view pod) {
+  if (!pod.starts_with(task) || pod.size() < task.size() + 2 || pod[task.size()] != '-') return 0;
+  const std::string_view digits = pod.substr(task.size() + 1);
+  constexpr size_t kMostDigits = 15;
+  int64_t attempt = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), attempt);
+  const bool number = error == std::errc() && end == digits.data() + digits.size();
+  return number && digits.size() <= kMostDigits && digits[0] != '0' && attempt > 0 ? attempt : 0;
 }
 
 Json Body(const Write& write) { return write.pod ? PodBody(write, *write.pod) : write.body; }

@@ -5,6 +5,7 @@
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
+#include "operator/core/ownership.h"
 #include "operator/core/placer.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/registrar.h"
@@ -17,6 +18,7 @@ using api::TaskStatus;
 
 // Why the node's pods count as lost; nothing while they do not. wake: when that may change.
 std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
+  if (name.empty()) return std::nullopt;  // kube-scheduler has not bound the pod yet
   const auto node = world.nodes.find(name);
   if (node == world.nodes.end()) return "node " + name + " does not exist";
   if (node->second.gone) return "node " + name + " no longer exists";
@@ -47,6 +49,37 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
   return "node " + name + " has not been ready for " + FormatDuration(world.news - since);
 }
 
+// The attempt as its pod tells it.
+std::shared_ptr<const Binding> BindingOf(const World& world, const TaskState& task, int64_t attempt,
+                                         const api::Pod& pod, Time at) {
+  if (const ServerState* server = world.ServerOn(pod.node_name))
+    return BindingTo(task, *server, pod.meta.name, attempt, at);
+  return std::make_shared<const Binding>(
+      Binding{{pod.node_name, pod.node_name, false, "", "", pod.meta.name, attempt, at, 0}, 0});
+}
+
+// The attempt as the status tells it.
+std::shared_ptr<const Binding> BindingOf(const World& world, const api::Assignment& told) {
+  const auto server = world.servers.find(told.server);
+  const bool known = server != world.servers.end();
+  return std::make_shared<const Binding>(
+      Binding{told, known ? server->second.object.spec.price_micros : 0});
+}
+
+void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& pod) {
+  const auto& told = task.object.status.assignment;
+  const bool is_told = told && told->attempt == attempt;
+  task.confirmed = true;
+  Dequeue(world, task);
+  if (is_told && pod.intended) {  // where it was to go
+    task.binding = BindingOf(world, *told);
+    return CountPod(world, world.pods.at(pod.meta.key()));
+  }
+  task.binding = BindingOf(world, task, attempt, pod, pod.meta.created);
+  if (is_told ? told->node_name != pod.node_name : world.ServerOn(pod.node_name) != nullptr)
+    Bound(world, task);
+}
+
 // Takes up an attempt that was made before a restart, and records those that ended unseen.
 void Adopt(World& world, TaskState& task) {
   if (task.binding) return;
@@ -55,30 +88,12 @@ void Adopt(World& world, TaskState& task) {
     if (task.binding) {  // an older one that was never recorded
       RecordEarlier(world, task);
     }
-    const api::Pod& pod = *seen;
-    const ServerState* known = world.ServerOn(pod.node_name);
-    if (known != nullptr) {
-      task.binding = BindingTo(task, *known, pod.meta.name, attempt, pod.meta.created);
-    } else {
-      task.binding =
-          std::make_shared<const Binding>(Binding{{pod.node_name, pod.node_name, false, "", "",
-                                                   pod.meta.name, attempt, pod.meta.created, 0},
-                                                  0});
-    }
-    task.confirmed = true;
-    Dequeue(world, task);
-    if (known != nullptr &&
-        !(task.object.status.assignment && task.object.status.assignment->attempt == attempt)) {
-      Bound(world, task);
-    }
+    AdoptPod(world, task, attempt, *seen);
   }
   const auto& assignment = task.object.status.assignment;
   if (!task.binding && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.
-    const auto server = world.servers.find(assignment->server);
-    const bool known = server != world.servers.end();
-    task.binding = std::make_shared<const Binding>(
-        Binding{*assignment, known ? server->second.object.spec.price_micros : 0});
+    task.binding = BindingOf(world, *assignment);
     task.confirmed = true;
   }
   if (task.binding && assignment && assignment->attempt == task.binding->attempt)
@@ -116,6 +131,17 @@ void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
       std::min(task.status_due, std::max(world.now, task.writer.last + kRunningAfter));
 }
 
+// The pod may be elsewhere than was asked for: whoever has bound it has the last word.
+void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
+  const Binding& binding = *task.binding;
+  if (pod.intended || pod.node_name == binding.node_name) return;
+  task.binding = BindingOf(world, task, binding.attempt, pod, binding.assigned_at);
+  task.object.status.assignment = task.binding;
+  Commit(world, task, task.binding->estimated_micros);
+  task.assigned_untold = true;
+  if (task.assigned_written) task.status_due = world.now;
+}
+
 void Follow(World& world, TaskState& task) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   if (pod == nullptr) {
@@ -127,6 +153,7 @@ void Follow(World& world, TaskState& task) {
     return;
   }
   task.confirmed = true;
+  FollowNode(world, task, *pod);
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
   Time wake = kNever;
@@ -285,8 +312,7 @@ bool RefusesTemplate(const Error& error) {
 
 bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
   const auto* pod = object ? std::get_if<api::Pod>(&*object) : nullptr;
-  return pod != nullptr && std::any_of(pod->meta.owners.begin(), pod->meta.owners.end(),
-                                       [&](const auto& owner) { return owner.uid == task.uid(); });
+  return pod != nullptr && IsAttemptOf(task, *pod);
 }
 
 }  // namespace
@@ -397,8 +423,10 @@ void TellAssigned(TaskState& task) {
   ChangeConditions(task, [&](auto& conditions) {
     api::SetCondition(conditions, {"Assigned", "True", "Assigned", message, generation, {}},
                       binding.assigned_at);
-    api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
-                     binding.assigned_at);
+    if (task.object.status.phase != TaskPhase::kRunning) {
+      api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
+                       binding.assigned_at);
+    }
   });
 }
 

@@ -154,25 +154,37 @@ namespace {
 
 // Mostly its task's shape has it.
 Shared<Demand> DemandOf(const PodState& state) {
-  const auto& labels = state.object.meta.labels;
-  Demand demand{state.object.requests, state.object.host_ports, labels.contains(api::kTaskLabel),
-                labels.contains(api::kExclusiveLabel)};
+  Demand demand{state.object.requests, state.object.host_ports, state.task, state.exclusive};
   const TaskState* task = state.owner == nullptr ? nullptr : state.owner->task;
   if (task != nullptr && task->shape != nullptr && *task->shape->demand == demand)
     return task->shape->demand;
   return demand;
 }
 
+// What its task knows better than the pod, of which others may have taken something away.
+void TakeFromTask(PodState& state) {
+  if (state.owner == nullptr || state.owner->task == nullptr) return;
+  const TaskState& task = *state.owner->task;
+  state.task = true;
+  state.exclusive = task.object.spec.exclusive;
+  api::Pod& pod = state.object;
+  if (!pod.intended) return;
+  for (const auto& binding : {task.creating, task.binding}) {
+    if (binding != nullptr && binding->pod_name == pod.meta.name)
+      pod.node_name = binding->node_name;
+  }
+}
+
 }  // namespace
 
 void CountPod(World& world, PodState& state) {
   const api::Pod& pod = state.object;
-  for (const auto& owner : pod.meta.owners) {
-    const TaskState* task = world.TaskByUid(owner.uid);
-    if (task != nullptr && task->creating && task->creating->pod_name == pod.meta.name)
-      Unreserve(world, *task->owner);
+  TakeFromTask(state);
+  if (state.owner != nullptr && state.owner->task != nullptr) {
+    const TaskState& task = *state.owner->task;
+    if (task.creating && task.creating->pod_name == pod.meta.name) Unreserve(world, *task.owner);
   }
-  if (pod.node_name.empty() || pod.terminal()) {
+  if (pod.node_name.empty() || pod.terminal() || (pod.intended && !state.task)) {
     Unbook(world, state.place);
     return;
   }

@@ -62,9 +62,12 @@ struct Owner {
 };
 
 struct PodState {
-  api::Pod object;
+  api::Pod object;         // without its labels, which anybody may write
   Owner* owner = nullptr;  // of an attempt of a task; in World::owners
   Ledger::Entry place;
+  // As its task says, which was seen at least once; before the tasks were listed, as it says
+  // itself.
+  bool task = false, exclusive = false;
 };
 
 // The pod of the attempt does not start; see tasks.cc.
@@ -382,7 +385,8 @@ void Reindex(World& world, const NodeUsage& usage, bool grown);
 // mostly nobody asks between a task's end and the next one that takes its room.
 void UpdateIndex(World& world);
 
-// Counts a pod that was seen in the ledger, or no longer, once it has ended.
+// Counts a pod that was seen in the ledger, or no longer, once it has ended. Of a pod that is no
+// attempt of a task only its requests count, and only where it is bound.
 void CountPod(World& world, PodState& pod);
 
 // Of a status as it is sent: equal texts have equal fingerprints, and different ones, for all that

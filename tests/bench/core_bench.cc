@@ -63,7 +63,7 @@ class Fleet {
     pod.meta.uid = "pod-" + write.uid;
     pod.meta.resource_version = ++version_;
     pod.meta.labels = {{api::kTaskLabel, "true"}, {api::kAttemptLabel, "1"}};
-    pod.meta.owners = {{"TaskRequest", write.pod->task, write.uid, true}};
+    pod.meta.owners = {{"TaskRequest", write.pod->task, write.uid, true, true}};
     pod.node_name = write.pod->assignment->node_name;
     pod.requests = Requests(std::strtoll(write.pod->task.c_str() + 1, nullptr, 10));
     pod.phase = phase;

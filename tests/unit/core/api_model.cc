@@ -197,7 +197,17 @@ void ApiModel::Answer(const Write& write, std::optional<Error> error,
       Outcome{write.verb, write.kind, write.key(), write.uid, std::move(error), std::move(object)});
 }
 
+void ApiModel::Unblock() {
+  hangs = nullptr;
+  for (const Write& write : std::exchange(hanging_, {})) Carry(write);
+}
+
 void ApiModel::Carry(const Write& write) {
+  if (hangs && hangs(write)) return hanging_.push_back(write);
+  ++tries[{write.verb, write.kind}];
+  if (refuse) {
+    if (auto error = refuse(write)) return Answer(write, std::move(error));
+  }
   if (write.verb == Verb::kPatchStatus) return Patch(write);
   if (write.verb == Verb::kDelete) return Delete(write);
   const api::Json body = Body(write);
@@ -209,6 +219,7 @@ void ApiModel::Carry(const Write& write) {
     const api::ObjectMeta meta = Meta(write.ns, write.name);
     pod.meta.uid = meta.uid, pod.meta.resource_version = meta.resource_version,
     pod.meta.created = meta.created;
+    if (admit) admit(pod);
     pods[write.key()] = pod;
     ++pods_made;
     if (unheard) return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,6 +17,13 @@
 namespace spillway::core {
 
 inline Time At(int64_t seconds) { return Time{} + std::chrono::seconds(1'800'000'000 + seconds); }
+
+// For ApiModel::refuse: every write of this sort gets the error.
+inline std::function<std::optional<Error>(const Write&)> Denies(Verb verb, Kind kind, Error error) {
+  return [=](const Write& write) {
+    return write.verb == verb && write.kind == kind ? std::optional(error) : std::nullopt;
+  };
+}
 
 class ApiModel {
  public:
@@ -72,6 +80,8 @@ class ApiModel {
   // The watch of the kind breaks; or it goes on from where it was.
   void Break(Kind kind) { pending_.push_back(Behind{kind}); }
   void Resume(Kind kind) { pending_.push_back(Bookmark{kind, 0}); }
+  // Carries out what hung.
+  void Unblock();
   void Conclude(Outcome outcome) { pending_.push_back(std::move(outcome)); }
   // The claim of the only open request becomes a ready node with a server's room.
   void ProvideServer(const std::string& node, const std::string& cpu = "8");
@@ -105,6 +115,13 @@ class ApiModel {
   std::optional<Error> release_error;
   bool slow_release = false;
   int releases_asked = 0;
+  // What is answered to a write instead of carrying it out, if anything; see Denies.
+  std::function<std::optional<Error>(const Write&)> refuse;
+  // What admission makes of a pod that is created.
+  std::function<void(api::Pod&)> admit;
+  // Writes that are neither carried out nor answered until Unblock.
+  std::function<bool(const Write&)> hangs;
+  std::map<std::pair<Verb, Kind>, int> tries;  // writes that were sent, of each sort
   // Nothing is heard of the API server, as in an outage.
   bool silent = false;
   // Pods are made, but neither answered nor seen.
@@ -146,6 +163,7 @@ class ApiModel {
 
   std::unique_ptr<Core> core_;
   std::vector<Event> pending_;
+  std::vector<Write> hanging_;
   int64_t version_ = 0;
 };
 
