@@ -9,6 +9,7 @@
 #include "operator/core/observe.h"
 #include "operator/core/placer.h"
 #include "operator/core/preemption.h"
+#include "operator/core/refusals.h"
 #include "operator/core/registrar.h"
 #include "operator/core/reservations.h"
 #include "operator/core/scaling.h"
@@ -158,6 +159,7 @@ void FlushTasks(World& world) {
 
 void Decide(World& world) {
   WakeDue(world);
+  EndRefusals(world);
   ReconcileServers(world);
   ReconcileTasks(world);
   AdvanceScales(world);

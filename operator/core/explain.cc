@@ -32,7 +32,7 @@ std::vector<Tested> TestServers(const World& world, const Shape& shape) {
     Misfit why;
     const bool property = !PropertiesFit(world, shape, server, &why);
     if (!property && RoomFits(shape, server, &why)) continue;
-    why.property = property;
+    why.property = property && why.reason != kRefusedRecently;
     out.push_back({name, why});
   }
   std::sort(out.begin(), out.end(), Nearer);

@@ -6,6 +6,7 @@
 
 #include "operator/base/quantity.h"
 #include "operator/core/load.h"
+#include "operator/core/refusals.h"
 #include "operator/core/reservations.h"
 
 namespace spillway::core {
@@ -263,6 +264,15 @@ std::string Unusable(const ServerState& server) {
              : "not ready";
 }
 
+bool AcceptsFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
+  const ServerRefusal* refusal = PassedOver(world, shape, server);
+  if (refusal == nullptr) return true;
+  return Fail(why, {kRefusedRecently, "refused such a pod recently",
+                    "refused a pod of this kind at " + FormatTime(refusal->at) + ": " +
+                        refusal->why + "; passed over until " + FormatTime(refusal->until),
+                    "", 0, 0});
+}
+
 }  // namespace
 
 std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations) {
@@ -320,7 +330,8 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
   }
   const api::Node& object = *node->second.object;
   return TaintsFit(PropertyTaints(object), shape, spec.cloud, why) &&
-         LabelsFit(shape, object.meta.labels, spec.capabilities, object.meta.name, why);
+         LabelsFit(shape, object.meta.labels, spec.capabilities, object.meta.name, why) &&
+         AcceptsFit(world, shape, server, why);
 }
 
 bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {

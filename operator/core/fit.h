@@ -22,6 +22,9 @@ struct Misfit {
   bool property = false;  // no amount of waiting helps: labels, capabilities, taints, price
 };
 
+// The reason of a server that is passed over for a while; see refusals.h.
+inline constexpr char kRefusedRecently[] = "RefusedRecently";
+
 // Taints by which the node controller says what the node's conditions say; whether such a node
 // takes tasks is a matter of its readiness, not of tolerations.
 bool IsReadinessTaint(const api::Taint& taint);

@@ -140,6 +140,8 @@ void ForgetPod(World& world, const std::string& key) {
   PodState& pod = at->second;
   TouchOwner(world, pod);
   const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
+  if (pod.owner != nullptr && pod.owner->task != nullptr && pod.owner->task->pods_deleted)
+    pod.owner->task->pods_deleted->erase(pod.object.meta.uid);
   Disown(world, pod);
   // It was another leader's; ours is still on its way.
   if (task != nullptr && task->creating && pod.object.meta.name == task->creating->pod_name)
@@ -552,32 +554,42 @@ void ForgetOthers(World& world, const Listed& listed) {
 
 namespace {
 
+constexpr char kDeleteFailed[] = "DeleteFailed";
+constexpr char kAgain[] = "; tried again with growing pauses of up to a minute";
+
 void ConcludeTask(World& world, const Outcome& outcome) {
   if (outcome.verb == Verb::kPatchStatus) --world.statuses_in_flight;
-  const auto task = world.tasks.find(outcome.key);
-  if (task == world.tasks.end() || task->second.uid() != outcome.request_uid) return;
+  const auto at = world.tasks.find(outcome.key);
+  if (at == world.tasks.end() || at->second.uid() != outcome.request_uid) return;
+  TaskState& task = at->second;
+  const auto& error = outcome.error;
   world.dirty.insert(outcome.key);
   if (outcome.verb == Verb::kDelete) {
-    task->second.deleting = !outcome.error || outcome.error->kind == ErrorKind::kNotFound;
+    if (!task.deletion) task.deletion.emplace();
+    if (Deleted(world, *task.deletion, task.uid(), error))
+      world.Tell(task, true, kDeleteFailed, "could not be deleted: " + error->message + kAgain);
     return;
   }
-  StatusWritten(world, task->second.writer, outcome.error);
-  if (outcome.error && outcome.error->kind != ErrorKind::kInvalid &&
-      outcome.error->kind != ErrorKind::kNotFound) {
-    task->second.status_due = world.now;
-  }
+  if (StatusWritten(world, task.writer, task.object.meta, error))
+    world.Tell(task, true, "StatusRefused", "the status was refused: " + error->message + kAgain);
+  if (error && error->kind != ErrorKind::kInvalid && error->kind != ErrorKind::kNotFound)
+    task.status_due = world.now;
+}
+
+void PodDeleted(World& world, const Outcome& outcome) {
+  const auto pod = world.pods.find(outcome.key);
+  if (pod == world.pods.end() || pod->second.object.meta.uid != outcome.request_uid) return;
+  TaskState* task = pod->second.owner == nullptr ? nullptr : pod->second.owner->task;
+  if (task == nullptr || !task->pods_deleted) return;
+  const std::string& uid = outcome.request_uid;
+  if (Deleted(world, (*task->pods_deleted)[uid], uid, outcome.error))
+    world.Tell(*task, true, kDeleteFailed,
+               "pod " + outcome.key + " could not be deleted: " + outcome.error->message + kAgain);
+  world.dirty.insert(*task->key);
 }
 
 void ConcludePod(World& world, const Outcome& outcome) {
-  if (outcome.verb == Verb::kDelete) {
-    const auto pod = world.pods.find(outcome.key);
-    if (!outcome.error || outcome.error->kind == ErrorKind::kNotFound || pod == world.pods.end())
-      return;
-    TaskState* task = pod->second.owner == nullptr ? nullptr : pod->second.owner->task;
-    if (task != nullptr && task->pods_deleted)
-      task->pods_deleted->erase(pod->second.object.meta.uid);
-    return;
-  }
+  if (outcome.verb == Verb::kDelete) return PodDeleted(world, outcome);
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
   if (const auto owner = world.owners.find(outcome.request_uid); owner != world.owners.end()) {
     Unreserve(world, owner->second);
@@ -594,10 +606,21 @@ template <typename Map>
 void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
   const auto at = map.find(outcome.key);
   if (at == map.end() || at->second.object.meta.uid != outcome.request_uid) return;
-  StatusWritten(world, at->second.writer, outcome.error);
+  StatusWritten(world, at->second.writer, at->second.object.meta, outcome.error);
   if constexpr (requires { at->second.settled; }) {
     if (outcome.error) at->second.settled.reset();
   }
+}
+
+void ServerDeleted(World& world, const Outcome& outcome) {
+  const auto at = world.servers.find(outcome.key);
+  if (at == world.servers.end() || at->second.object.meta.uid != outcome.request_uid) return;
+  ServerState& server = at->second;
+  if (Deleted(world, server.deletion, outcome.request_uid, outcome.error))
+    world.Tell(server, true, kDeleteFailed,
+               "could not be deleted: " + outcome.error->message + kAgain);
+  if (!server.deletion.sent)
+    world.nodes[server.object.spec.node_name].register_at = server.deletion.backoff.not_before;
 }
 
 void ConcludeServer(World& world, const Outcome& outcome) {
@@ -606,33 +629,33 @@ void ConcludeServer(World& world, const Outcome& outcome) {
     if (server != world.servers.end()) world.TouchServer(server->second);
     return ConcludeStatus(world, world.servers, outcome);
   }
+  if (outcome.verb == Verb::kDelete) return ServerDeleted(world, outcome);
   if (!outcome.error) return;
-  if (outcome.verb == Verb::kDelete) {
-    if (server == world.servers.end() || server->second.object.meta.uid != outcome.request_uid)
-      return;
-    server->second.releasing = false;
-    world.dirty_nodes.insert(server->second.object.spec.node_name);
-    return;
-  }
+  const std::string& why = outcome.error->message;
   if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end()) {
     node->second.registering = false;
-    node->second.register_at = world.now + kRegisterAgain;
+    node->second.registration.Fail(world.now, outcome.key, why, kRegister);
+    node->second.register_at = node->second.registration.not_before;
   }
   for (auto& [name, scale] : world.scales) {
     if (!MayBeNamed(scale, outcome.key)) continue;
     scale.server_sent = false;
-    scale.register_at = world.now + kRegisterAgain;
+    if (scale.registration.Fail(world.now, outcome.key, why, kRegister))
+      world.Tell(scale, true, "RegisterFailed",
+                 "RegisteredServer " + outcome.key + " could not be created: " + why + kAgain);
   }
 }
 
 void ConcludeScale(World& world, const Outcome& outcome) {
-  const auto scale = world.scales.find(outcome.key);
-  if (scale == world.scales.end()) return;
+  const auto at = world.scales.find(outcome.key);
+  if (at == world.scales.end()) return;
+  ScaleState& scale = at->second;
   if (outcome.verb == Verb::kPatchStatus) return ConcludeStatus(world, world.scales, outcome);
-  if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale->second, outcome);
-  if (outcome.error && outcome.error->kind != ErrorKind::kNotFound &&
-      scale->second.object.meta.uid == outcome.request_uid)
-    scale->second.deleting = false;
+  if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale, outcome);
+  if (scale.object.meta.uid != outcome.request_uid) return;
+  if (Deleted(world, scale.deletion, outcome.request_uid, outcome.error))
+    world.Tell(scale, true, kDeleteFailed,
+               "could not be deleted: " + outcome.error->message + kAgain);
 }
 
 void ConcludeCloud(World& world, const Outcome& outcome) {

@@ -130,7 +130,7 @@ void DescribeServer(World& world, ServerState& server) {
     return world.WakeServer(server, server.writer.last + pause);
   api::RegisteredServerStatus status = Describe(world, server);
   if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status)))
-    return world.WakeServer(server, server.writer.not_before);
+    return world.WakeServer(server, server.writer.not_before());
   server.writer.last = world.now;
   server.object.status = std::move(status);
   server.digest = digest;
@@ -142,7 +142,7 @@ void RegisterNode(World& world, const std::string& name, NodeState& node) {
   const auto label = node.object->meta.labels.find(api::kRegisterLabel);
   const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
   if (!wanted || node.registering || node.server != nullptr || world.servers.contains(name) ||
-      world.now < node.register_at)
+      world.now < node.registration.not_before)
     return;
   api::RegisteredServer server;
   server.meta.name = name;
@@ -167,13 +167,15 @@ void CountCapacity(World& world, ServerState& server) {
 
 // Takes back what was registered for a label that is gone.
 void TakeBack(World& world, ServerState& server, const NodeState& node) {
-  if (server.releasing || !node.object) return;
+  if (!node.object) return;
   const auto& owners = server.object.meta.owners;
   const auto& labels = node.object->meta.labels;
   const auto label = labels.find(api::kRegisterLabel);
   const bool ours = std::any_of(owners.begin(), owners.end(),
                                 [](const auto& owner) { return owner.kind == "Node"; });
-  if (ours && (label == labels.end() || label->second != "true")) Unregister(world, server);
+  if (!ours) return;
+  if (label == labels.end() || label->second != "true") return Unregister(world, server);
+  if (!server.deletion.sent) server.releasing = false;  // its deletion was refused in the meantime
 }
 
 }  // namespace
@@ -217,9 +219,11 @@ void ChooseServer(World& world, const std::string& name) {
 }
 
 void Unregister(World& world, ServerState& server) {
-  if (server.releasing) return;
-  server.releasing = true;
-  world.dirty_nodes.insert(server.object.spec.node_name);
+  if (!std::exchange(server.releasing, true))
+    world.dirty_nodes.insert(server.object.spec.node_name);
+  Time wake = kNever;
+  if (!MayDelete(world, server.deletion, &wake)) return world.WakeAt(wake);
+  server.deletion.sent = true;
   world.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server.object.meta.name,
                                 server.object.meta.uid, 0, nullptr, std::nullopt});
 }

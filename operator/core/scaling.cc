@@ -124,7 +124,7 @@ void Ensure(World& world, ScaleState& scale) {
 
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
   if (scale.server_sent || world.ServerOn(server.node_name) != nullptr) return;
-  if (world.now < scale.register_at) return world.WakeAt(scale.register_at);
+  if (world.now < scale.registration.not_before) return world.WakeAt(scale.registration.not_before);
   const std::string name = ServerName(world, scale);
   if (const auto old = world.servers.find(name); old != world.servers.end()) {
     // Registered for the node that its engine gave before this one.
@@ -424,8 +424,10 @@ void Ended(World& world, ScaleState& scale) {
   DeleteServer(world, scale);
   const Time until = scale.object.status.finished_at.value_or(world.now) + kKeepEnded;
   if (world.now < until) return world.WakeAt(until);
-  if (scale.deleting || ServerOf(world, scale) != nullptr) return;
-  scale.deleting = true;
+  if (ServerOf(world, scale) != nullptr) return;
+  Time wake = kNever;
+  if (!MayDelete(world, scale.deletion, &wake)) return world.WakeAt(wake);
+  scale.deletion.sent = true;
   world.effects.push_back(Write{Verb::kDelete, Kind::kScale, "", scale.object.meta.name,
                                 scale.object.meta.uid, 0, nullptr, std::nullopt});
 }

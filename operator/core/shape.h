@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "operator/api/task_request.h"
+#include "operator/base/boxed.h"
 #include "operator/core/ledger.h"
 #include "operator/core/match.h"
 #include "operator/core/mean.h"
@@ -16,6 +17,13 @@
 #include "operator/core/server_index.h"
 
 namespace spillway::core {
+
+// A server has refused a pod; see refusals.h.
+struct ServerRefusal {
+  int times = 0;  // in a row
+  Time at{}, until{};
+  std::string why;
+};
 
 struct Shape {
   api::Resources requests;
@@ -53,6 +61,7 @@ struct Shape {
   // Of tasks that cannot be paid: the shape that they have otherwise. No server takes them that
   // costs anything. See budgets.h.
   Shape* paid = nullptr;
+  Boxed<std::map<std::string, ServerRefusal>> refused;  // by the server's uid
   // See forecast.h. When its tasks will start, in order, and whether by observed run times.
   std::vector<Time> starts;
   bool observed = false;

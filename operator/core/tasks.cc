@@ -8,6 +8,7 @@
 #include "operator/core/ownership.h"
 #include "operator/core/placer.h"
 #include "operator/core/pod_body.h"
+#include "operator/core/refusals.h"
 #include "operator/core/registrar.h"
 
 namespace spillway::core {
@@ -107,7 +108,8 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   if (status.phase == TaskPhase::kRunning) return;
   status.phase = TaskPhase::kRunning;
   status.retry_at.reset();
-  task.losses = 0;
+  task.losses = task.refusals = 0;
+  NoteAccepted(world, task);
   ChangeConditions(task, [&](auto& conditions) {
     api::SetProgress(conditions, api::Progress::kReconciling, "Running",
                      "running on server " + task.binding->server, task.object.meta.generation,
@@ -142,6 +144,21 @@ void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
   if (task.assigned_written) task.status_due = world.now;
 }
 
+// The kubelet refused the pod: it has not run, so that is neither a failure nor a loss. Another
+// server is tried at once; where all of them refuse, ever more seldom.
+void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
+  const std::string reason = pod.reason.empty() ? "PodRefused" : pod.reason;
+  const std::string message =
+      pod.message.empty() ? "the pod failed before any of its containers started" : pod.message;
+  NoteRefusal(world, task, reason + ": " + message);
+  const int losses = std::exchange(task.losses, 0);
+  LoseAttempt(world, task, reason, message);
+  task.losses = losses;
+  const int doublings = std::min(task.refusals++ - kRefusalsAtOnce, 6);
+  if (doublings >= 0)
+    HoldBack(world, task, std::min(Duration{1'000 << doublings}, Duration{60'000}));
+}
+
 void Follow(World& world, TaskState& task) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   if (pod == nullptr) {
@@ -155,6 +172,7 @@ void Follow(World& world, TaskState& task) {
   task.confirmed = true;
   FollowNode(world, task, *pod);
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
+  if (NeverRan(*pod)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
   Time wake = kNever;
   if (const auto lost = NodeLost(world, task.binding->node_name, &wake)) {
@@ -268,32 +286,40 @@ void Await(World& world, TaskState& task) {
   Enqueue(world, task);
 }
 
+void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional<int64_t> grace) {
+  if (!task.pods_deleted) task.pods_deleted.emplace();
+  Deletion& deletion = (*task.pods_deleted)[pod.meta.uid];
+  Time wake = kNever;
+  if (!MayDelete(world, deletion, &wake)) return world.WakeTask(task, wake);
+  deletion.sent = true;
+  world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name, pod.meta.uid,
+                                0, nullptr, grace});
+}
+
 // Deletes pods of ours that nobody waits for any more.
 void StopStrays(World& world, TaskState& task) {
   for (const auto& [attempt, seen] : task.owner->pods) {
     if (task.binding && task.binding->attempt == attempt) continue;
     const api::Pod& pod = *seen;
-    if (pod.terminal() || (task.pods_deleted && task.pods_deleted->contains(pod.meta.uid)))
-      continue;
+    if (pod.terminal()) continue;
     const auto node = world.nodes.find(pod.node_name);
     const bool node_gone = node == world.nodes.end() || !node->second.object;
     if (pod.meta.deleted && !node_gone) continue;
-    if (!task.pods_deleted) task.pods_deleted.emplace();
-    task.pods_deleted->insert(pod.meta.uid);
     // Nobody is left on a vanished node to confirm the end of a pod.
-    world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
-                                  pod.meta.uid, 0, nullptr,
-                                  node_gone ? std::optional<int64_t>(0) : std::nullopt});
+    DeletePod(world, task, pod, node_gone ? std::optional<int64_t>(0) : std::nullopt);
   }
 }
 
 void DeleteWhenOld(World& world, TaskState& task) {
   const auto& ttl = task.object.spec.ttl_after_finished;
   const auto& result = task.object.status.result;
-  if (!ttl || task.deleting || task.writer.in_flight || task.status_due != kNever) return;
+  if (!ttl || task.writer.in_flight || task.status_due != kNever) return;
   const Time finished = result && result->finished_at ? *result->finished_at : world.now;
   if (!Passed(world, task, finished, ttl)) return;
-  task.deleting = true;
+  if (!task.deletion) task.deletion.emplace();
+  Time wake = kNever;
+  if (!MayDelete(world, *task.deletion, &wake)) return world.WakeTask(task, wake);
+  task.deletion->sent = true;
   const api::ObjectMeta& meta = task.object.meta;
   world.effects.push_back(
       Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
@@ -511,7 +537,7 @@ void FlushStatus(World& world, TaskState& task) {
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
   } else {
-    world.WakeTask(task, task.writer.not_before);
+    world.WakeTask(task, task.writer.not_before());
   }
 }
 

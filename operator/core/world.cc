@@ -78,6 +78,12 @@ void World::Tell(const TaskState& task, bool warning, std::string reason, std::s
                          std::move(message)});
 }
 
+void World::Tell(const ServerState& server, bool warning, std::string reason, std::string message) {
+  const api::ObjectMeta& meta = server.object.meta;
+  effects.push_back(
+      Note{Kind::kServer, "", meta.name, meta.uid, warning, std::move(reason), std::move(message)});
+}
+
 void World::Tell(const ScaleState& scale, bool warning, std::string reason, std::string message) {
   const api::ObjectMeta& meta = scale.object.meta;
   effects.push_back(
@@ -203,8 +209,8 @@ bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::Objec
   if (writer.in_flight) return true;
   const size_t fingerprint = Fingerprint(status);
   if (fingerprint == writer.written) return true;
-  if (world.now < writer.not_before) {
-    world.WakeAt(writer.not_before);
+  if (world.now < writer.not_before()) {
+    world.WakeAt(writer.not_before());
     return false;
   }
   writer.in_flight = true;
@@ -215,17 +221,34 @@ bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::Objec
   return true;
 }
 
-void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error>& error) {
+bool StatusWritten(World& world, StatusWriter& writer, const api::ObjectMeta& meta,
+                   const std::optional<Error>& error) {
   writer.in_flight = false;
   if (!error || error->kind == ErrorKind::kInvalid) {
     // A status that the schema refuses is not sent again until it says something else.
     writer.written = writer.sent;
-    return;
+    writer.refused.reset();
+    return error.has_value();
   }
+  if (!writer.refused) writer.refused.emplace();
   // A conflict: the newer object is on its way to us.
-  using std::chrono::milliseconds;
-  writer.not_before =
-      world.now + (error->kind == ErrorKind::kConflict ? milliseconds(100) : milliseconds(2000));
+  const bool conflict = error->kind == ErrorKind::kConflict;
+  const BackoffRange range{std::chrono::milliseconds(conflict ? 200 : 2'000), kRefused.last};
+  return writer.refused->Fail(world.now, meta.uid, error->message, range) && !conflict;
+}
+
+bool MayDelete(const World& world, const Deletion& deletion, Time* wake) {
+  if (deletion.sent) return false;
+  if (world.now >= deletion.backoff.not_before) return true;
+  *wake = std::min(*wake, deletion.backoff.not_before);
+  return false;
+}
+
+bool Deleted(World& world, Deletion& deletion, const std::string& uid,
+             const std::optional<Error>& error) {
+  deletion.sent = !error || error->kind == ErrorKind::kNotFound;
+  if (deletion.sent) return false;
+  return deletion.backoff.Fail(world.now, uid, error->message);
 }
 
 }  // namespace spillway::core

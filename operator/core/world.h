@@ -16,6 +16,7 @@
 
 #include "operator/base/boxed.h"
 #include "operator/core/alarms.h"
+#include "operator/core/backoff.h"
 #include "operator/core/events.h"
 #include "operator/core/ledger.h"
 #include "operator/core/shape.h"
@@ -27,8 +28,15 @@ struct StatusWriter {
   size_t written = 0;  // fingerprint of the status as the API server has it
   size_t sent = 0;     // of the patch in flight
   bool in_flight = false;
-  Time not_before{};  // after a refusal
+  Boxed<Backoff> refused;
   Time last{};
+  Time not_before() const { return refused ? refused->not_before : Time{}; }
+};
+
+// Of a deletion that was asked for and is not seen to be done.
+struct Deletion {
+  bool sent = false;  // and not refused
+  Backoff backoff;
 };
 
 // The attempt that runs or is about to: what its status tells of it, and the price of its server.
@@ -110,11 +118,12 @@ struct TaskState {
   int64_t rank = 0;               // in its shape's queue, from 1; see forecast.h
   uint64_t planned = 0;           // World::plan at which it was promised room there
   int losses = 0;                 // servers lost in a row
+  int refusals = 0;               // the same, of servers that refused its pod
   int64_t committed = 0;          // of its tenant's; see budgets.h
   Duration explain_after{5'000};  // until the explanation is looked at again; doubles
-  bool deleting = false;
   Boxed<Stuck> stuck;
-  Boxed<std::set<std::string>> pods_deleted;  // uids of pods whose deletion was asked for
+  Boxed<Deletion> deletion;
+  Boxed<std::map<std::string, Deletion>> pods_deleted;  // by their uids
 
   const std::string& uid() const { return object.meta.uid; }
   QueuePosition position() { return {priority, object.meta.created, key, this}; }
@@ -137,7 +146,8 @@ struct NodeState {
   ServerState* server = nullptr;  // the one of them that counts
   std::optional<api::NodeMetrics> load;
   bool registering = false;  // a RegisteredServer for it was asked for
-  Time register_at{};        // not before: the last try was refused
+  Backoff registration;      // of that
+  Time register_at{};        // when it, or a server of it, is looked at again
 };
 
 // What a server's status is made from.
@@ -178,7 +188,8 @@ struct alignas(64) ServerState {
   // What stands in the way of new tasks: Ready, or the reason of the phase.
   std::string phase, reason, message;
   ServerDigest digest;     // of the status as it was written last
-  bool releasing = false;  // its ScaleRequest is on the way out
+  bool releasing = false;  // it is to be unregistered, and takes no tasks
+  Deletion deletion;       // of that
   Time wake = kNever;      // in World::server_wakes
 };
 
@@ -220,14 +231,14 @@ struct ScaleState {
   std::string released;     // the uid of the engine's object whose release was asked for
   bool diagnose_sent = false;
   bool server_sent = false;
-  Time register_at{};   // not before: the last try was refused
-  Time release_at{};    // the same
-  int refusals = 0;     // of its release, in a row
-  bool joined = false;  // its server was able to take a task that it was bought for, at least once
-  bool hosted = false;  // and has taken one, since this process knows it
-  bool sized = false;   // what it really offers was taken down
-  std::string lacks;    // what keeps it from joining, once its engine calls it ready
-  bool deleting = false;
+  Backoff registration;  // of its server
+  Time release_at{};     // not before: the last try was refused
+  int refusals = 0;      // of its release, in a row
+  bool joined = false;   // its server was able to take a task that it was bought for, at least once
+  bool hosted = false;   // and has taken one, since this process knows it
+  bool sized = false;    // what it really offers was taken down
+  std::string lacks;     // what keeps it from joining, once its engine calls it ready
+  Deletion deletion;
   Time retry_at{};
   Time idle_since = kNever;
   Time unusable_since = kNever;  // ready by its engine's word, and not joined; by World::news
@@ -236,8 +247,8 @@ struct ScaleState {
   api::Resources room;           // left for more of them
 };
 
-// Between two tries to register a server, where the first was refused.
-inline constexpr Duration kRegisterAgain{5'000};
+// Between tries to register a server that were refused.
+inline constexpr BackoffRange kRegister{std::chrono::milliseconds(5'000), kRefused.last};
 
 // The longest time between two events that counts in full: shorter than any heartbeat's patience.
 inline constexpr Duration kMostSilence{10'000};
@@ -300,6 +311,7 @@ struct World {
   std::vector<uint32_t> misplaced;  // slots of those that may not be in their place there
   SlotLog changed;                  // servers whose labels, taints or capabilities may have changed
   SlotLog grown;                    // servers that may have more room than before
+  std::multimap<Time, uint32_t> refusals_end;  // and of which slot; see refusals.h
   // What came before in the two has been looked at for all shapes with tasks that wait.
   uint64_t tried_changed = 0, tried_grown = 0;
   std::set<std::string> dirty_nodes;      // to be registered, or whose servers are to be judged
@@ -352,6 +364,7 @@ struct World {
   const TaskState* TaskByUid(const std::string& uid) const;
   const api::Pod* PodOf(const TaskState& task, int64_t attempt) const;
   void Tell(const TaskState& task, bool warning, std::string reason, std::string message);
+  void Tell(const ServerState& server, bool warning, std::string reason, std::string message);
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
   void Tell(const BudgetState& budget, bool warning, std::string reason, std::string message);
 };
@@ -405,7 +418,14 @@ void KeepStatus(World& world, State& state, Kind kind) {
   if (WriteStatus(world, state.writer, kind, state.object.meta, EncodeStatus(state.object.status)))
     state.settled = state.object.status;
 }
-// How a status patch ended.
-void StatusWritten(World& world, StatusWriter& writer, const std::optional<Error>& error);
+// How a status patch of the object ended. True if it was refused for another reason than before.
+bool StatusWritten(World& world, StatusWriter& writer, const api::ObjectMeta& meta,
+                   const std::optional<Error>& error);
+
+// Whether the deletion may be sent now; wake: when, otherwise, if it was refused.
+bool MayDelete(const World& world, const Deletion& deletion, Time* wake);
+// How a deletion of the object ended. True if it was refused for another reason than before.
+bool Deleted(World& world, Deletion& deletion, const std::string& uid,
+             const std::optional<Error>& error);
 
 }  // namespace spillway::core
