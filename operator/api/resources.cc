@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/base/quantity.h"
+#include "operator/base/saturate.h"
 
 namespace spillway::api {
 namespace {
@@ -42,24 +43,36 @@ Result<Resources> WithPodLevel(const Resources& containers, const Json& pod_spec
   return DecodeResources(merged);
 }
 
+// Beyond what anything offers, a pod's requests are all the same.
+Resources Bounded(const Resources& total) {
+  return Combined(total, Resources{}, [](int64_t amount, int64_t) {
+    return amount >= kMostAmount - 1 ? kMostAmount : amount;
+  });
+}
+
 }  // namespace
 
 Resources& Resources::operator+=(const Resources& other) {
-  cpu_milli += other.cpu_milli;
-  memory += other.memory;
-  ephemeral += other.ephemeral;
+  cpu_milli = SaturatingAdd(cpu_milli, other.cpu_milli);
+  memory = SaturatingAdd(memory, other.memory);
+  ephemeral = SaturatingAdd(ephemeral, other.ephemeral);
   if (other.extended.empty()) return *this;
-  for (const auto& [name, amount] : other.extended) extended[name] += amount;
+  for (const auto& [name, amount] : other.extended) {
+    int64_t& sum = extended[name];
+    sum = SaturatingAdd(sum, amount);
+  }
   return *this;
 }
 
 Resources& Resources::operator-=(const Resources& other) {
-  cpu_milli -= other.cpu_milli;
-  memory -= other.memory;
-  ephemeral -= other.ephemeral;
+  cpu_milli = SaturatingSubtract(cpu_milli, other.cpu_milli);
+  memory = SaturatingSubtract(memory, other.memory);
+  ephemeral = SaturatingSubtract(ephemeral, other.ephemeral);
   if (other.extended.empty()) return *this;
   for (const auto& [name, amount] : other.extended) {
-    if ((extended[name] -= amount) == 0) extended.erase(name);
+    int64_t& rest = extended[name];
+    rest = SaturatingSubtract(rest, amount);
+    if (rest == 0) extended.erase(name);
   }
   return *this;
 }
@@ -75,18 +88,19 @@ Resources Min(const Resources& a, const Resources& b) {
 Result<Resources> DecodeResources(const Json& amounts) {
   Resources out;
   for (const auto& [name, value] : amounts.items()) {
-    if (name == "pods") continue;
+    if (name == "pods" || value.is_null()) continue;
     const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
     const auto amount = ParseQuantity(text, name == "cpu" ? Scale::kMilli : Scale::kOne);
     if (!amount) return Error{ErrorKind::kInvalid, name + ": " + amount.error().message};
+    const int64_t bounded = std::clamp(*amount, -kMostAmount + 1, kMostAmount - 1);
     if (name == "cpu") {
-      out.cpu_milli = *amount;
+      out.cpu_milli = bounded;
     } else if (name == "memory") {
-      out.memory = *amount;
+      out.memory = bounded;
     } else if (name == "ephemeral-storage") {
-      out.ephemeral = *amount;
-    } else if (*amount != 0) {
-      out.extended[name] = *amount;
+      out.ephemeral = bounded;
+    } else if (bounded != 0) {
+      out.extended[name] = bounded;
     }
   }
   return out;
@@ -124,7 +138,7 @@ Result<Resources> PodRequests(const Json& pod_spec) {
   const auto overhead = DecodeResources(GetObject(pod_spec, "overhead"));
   if (!overhead) return overhead;
   *total += *overhead;
-  return total;
+  return Bounded(*total);
 }
 
 }  // namespace spillway::api

@@ -9,8 +9,11 @@
 
 namespace spillway::api {
 
-// A negative amount means overcommitted. Saturating arithmetic is not needed: single quantities
-// saturate far below the sum of a node's pods in any real cluster.
+// What a pod requests at most, of whatever it is: more counts as so much (10^12 cores, a pebibyte).
+// So the sum of thousands of pods does not leave the range, and can be taken apart again.
+inline constexpr int64_t kMostAmount = int64_t{1} << 50;
+
+// A negative amount means overcommitted. Sums stop at the ends of the range.
 struct Resources {
   int64_t cpu_milli = 0;
   int64_t memory = 0;                      // bytes
@@ -24,7 +27,8 @@ struct Resources {
 
 Resources Max(const Resources& a, const Resources& b);
 Resources Min(const Resources& a, const Resources& b);
-// {"cpu": "500m", "memory": "4Gi", …}; "pods" is left out. Unreadable amounts are an error.
+// {"cpu": "500m", "memory": "4Gi", …}; "pods" is left out. Unreadable amounts are an error. Each is
+// less than kMostAmount, so that nothing offers what a pod requests that requests more than that.
 Result<Resources> DecodeResources(const Json& amounts);
 StringMap EncodeResources(const Resources& resources);
 

@@ -13,7 +13,7 @@ namespace spillway {
 // The unit that a parsed quantity is counted in.
 enum class Scale { kOne, kMilli };
 
-// Rounds up to the unit, and saturates at the range of int64_t.
+// Rounds away from zero to the unit, and saturates at the range of int64_t.
 Result<int64_t> ParseQuantity(std::string_view text, Scale scale);
 // 3500 -> "3500m", 4000 -> "4".
 std::string FormatMilli(int64_t milli);

@@ -43,6 +43,10 @@ Version UpperBound(const Version& low, char op) {
     keep = 1;
   }
   for (size_t i = 0; i <= keep; ++i) high.number[i] = low.number[i];
+  if (high.number[keep] == UINT64_MAX) {  // nothing comes after it
+    high.number.fill(UINT64_MAX);
+    return high;
+  }
   ++high.number[keep];
   high.pre_release = "0";  // a pre-release of the bound is outside as well
   return high;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "operator/base/prefetch.h"
+#include "operator/base/saturate.h"
 
 namespace spillway::core {
 
@@ -67,9 +68,10 @@ void Ledger::Subtract(Entry& entry) {
 void Ledger::SetUnmeasured(NodeUsage& usage, Counted& pod, bool unmeasured) {
   if (pod.unmeasured == unmeasured) return;
   pod.unmeasured = unmeasured;
-  const int64_t sign = unmeasured ? 1 : -1;
-  usage.unmeasured_cpu_milli += sign * pod.demand->requests.cpu_milli;
-  usage.unmeasured_memory += sign * pod.demand->requests.memory;
+  const auto count = unmeasured ? SaturatingAdd : SaturatingSubtract;
+  const api::Resources& requests = pod.demand->requests;
+  usage.unmeasured_cpu_milli = count(usage.unmeasured_cpu_milli, requests.cpu_milli);
+  usage.unmeasured_memory = count(usage.unmeasured_memory, requests.memory);
 }
 
 void Ledger::Started(Entry& entry, Time time) {

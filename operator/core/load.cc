@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/saturate.h"
+
 namespace spillway::core {
 namespace {
 
@@ -15,12 +17,14 @@ const api::NodeMetrics* Last(const NodeState& node) {
                                                                                       : nullptr;
 }
 
-int64_t Percent(int64_t part, int64_t whole) { return whole <= 0 ? 100 : part * 100 / whole; }
+int64_t Percent(int64_t part, int64_t whole) {
+  return whole <= 0 ? 100 : SaturatingMultiply(part, 100) / whole;
+}
 
 int64_t Headroom(const std::optional<int64_t>& limit, int64_t total, int64_t measured,
                  int64_t unmeasured) {
   if (!limit) return std::numeric_limits<int64_t>::max();
-  return total * *limit / 100 - measured - unmeasured;
+  return SaturatingSubtract(total * *limit / 100, SaturatingAdd(measured, unmeasured));
 }
 
 // Why the use of one resource is too high; nothing if it is not.
@@ -43,7 +47,7 @@ bool TooMuch(const char* name, int64_t requested, int64_t headroom, int64_t limi
   *why = {"Overloaded",
           "overloaded",
           std::string("its ") + name + " would reach " +
-              percent(measured + unmeasured + requested) + ", over its limit of " +
+              percent(SaturatingAdd(measured + requested, unmeasured)) + ", over its limit of " +
               std::to_string(limit) + "%: measured " + percent(measured) +
               ", bound since and not measured yet " + percent(unmeasured) + ", requested " +
               percent(requested),

@@ -1,6 +1,7 @@
 // DescribePools of scaling.h.
 #include <algorithm>
 
+#include "operator/base/saturate.h"
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/scaling.h"
@@ -35,15 +36,15 @@ void CountSpending(World& world, PoolState& pool) {
     const auto& finished = scale.object.status.finished_at;
     const int64_t cost = CostInMonth(scale.object.status, month, world.now);
     if (!finished) {
-      running += cost;
+      running = SaturatingAdd(running, cost);
     } else if (!std::exchange(scale.counted, true) && (!scale.seen_ended || *finished > until)) {
-      status.ended_micros += cost;
+      status.ended_micros = SaturatingAdd(status.ended_micros, cost);
       status.ended_until = std::max(*status.ended_until, *finished);
     }
   }
   // A server in use costs more by the moment; that alone is told once in a while.
   if (status.ended_micros == ended && world.now < pool.spent_at + kCostEvery) return;
-  status.spent_micros = status.ended_micros + running;
+  status.spent_micros = SaturatingAdd(status.ended_micros, running);
   pool.spent_at = world.now;
 }
 

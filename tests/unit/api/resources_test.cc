@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace spillway::api {
 namespace {
 
@@ -66,6 +68,45 @@ TEST(ResourcesTest, KeepsExtendedResourcesAndRefusesNonsense) {
   const auto bad = DecodeResources(Json::parse(R"({"memory":"lots"})"));
   ASSERT_FALSE(bad.ok());
   EXPECT_NE(bad.error().message.find("memory"), std::string::npos);
+}
+
+TEST(ResourcesTest, RequestsBeyondAllMeasureAddUpToMoreThanAnythingOffers) {
+  const auto pod = PodRequests(Json::parse(R"({"containers":[
+      {"resources":{"requests":{"cpu":"9E","memory":"9E","nvidia.com/gpu":"9E"}}},
+      {"resources":{"requests":{"cpu":"9E","memory":"9E","nvidia.com/gpu":"9E"}}}]})"));
+  const auto node = DecodeResources({{"cpu", "9E"}, {"memory", "9E"}, {"nvidia.com/gpu", "9E"}});
+  EXPECT_GT(pod->cpu_milli, node->cpu_milli);
+  EXPECT_GT(pod->memory, node->memory);
+  EXPECT_GT(pod->extended.at("nvidia.com/gpu"), node->extended.at("nvidia.com/gpu"));
+}
+
+TEST(ResourcesTest, TheSumOfThousandsOfSuchPodsCanBeTakenApartAgain) {
+  const auto pod =
+      PodRequests(Json::parse(R"({"containers":[{"resources":{"requests":{"memory":"8E"}}}]})"));
+  Resources used;
+  for (int i = 0; i < 5000; ++i) used += *pod;
+  EXPECT_GT(used.memory, 0);
+  for (int i = 0; i < 5000; ++i) used -= *pod;
+  EXPECT_EQ(used, Resources{});
+}
+
+TEST(ResourcesTest, SumsStopAtTheEndsOfTheRange) {
+  Resources most;
+  most.cpu_milli = most.memory = std::numeric_limits<int64_t>::max();
+  Resources sum = most;
+  sum += most;
+  EXPECT_EQ(sum, most);
+  Resources less;
+  less -= most;
+  less -= most;
+  EXPECT_LT(less.memory, 0);
+}
+
+TEST(ResourcesTest, NumbersAreQuantitiesAsWell) {
+  const auto got = DecodeResources({{"cpu", 0.5}, {"memory", 1e9}, {"nvidia.com/gpu", 2}});
+  EXPECT_EQ(got->cpu_milli, 500);
+  EXPECT_EQ(got->memory, 1'000'000'000);
+  EXPECT_EQ(got->extended.at("nvidia.com/gpu"), 2);
 }
 
 }  // namespace

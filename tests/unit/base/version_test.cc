@@ -47,5 +47,11 @@ TEST(VersionTest, RefusesWhatIsNoRange) {
   }
 }
 
+TEST(VersionTest, TheGreatestNumberStillHasAnUpperBound) {
+  const auto version = ParseVersion("18446744073709551615.1");
+  ASSERT_TRUE(version.has_value());
+  EXPECT_EQ(VersionInRange(*version, "^18446744073709551615"), true);
+}
+
 }  // namespace
 }  // namespace spillway
