@@ -3,81 +3,11 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/api/pod_status.h"
 #include "operator/base/foreign_text.h"
 #include "operator/base/quantity.h"
 
 namespace spillway::api {
-namespace {
-
-PodPhase DecodePhase(const std::string& phase) {
-  if (phase == "Running") return PodPhase::kRunning;
-  if (phase == "Succeeded") return PodPhase::kSucceeded;
-  if (phase == "Failed") return PodPhase::kFailed;
-  if (phase == "Unknown") return PodPhase::kUnknown;
-  return PodPhase::kPending;
-}
-
-// Words of a kubelet, a controller or a container.
-std::string ReasonOf(const Json& object) {
-  return OneLine(GetString(object, "reason"), kMostReason);
-}
-std::string MessageOf(const Json& object) {
-  return Bounded(GetString(object, "message"), kMostOutput);
-}
-
-void MergeTermination(const Json& terminated, Pod& pod) {
-  Termination end{GetInt(terminated, "exitCode"), ReasonOf(terminated), MessageOf(terminated),
-                  GetTime(terminated, "startedAt"), GetTime(terminated, "finishedAt")};
-  if (!pod.termination || (pod.termination->exit_code == 0 && end.exit_code != 0)) {
-    pod.termination = std::move(end);
-  }
-}
-
-void DecodeContainerStatus(const Json& container, bool init, Pod& pod) {
-  const Json& state = GetObject(container, "state");
-  if (const Json& terminated = GetObject(state, "terminated"); !terminated.empty()) {
-    // An init container counts only where it failed and so kept the others from running; a sidecar
-    // that is stopped at the end also exits with an error, which is nobody's concern.
-    const bool failed_init = GetInt(terminated, "exitCode") != 0 && !pod.termination;
-    if (!init || failed_init) MergeTermination(terminated, pod);
-  }
-  if (const Json& running = GetObject(state, "running"); !running.empty() && !init) {
-    const auto at = GetTime(running, "startedAt");
-    if (at && (!pod.started || *at < *pod.started)) pod.started = at;
-  }
-  if (const Json& waiting = GetObject(state, "waiting");
-      !waiting.empty() && pod.waiting_reason.empty()) {
-    pod.waiting_reason = ReasonOf(waiting);
-    pod.waiting_message = MessageOf(waiting);
-  }
-}
-
-void DecodePodStatus(const Json& status, Pod& pod) {
-  pod.phase = DecodePhase(GetString(status, "phase"));
-  pod.reason = ReasonOf(status);
-  pod.message = MessageOf(status);
-  for (const Json& container : GetArray(status, "containerStatuses")) {
-    DecodeContainerStatus(container, false, pod);
-  }
-  for (const Json& container : GetArray(status, "initContainerStatuses")) {
-    DecodeContainerStatus(container, true, pod);
-  }
-  for (const Json& condition : GetArray(status, "conditions")) {
-    if (GetString(condition, "type") == "PodScheduled" &&
-        GetString(condition, "status") == "False") {
-      pod.unscheduled_reason = GetString(condition, "reason");
-      pod.unscheduled_message = GetString(condition, "message");
-    }
-    if (GetString(condition, "type") == "DisruptionTarget" &&
-        GetString(condition, "status") == "True") {
-      pod.disrupted = true;
-      if (pod.reason.empty()) pod.reason = ReasonOf(condition);
-      if (pod.message.empty()) pod.message = MessageOf(condition);
-    }
-  }
-}
-
-}  // namespace
 
 std::vector<Taint> DecodeTaints(const Json& spec) {
   std::vector<Taint> out;
@@ -136,7 +66,7 @@ Result<Node> DecodeNode(const Json& object) {
     node.ready = value == "True"    ? NodeReady::kTrue
                  : value == "False" ? NodeReady::kFalse
                                     : NodeReady::kUnknown;
-    node.ready_message = MessageOf(condition);
+    node.ready_message = Bounded(GetString(condition, "message"), kMostOutput);
   }
   return node;
 }
@@ -156,7 +86,7 @@ Result<Pod> DecodePod(const Json& object) {
   if (!requests) return requests.error();
   pod.requests = std::move(*requests);
   pod.host_ports = DecodeHostPorts(spec);
-  DecodePodStatus(GetObject(object, "status"), pod);
+  DecodePodStatus(object, pod);
   return pod;
 }
 

@@ -34,11 +34,15 @@ struct Node {
 
 enum class PodPhase { kPending, kRunning, kSucceeded, kFailed, kUnknown };
 
-// How the pod's containers ended; of several, the first that failed, else the first.
+// How the pod's containers ended: of several, the first of the spec that failed, else the first.
 struct Termination {
   int64_t exit_code = 0;
   std::string reason, message;
+  // By the node's clock, from the first start to the last end of all but the sidecars; no start if
+  // nothing ever ran.
   std::optional<Time> started, finished;
+  std::string container{};  // "init container fetch": whose end it is; empty if it has only one
+  bool lost = false;        // the node does not know how it ended
 };
 
 struct Pod {
@@ -54,9 +58,13 @@ struct Pod {
   std::string waiting_reason, waiting_message;  // of a container, such as ErrImagePull
   // Of the condition PodScheduled while it is False, such as Unschedulable.
   std::string unscheduled_reason, unscheduled_message;
-  std::optional<Time> started;
+  // By the node's clock, of the first container and of the first init container, but of no sidecar.
+  std::optional<Time> started, init_started;
   std::optional<Termination> termination;
-  bool disrupted = false;  // condition DisruptionTarget: ended by the cluster, not by the task
+  bool disrupted = false;    // condition DisruptionTarget: ended by the cluster, not by the task
+  bool started_any = false;  // a container, of whatever kind, ran or was started
+  // When its end was asked for: by its deletion, or by whoever disrupted it.
+  std::optional<Time> asked_to_end;
 
   bool terminal() const { return phase == PodPhase::kSucceeded || phase == PodPhase::kFailed; }
 };
