@@ -14,6 +14,14 @@ std::string TaskYaml(const std::string& spec, const std::string& name = "bad",
   return "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: " + name +
          "}\nspec:\n  template: {spec: {containers: [" + container + "]}}\n" + spec;
 }
+// rest: of the pod's spec, such as "nodeName: a".
+std::string PodYaml(const std::string& rest, const std::string& metadata = "",
+                    const std::string& container = "name: c, image: x") {
+  return "apiVersion: spillway.dev/v1alpha1\nkind: TaskRequest\nmetadata: {name: bad}\nspec: "
+         "{template: {metadata: {" +
+         metadata + "}, spec: {containers: [{" + container + "}]" + (rest.empty() ? "" : ", ") +
+         rest + "}}}\n";
+}
 std::string RequirementYaml(const std::string& requirement) {
   return TaskYaml("  requirements: [" + requirement + "]\n");
 }
@@ -64,6 +72,32 @@ const std::vector<Manifest>& BadManifests() {
        "such as 2, 500m or 4Gi"},
       {"negative quantity", TaskYaml("", "bad", "{name: c, resources: {limits: {cpu: '-1'}}}"),
        "must be a quantity that is not negative"},
+      {"negative number", TaskYaml("", "bad", "{name: c, resources: {limits: {cpu: -1}}}"),
+       "should be greater than or equal to 0"},
+      {"our labels", PodYaml("", "labels: {spillway.dev/exclusive: 'true'}"),
+       "labels that begin with spillway.dev/ are set by Spillway alone"},
+      {"our annotations", PodYaml("", "annotations: {spillway.dev/node-name: n}"),
+       "annotations that begin with spillway.dev/ are set by Spillway alone"},
+      {"finalizers", PodYaml("", "finalizers: [a/b]"), "a task's pod has no finalizers of its own"},
+      {"owners", PodYaml("", "ownerReferences: [{kind: A}]"), "remove ownerReferences"},
+      {"gates", PodYaml("schedulingGates: [{name: a}]"), "use spec.suspend to hold it back"},
+      {"node", PodYaml("nodeName: a"), "the node is chosen by Spillway; remove nodeName"},
+      {"scheduler", PodYaml("schedulerName: volcano"), "remove schedulerName"},
+      {"ephemeral containers", PodYaml("ephemeralContainers: [{name: e}]"),
+       "remove ephemeralContainers"},
+      {"on failure", PodYaml("restartPolicy: OnFailure"),
+       "must be Never: a task that fails is run again by spec.retry"},
+      {"volumes of one name", PodYaml("volumes: [{name: a}, {name: a}]"), "Duplicate value"},
+      {"a Job's backoff", TaskYaml("  backoffLimit: 4\n"),
+       "write spec.retry.limit instead of backoffLimit"},
+      {"a Job's completions", TaskYaml("  completions: 5\n"), "a TaskRequest is one run"},
+      {"a Job's parallelism", TaskYaml("  parallelism: 5\n"), "a TaskRequest is one run"},
+      {"a Job's mode", TaskYaml("  completionMode: Indexed\n"), "a TaskRequest has no index"},
+      {"a Job's policy", TaskYaml("  podFailurePolicy: {rules: []}\n"),
+       "write spec.retry.onExitCodes instead of podFailurePolicy"},
+      {"a Job's selector", TaskYaml("  selector: {matchLabels: {a: b}}\n"), "remove selector"},
+      {"loss limit", TaskYaml("  retry: {lossLimit: 1001}\n"),
+       "should be less than or equal to 1000"},
       {"long name", TaskYaml("", std::string(64, 'a')), "may have at most 63 characters"},
       {"priority", TaskYaml("  priority: 2000000000\n"),
        "should be less than or equal to 1000000000"},
@@ -139,7 +173,76 @@ const std::vector<Manifest>& BadManifests() {
   return kManifests;
 }
 
+// Whatever a Job accepts in its template.
+const std::vector<Manifest>& GoodManifests() {
+  static const std::vector<Manifest> kManifests{
+      {"numbers as quantities",
+       PodYaml("", "",
+               "name: c, resources: {requests: {cpu: 0.5, memory: 1e9}, limits: {cpu: 1, memory: "
+               "'1.000000000000000000000000000000Gi'}}"),
+       ""},
+      {"numbers elsewhere",
+       PodYaml("volumes: [{name: v, emptyDir: {sizeLimit: 1.5}}], overhead: {cpu: 0.1}"), ""},
+      {"metadata that programs write",
+       PodYaml("", "creationTimestamp: null, name: x, namespace: z, generateName: x-"), ""},
+      {"annotations of simulated nodes",
+       PodYaml("",
+               "annotations: {spillway.dev/run-for: 1s, spillway.dev/exit-code: '3', "
+               "spillway.dev/output: x}"),
+       ""},
+      {"nulls",
+       PodYaml("volumes: null, securityContext: null, nodeSelector: null, "
+               "tolerations: null, schedulingGates: null, nodeName: null",
+               "labels: null, annotations: null, finalizers: null",
+               "name: c, env: null, ports: null, command: null, resources: {}, "
+               "securityContext: null, livenessProbe: null"),
+       ""},
+      {"a variable twice",
+       PodYaml("", "", "name: c, env: [{name: A, value: '1'}, {name: A, value: '2'}]"), ""},
+      {"a port by both protocols, and twice",
+       PodYaml("", "",
+               "name: c, ports: [{containerPort: 53}, {containerPort: 53, protocol: UDP}, "
+               "{containerPort: 53}]"),
+       ""},
+      {"an address twice",
+       PodYaml("hostAliases: [{ip: 10.0.0.1, hostnames: [a]}, {ip: 10.0.0.1, hostnames: [b]}]"),
+       ""},
+      {"a pull secret twice", PodYaml("imagePullSecrets: [{name: a}, {name: a}]"), ""},
+      {"empty words",
+       PodYaml("tolerations: [{key: a, operator: '', effect: ''}], nodeName: '', "
+               "dnsPolicy: ''"),
+       ""},
+      {"what the API server has filled in",
+       PodYaml("schedulerName: default-scheduler, dnsPolicy: ClusterFirst, securityContext: {}, "
+               "terminationGracePeriodSeconds: 30, restartPolicy: Never"),
+       ""},
+      {"what is the same for a task",
+       TaskYaml("  completions: 1\n  parallelism: 1\n  completionMode: NonIndexed\nstatus: {}\n"),
+       ""},
+  };
+  return kManifests;
+}
+
 using ManifestTest = ClusterTest;
+
+TEST_F(ManifestTest, WhatAJobTakesATaskTakes) {
+  for (const Manifest& manifest : GoodManifests()) {
+    const auto [code, text] =
+        cluster.Kubectl("-n " + ns + " apply --dry-run=server -f -", manifest.yaml);
+    EXPECT_EQ(code, 0) << manifest.name << ": " << text;
+  }
+}
+
+TEST_F(ManifestTest, ATemplateWithNumbersIsImmutableToo) {
+  const std::string yaml =
+      PodYaml("", "creationTimestamp: null", "name: c, resources: {requests: {cpu: 0.5}}");
+  EXPECT_EQ(cluster.Kubectl("-n " + ns + " apply -f -", yaml).first, 0);
+  EXPECT_EQ(cluster.Kubectl("-n " + ns + " apply -f -", yaml).first, 0);
+  const auto [code, text] = cluster.Kubectl(
+      "-n " + ns +
+      R"( patch tq bad --type json -p '[{"op":"replace","path":"/spec/template/spec/containers/0/resources/requests/cpu","value":0.6}]')");
+  EXPECT_NE(text.find("the template is immutable"), std::string::npos) << text;
+}
 
 TEST_F(ManifestTest, EveryFieldOfServersAndPoolsIsTaken) {
   const std::string server = ServerYaml(
