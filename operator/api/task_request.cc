@@ -1,5 +1,6 @@
 #include "operator/api/task_request.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <utility>
@@ -63,6 +64,7 @@ TaskSpec DecodeSpec(const Json& json) {
   out.ttl_after_finished = GetSeconds(json, "ttlSecondsAfterFinished");
   const Json& retry = GetObject(json, "retry");
   out.retry.limit = GetInt(retry, "limit");
+  out.retry.loss_limit = GetInt(retry, "lossLimit", Retry::kLossLimit);
   out.retry.backoff = GetSeconds(retry, "backoffSeconds").value_or(Duration{10000});
   for (const Json& code : GetArray(retry, "onExitCodes")) {
     if (code.is_number_integer()) out.retry.on_exit_codes.push_back(code.get<int64_t>());
@@ -109,6 +111,10 @@ TaskStatus DecodeStatus(const Json& json) {
                             ParsePrice(GetString(attempt, "cost")).value_or(0)});
   }
   out.retries = GetInt(json, "retries");
+  out.losses = GetInt(json, "losses");
+  int64_t listed = 0;
+  for (const Attempt& attempt : out.attempts) listed += attempt.cost_micros;
+  out.spent_micros = std::max(ParsePrice(GetString(json, "cost")).value_or(0), listed);
   out.started_at = GetTime(json, "startedAt");
   out.retry_at = GetTime(json, "retryAt");
   if (json.contains("result")) out.result = DecodeResult(GetObject(json, "result"));
@@ -207,6 +213,8 @@ Json EncodeStatus(const TaskStatus& status) {
   if (status.assignment) json["assignment"] = Encode(*status.assignment);
   for (const Attempt& attempt : status.attempts) json["attempts"].push_back(Encode(attempt));
   if (status.retries > 0) json["retries"] = status.retries;
+  if (status.losses > 0) json["losses"] = status.losses;
+  PutCost(json, "cost", status.spent_micros);
   Put(json, "startedAt", status.started_at);
   Put(json, "retryAt", status.retry_at);
   if (status.result) json["result"] = Encode(*status.result);

@@ -33,6 +33,10 @@ struct Retry {
   int64_t limit = 0;
   Duration backoff{10000};
   std::vector<int64_t> on_exit_codes;  // empty: every code but 0
+  int64_t loss_limit = kLossLimit;     // how often it may be lost and is run again
+
+  // What no task meets that its servers only lose by accident.
+  static constexpr int64_t kLossLimit = 64;
 };
 
 // Whether the task may displace those of a lower priority, and be displaced by those of a higher.
@@ -131,6 +135,8 @@ struct TaskStatus {
   std::shared_ptr<const Assignment> assignment;  // null if there was none
   std::vector<Attempt> attempts;                 // the last kMaxAttempts
   int64_t retries = 0;
+  int64_t losses = 0;        // attempts that were lost after they may have run
+  int64_t spent_micros = 0;  // by all attempts that have ended, those not listed any more as well
   std::optional<Time> started_at, retry_at;
   Boxed<TaskResult> result;
   // Shared by tasks that wait for the same reasons, never changed; null where there is none.

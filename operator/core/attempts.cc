@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "operator/base/saturate.h"
 #include "operator/core/budgets.h"
 #include "operator/core/tasks.h"
 
@@ -11,6 +12,9 @@ namespace {
 
 using api::TaskPhase;
 using api::TaskStatus;
+
+// Clocks of nodes that are kept right differ from ours by less.
+constexpr Duration kClockSkew{5'000};
 
 std::string FirstOf(std::string a, std::string b) {
   return a.empty() ? std::move(b) : std::move(a);
@@ -22,38 +26,78 @@ int64_t CostOfAttempt(const TaskState& task, const api::Attempt& attempt) {
   return CostOf(task.binding->price_micros, *attempt.finished_at - *attempt.started_at);
 }
 
-api::Attempt Describe(const TaskState& task, const api::Pod* pod) {
+std::optional<Time> EarlierOf(std::optional<Time> a, std::optional<Time> b) {
+  return a && (!b || *a < *b) ? a : b;
+}
+
+// When its first container started, by its node; nothing if none ran, as far as it tells.
+std::optional<Time> FirstStart(const api::Pod& pod) {
+  const auto running = EarlierOf(pod.started, pod.init_started);
+  return pod.termination ? EarlierOf(pod.termination->started, running) : running;
+}
+
+// Before it, nothing of the attempt can have run. In whole seconds, as nodes tell times.
+Time EarliestStart(const TaskState& task) {
+  return std::chrono::floor<std::chrono::seconds>(task.binding->assigned_at);
+}
+
+// Times that a node tells, brought to between the attempt's binding and now by our clock. A clock
+// that is wrong measures durations well, so the attempt is moved as a whole where it can be.
+void BoundTimes(const World& world, const TaskState& task, api::Attempt& attempt) {
+  const Time first = EarliestStart(task), last = std::max(first, world.now);
+  if (!attempt.started_at) {
+    if (attempt.finished_at) attempt.finished_at = std::clamp(*attempt.finished_at, first, last);
+    return;
+  }
+  const Time from = *attempt.started_at, to = attempt.finished_at.value_or(last);
+  if (!attempt.finished_at || to < from) {
+    attempt.started_at = std::clamp(from, first, last);
+    if (attempt.finished_at) attempt.finished_at = attempt.started_at;
+    return;
+  }
+  const bool seen = task.running_since != kNever;
+  const Time start = from < first && seen ? std::max(first, task.running_since) : from;
+  const Duration ran = std::min(to - from, last - first);
+  const Time latest = std::max(first, world.now + std::chrono::seconds(1)) - ran;
+  attempt.started_at = std::clamp(start, first, std::max(first, latest));
+  attempt.finished_at = *attempt.started_at + ran;
+}
+
+api::Attempt Describe(const World& world, const TaskState& task, const api::Pod* pod) {
   api::Attempt attempt{
       task.binding->attempt, task.binding->server, task.binding->pod_name, {}, "", "", {}, {}};
-  if (pod == nullptr) return attempt;
-  attempt.started_at = pod->started;
-  attempt.reason = pod->reason;
-  attempt.message = pod->message;
-  if (const auto& end = pod->termination) {
-    attempt.exit_code = end->exit_code;
-    attempt.reason = FirstOf(attempt.reason, end->reason);
-    if (end->exit_code != 0)
-      attempt.message = FirstOf(end->message, attempt.message);  // else it is the output
-    attempt.started_at = end->started ? end->started : attempt.started_at;
-    attempt.finished_at = end->finished;
+  if (pod != nullptr) {
+    attempt.started_at = FirstStart(*pod);
+    attempt.reason = pod->reason;
+    attempt.message = pod->message;
+    if (const auto& end = pod->termination) {
+      attempt.exit_code = end->exit_code;
+      attempt.reason = FirstOf(attempt.reason, end->reason);
+      if (end->exit_code != 0)
+        attempt.message = FirstOf(end->message, attempt.message);  // else it is the output
+      if (end->exit_code != 0 && !end->container.empty())
+        attempt.message =
+            end->container + (attempt.message.empty() ? " failed" : ": " + attempt.message);
+      attempt.finished_at = end->finished;
+    }
+    if (pod->terminal() && !attempt.finished_at) attempt.finished_at = world.now;
   }
+  const bool seen_running = task.running_since != kNever;
+  if (!attempt.started_at && seen_running) attempt.started_at = task.running_since;
+  BoundTimes(world, task, attempt);
   return attempt;
 }
 
 void Record(TaskState& task, api::Attempt attempt) {
   attempt.cost_micros = CostOfAttempt(task, attempt);
   NoteSpent(*task.tenant, attempt);
-  auto& attempts = task.object.status.attempts;
-  if (!task.object.status.started_at) task.object.status.started_at = attempt.started_at;
-  attempts.push_back(std::move(attempt));
-  if (attempts.size() > TaskStatus::kMaxAttempts) attempts.erase(attempts.begin());
-}
-
-// Of all the attempts that are listed.
-std::string CostOfAll(const std::vector<api::Attempt>& attempts) {
-  int64_t micros = 0;
-  for (const api::Attempt& attempt : attempts) micros += attempt.cost_micros;
-  return micros == 0 ? "" : api::FormatPrice(micros);
+  TaskStatus& status = task.object.status;
+  status.spent_micros =
+      std::min(SaturatingAdd(status.spent_micros, attempt.cost_micros), api::kMostMicros);
+  if (!status.started_at) status.started_at = attempt.started_at;
+  status.attempts.push_back(std::move(attempt));
+  if (status.attempts.size() > TaskStatus::kMaxAttempts)
+    status.attempts.erase(status.attempts.begin());
 }
 
 void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const api::Pod& pod) {
@@ -71,6 +115,8 @@ void SetResult(World& world, TaskState& task, const api::Attempt& attempt, const
 void Unbind(World& world, TaskState& task, const std::string& reason, const std::string& message) {
   TellAssigned(task);
   task.binding.reset();
+  task.running_since = kNever;
+  task.seen_ending = false;
   task.assigned_written = false;
   task.waiting_since = world.now;
   task.status_due = world.now;
@@ -81,10 +127,12 @@ void Unbind(World& world, TaskState& task, const std::string& reason, const std:
   });
 }
 
-std::string ExitText(const api::Attempt& attempt) {
+std::string ExitText(const api::Attempt& attempt, const api::Pod& pod) {
   std::string text =
       attempt.exit_code ? "exit code " + std::to_string(*attempt.exit_code) : "no exit code";
   if (!attempt.reason.empty()) text += " (" + attempt.reason + ")";
+  const bool named = pod.termination && pod.termination->exit_code != 0;
+  if (named && !pod.termination->container.empty()) text += " of " + pod.termination->container;
   return text + " on server " + attempt.server;
 }
 
@@ -96,20 +144,76 @@ bool MayRetry(const api::TaskRequest& task, const api::Attempt& attempt) {
                                                           *attempt.exit_code) != codes.end());
 }
 
-void RetryLater(World& world, TaskState& task, const api::Attempt& attempt) {
+void RetryLater(World& world, TaskState& task, const std::string& exit) {
   TaskStatus& status = task.object.status;
   const int64_t doublings = std::min<int64_t>(status.retries, 12);
   const Duration wait =
       std::min(task.object.spec.retry.backoff * (int64_t{1} << doublings), kMaxBackoff);
   ++status.retries;
-  Unbind(world, task, "Retrying", ExitText(attempt));
+  Unbind(world, task, "Retrying", exit);
   status.retry_at = world.now + wait;
-  const std::string message = ExitText(attempt) + "; retry " + std::to_string(status.retries) +
-                              " of " + std::to_string(task.object.spec.retry.limit) + " in " +
+  const std::string message = exit + "; retry " + std::to_string(status.retries) + " of " +
+                              std::to_string(task.object.spec.retry.limit) + " in " +
                               FormatDuration(wait);
   HoldBack(world, task, wait);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
   world.Tell(task, true, "Retrying", message);
+}
+
+// Its end was asked for while it ran: it was seen so, or it has ended since. A node's clock, as
+// brought to ours, tells to the second.
+bool EndedOnRequest(const World& world, const TaskState& task, const api::Pod& pod) {
+  const auto asked = pod.asked_to_end ? pod.asked_to_end : pod.meta.deleted;
+  if (!asked) return pod.disrupted;
+  if (task.seen_ending) return true;
+  const auto finished = Describe(world, task, &pod).finished_at;
+  return !finished || *finished >= std::chrono::floor<std::chrono::seconds>(*asked);
+}
+
+// The result is set; everything else that the end of a task brings.
+void End(World& world, TaskState& task, TaskPhase phase, const std::string& reason,
+         const std::string& message) {
+  TaskStatus& status = task.object.status;
+  const int64_t generation = task.object.meta.generation;
+  const bool good = phase == TaskPhase::kSucceeded;
+  Dequeue(world, task);
+  TellAssigned(task);
+  task.binding.reset();
+  task.running_since = kNever;
+  task.nominated.clear();
+  status.phase = phase;
+  status.explanation.reset();
+  status.forecast.reset();
+  status.retry_at.reset();
+  status.result->cost = status.spent_micros > 0 ? api::FormatPrice(status.spent_micros) : "";
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetCondition(conditions,
+                      {good ? "Complete" : "Failed", "True", reason, message, generation, {}},
+                      world.now);
+    api::SetProgress(conditions, good ? api::Progress::kReady : api::Progress::kStalled, reason,
+                     message, generation, world.now);
+  });
+  task.status_due = world.now;
+}
+
+// It was lost more often than it may be.
+void EndLost(World& world, TaskState& task, const std::string& last) {
+  const std::string message = last + "; lost " + std::to_string(task.object.status.losses) +
+                              " times, and spec.retry.lossLimit is " +
+                              std::to_string(task.object.spec.retry.loss_limit);
+  Finish(world, task, TaskPhase::kFailed, "LossLimitExceeded", message);
+  world.Tell(task, true, "LossLimitExceeded", message);
+}
+
+// The current attempt's pod, which the cluster has ended, says why.
+void LosePod(World& world, TaskState& task, const api::Pod& pod) {
+  const bool forgotten = !pod.asked_to_end && pod.termination && pod.termination->lost;
+  std::string message = "the pod was deleted";
+  if (forgotten)
+    message = "the node does not know how it ended, as after a reboot (exit code " +
+              std::to_string(pod.termination->exit_code) + ", " + pod.termination->reason + ")";
+  LoseAttempt(world, task, FirstOf(pod.reason, forgotten ? pod.termination->reason : "PodDeleted"),
+              FirstOf(pod.message, message));
 }
 
 }  // namespace
@@ -129,56 +233,74 @@ int64_t LastEnded(const TaskState& task) {
   return last;
 }
 
-bool EndedByCluster(const api::Pod& pod) {
-  // Reasons that the kubelet and the controllers give to pods that they end or refuse.
-  static constexpr std::array<std::string_view, 12> kReasons{
-      "Evicted",    "NodeLost",     "NodeShutdown",    "Terminated", "Shutdown",
-      "Preempting", "NodeAffinity", "TaintToleration", "NodePorts",  "UnexpectedAdmissionError",
-      "NodeName",   "OutOfpods"};
-  if (pod.disrupted || pod.meta.deleted) return true;
-  return std::find(kReasons.begin(), kReasons.end(), pod.reason) != kReasons.end() ||
-         pod.reason.starts_with("OutOf");
+bool Refused(const api::Pod& pod) {
+  return pod.phase == api::PodPhase::kFailed && !pod.started_any && !pod.started &&
+         !pod.termination;
+}
+
+Time RunsSince(const World& world, const TaskState& task, const api::Pod& pod) {
+  if (task.running_since != kNever) return task.running_since;
+  const Time first = EarliestStart(task);
+  const Time from = FirstStart(pod).value_or(world.now);
+  // A clock that is so far off says nothing of when.
+  if (from < first - kClockSkew) return std::max(first, world.now);
+  return std::clamp(from, first, std::max(first, world.now));
+}
+
+bool EndedByCluster(const World& world, const TaskState& task, const api::Pod& pod) {
+  if (pod.phase == api::PodPhase::kSucceeded) return EndedOnRequest(world, task, pod);
+  if (Refused(pod) || pod.disrupted || EndedOnRequest(world, task, pod)) return true;
+  // Of the pod, a kubelet says only such things as it does to it. Those that it does to any pod:
+  static constexpr std::array<std::string_view, 5> kReasons{"NodeLost", "NodeShutdown", "Shutdown",
+                                                            "Terminated", "Preempting"};
+  if (!pod.reason.empty())
+    return std::find(kReasons.begin(), kReasons.end(), pod.reason) != kReasons.end();
+  return pod.termination && pod.termination->lost;
 }
 
 void Succeed(World& world, TaskState& task, const api::Pod& pod) {
-  const api::Attempt attempt = Describe(task, &pod);
+  if (EndedByCluster(world, task, pod)) return LosePod(world, task, pod);
+  const api::Attempt attempt = Describe(world, task, &pod);
+  const std::string exit = ExitText(attempt, pod);
   Record(task, attempt);
   SetResult(world, task, attempt, pod);
   NoteRun(task);
-  Finish(world, task, TaskPhase::kSucceeded, "Completed", ExitText(attempt));
+  End(world, task, TaskPhase::kSucceeded, "Completed", exit);
 }
 
 void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
-  if (EndedByCluster(pod)) {
-    LoseAttempt(world, task, FirstOf(pod.reason, "PodDeleted"),
-                FirstOf(pod.message, "the pod was deleted"));
-    return;
-  }
-  const api::Attempt attempt = Describe(task, &pod);
+  if (EndedByCluster(world, task, pod)) return LosePod(world, task, pod);
+  const api::Attempt attempt = Describe(world, task, &pod);
+  const std::string exit = ExitText(attempt, pod);
   Record(task, attempt);
   SetResult(world, task, attempt, pod);
   task.losses = 0;
-  if (MayRetry(task.object, attempt)) {
-    RetryLater(world, task, attempt);
-    return;
-  }
-  const bool retried = task.object.status.retries > 0;
-  const std::string after =
-      retried ? " after " + std::to_string(task.object.status.retries) + " retries" : "";
-  Finish(world, task, TaskPhase::kFailed,
-         retried ? "BackoffLimitExceeded" : FirstOf(attempt.reason, "Error"),
-         ExitText(attempt) + after);
+  if (MayRetry(task.object, attempt)) return RetryLater(world, task, exit);
+  const int64_t retries = task.object.status.retries;
+  const std::string reason =
+      retries > 0 ? "BackoffLimitExceeded" : FirstOf(attempt.reason, "Error");
+  const std::string message =
+      exit + (retries > 0 ? " after " + std::to_string(retries) + " retries" : "");
+  task.object.status.result->reason = reason;
+  task.object.status.result->message = message;
+  End(world, task, TaskPhase::kFailed, reason, message);
 }
 
 void LoseAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-  api::Attempt attempt = Describe(task, pod);
+  const bool refused = pod != nullptr && Refused(*pod);
+  api::Attempt attempt = Describe(world, task, pod);
   attempt.reason = reason;
   attempt.message = message;
   if (!attempt.finished_at) attempt.finished_at = world.now;
   Record(task, attempt);
+  TaskStatus& status = task.object.status;
+  status.result.reset();
+  status.losses += refused ? 0 : 1;
   const std::string text = "lost on server " + attempt.server + ": " + message;
+  if (!refused && status.losses > task.object.spec.retry.loss_limit)
+    return EndLost(world, task, text);
   Unbind(world, task, reason, text);
   // The first loss is answered at once, a row of them ever more slowly, up to a minute.
   const int doublings = std::min(task.losses++, 6);
@@ -189,12 +311,15 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason,
 
 void RecordEarlier(World& world, TaskState& task) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-  api::Attempt attempt = Describe(task, pod);
+  api::Attempt attempt = Describe(world, task, pod);
   if (attempt.reason.empty()) attempt.reason = "Superseded";
   Record(task, attempt);
-  const bool failed =
-      pod != nullptr && pod->phase == api::PodPhase::kFailed && !EndedByCluster(*pod);
-  task.object.status.retries += failed ? 1 : 0;
+  TaskStatus& status = task.object.status;
+  const bool known = pod != nullptr && pod->terminal();
+  if (known && !EndedByCluster(world, task, *pod))
+    status.retries += pod->phase == api::PodPhase::kFailed ? 1 : 0;
+  else
+    status.losses += known && Refused(*pod) ? 0 : 1;
   task.binding.reset();
 }
 
@@ -202,42 +327,26 @@ void StopAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message) {
   if (!task.binding) return;
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-  api::Attempt attempt = Describe(task, pod);
+  api::Attempt attempt = Describe(world, task, pod);
   attempt.reason = reason;
   attempt.message = message;
   if (!attempt.finished_at) attempt.finished_at = world.now;
   Record(task, attempt);
+  task.object.status.result.reset();
   Unbind(world, task, reason, "stopped on server " + attempt.server);
 }
 
 void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& reason,
             const std::string& message) {
   TaskStatus& status = task.object.status;
-  const int64_t generation = task.object.meta.generation;
-  const bool good = phase == TaskPhase::kSucceeded;
-  Dequeue(world, task);
-  TellAssigned(task);
-  task.binding.reset();
-  task.nominated.clear();
-  status.phase = phase;
-  status.explanation.reset();
-  status.forecast.reset();
-  status.retry_at.reset();
-  if (!status.result || !good) {
-    if (!status.result) status.result.emplace();
-    status.result->reason = reason;
-    if (!message.empty()) status.result->message = message;
-    if (!status.result->finished_at) status.result->finished_at = world.now;
-  }
-  status.result->cost = CostOfAll(status.attempts);
-  ChangeConditions(task, [&](auto& conditions) {
-    api::SetCondition(conditions,
-                      {good ? "Complete" : "Failed", "True", reason, message, generation, {}},
-                      world.now);
-    api::SetProgress(conditions, good ? api::Progress::kReady : api::Progress::kStalled, reason,
-                     message, generation, world.now);
-  });
-  task.status_due = world.now;
+  const bool stopped = status.phase == TaskPhase::kAssigned || status.phase == TaskPhase::kRunning;
+  api::TaskResult result;
+  result.reason = reason;
+  result.message = message;
+  if (stopped && !status.attempts.empty()) result.started_at = status.attempts.back().started_at;
+  result.finished_at = world.now;
+  status.result = std::move(result);
+  End(world, task, phase, reason, message);
 }
 
 }  // namespace spillway::core

@@ -11,15 +11,25 @@ namespace spillway::core {
 void NoteRun(TaskState& task);
 // The greatest number of an attempt that has ended, 0 before the first.
 int64_t LastEnded(const TaskState& task);
-// Ended by the cluster (eviction, node shutdown, deletion, a kubelet that refused it), not by
-// itself.
-bool EndedByCluster(const api::Pod& pod);
+// Its server's kubelet refused it: it failed before any of its containers was started, so the task
+// has not run.
+bool Refused(const api::Pod& pod);
+// The pod of the current attempt has ended, and not by itself: it was refused, or disrupted, or its
+// end had been asked for before it came, or its node does not know how it ended. So it does not
+// count that its program made a good end of it. A task that was evicted for what it took itself has
+// failed.
+bool EndedByCluster(const World& world, const TaskState& task, const api::Pod& pod);
+// When the pod of the current attempt began to run: what its node says, brought to between its
+// binding and now, since a node's clock may be anywhere.
+Time RunsSince(const World& world, const TaskState& task, const api::Pod& pod);
 
-// Each of these ends the current attempt, whose binding must be set.
+// Each of these ends the current attempt, whose binding must be set. One that the cluster has ended
+// is lost, whatever its pod says.
 void Succeed(World& world, TaskState& task, const api::Pod& pod);
 // Retries, if the task may and its exit code is one to retry; otherwise it is Failed.
 void FailAttempt(World& world, TaskState& task, const api::Pod& pod);
-// The server or the pod was lost: another attempt, which is no retry.
+// The server or the pod was lost: another attempt, which is no retry, unless it was lost too often
+// (spec.retry.lossLimit).
 void LoseAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message);
 // It ended before a restart and a later attempt exists: recorded, and counted if it was a failure.
@@ -28,7 +38,8 @@ void RecordEarlier(World& world, TaskState& task);
 void StopAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message = "stopped by Spillway");
 
-// Ends the task for good.
+// Ends the task for good, by something else than the end of its pod: what earlier attempts left is
+// no result of it.
 void Finish(World& world, TaskState& task, api::TaskPhase phase, const std::string& reason,
             const std::string& message);
 

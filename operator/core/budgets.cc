@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "operator/base/saturate.h"
 #include "operator/core/attempts.h"
 #include "operator/core/gangs.h"
 #include "operator/core/reservations.h"
@@ -22,7 +23,7 @@ int64_t SpentIn(const Tenant& tenant, const api::Period& period) {
   int64_t sum = 0;
   for (auto at = tenant.spent.lower_bound(std::chrono::floor<std::chrono::days>(period.start));
        at != tenant.spent.end() && at->first < period.end; ++at)
-    sum += at->second;
+    sum = SaturatingAdd(sum, at->second);
   return sum;
 }
 
@@ -32,11 +33,12 @@ api::Period PeriodOf(const BudgetState& budget) {
 }
 
 int64_t SpentOf(const BudgetState& budget, const Tenant& tenant) {
-  return budget.lost + SpentIn(tenant, PeriodOf(budget));
+  return SaturatingAdd(budget.lost, SpentIn(tenant, PeriodOf(budget)));
 }
 
 int64_t LeftOf(const BudgetState& budget, const Tenant& tenant) {
-  return budget.object.spec.amount_micros - SpentOf(budget, tenant) - tenant.committed;
+  const int64_t used = SaturatingAdd(SpentOf(budget, tenant), tenant.committed);
+  return SaturatingSubtract(budget.object.spec.amount_micros, used);
 }
 
 // The one with the least left, of those that keep tasks from being started; null if there is none.
@@ -89,7 +91,8 @@ void Roll(World& world, BudgetState& budget, Tenant& tenant) {
     budget.lost = 0;
     EaseAtOnce(tenant);
   } else if (!budget.restored) {
-    budget.lost = std::max<int64_t>(0, status.spent_micros - SpentIn(tenant, period));
+    budget.lost =
+        std::max<int64_t>(0, SaturatingSubtract(status.spent_micros, SpentIn(tenant, period)));
   }
   budget.restored = true;
   status.period_start = period.start;
@@ -105,9 +108,10 @@ void CountOverruns(World& world) {
     if (task.committed == 0 || !task.binding) continue;
     const auto server = world.servers.find(task.binding->server);
     const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-    if (server == world.servers.end() || pod == nullptr || !pod->started) continue;
+    if (server == world.servers.end() || pod == nullptr) continue;
+    if (!pod->started && !pod->init_started) continue;
     const int64_t by_now =
-        CostOf(server->second.object.spec.price_micros, world.now - *pod->started);
+        CostOf(server->second.object.spec.price_micros, world.now - RunsSince(world, task, *pod));
     if (by_now > task.committed) Commit(world, task, by_now);
   }
 }
@@ -163,8 +167,8 @@ void Describe(World& world, BudgetState& budget, const Tenant& tenant) {
   status.spent_micros = SpentOf(budget, tenant);
   status.committed_micros = tenant.committed;
   status.held = static_cast<int64_t>(tenant.held.size());
-  const int64_t used = status.spent_micros + status.committed_micros;
-  status.remaining_micros = std::max<int64_t>(0, spec.amount_micros - used);
+  const int64_t used = SaturatingAdd(status.spent_micros, status.committed_micros);
+  status.remaining_micros = std::max<int64_t>(0, SaturatingSubtract(spec.amount_micros, used));
   const std::string balance = Balance(budget, tenant);
   const bool warn = used >= spec.amount_micros / 100 * spec.warn_percent;
   const bool exceeded =
@@ -174,6 +178,30 @@ void Describe(World& world, BudgetState& budget, const Tenant& tenant) {
   api::SetProgress(status.conditions, api::Progress::kReady,
                    exceeded ? "BudgetExceeded" : "WithinBudget", balance,
                    budget.object.meta.generation, world.now);
+}
+
+void AddSpent(Tenant& tenant, Time end, int64_t micros) {
+  int64_t& day = tenant.spent[std::chrono::floor<std::chrono::days>(end)];
+  day = SaturatingAdd(day, micros);
+  while (tenant.spent.begin()->first < tenant.spent.rbegin()->first - kRemembered)
+    tenant.spent.erase(tenant.spent.begin());
+}
+
+// What the attempts have cost, at their ends. Those that are not listed any more have ended before
+// the first that is: when, is not known.
+std::vector<std::pair<Time, int64_t>> AccountOf(const api::TaskStatus& status) {
+  std::vector<std::pair<Time, int64_t>> out;
+  int64_t rest = status.spent_micros;
+  std::optional<Time> first;
+  for (const api::Attempt& attempt : status.attempts) {
+    if (attempt.cost_micros == 0 || !attempt.finished_at) continue;
+    out.emplace_back(*attempt.finished_at, attempt.cost_micros);
+    rest = SaturatingSubtract(rest, attempt.cost_micros);
+    if (!first) first = attempt.finished_at;
+  }
+  if (!first) first = status.started_at;
+  if (rest > 0 && first) out.emplace_back(*first, rest);
+  return out;
 }
 
 }  // namespace
@@ -195,7 +223,7 @@ int64_t LeftOf(const World& world, const Tenant& tenant) {
 
 int64_t PayableUpTo(const World& world, const TaskState& task) {
   const int64_t left = LeftOf(world, *task.tenant);
-  return left == kNoLimit ? kNoLimit : PriceFor(*task.shape, left + task.committed);
+  return left == kNoLimit ? kNoLimit : PriceFor(*task.shape, SaturatingAdd(left, task.committed));
 }
 
 int64_t PayableUpTo(const World& world, const Tenant& tenant, const Shape& shape) {
@@ -212,22 +240,22 @@ void Commit(World& world, TaskState& task, int64_t micros) {
   if (task.committed == micros) return;
   Tenant& tenant = *task.tenant;
   tenant.eased = tenant.eased || micros < task.committed;
-  tenant.committed += micros - task.committed;
+  tenant.committed = SaturatingAdd(tenant.committed, micros - task.committed);
   task.committed = micros;
   if (!tenant.held.empty()) world.WakeAt(world.now);
 }
 
 void NoteSpent(Tenant& tenant, const api::Attempt& attempt) {
   if (attempt.cost_micros == 0 || !attempt.finished_at) return;
-  tenant.spent[std::chrono::floor<std::chrono::days>(*attempt.finished_at)] += attempt.cost_micros;
-  while (tenant.spent.begin()->first < tenant.spent.rbegin()->first - kRemembered)
-    tenant.spent.erase(tenant.spent.begin());
+  AddSpent(tenant, *attempt.finished_at, attempt.cost_micros);
 }
 
-void TakeSpentBack(Tenant& tenant, const api::Attempt& attempt) {
-  if (attempt.cost_micros == 0 || !attempt.finished_at) return;
-  const auto day = tenant.spent.find(std::chrono::floor<std::chrono::days>(*attempt.finished_at));
-  if (day != tenant.spent.end()) day->second -= attempt.cost_micros;
+void NoteSpent(Tenant& tenant, const api::TaskStatus& status) {
+  for (const auto& [end, micros] : AccountOf(status)) AddSpent(tenant, end, micros);
+}
+
+void TakeSpentBack(Tenant& tenant, const api::TaskStatus& status) {
+  for (const auto& [end, micros] : AccountOf(status)) AddSpent(tenant, end, -micros);
 }
 
 void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {

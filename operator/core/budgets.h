@@ -39,8 +39,10 @@ int64_t LeftOf(const World& world, const Tenant& tenant);
 // The task is expected to cost so much, beside what it has cost before.
 void Commit(World& world, TaskState& task, int64_t micros);
 void NoteSpent(Tenant& tenant, const api::Attempt& attempt);
-// As if the attempt had not been noted: another account of it follows.
-void TakeSpentBack(Tenant& tenant, const api::Attempt& attempt);
+// All that a task has cost by its status.
+void NoteSpent(Tenant& tenant, const api::TaskStatus& status);
+// As if the status had not been noted: another account of it follows.
+void TakeSpentBack(Tenant& tenant, const api::TaskStatus& status);
 
 // The task would take a server at that price, and what it needs for that, or its group together, is
 // not left: it waits for a server without a price, or fails.

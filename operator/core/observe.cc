@@ -51,7 +51,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   JoinGang(world, task);
   world.giving_way += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.tenant = &world.tenants[object.meta.ns];
-  for (const api::Attempt& attempt : object.status.attempts) NoteSpent(*task.tenant, attempt);
+  NoteSpent(*task.tenant, object.status);
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
@@ -91,9 +91,8 @@ void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
   Dequeue(world, task);
   task.binding.reset();
   task.nominated.clear();
-  for (const api::Attempt& attempt : task.object.status.attempts)
-    TakeSpentBack(*task.tenant, attempt);
-  for (const api::Attempt& attempt : status.attempts) NoteSpent(*task.tenant, attempt);
+  TakeSpentBack(*task.tenant, task.object.status);
+  NoteSpent(*task.tenant, status);
   task.object.status = status;
   task.status_due = kNever;
   task.writer.written = Fingerprint(EncodeStatus(status));

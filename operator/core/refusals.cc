@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/core/attempts.h"
+
 namespace spillway::core {
 namespace {
 
@@ -15,10 +17,7 @@ void MarkChanged(World& world, uint32_t slot) {
 
 }  // namespace
 
-bool NeverRan(const api::Pod& pod) {
-  return pod.phase == api::PodPhase::kFailed && !pod.started && !pod.termination &&
-         !pod.meta.deleted;
-}
+bool NeverRan(const api::Pod& pod) { return Refused(pod) && !pod.disrupted && !pod.meta.deleted; }
 
 void NoteRefusal(World& world, TaskState& task, const std::string& why) {
   const auto server = world.servers.find(task.binding->server);

@@ -13,7 +13,7 @@ inline constexpr Duration kPassOverAtMost{600'000};
 // After so many refusals in a row, wherever they came from, a task is tried ever more seldom.
 inline constexpr int kRefusalsAtOnce = 3;
 
-// Whether the pod failed without ever having run.
+// Whether the pod failed without ever having run, and nobody had asked for its end.
 bool NeverRan(const api::Pod& pod);
 // The server of the task's binding has refused its pod, or nobody could bind it there.
 void NoteRefusal(World& world, TaskState& task, const std::string& why);

@@ -104,7 +104,8 @@ void Adopt(World& world, TaskState& task) {
 void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   TellAssigned(task);
   TaskStatus& status = task.object.status;
-  if (!status.started_at) status.started_at = pod.started ? *pod.started : world.now;
+  task.running_since = RunsSince(world, task, pod);
+  if (!status.started_at) status.started_at = task.running_since;
   if (status.phase == TaskPhase::kRunning) return;
   status.phase = TaskPhase::kRunning;
   status.retry_at.reset();
@@ -174,6 +175,7 @@ void Follow(World& world, TaskState& task) {
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (NeverRan(*pod)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
+  task.seen_ending = pod->asked_to_end || pod->meta.deleted;
   Time wake = kNever;
   if (const auto lost = NodeLost(world, task.binding->node_name, &wake)) {
     return LoseAttempt(world, task, "ServerLost", *lost);
@@ -296,12 +298,19 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
                                 0, nullptr, grace});
 }
 
-// Deletes pods of ours that nobody waits for any more.
+// Deletes pods of ours that nobody waits for any more, and those of attempts that ended long ago.
 void StopStrays(World& world, TaskState& task) {
-  for (const auto& [attempt, seen] : task.owner->pods) {
+  const int64_t last = LastEnded(task);
+  const auto& pods = task.owner->pods;
+  size_t ended = 0;
+  for (auto at = pods.rbegin(); at != pods.rend(); ++at) {
+    const auto& [attempt, seen] = *at;
     if (task.binding && task.binding->attempt == attempt) continue;
     const api::Pod& pod = *seen;
-    if (pod.terminal()) continue;
+    if (pod.terminal()) {
+      if (attempt <= last && ++ended > kKeptPods) DeletePod(world, task, pod, std::nullopt);
+      continue;
+    }
     const auto node = world.nodes.find(pod.node_name);
     const bool node_gone = node == world.nodes.end() || !node->second.object;
     if (pod.meta.deleted && !node_gone) continue;

@@ -31,6 +31,8 @@ inline constexpr Duration kPutOff{5'000};
 inline constexpr int64_t kBusy = 16;
 inline constexpr Duration kShortTask{10'000};
 inline constexpr Duration kMaxBackoff{3'600'000};
+// So many pods of attempts that have ended stay, to be read.
+inline constexpr size_t kKeptPods = 3;
 
 // Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues
 // it.

@@ -119,6 +119,8 @@ struct TaskState {
   uint64_t planned = 0;           // World::plan at which it was promised room there
   int losses = 0;                 // servers lost in a row
   int refusals = 0;               // the same, of servers that refused its pod
+  Time running_since = kNever;    // the current attempt, by our clock
+  bool seen_ending = false;       // its pod ran on while its end was asked for
   int64_t committed = 0;          // of its tenant's; see budgets.h
   Duration explain_after{5'000};  // until the explanation is looked at again; doubles
   Boxed<Stuck> stuck;

@@ -98,5 +98,27 @@ TEST(TaskRequestTest, TheOutputKeepsItsLines) {
   EXPECT_EQ(EncodeStatus(status)["result"]["output"], "one\n\ttwo\n");
 }
 
+TEST(TaskRequestTest, LossesAndWhatWasSpentSurviveARestart) {
+  TaskStatus status;
+  status.losses = 3;
+  status.spent_micros = 1'500'000;
+  const auto read = DecodeTaskRequest({{"spec", Json::object()}, {"status", EncodeStatus(status)}});
+  EXPECT_EQ(read->status.losses, 3);
+  EXPECT_EQ(read->status.spent_micros, 1'500'000);
+}
+
+TEST(TaskRequestTest, WhatListedAttemptsHaveCostIsTheLeastThatWasSpent) {
+  const auto read = DecodeTaskRequest(Json::parse(
+      R"({"spec":{},"status":{"attempts":[{"attempt":1,"cost":"0.5"},{"attempt":2,"cost":"0.7"}]}})"));
+  EXPECT_EQ(read->status.spent_micros, 1'200'000);
+}
+
+TEST(TaskRequestTest, TheLossLimitHasADefault) {
+  EXPECT_EQ(DecodeTaskRequest(Json::parse(R"({"spec":{}})"))->spec.retry.loss_limit, 64);
+  EXPECT_EQ(DecodeTaskRequest(Json::parse(R"({"spec":{"retry":{"lossLimit":0}}})"))
+                ->spec.retry.loss_limit,
+            0);
+}
+
 }  // namespace
 }  // namespace spillway::api

@@ -404,5 +404,25 @@ TEST(BudgetsTest, NobodyGivesWayOnAServerThatCannotBePaid) {
   EXPECT_TRUE(Runs(api, "low-1"));
 }
 
+TEST(BudgetsTest, AttemptsThatAreNotListedAnyMoreAreNotForgotten) {
+  ApiModel api;
+  AddPaidServer(api, "paid");
+  Json spec = kAnHour;
+  spec["retry"] = {{"limit", 20}, {"backoffSeconds", 0}};
+  api.AddTask("t", spec);
+  api.Settle();
+  for (int i = 1; i <= 15; ++i) {
+    const std::string pod = "t-" + std::to_string(i);
+    api.SetPod(pod, PodPhase::kRunning);
+    api.Advance(seconds(90));
+    api.SetPod(pod, i < 15 ? PodPhase::kFailed : PodPhase::kSucceeded, i < 15);
+    api.Settle();
+  }
+  ASSERT_EQ(api.Phase("t"), "Succeeded");
+  api.AddBudget("b", "10");
+  api.Restart();
+  EXPECT_EQ(StatusOf(api, "b").spent_micros, 150'000);
+}
+
 }  // namespace
 }  // namespace spillway::core
