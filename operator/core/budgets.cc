@@ -74,8 +74,13 @@ std::string Balance(const BudgetState& budget, const Tenant& tenant) {
 }
 
 std::string Refusal(const BudgetState& budget, const Tenant& tenant, int64_t need) {
-  return "Budget " + budget.object.meta.name + " has " + Balance(budget, tenant) +
-         ", the task is estimated to cost " + api::FormatPrice(need);
+  const int64_t left = std::max<int64_t>(0, LeftOf(budget, tenant));
+  return "Budget " + budget.object.meta.name + " is " +
+         api::FormatPrice(std::max<int64_t>(0, need - left)) + " short: estimate " +
+         api::FormatPrice(need) + ", remaining " + api::FormatPrice(left) + " of " +
+         api::FormatPrice(budget.object.spec.amount_micros) + " (spent " +
+         api::FormatPrice(SpentOf(budget, tenant)) + ", committed " +
+         api::FormatPrice(tenant.committed) + "); resets " + FormatTime(PeriodOf(budget).end);
 }
 
 int64_t NeedOf(const TaskState& task, const HeldTask& held) {

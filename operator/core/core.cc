@@ -13,6 +13,7 @@
 #include "operator/core/registrar.h"
 #include "operator/core/reservations.h"
 #include "operator/core/scaling.h"
+#include "operator/core/stuck.h"
 #include "operator/core/tasks.h"
 #include "operator/core/world.h"
 

@@ -100,6 +100,9 @@ struct PodOrder {
   std::shared_ptr<const api::Assignment> assignment;  // never null
   bool exclusive = false;
   std::string priority_class = {};  // of the pod, if its template names none
+  // kube-scheduler chooses, among the assignment's node and these others.
+  bool via_scheduler = false;
+  std::vector<std::string> other_nodes = {};
 };
 
 // One API write.

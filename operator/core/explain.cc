@@ -39,6 +39,87 @@ std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   return out;
 }
 
+// As TestServers, as if nothing ran there.
+std::vector<Tested> TestTotals(const World& world, const Shape& shape) {
+  std::vector<Tested> out;
+  for (const auto& [name, server] : world.servers) {
+    Misfit why;
+    why.property = !PropertiesFit(world, shape, server, &why);
+    if (!why.property) {
+      const auto small = AmountsMisfit(shape.requests, server.offered);
+      if (!small) continue;
+      why = *small;
+    }
+    out.push_back({name, why});
+  }
+  std::sort(out.begin(), out.end(), Nearer);
+  return out;
+}
+
+int64_t AmountOf(const api::Resources& resources, const std::string& name) {
+  if (name == "cpu") return resources.cpu_milli;
+  if (name == "memory") return resources.memory;
+  if (name == "ephemeral-storage") return resources.ephemeral;
+  const auto at = resources.extended.find(name);
+  return at == resources.extended.end() ? 0 : at->second;
+}
+
+// What the servers and the pools offer as a whole, where the task may go at all.
+struct Totals {
+  std::vector<const api::Resources*> servers, pools;
+
+  static int64_t Most(const std::vector<const api::Resources*>& all, const std::string& name) {
+    int64_t most = 0;
+    for (const api::Resources* each : all) most = std::max(most, AmountOf(*each, name));
+    return most;
+  }
+  bool AnyFits(const Shape& shape) const {
+    const auto fits = [&](const api::Resources* each) {
+      return !AmountsMisfit(shape.requests, *each);
+    };
+    return std::any_of(servers.begin(), servers.end(), fits) ||
+           std::any_of(pools.begin(), pools.end(), fits);
+  }
+};
+
+Totals TotalsFor(const World& world, const Shape& shape) {
+  const api::Policy policy = shape.placement.policy;
+  Totals out;
+  for (const auto& [name, server] : world.servers) {
+    const bool cloud = server.object.spec.cloud;
+    const bool may = policy == api::Policy::kLocalOnly   ? !cloud
+                     : policy == api::Policy::kCloudOnly ? cloud
+                                                         : true;
+    if (may && server.node->object) out.servers.push_back(&server.offered);
+  }
+  if (policy == api::Policy::kLocalOnly) return out;
+  for (const auto& [name, pool] : world.pools) out.pools.push_back(&pool.object.spec.resources);
+  return out;
+}
+
+// That the task is larger than everything that there is, by which resources; empty if it is not.
+std::string NeverFits(const World& world, const Shape& shape) {
+  const Totals totals = TotalsFor(world, shape);
+  if ((totals.servers.empty() && totals.pools.empty()) || totals.AnyFits(shape)) return "";
+  std::vector<std::string> names{"cpu", "memory", "ephemeral-storage"};
+  for (const auto& [name, amount] : shape.requests.extended) names.push_back(name);
+  std::string out;
+  for (const std::string& name : names) {
+    const int64_t want = AmountOf(shape.requests, name);
+    const int64_t server = Totals::Most(totals.servers, name);
+    const int64_t pool = Totals::Most(totals.pools, name);
+    if (want <= std::max(server, pool)) continue;
+    out +=
+        (out.empty() ? "requests " : "; requests ") + FormatAmount(name, want) + " " + name + "; ";
+    if (!totals.servers.empty()) out += "the largest server has " + FormatAmount(name, server);
+    if (!totals.pools.empty())
+      out += (totals.servers.empty() ? "the largest pool has " : ", the largest pool ") +
+             FormatAmount(name, pool);
+  }
+  if (out.empty()) out = "no server and no pool has all that it requests at once";
+  return out + ": it will never fit; ";
+}
+
 std::vector<Tested> TestPools(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, pool] : world.pools) {
@@ -62,7 +143,7 @@ std::string Count(const char* what, size_t total, const std::vector<Tested>& tes
   for (const auto& [summary, count] : counts) sorted.emplace_back(-count, summary);
   std::sort(sorted.begin(), sorted.end());
   std::string out =
-      std::to_string(total - tested.size()) + " of " + std::to_string(total) + " " + what;
+      std::to_string(total - tested.size()) + " of " + std::to_string(total) + " " + what + " fit";
   for (size_t i = 0; i < sorted.size() && i < 6; ++i) {
     out += (i == 0 ? ": " : ", ") + std::to_string(-sorted[i].first) + " " + sorted[i].second;
   }
@@ -82,16 +163,19 @@ std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
 api::Explanation Explain(const World& world, const Shape& shape) {
   const auto servers = TestServers(world, shape);
   api::Explanation out;
-  out.summary = Count("servers", world.servers.size(), servers);
+  const std::string never = NeverFits(world, shape);
+  out.summary = never + Count("servers", world.servers.size(), servers);
   out.servers = Verdicts(servers);
   const auto pools = TestPools(world, shape);
-  out.nearest_fit = NearestFit(world, shape, servers, pools);
+  out.nearest_fit =
+      never.empty() ? NearestFit(world, shape, servers, pools, Against::kFree)
+                    : NearestFit(world, shape, TestTotals(world, shape), pools, Against::kTotals);
   if (shape.placement.policy == api::Policy::kLocalOnly) return out;
   out.pools = Verdicts(pools);
   for (size_t i = 0; i < pools.size() && i < kMostVerdicts; ++i) {
     out.summary += (i == 0 ? "; pools: " : ", ") + pools[i].name + " " + pools[i].why.summary;
   }
-  if (pools.empty()) out.summary += "; no ServerPool to buy from";
+  if (pools.empty()) out.summary += "; no ServerPool exists, so no cloud server can be requested";
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "operator/core/fit.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <span>
 
@@ -13,6 +14,8 @@ namespace spillway::core {
 namespace {
 
 using api::Policy;
+
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
 bool Fail(Misfit* why, Misfit misfit) {
   if (why != nullptr) *why = std::move(misfit);
@@ -66,8 +69,19 @@ bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool c
             0, 0});
 }
 
+bool OsFits(const Shape& shape, const std::optional<std::string>& os, Misfit* why) {
+  if (shape.os.empty() || os == shape.os) return true;
+  return Fail(why, {"OperatingSystem", "another operating system",
+                    "runs " + os.value_or("an unknown operating system") + " (label " + kOsLabel +
+                        "), the template's spec.os wants " + shape.os,
+                    "", 0, 0});
+}
+
 bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::StringMap& capabilities,
                const std::string& node_name, Misfit* why) {
+  const auto os = shape.os.empty() ? labels.end() : labels.find(kOsLabel);
+  if (!OsFits(shape, os == labels.end() ? std::nullopt : std::optional(os->second), why))
+    return false;
   for (const auto& [key, value] : shape.node_selector) {
     const auto at = labels.find(key);
     if (at != labels.end() && at->second == value) continue;
@@ -169,6 +183,12 @@ bool MayMatchAny(const std::vector<NodeSelectorTerm>& terms, FutureLabels& label
 // As LabelsFit, of a server that does not exist yet.
 bool FutureLabelsFit(const Shape& shape, const PoolState& pool, Misfit* why) {
   FutureLabels labels(pool);
+  // A pool that says nothing of it gives what most do.
+  if (!shape.os.empty() && labels.Of(kOsLabel).empty() && !OsFits(shape, "linux", why))
+    return false;
+  if (!shape.os.empty() && !labels.Of(kOsLabel).empty() &&
+      !labels.Meets(kOsLabel, std::vector<api::Requirement>{{kOsLabel, "In", {shape.os}}}))
+    return OsFits(shape, labels.Text(kOsLabel), why);
   const auto meets = [&](const api::Requirement& wish) {
     if (!labels.Meets(wish.key, std::span(&wish, 1))) return false;
     labels.Narrow(wish);
@@ -228,12 +248,19 @@ bool CountsFit(const Shape& shape, const ServerState& server, Misfit* why) {
   return true;
 }
 
+// "requests 4 cpu, 1 free (3 short)".
+std::string Lack(const std::string& resource, int64_t requested, int64_t available,
+                 const char* what) {
+  return "requests " + FormatAmount(resource, requested) + " " + resource + ", " +
+         FormatAmount(resource, available) + " " + what + " (" +
+         FormatAmount(resource, requested - available) + " short)";
+}
+
 bool Insufficient(const char* resource, int64_t requested, int64_t available, Misfit* why) {
   const std::string name = resource;
   return Fail(why, {"InsufficientResource", "insufficient " + name,
-                    "has " + FormatAmount(name, std::max<int64_t>(available, 0)) + " " + name +
-                        " free of the " + FormatAmount(name, requested) + " requested",
-                    name, requested, std::max<int64_t>(available, 0)});
+                    Lack(name, requested, std::max<int64_t>(available, 0), "free"), name, requested,
+                    std::max<int64_t>(available, 0)});
 }
 
 // requests fit into free = total - used.
@@ -344,14 +371,60 @@ bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
 }
 
 Room::Room(const Shape& of, const ServerState& on)
-    : shape(of), server(on), free(on.offered), tasks(on.usage->tasks) {
-  free -= on.usage->used;
+    : shape_(of),
+      server_(on),
+      free_(on.offered),
+      tasks_(on.usage->tasks),
+      pods_(on.usage->pods),
+      exclusive_(on.usage->exclusive) {
+  free_ -= on.usage->used;
+  if (on.limited) {
+    cpu_headroom_ = CpuHeadroom(on);
+    memory_headroom_ = MemoryHeadroom(on);
+  }
+  for (const std::string& port : of.host_ports)
+    taken_.push_back(on.usage->host_ports.contains(port));
+}
+
+void Room::Move(const Shape& other, int64_t sign) {
+  if (sign > 0) {
+    free_ -= other.requests;
+  } else {
+    free_ += other.requests;
+  }
+  tasks_ += sign;
+  pods_ += sign;
+  exclusive_ += other.exclusive ? sign : 0;
+  const auto give = [&](int64_t& headroom, int64_t amount) {
+    if (server_.limited && headroom != kNoLimit) headroom -= sign * amount;
+  };
+  give(cpu_headroom_, other.requests.cpu_milli);
+  give(memory_headroom_, other.requests.memory);
+  for (size_t i = 0; i < taken_.size(); ++i) {
+    const auto& ports = other.host_ports;
+    const bool has = std::find(ports.begin(), ports.end(), shape_.host_ports[i]) != ports.end();
+    taken_[i] += has ? sign : 0;
+  }
+}
+
+int64_t Room::Places() const {
+  const auto& most = server_.object.spec.max_tasks;
+  const int64_t pods = server_.max_pods - pods_;
+  return most ? std::min(pods, *most - tasks_) : pods;
+}
+
+api::Resources Room::Left() const {
+  api::Resources left = free_;
+  if (!server_.limited) return left;
+  left.cpu_milli = std::min(left.cpu_milli, cpu_headroom_);
+  left.memory = std::min(left.memory, memory_headroom_);
+  return left;
 }
 
 bool Room::Fits() const {
-  const auto& most = server.object.spec.max_tasks;
-  return (!shape.exclusive || tasks == 0) && (!most || tasks < *most) &&
-         !AmountsMisfit(shape.requests, free);
+  return exclusive_ == 0 && (!shape_.exclusive || tasks_ == 0) && Places() > 0 &&
+         std::none_of(taken_.begin(), taken_.end(), [](int64_t n) { return n > 0; }) &&
+         !AmountsMisfit(shape_.requests, Left());
 }
 
 std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {
@@ -377,9 +450,8 @@ bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
   if (!TaintsFit(spec.taints, shape, true, why) || !FutureLabelsFit(shape, pool, why)) return false;
   if (auto misfit = AmountsMisfit(shape.requests, PoolRoom(pool))) {
     misfit->reason = "ServerTooSmall";
-    misfit->message = "a server has " + FormatAmount(misfit->resource, misfit->available) + " " +
-                      misfit->resource + " of the " +
-                      FormatAmount(misfit->resource, misfit->requested) + " requested";
+    misfit->message =
+        Lack(misfit->resource, misfit->requested, misfit->available, "on a server of the pool");
     return Fail(why, std::move(*misfit));
   }
   return true;
@@ -403,8 +475,8 @@ bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why) {
     return Fail(why, {"PoolDeleted", "being deleted", "the pool is being deleted", "", 0, 0});
   if (world.now < pool.hold_until) {
     return Fail(why, {ToString(pool.error), ToString(pool.error),
-                      "asked again in " + FormatDuration(pool.hold_until - world.now) + ": " +
-                          pool.error_message,
+                      "backing off until " + FormatTime(pool.hold_until) + " after " +
+                          ToString(pool.error) + ": " + pool.error_message,
                       "", 0, 0});
   }
   const int64_t servers = PoolServers(world, name);

@@ -9,6 +9,7 @@
 
 namespace spillway::core {
 
+inline constexpr char kOsLabel[] = "kubernetes.io/os";
 inline constexpr char kHostnameLabel[] = "kubernetes.io/hostname";
 
 // The first test that failed.
@@ -49,24 +50,28 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
 // What does: readiness, room, and who is there already. why may be null.
 bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why);
 
-// What the shape finds on a server as tasks leave it or join it, on paper. Host ports, limits on
-// measured use and exclusive tasks of others are not looked at. Must not outlive the two.
-struct Room {
-  const Shape& shape;
-  const ServerState& server;
-  api::Resources free;
-  int64_t tasks;
-
+// What the shape finds on a server as tasks leave it or join it, on paper: amounts, limits of tasks
+// and of pods, host ports, exclusive tasks, and the limits on measured use, where a task that
+// leaves is taken to have used what it requested. Must not outlive the two.
+class Room {
+ public:
   Room(const Shape& of, const ServerState& on);
-  void Leave(const api::Resources& requests) {
-    free += requests;
-    --tasks;
-  }
-  void Join(const api::Resources& requests) {
-    free -= requests;
-    ++tasks;
-  }
+  void Leave(const Shape& other) { Move(other, -1); }
+  void Join(const Shape& other) { Move(other, 1); }
   bool Fits() const;
+  // What is free for others: no more than the limits on measured use leave.
+  api::Resources Left() const;
+
+ private:
+  int64_t Places() const;  // for more pods
+  void Move(const Shape& other, int64_t sign);
+
+  const Shape& shape_;
+  const ServerState& server_;
+  api::Resources free_;
+  int64_t tasks_, pods_, exclusive_;
+  int64_t cpu_headroom_ = 0, memory_headroom_ = 0;  // where limits hold
+  std::vector<int64_t> taken_;                      // how many have each of the shape's host ports
 };
 
 // A value that the label may have on a new server of the pool; nothing if none is known.

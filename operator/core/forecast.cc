@@ -21,13 +21,13 @@ void AddStarts(const World& world, const Shape& shape, const ServerState& server
   const auto hand_out = [&] {
     while (out.size() < kMostStarts && room.Fits()) {
       out.push_back(at);
-      room.Join(shape.requests);
+      room.Join(shape);
     }
   };
   hand_out();
   for (const Leaving& leaving : LeavingNode(world, node.meta.name, When::kProbably)) {
     if (leaving.end.time == kNever) return;
-    room.Leave(*leaving.requests);
+    room.Leave(*leaving.shape);
     at = {leaving.end.time, at.observed || leaving.end.observed};
     hand_out();
   }
@@ -99,7 +99,7 @@ std::vector<Leaving> LeavingNode(const World& world, const std::string& node, Wh
   world.ledger.ForEachOwner(node, [&](const Owner& owner) {
     const TaskState* task = owner.task;
     if (task != nullptr && task->shape != nullptr)
-      out.push_back({ExpectedEnd(world, *task, node, when), &task->shape->requests});
+      out.push_back({ExpectedEnd(world, *task, node, when), task->shape});
   });
   std::stable_sort(out.begin(), out.end(),
                    [](const Leaving& a, const Leaving& b) { return a.end.time < b.end.time; });

@@ -29,7 +29,7 @@ End ExpectedEnd(const World& world, const TaskState& task, const std::string& no
 // What leaves the node, the first first, those without a known end last.
 struct Leaving {
   End end;
-  const api::Resources* requests = nullptr;
+  const Shape* shape = nullptr;
 };
 std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when);
 

@@ -89,6 +89,24 @@ std::vector<NodeSelectorTerm> DecodeNodeAffinity(const api::Json& pod_spec) {
   return out;
 }
 
+bool NeedsScheduler(const api::Json& pod_spec) {
+  const auto any = [&](const char* list) { return !api::GetArray(pod_spec, list).empty(); };
+  if (any("topologySpreadConstraints") || any("resourceClaims") || any("schedulingGates"))
+    return true;
+  const api::Json& affinity = api::GetObject(pod_spec, "affinity");
+  for (const char* kind : {"podAffinity", "podAntiAffinity"}) {
+    const api::Json& rules = api::GetObject(affinity, kind);
+    for (const char* list : {"requiredDuringSchedulingIgnoredDuringExecution",
+                             "preferredDuringSchedulingIgnoredDuringExecution"}) {
+      if (!api::GetArray(rules, list).empty()) return true;
+    }
+  }
+  const api::Json& volumes = api::GetArray(pod_spec, "volumes");
+  return std::any_of(volumes.begin(), volumes.end(), [](const api::Json& volume) {
+    return volume.contains("persistentVolumeClaim") || volume.contains("ephemeral");
+  });
+}
+
 bool MatchesAny(const std::vector<NodeSelectorTerm>& terms, const api::StringMap& labels,
                 const std::string& node_name) {
   const auto label = [&](const api::Requirement& requirement) {

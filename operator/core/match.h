@@ -26,6 +26,10 @@ const api::Taint* FindUntolerated(const std::vector<api::Taint>& taints,
                                   const std::vector<api::Toleration>& tolerations);
 
 std::vector<NodeSelectorTerm> DecodeNodeAffinity(const api::Json& pod_spec);
+// Whether the pod asks for anything that is not decided here, so that kube-scheduler must bind it:
+// claims of volumes or devices (which may be bound only once it has chosen a node), affinity or
+// anti-affinity to other pods, topology spread, scheduling gates.
+bool NeedsScheduler(const api::Json& pod_spec);
 // An empty list of terms means there is no affinity, and matches.
 bool MatchesAny(const std::vector<NodeSelectorTerm>& terms, const api::StringMap& labels,
                 const std::string& node_name);

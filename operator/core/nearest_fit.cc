@@ -161,10 +161,16 @@ std::optional<Proposal> Propose(const Shape& shape, const Offer& offer, const st
   return out;
 }
 
+bool IsLargeEnough(const Shape& shape, const api::Resources& total, Misfit* why) {
+  const auto small = AmountsMisfit(shape.requests, total);
+  if (small) *why = *small;
+  return !small;
+}
+
 }  // namespace
 
 std::string NearestFit(const World& world, const Shape& shape, const std::vector<Tested>& servers,
-                       const std::vector<Tested>& pools) {
+                       const std::vector<Tested>& pools, Against against) {
   std::optional<Proposal> best;
   const auto take = [&](std::optional<Proposal> proposal) {
     if (proposal && (!best || *proposal < *best)) best = std::move(proposal);
@@ -173,8 +179,9 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     const ServerState& server = world.servers.at(servers[i].name);
     take(Propose(shape, OfferOf(server), "server " + servers[i].name,
                  [&](const Shape& changed, Misfit* why) {
-                   return PropertiesFit(world, changed, server, why) &&
-                          RoomFits(changed, server, why);
+                   if (!PropertiesFit(world, changed, server, why)) return false;
+                   return against == Against::kFree ? RoomFits(changed, server, why)
+                                                    : IsLargeEnough(changed, server.offered, why);
                  }));
   }
   for (const Tested& test : pools) {
@@ -183,7 +190,7 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     take(Propose(shape, OfferOf(pool->second), "a server of pool " + test.name,
                  [&](const Shape& changed, Misfit* why) {
                    return PoolFits(changed, pool->second, why) &&
-                          PoolMayBuy(world, pool->second, why);
+                          (against == Against::kTotals || PoolMayBuy(world, pool->second, why));
                  }));
   }
   return best ? "would fit " + best->where + " with " + best->text : "";

@@ -131,8 +131,29 @@ const ServerState* BestServer(World& world, Shape& shape) {
   return server;
 }
 
+// Other servers that would do as well and cost the same, for kube-scheduler to choose from.
+std::vector<std::string> OtherNodes(World& world, const Shape& shape, const ServerState& chosen) {
+  std::vector<std::string> out;
+  UpdateIndex(world);
+  const api::RegisteredServerSpec& spec = chosen.object.spec;
+  world.index.Search(shape.fits, shape.requests.cpu_milli, shape.requests.memory,
+                     [&](uint32_t slot, const void*) {
+                       const ServerState& server = *world.slots[slot];
+                       const api::RegisteredServerSpec& other = server.object.spec;
+                       const bool alike = other.cloud == spec.cloud && other.pool == spec.pool &&
+                                          other.price_micros == spec.price_micros;
+                       if (&server != &chosen && alike && RoomFits(shape, server, nullptr))
+                         out.push_back(other.node_name);
+                       return out.size() + 1 == kMostCandidates;
+                     });
+  return out;
+}
+
 void Bind(World& world, TaskState& task, const ServerState& server) {
   const int64_t attempt = NextAttempt(task);
+  // Before its room is taken, which would change the order.
+  auto others = task.shape->via_scheduler ? OtherNodes(world, *task.shape, server)
+                                          : std::vector<std::string>{};
   task.binding =
       BindingTo(task, server, PodName(task.object.meta.name, attempt), attempt, world.now);
   task.confirmed = false;
@@ -141,8 +162,13 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
               meta.uid,      0,          nullptr, std::nullopt};
-  write.pod = PodOrder{task.pod_template, meta.name, task.binding, task.object.spec.exclusive,
-                       task.object.spec.priority_class};
+  write.pod = PodOrder{task.pod_template,
+                       meta.name,
+                       task.binding,
+                       task.object.spec.exclusive,
+                       task.object.spec.priority_class,
+                       task.shape->via_scheduler,
+                       std::move(others)};
   world.effects.emplace_back(std::move(write));
   Bound(world, task);
   GiveUpReservation(world, *task.shape);

@@ -5,6 +5,9 @@
 
 namespace spillway::core {
 
+// So many servers kube-scheduler has to choose from, where it binds the pod.
+inline constexpr size_t kMostCandidates = 8;
+
 // Waiting tasks in order of the queue, each to the best server that has room: a local one before a
 // cloud one, the cheaper before the dearer, then the one that is left fullest (best fit). A shape
 // for which no server has room is not tried again before room may have grown.

@@ -4,30 +4,27 @@
 #include <charconv>
 
 #include "operator/base/json.h"
+#include "operator/core/match.h"
 
 namespace spillway::core {
 namespace {
 
 using api::Json;
 
-// Claims may be bound only when kube-scheduler has chosen a node for the pod that uses them
-// (WaitForFirstConsumer), which it does for no pod that has its node already.
-bool NeedsScheduler(const Json& spec) {
-  const Json& volumes = api::GetArray(spec, "volumes");
-  return std::any_of(volumes.begin(), volumes.end(), [](const Json& volume) {
-    return volume.contains("persistentVolumeClaim") || volume.contains("ephemeral");
-  });
-}
-
-// Leaves kube-scheduler no choice but the node: each term must hold beside what it says already.
-void RequireNode(Json& spec, const std::string& node) {
-  Json& required =
-      spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-  Json& terms = required["nodeSelectorTerms"];
-  if (!terms.is_array() || terms.empty()) terms = Json::array({Json::object()});
-  for (Json& term : terms)
-    term["matchFields"].push_back(
-        {{"key", "metadata.name"}, {"operator", "In"}, {"values", {node}}});
+// Leaves kube-scheduler no choice but these nodes: each term must hold beside what it says already.
+void RequireOneOf(Json& spec, const std::vector<std::string>& nodes) {
+  Json& terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+                    ["nodeSelectorTerms"];
+  Json given = terms.is_array() && !terms.empty() ? terms : Json::array({Json::object()});
+  terms = Json::array();
+  for (const std::string& node : nodes) {
+    for (Json term : given) {
+      // A field can be compared with one value only.
+      term["matchFields"].push_back(
+          {{"key", "metadata.name"}, {"operator", "In"}, {"values", {node}}});
+      terms.push_back(std::move(term));
+    }
+  }
 }
 
 Json PodBody(const Write& write, const PodOrder& order) {
@@ -47,8 +44,10 @@ Json PodBody(const Write& write, const PodOrder& order) {
                               {"controller", true}}};
   Json spec = api::GetObject(source, "spec");
   const std::string& node = order.assignment->node_name;
-  if (NeedsScheduler(spec)) {
-    RequireNode(spec, node);
+  if (order.via_scheduler || NeedsScheduler(spec)) {
+    std::vector<std::string> nodes{node};
+    nodes.insert(nodes.end(), order.other_nodes.begin(), order.other_nodes.end());
+    RequireOneOf(spec, nodes);
     meta["annotations"][api::kNodeAnnotation] = node;
   } else {
     spec["nodeName"] = node;

@@ -93,27 +93,24 @@ void GiveWay(World& world, TaskState& victim, const TaskState& to) {
 
 std::vector<TaskState*> Victims(World& world, const TaskState& task, const ServerState& server) {
   Room room(*task.shape, server);
-  int64_t exclusive = server.usage->exclusive;
-  const auto fits = [&] { return exclusive == 0 && room.Fits(); };
-  if (fits() || !LoadFits(task.shape->requests, server, nullptr)) return {};
+  // What a task that gives way has really used is not known: it must fit by the measurement as it
+  // is.
+  if (room.Fits() || !LoadFits(task.shape->requests, server, nullptr)) return {};
   std::vector<TaskState*> victims;
   for (TaskState* each : Candidates(world, task, server)) {
-    if (fits()) break;
-    room.Leave(each->shape->requests);
-    exclusive -= each->shape->exclusive ? 1 : 0;
+    if (room.Fits()) break;
+    room.Leave(*each->shape);
     victims.push_back(each);
   }
-  if (!fits()) return {};
+  if (!room.Fits()) return {};
   // Those of the highest priority stay, where the others are enough.
   for (size_t i = victims.size(); i-- > 0;) {
     const Shape& shape = *victims[i]->shape;
-    room.Join(shape.requests);
-    exclusive += shape.exclusive ? 1 : 0;
-    if (fits()) {
+    room.Join(shape);
+    if (room.Fits()) {
       victims.erase(victims.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
-      room.Leave(shape.requests);
-      exclusive -= shape.exclusive ? 1 : 0;
+      room.Leave(shape);
     }
   }
   return victims;

@@ -1,12 +1,14 @@
 // PlanPurchases of scaling.h.
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
 #include "operator/core/scaling.h"
+#include "operator/core/stuck.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -90,10 +92,10 @@ void BreakPromises(World& world) {
     }
     if (task != world.tasks.end() && task->second.queued) {
       task->second.shape->burst_at = Time{};
-      task->second.nominated.clear();
+      const std::string lost = std::exchange(task->second.nominated, {});
       Commit(world, task->second, 0);
       DescribeWaiting(world, task->second, api::TaskPhase::kPending,
-                      "the server it waited for is not coming");
+                      "ScaleRequest " + lost + " no longer provides a server; choosing again");
       task->second.status_due = world.now + kExplainAfter;
       world.WakeTask(task->second, task->second.status_due);
     }
@@ -181,6 +183,7 @@ ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& f
   if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape, most);
   if (pool == nullptr || Registering(world)) return nullptr;
+  if (RefusedInCloud(task)) return nullptr;
   ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);

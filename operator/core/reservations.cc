@@ -31,6 +31,7 @@ bool Renew(World& world, ServerState& server) {
   if (prospect->start > kept.start || priority < kept.priority) world.grown.Add(server.slot);
   kept.start = prospect->start;
   kept.spare = prospect->spare;
+  kept.used_then = server.usage->used;
   kept.gap = kept.start == kNever ? Duration{0} : kept.start - world.now;
   kept.priority = priority;
   return true;
@@ -70,13 +71,13 @@ std::optional<Prospect> Foresee(const World& world, const Shape& shape, const Se
   const auto leaving = LeavingNode(world, node.meta.name, When::kAtTheLatest);
   for (auto next = leaving.begin(); !room.Fits(); ++next) {
     if (next == leaving.end()) return std::nullopt;
-    room.Leave(*next->requests);
+    room.Leave(*next->shape);
     out.start = next->end.time;
     ++out.ends;
   }
   if (shape.exclusive) return out;
-  out.spare = room.free;
-  out.spare -= shape.requests;
+  room.Join(shape);
+  out.spare = room.Left();
   return out;
 }
 
@@ -130,19 +131,37 @@ void MakeReservations(World& world) {
   }
 }
 
+namespace {
+
+// What has started since the spare room was reckoned has taken its part of it.
+bool LeavesRoom(const Shape& shape, const ServerState& server, const Reservation& kept) {
+  if (shape.exclusive) return false;
+  for (const std::string& port : shape.host_ports) {
+    const auto& wanted = kept.shape->host_ports;
+    if (std::find(wanted.begin(), wanted.end(), port) != wanted.end()) return false;
+  }
+  api::Resources spare = kept.spare;
+  spare += kept.used_then;
+  spare -= server.usage->used;
+  return !AmountsMisfit(shape.requests, spare);
+}
+
+}  // namespace
+
 bool ReservationFits(const Shape& shape, const ServerState& server, Misfit* why) {
   if (!server.reservation || server.reservation->shape == &shape) return true;
   const Reservation& kept = *server.reservation;
   if (!shape.waiting.empty() && shape.waiting.TopPriority() > kept.priority) return true;
   if (shape.deadline && kStartAllowance + *shape.deadline + kStopAllowance <= kept.gap) return true;
-  if (!AmountsMisfit(shape.requests, kept.spare) && !shape.exclusive) return true;
+  if (LeavesRoom(shape, server, kept)) return true;
   if (why == nullptr) return false;
-  const std::string when =
-      kept.start == kNever ? "as soon as it has the room" : "from " + FormatTime(kept.start);
+  const bool known = kept.start != kNever;
   *why = {"Reserved",
           "reserved",
-          "is kept for task " + kept.task + ", which has waited for long, " + when +
-              "; only what has ended by then, by its activeDeadlineSeconds, may start there",
+          "reserved for task " + kept.task + ", which has waited for long, " +
+              (known ? "from " + FormatTime(kept.start) : "as soon as it has the room") +
+              (known ? "; set activeDeadlineSeconds so that this task ends before then"
+                     : "; it starts there before any of its priority"),
           "",
           0,
           0};

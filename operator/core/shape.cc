@@ -9,6 +9,23 @@ namespace {
 
 using api::Json;
 
+// What kube-scheduler decides by beside: what it refuses to one task it may give to another.
+Json ForScheduler(const api::TaskSpec& spec, const Json& pod_spec) {
+  const Json& affinity = api::GetObject(pod_spec, "affinity");
+  Json claims = Json::array();
+  for (const Json& volume : api::GetArray(pod_spec, "volumes")) {
+    for (const char* kind : {"persistentVolumeClaim", "ephemeral"}) {
+      if (volume.contains(kind)) claims.push_back(volume[kind]);
+    }
+  }
+  return {api::GetObject(affinity, "podAffinity"),
+          api::GetObject(affinity, "podAntiAffinity"),
+          api::GetArray(pod_spec, "topologySpreadConstraints"),
+          api::GetArray(pod_spec, "resourceClaims"),
+          std::move(claims),
+          api::GetObject(api::GetObject(*spec.pod_template, "metadata"), "labels")};
+}
+
 // Everything that a decision depends on, as text.
 std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& shape) {
   Json requirements = Json::array();
@@ -16,13 +33,14 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
     requirements.push_back({requirement.key, requirement.op, requirement.values});
   }
   const api::Placement& placement = shape.placement;
-  return Dump(Json{api::EncodeResources(shape.requests), shape.host_ports, std::move(requirements),
-                   shape.node_selector,
-                   api::GetObject(api::GetObject(pod_spec, "affinity"), "nodeAffinity"),
-                   api::GetArray(pod_spec, "tolerations"), spec.exclusive,
-                   static_cast<int>(placement.policy), placement.burst_after.count(),
-                   placement.burst_auto, placement.pools, placement.max_price_micros.value_or(-1),
-                   spec.active_deadline.value_or(Duration{-1}).count()});
+  Json scheduler = shape.via_scheduler ? ForScheduler(spec, pod_spec) : Json();
+  return Dump(Json{
+      api::EncodeResources(shape.requests), shape.host_ports, std::move(requirements),
+      shape.node_selector, api::GetObject(api::GetObject(pod_spec, "affinity"), "nodeAffinity"),
+      api::GetArray(pod_spec, "tolerations"), spec.exclusive, static_cast<int>(placement.policy),
+      placement.burst_after.count(), placement.burst_auto, placement.pools,
+      placement.max_price_micros.value_or(-1), spec.active_deadline.value_or(Duration{-1}).count(),
+      shape.os, std::move(scheduler)});
 }
 
 }  // namespace
@@ -35,6 +53,8 @@ void Shape::LookLike(const Shape& other) {
   affinity = other.affinity;
   tolerations = other.tolerations;
   exclusive = other.exclusive;
+  via_scheduler = other.via_scheduler;
+  os = other.os;
   deadline = other.deadline;
   placement = other.placement;
 }
@@ -54,6 +74,8 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
   shape->requests = std::move(*requests);
   shape->host_ports = api::DecodeHostPorts(pod_spec);
   shape->node_selector = api::GetStringMap(pod_spec, "nodeSelector");
+  shape->via_scheduler = NeedsScheduler(pod_spec);
+  shape->os = api::GetString(api::GetObject(pod_spec, "os"), "name");
   if (spec.placement) shape->placement = *spec.placement;
   const std::string key = Key(spec, pod_spec, *shape);
   auto& slot = shapes_[key];

@@ -33,6 +33,8 @@ struct Shape {
   std::vector<NodeSelectorTerm> affinity;
   std::vector<api::Toleration> tolerations;
   bool exclusive = false;
+  bool via_scheduler = false;        // its pods are bound by kube-scheduler; see NeedsScheduler
+  std::string os;                    // spec.os.name of its pods; empty: any
   Shared<Demand> demand;             // what a pod of it takes: by the above
   std::optional<Duration> deadline;  // activeDeadlineSeconds
   api::Placement placement;

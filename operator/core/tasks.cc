@@ -10,6 +10,7 @@
 #include "operator/core/pod_body.h"
 #include "operator/core/refusals.h"
 #include "operator/core/registrar.h"
+#include "operator/core/stuck.h"
 
 namespace spillway::core {
 namespace {
@@ -109,7 +110,9 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   if (status.phase == TaskPhase::kRunning) return;
   status.phase = TaskPhase::kRunning;
   status.retry_at.reset();
-  task.losses = task.refusals = 0;
+  task.losses = task.refusals = task.unschedulable = 0;
+  task.refused_in_cloud = false;
+  task.stuck.reset();
   NoteAccepted(world, task);
   ChangeConditions(task, [&](auto& conditions) {
     api::SetProgress(conditions, api::Progress::kReconciling, "Running",
@@ -117,21 +120,6 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
                      world.now);
   });
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
-}
-
-// A pod that cannot start says why, such as ErrImagePull.
-void ReportStuckPod(World& world, TaskState& task, const api::Pod& pod) {
-  const std::string& reason = pod.waiting_reason;
-  if (reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing") return;
-  TellAssigned(task);
-  ChangeConditions(task, [&](auto& conditions) {
-    api::SetProgress(conditions, api::Progress::kReconciling, reason,
-                     "on server " + task.binding->server + ": " + reason +
-                         (pod.waiting_message.empty() ? "" : ": " + pod.waiting_message),
-                     task.object.meta.generation, world.now);
-  });
-  task.status_due =
-      std::min(task.status_due, std::max(world.now, task.writer.last + kRunningAfter));
 }
 
 // The pod may be elsewhere than was asked for: whoever has bound it has the last word.
@@ -184,7 +172,7 @@ void Follow(World& world, TaskState& task) {
   if (pod->phase == api::PodPhase::kRunning) {
     MarkRunning(world, task, *pod);
   } else {
-    ReportStuckPod(world, task, *pod);
+    FollowStuck(world, task, *pod);
   }
 }
 
@@ -202,6 +190,39 @@ bool Passed(World& world, TaskState& task, Time from, const std::optional<Durati
   return false;
 }
 
+bool HasRun(const TaskState& task) {
+  const auto& attempts = task.object.status.attempts;
+  return task.object.status.started_at ||
+         std::any_of(attempts.begin(), attempts.end(),
+                     [](const api::Attempt& attempt) { return attempt.started_at.has_value(); });
+}
+
+// Since its creation, or since it was resumed: while it is suspended it does not reconcile.
+Time WaitsSince(const TaskState& task) {
+  const auto* reconciling = api::FindCondition(*task.object.status.conditions, "Reconciling");
+  const bool since = reconciling != nullptr && reconciling->status == "True";
+  return since ? std::max(task.object.meta.created, reconciling->last_transition)
+               : task.object.meta.created;
+}
+
+// The deadline of the time that it runs begins anew with the next run, as that of a Job does.
+void Suspend(World& world, TaskState& task) {
+  TaskStatus& status = task.object.status;
+  if (status.phase == TaskPhase::kSuspended) return;
+  StopAttempt(world, task, "Suspended");
+  Dequeue(world, task);
+  status.phase = TaskPhase::kSuspended;
+  status.started_at.reset();
+  status.explanation.reset();
+  status.forecast.reset();
+  task.nominated.clear();
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetProgress(conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
+                     task.object.meta.generation, world.now);
+  });
+  task.status_due = world.now;
+}
+
 // What the user or a deadline asks for, whatever the task does at the moment.
 void Intervene(World& world, TaskState& task) {
   const api::TaskSpec& spec = task.object.spec;
@@ -211,7 +232,10 @@ void Intervene(World& world, TaskState& task) {
     Finish(world, task, TaskPhase::kCancelled, "Cancelled", "cancelled by spec.cancel");
     return;
   }
-  if (!status.started_at && Passed(world, task, task.object.meta.created, spec.start_deadline)) {
+  // Nothing is late that may not run; a resumed task waits anew.
+  if (spec.suspend) return Suspend(world, task);
+  if (status.phase == TaskPhase::kSuspended) return;
+  if (!HasRun(task) && Passed(world, task, WaitsSince(task), spec.start_deadline)) {
     const std::string why = status.explanation ? ": " + status.explanation->summary : "";
     return Expire(world, task, "StartDeadlineExceeded",
                   "did not run within " + FormatDuration(*spec.start_deadline) + why);
@@ -219,19 +243,6 @@ void Intervene(World& world, TaskState& task) {
   if (status.started_at && Passed(world, task, *status.started_at, spec.active_deadline)) {
     return Expire(world, task, "DeadlineExceeded",
                   "ran longer than " + FormatDuration(*spec.active_deadline));
-  }
-  if (spec.suspend && status.phase != TaskPhase::kSuspended) {
-    StopAttempt(world, task, "Suspended");
-    Dequeue(world, task);
-    status.phase = TaskPhase::kSuspended;
-    status.explanation.reset();
-    status.forecast.reset();
-    task.nominated.clear();
-    ChangeConditions(task, [&](auto& conditions) {
-      api::SetProgress(conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
-                       task.object.meta.generation, world.now);
-    });
-    task.status_due = world.now;
   }
 }
 
@@ -263,6 +274,8 @@ void Await(World& world, TaskState& task) {
     task.waiting_since = world.now;
     DescribeWaiting(world, task, TaskPhase::kPending, "resumed");
     task.status_due = world.now;
+    const auto& deadline = task.object.spec.start_deadline;
+    if (deadline) world.WakeTask(task, world.now + *deadline);
   }
   if (world.now < task.not_before) {
     Dequeue(world, task);
@@ -493,16 +506,6 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   task.status_due = world.now + kExplainAfter;
-}
-
-void HearPod(World& world, const PodWarned& warned) {
-  TaskState* task = world.TaskByUid(warned.task_uid);
-  if (task == nullptr || !task->binding || !task->stuck) return;
-  const api::Pod* pod = world.PodOf(*task, task->binding->attempt);
-  if (pod == nullptr || pod->meta.uid != warned.pod_uid) return;
-  task->stuck->reason = warned.reason;
-  task->stuck->message = warned.message;
-  world.dirty.insert(*task->key);
 }
 
 void ReconcileTask(World& world, TaskState& task) {

@@ -51,8 +51,6 @@ void Bound(World& world, TaskState& task);
 void TellAssigned(TaskState& task);
 // How the creation of a task's pod ended.
 void PodCreated(World& world, TaskState& task, const Outcome& outcome);
-// What the Events of the task's pod say.
-void HearPod(World& world, const PodWarned& warned);
 // Into the queue of its shape, by its priority; it must not be in it.
 void JoinQueue(World& world, TaskState& task);
 void Dequeue(World& world, TaskState& task);

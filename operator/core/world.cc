@@ -190,7 +190,9 @@ void CountPod(World& world, PodState& state) {
     const TaskState& task = *state.owner->task;
     if (task.creating && task.creating->pod_name == pod.meta.name) Unreserve(world, *task.owner);
   }
-  if (pod.node_name.empty() || pod.terminal() || (pod.intended && !state.task)) {
+  // A pod that waits for its gates may do so for long: meanwhile its room is for others.
+  const bool gated = pod.unscheduled_reason == "SchedulingGated";
+  if (pod.node_name.empty() || pod.terminal() || (pod.intended && !state.task) || gated) {
     Unbook(world, state.place);
     return;
   }

@@ -78,12 +78,13 @@ struct PodState {
   bool task = false, exclusive = false;
 };
 
-// The pod of the attempt does not start; see tasks.cc.
+// The pod of the attempt does not start; see stuck.h.
 struct Stuck {
-  Time since{};
+  int64_t attempt = 0;
   Time ask_at{};  // when its Events are read next
-  Duration pause{22'000};
+  Duration pause{0};
   std::string reason, message;  // what they said last
+  Time unscheduled_since = kNever;
 };
 
 struct TaskState {
@@ -121,6 +122,8 @@ struct TaskState {
   int refusals = 0;               // the same, of servers that refused its pod
   Time running_since = kNever;    // the current attempt, by our clock
   bool seen_ending = false;       // its pod ran on while its end was asked for
+  int unschedulable = 0;          // attempts in a row that kube-scheduler had no node for
+  bool refused_in_cloud = false;  // one of them was for a bought server
   int64_t committed = 0;          // of its tenant's; see budgets.h
   Duration explain_after{5'000};  // until the explanation is looked at again; doubles
   Boxed<Stuck> stuck;
@@ -168,7 +171,8 @@ struct Reservation {
   int64_t priority = 0;  // of its first task
   Time start = kNever;   // when it is expected to start; kNever: not known
   Duration gap{0};       // until then; 0: not known
-  api::Resources spare;  // left beside it then
+  api::Resources spare;  // left beside it then, by what was used when that was reckoned
+  api::Resources used_then;
 };
 
 // What every decision reads comes first, in one cache line.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/foreign_text.h"
+
 namespace spillway::runtime {
 
 using core::Verb;
@@ -50,8 +52,8 @@ core::PodWarned LatestWarning(const core::AskWhy& ask, const api::Json& event_li
     if (at.empty()) at = api::GetString(event, "eventTime");
     if (at < latest) continue;
     latest = std::move(at);
-    out.reason = api::GetString(event, "reason");
-    out.message = api::GetString(event, "message");
+    out.reason = OneLine(api::GetString(event, "reason"), kMostReason);
+    out.message = Bounded(api::GetString(event, "message"), kMostEventMessage);
   }
   return out;
 }

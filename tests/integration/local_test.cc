@@ -60,7 +60,7 @@ TEST_F(LocalTest, LeavesRoomForPodsOfOthers) {
   }));
   AddTask("t");
   ASSERT_TRUE(Eventually([&] { return At(Get("t"), "status.explanation.summary") != ""; }));
-  EXPECT_NE(At(Get("t"), "status.explanation.servers").find("has 500m cpu free of the 1 requested"),
+  EXPECT_NE(At(Get("t"), "status.explanation.servers").find("requests 1 cpu, 500m free"),
             std::string::npos)
       << Get("t").dump(1);
   cluster.Delete("/api/v1/namespaces/" + ns + "/pods/foreign");

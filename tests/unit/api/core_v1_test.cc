@@ -88,5 +88,20 @@ TEST(ConditionTest, KeepsTheTransitionTimeWhileTheStatusStays) {
   EXPECT_EQ(FindCondition(conditions, "Stalled")->last_transition, first);
 }
 
+TEST(CoreV1Test, ReadsWhyAPodIsNotScheduled) {
+  const auto read = [](const char* status) {
+    return *DecodePod({{"metadata", {{"name", "p"}}},
+                       {"status",
+                        {{"conditions",
+                          {{{"type", "PodScheduled"},
+                            {"status", status},
+                            {"reason", "Unschedulable"},
+                            {"message", "0/1 nodes are available"}}}}}}});
+  };
+  EXPECT_EQ(read("False").unscheduled_reason, "Unschedulable");
+  EXPECT_EQ(read("False").unscheduled_message, "0/1 nodes are available");
+  EXPECT_EQ(read("True").unscheduled_reason, "");
+}
+
 }  // namespace
 }  // namespace spillway::api

@@ -216,6 +216,8 @@ void ApiModel::Carry(const Write& write) {
     if (pods.contains(write.key()))
       return Answer(write, Error{ErrorKind::kAlreadyExists, "exists", {}}, pods.at(write.key()));
     api::Pod pod = *api::DecodePod(body);
+    auto& nodes = candidates[write.name] = {write.pod->assignment->node_name};
+    nodes.insert(nodes.end(), write.pod->other_nodes.begin(), write.pod->other_nodes.end());
     const api::ObjectMeta meta = Meta(write.ns, write.name);
     pod.meta.uid = meta.uid, pod.meta.resource_version = meta.resource_version,
     pod.meta.created = meta.created;

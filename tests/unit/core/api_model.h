@@ -110,6 +110,8 @@ class ApiModel {
   // What the Events of pods say, by the pods' names, and how often that was asked.
   std::map<std::string, std::pair<std::string, std::string>> warnings;
   int asked_why = 0;
+  // The nodes that the creation of each pod left to kube-scheduler, the first first.
+  std::map<std::string, std::vector<std::string>> candidates;
   // The engine refuses every release with this; or takes its time with what it was asked to
   // release.
   std::optional<Error> release_error;

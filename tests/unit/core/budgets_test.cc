@@ -68,9 +68,10 @@ TEST(BudgetsTest, ATaskThatIsNotCoveredIsNotBoundToAServerWithAPrice) {
   api.AddTask("t", kAnHour);
   EXPECT_EQ(
       Summary(api, "t"),
-      "0 of 1 servers: 1 beyond the budget; no ServerPool to buy from; no server with a price "
-      "is used: Budget b has spent 0 and committed 0 of 0.3 until 2027-02-01T00:00:00Z, the "
-      "task is estimated to cost 0.4");
+      "0 of 1 servers fit: 1 beyond the budget; no ServerPool exists, so no cloud server can be "
+      "requested; no server with a price "
+      "is used: Budget b is 0.1 short: estimate 0.4, remaining 0.3 of 0.3 (spent 0, committed 0); "
+      "resets 2027-02-01T00:00:00Z");
   EXPECT_FALSE(Runs(api, "t-1"));
   EXPECT_EQ(api.Phase("t"), "Pending");
 }

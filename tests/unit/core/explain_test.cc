@@ -25,7 +25,8 @@ TEST(ExplainTest, CountsServersByTheTestThatFailed) {
   api.AddTask("t", api::Json::object(), "2");
   const auto why = ExplainTask(api, "t");
   EXPECT_EQ(why.summary,
-            "0 of 3 servers: 2 insufficient cpu, 1 cordoned; no ServerPool to buy from");
+            "0 of 3 servers fit: 2 insufficient cpu, 1 cordoned; no ServerPool exists, so no cloud "
+            "server can be requested");
 }
 
 TEST(ExplainTest, SpreadsTheLookAtManyServersOverSteps) {
@@ -47,8 +48,64 @@ TEST(ExplainTest, NamesTheNearestServerWithItsNumbers) {
   const auto why = ExplainTask(api, "t");
   ASSERT_FALSE(why.servers.empty());
   EXPECT_EQ(why.servers[0].name, "near");
-  EXPECT_EQ(why.servers[0].message, "has 3500m cpu free of the 4 requested");
+  EXPECT_EQ(why.servers[0].message, "requests 4 cpu, 3500m free (500m short)");
   EXPECT_EQ(why.nearest_fit, "would fit server near with cpu 3500m instead of 4");
+}
+
+TEST(ExplainTest, TellsFirstThatATaskIsLargerThanAllThereIs) {
+  ApiModel api;
+  api.AddServer("large", "16");
+  api.AddServer("busy", "8");
+  api.AddTask("other", api::Json::object(), "15");
+  api.Settle();
+  api.AddPool("p", "8");
+  api.AddTask("t", api::Json::object(), "200");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_TRUE(why.summary.starts_with(
+      "requests 200 cpu; the largest server has 16, the largest pool 8: it will never fit; 0 of 2"))
+      << why.summary;
+  EXPECT_EQ(why.nearest_fit, "would fit server large with cpu 16 instead of 200");
+}
+
+TEST(ExplainTest, DoesNotSayNeverOfATaskThatWouldFitAnEmptyServer) {
+  ApiModel api;
+  api.AddServer("a", "16");
+  api.AddTask("other", api::Json::object(), "15");
+  api.Settle();
+  api.AddTask("t", api::Json::object(), "16");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.summary.find("never"), std::string::npos) << why.summary;
+  EXPECT_EQ(why.nearest_fit, "would fit server a with cpu 1 instead of 16");
+}
+
+TEST(ExplainTest, NamesEachResourceOfWhichThereIsNotEnoughAnywhere) {
+  ApiModel api;
+  api.AddServer("a", "4");
+  api.AddTask(
+      "t",
+      {{"placement", {{"policy", "LocalOnly"}}},
+       {"template",
+        {{"spec",
+          api::Json::parse(
+              R"({"containers":[{"resources":{"requests":{"cpu":"5","nvidia.com/gpu":"1"}}}]})")}}}});
+  EXPECT_TRUE(ExplainTask(api, "t").summary.starts_with(
+      "requests 5 cpu; the largest server has 4; requests 1 nvidia.com/gpu; the largest server has "
+      "0: "
+      "it will never fit"))
+      << ExplainTask(api, "t").summary;
+}
+
+TEST(ExplainTest, TellsUntilWhenAPoolBacksOff) {
+  ApiModel api;
+  api.AddPool("p");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  const auto first = ExplainTask(api, "t");
+  ASSERT_EQ(first.pools.size(), 1u);
+  EXPECT_TRUE(first.pools[0].message.starts_with("backing off until 2027-01-15T08:00:3"))
+      << first.pools[0].message;
+  EXPECT_EQ(ExplainTask(api, "t").pools[0].message, first.pools[0].message);
 }
 
 TEST(ExplainTest, DoesNotPromiseAFitThatAnotherTestWouldRefuse) {

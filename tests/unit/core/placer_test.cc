@@ -160,7 +160,8 @@ TEST_P(FitTest, DecidesWhetherTheServerTakesTheTask) {
   EXPECT_EQ(api.pods.contains("ns/t-1"), GetParam().fits);
   if (!GetParam().fits) {
     ASSERT_NE(api.Status("t").explanation, nullptr);
-    EXPECT_NE(api.Status("t").explanation->summary.find("0 of 1 servers: 1 "), std::string::npos)
+    EXPECT_NE(api.Status("t").explanation->summary.find("0 of 1 servers fit: 1 "),
+              std::string::npos)
         << api.Status("t").explanation->summary;
   }
 }

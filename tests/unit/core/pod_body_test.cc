@@ -58,5 +58,57 @@ TEST(PodBodyTest, WithAClaimKubeSchedulerBindsItToTheNode) {
   EXPECT_EQ(api::DecodePod(pod)->node_name, "node") << "its room there is taken";
 }
 
+api::Json TermsOf(const api::Json& pod) {
+  return pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            ["nodeSelectorTerms"];
+}
+
+TEST(PodBodyTest, KubeSchedulerMayChooseAmongSeveralNodes) {
+  Write write = Order(false);
+  write.pod->pod_template = std::make_shared<const std::string>(R"({"spec":{
+    "containers":[{"name":"c"}],
+    "topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"zone"}],
+    "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{
+      "nodeSelectorTerms":[{"matchExpressions":[{"key":"a","operator":"Exists"}]}]}}}}})");
+  write.pod->other_nodes = {"second", "third"};
+  const api::Json terms = TermsOf(Body(write));
+  ASSERT_EQ(terms.size(), 3u);
+  const char* nodes[] = {"node", "second", "third"};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(terms[i]["matchExpressions"].size(), 1u);
+    EXPECT_EQ(terms[i]["matchFields"][0]["values"], api::Json::array({nodes[i]}));
+  }
+}
+
+TEST(PodBodyTest, WhatIsNotDecidedHereGoesThroughKubeScheduler) {
+  for (
+      const char* part :
+      {R"({"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{}]}}})",
+       R"({"affinity":{"podAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{}]}}})",
+       R"({"topologySpreadConstraints":[{}]})", R"({"resourceClaims":[{"name":"gpu"}]})",
+       R"({"volumes":[{"name":"v","ephemeral":{}}]})"}) {
+    Write write = Order(false);
+    write.pod->pod_template =
+        std::make_shared<const std::string>(R"({"spec":)" + std::string(part) + "}");
+    const api::Json pod = Body(write);
+    EXPECT_FALSE(pod["spec"].contains("nodeName")) << part;
+    EXPECT_EQ(TermsOf(pod).size(), 1u) << part;
+  }
+}
+
+TEST(PodBodyTest, OtherAffinityDoesNot) {
+  Write write = Order(false);
+  write.pod->pod_template = std::make_shared<const std::string>(
+      R"({"spec":{"affinity":{"podAffinity":{},"podAntiAffinity":{
+        "requiredDuringSchedulingIgnoredDuringExecution":[]}},"volumes":[{"name":"v"}]}})");
+  EXPECT_EQ(Body(write)["spec"]["nodeName"], "node");
+}
+
+TEST(PodBodyTest, AShapeMayAskForKubeScheduler) {
+  Write write = Order(false);
+  write.pod->via_scheduler = true;
+  EXPECT_FALSE(Body(write)["spec"].contains("nodeName"));
+}
+
 }  // namespace
 }  // namespace spillway::core

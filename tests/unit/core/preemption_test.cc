@@ -21,6 +21,12 @@ Json High(const char* preemption = "Allowed") {
   return {{"priority", 10}, {"preemption", preemption}, {"placement", {{"policy", "LocalOnly"}}}};
 }
 
+const Json kPort = {{"spec",
+                     {{"containers",
+                       {{{"name", "c"},
+                         {"resources", {{"requests", {{"cpu", "1"}}}}},
+                         {"ports", {{{"containerPort", 80}, {"hostPort", 80}}}}}}}}}};
+
 // Pods that were told to go do so.
 void EndDeleted(ApiModel& api) {
   std::vector<std::string> gone;
@@ -59,6 +65,50 @@ TEST(PreemptionTest, ALowerPriorityGivesWayAndRunsAgainLater) {
   api.SetPod("urgent-1", PodPhase::kSucceeded);
   api.Settle();
   EXPECT_TRUE(Runs(api, "b-2"));
+}
+
+TEST(PreemptionTest, WhoHasTheHostPortGivesWay) {
+  ApiModel api;
+  api.AddServer("s1", "8");
+  Json low = kLow, high = High();
+  low["template"] = high["template"] = kPort;
+  api.AddTask("other", kLow);
+  api.AddTask("a", low);
+  api.Settle();
+  api.AddTask("urgent", high);
+  api.Settle();
+  EndDeleted(api);
+  EXPECT_TRUE(Runs(api, "urgent-1"));
+  EXPECT_TRUE(Runs(api, "other-1"));
+  EXPECT_FALSE(Runs(api, "a-1"));
+}
+
+TEST(PreemptionTest, NobodyGivesWayInVain) {
+  ApiModel api;
+  RunLow(api);
+  api.nodes["s1"].max_pods = 0;  // by pods that are not ours
+  api.Change(api.nodes["s1"]);
+  api.AddTask("urgent", High());
+  api.Advance(seconds(60));
+  EXPECT_TRUE(Runs(api, "a-1"));
+  EXPECT_TRUE(Runs(api, "b-1"));
+}
+
+TEST(PreemptionTest, RoomIsMadeByTheLimitsOfPodsAndTasks) {
+  for (const bool pods : {true, false}) {
+    ApiModel api;
+    RunLow(api);
+    api.nodes["s1"].allocatable.cpu_milli = 8000;
+    if (pods) api.nodes["s1"].max_pods = 2;
+    if (!pods) api.servers["s1"].spec.max_tasks = 2;
+    api.Change(api.nodes["s1"]);
+    api.Change(api.servers["s1"]);
+    api.AddTask("urgent", High());
+    api.Settle();
+    EndDeleted(api);
+    EXPECT_TRUE(Runs(api, "urgent-1"));
+    EXPECT_TRUE(Runs(api, "a-1")) << "one place is enough";
+  }
 }
 
 TEST(PreemptionTest, NobodyElseGetsTheRoomMeanwhile) {

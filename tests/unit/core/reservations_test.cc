@@ -11,7 +11,7 @@ using api::Json;
 using api::PodPhase;
 using std::chrono::seconds;
 
-bool Runs(const ApiModel& api, const std::string& pod) { return api.pods.contains("ns/" + pod); }
+int Runs(const ApiModel& api, const std::string& pod) { return api.pods.contains("ns/" + pod); }
 
 // s1 of 4 cpus runs four small tasks, the first of them until its deadline; a task that wants the
 // whole server has waited for long.
@@ -45,8 +45,8 @@ TEST(ReservationTest, TheySayForWhomTheServerIsKept) {
   api.Advance(seconds(2));
   const auto& told = api.world().tasks.at("ns/e").object.status.explanation;
   ASSERT_NE(told, nullptr);
-  EXPECT_TRUE(told->summary.starts_with("0 of 1 servers: 1 reserved")) << told->summary;
-  EXPECT_TRUE(told->servers.at(0).message.starts_with("is kept for task ns/large"));
+  EXPECT_TRUE(told->summary.starts_with("0 of 1 servers fit: 1 reserved")) << told->summary;
+  EXPECT_TRUE(told->servers.at(0).message.starts_with("reserved for task ns/large"));
 }
 
 TEST(ReservationTest, ATaskThatEndsBeforeFillsTheGap) {
@@ -70,6 +70,78 @@ TEST(ReservationTest, WhatTheLargeTaskLeavesFreeIsUsed) {
   api.AddTask("small");
   api.Settle();
   EXPECT_TRUE(Runs(api, "small-1"));
+}
+
+TEST(ReservationTest, WhatIsLeftFreeIsGivenAwayOnce) {
+  ApiModel api;
+  api.AddServer("s1", "6");
+  api.AddTask("a", {{"activeDeadlineSeconds", 600}}, "3");
+  api.Settle();
+  api.AddTask("large", Json::object(), "5");
+  api.Advance(kStarving + seconds(1));
+  for (const char* name : {"e", "f", "g"}) api.AddTask(name);
+  api.Settle();
+  EXPECT_EQ(Runs(api, "e-1") + Runs(api, "f-1") + Runs(api, "g-1"), 1);
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "large-1"));
+}
+
+Json WithPort(const char* cpu) {
+  return {{"template",
+           {{"spec",
+             {{"containers",
+               {{{"name", "c"},
+                 {"resources", {{"requests", {{"cpu", cpu}}}}},
+                 {"ports", {{{"containerPort", 80}, {"hostPort", 80}}}}}}}}}}}};
+}
+
+TEST(ReservationTest, TheHostPortIsKeptAsWell) {
+  ApiModel api;
+  api.AddServer("s1", "8");
+  api.AddTask("a", Json::object(), "6");
+  api.Settle();
+  api.AddTask("waits", WithPort("4"));
+  api.Advance(kStarving + seconds(1));
+  ASSERT_EQ(api.world().reserved.size(), 1u);
+  api.AddTask("port", WithPort("1"));
+  api.AddTask("none");
+  api.Settle();
+  EXPECT_TRUE(Runs(api, "none-1"));
+  EXPECT_FALSE(Runs(api, "port-1")) << "it would keep the port for longer than that";
+}
+
+Time KeptFrom(const ApiModel& api) {
+  const auto& kept = api.world().servers.at("s1").reservation;
+  return kept ? kept->start : Time{};
+}
+
+TEST(ReservationTest, BeginsWhenTheHostPortIsFree) {
+  ApiModel api;
+  api.AddServer("s1", "8");
+  Json port = WithPort("1");
+  port["activeDeadlineSeconds"] = 600;
+  api.AddTask("a", port);
+  api.Settle();
+  api.AddTask("waits", WithPort("2"));
+  api.Advance(kStarving + seconds(1));
+  EXPECT_GE(KeptFrom(api), At(600));
+}
+
+TEST(ReservationTest, BeginsWhenThereIsAPlaceForAPod) {
+  for (const bool pods : {true, false}) {
+    ApiModel api;
+    api.AddServer("s1", "8");
+    if (pods) api.nodes["s1"].max_pods = 1;
+    if (!pods) api.servers["s1"].spec.max_tasks = 1;
+    api.Change(api.nodes["s1"]);
+    api.Change(api.servers["s1"]);
+    api.AddTask("a", {{"activeDeadlineSeconds", 600}});
+    api.Settle();
+    api.AddTask("waits", Json::object(), "2");
+    api.Advance(kStarving + seconds(1));
+    EXPECT_GE(KeptFrom(api), At(600));
+  }
 }
 
 TEST(ReservationTest, AHigherPriorityPasses) {

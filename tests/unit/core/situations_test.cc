@@ -142,7 +142,7 @@ const std::vector<Situation>& Amounts() {
          Node(api, "a", {{"cpu", "3500m"}, {"memory", "8Gi"}});
        },
        Task({{"cpu", "4"}}),
-       "has 3500m cpu free of the 4 requested",
+       "requests 4 cpu, 3500m free",
        "would fit server a with cpu 3500m instead of 4",
        {},
        Task({{"cpu", "3500m"}})},
@@ -151,7 +151,7 @@ const std::vector<Situation>& Amounts() {
          Node(api, "a", {{"cpu", "4"}, {"memory", "8Gi"}});
        },
        Task({{"memory", "9Gi"}}),
-       "has 8Gi memory free of the 9Gi requested",
+       "requests 9Gi memory, 8Gi free",
        "would fit server a with memory 8Gi instead of 9Gi",
        {},
        Task({{"memory", "8Gi"}})},
@@ -160,7 +160,7 @@ const std::vector<Situation>& Amounts() {
          Node(api, "a", {{"cpu", "4"}, {"memory", "8Gi"}, {"ephemeral-storage", "10Gi"}});
        },
        Task({{"ephemeral-storage", "20Gi"}}),
-       "10Gi ephemeral-storage free of the 20Gi",
+       "requests 20Gi ephemeral-storage, 10Gi free",
        "would fit server a with ephemeral-storage 10Gi instead of 20Gi",
        {},
        Task({{"ephemeral-storage", "10Gi"}})},
@@ -169,19 +169,19 @@ const std::vector<Situation>& Amounts() {
          Node(api, "a", {{"cpu", "4"}, {"memory", "8Gi"}, {"nvidia.com/gpu", "1"}});
        },
        Task({{"nvidia.com/gpu", "2"}}),
-       "has 1 nvidia.com/gpu free of the 2 requested",
+       "requests 2 nvidia.com/gpu, 1 free",
        "would fit server a with nvidia.com/gpu 1 instead of 2",
        {},
        Task({{"nvidia.com/gpu", "1"}})},
       {"no gpu at all", [](ApiModel& api) { api.AddServer("a"); }, Task({{"nvidia.com/gpu", "1"}}),
-       "has 0 nvidia.com/gpu free of the 1 requested", "",
+       "requests 1 nvidia.com/gpu, 0 free", "",
        EditNode([](api::Node& node) { node.allocatable.extended["nvidia.com/gpu"] = 1; })},
       {"cpu and memory",
        [](ApiModel& api) {
          Node(api, "a", {{"cpu", "2"}, {"memory", "4Gi"}});
        },
        Task({{"cpu", "3"}, {"memory", "5Gi"}}),
-       "has 2 cpu free of the 3 requested",
+       "requests 3 cpu, 2 free",
        "would fit server a with cpu 2 instead of 3 and memory 4Gi instead of 5Gi",
        {},
        Task({{"cpu", "2"}, {"memory", "4Gi"}})},
@@ -191,7 +191,7 @@ const std::vector<Situation>& Amounts() {
          Node(api, "b", {{"cpu", "3"}, {"memory", "8Gi"}});
        },
        Task({{"cpu", "4"}}),
-       "0 of 2 servers: 2 insufficient cpu",
+       "0 of 2 servers fit: 2 insufficient cpu",
        "would fit server b with cpu 3 instead of 4",
        {},
        Task({{"cpu", "3"}})},
@@ -200,18 +200,18 @@ const std::vector<Situation>& Amounts() {
          api.AddServer("a");
          Occupy(api, Task({{"cpu", "3"}}));
        },
-       Task({{"cpu", "2"}}), "has 1 cpu free of the 2 requested",
-       "would fit server a with cpu 1 instead of 2", EndOther()},
+       Task({{"cpu", "2"}}), "requests 2 cpu, 1 free", "would fit server a with cpu 1 instead of 2",
+       EndOther()},
       {"taken as a whole",
        [](ApiModel& api) {
          api.AddServer("a");
          Occupy(api, Task({{"cpu", "4"}}));
        },
-       Task({{"cpu", "2"}}), "has 0 cpu free of the 2 requested", "", EndOther()},
+       Task({{"cpu", "2"}}), "requests 2 cpu, 0 free", "", EndOther()},
       {"too large for every server of the pool",
        [](ApiModel& api) { api.AddPool("p"); },
        Task({{"cpu", "16"}}),
-       "a server has 8 cpu of the 16 requested",
+       "requests 16 cpu, 8 on a server of the pool",
        "would fit a server of pool p with cpu 8 instead of 16",
        {},
        Task({{"cpu", "8"}})},
@@ -219,7 +219,7 @@ const std::vector<Situation>& Amounts() {
        [](ApiModel& api) { api.AddServer("a"); },
        Task({{"cpu", "1"}},
             {{"initContainers", {{{"name", "i"}, {"resources", {{"requests", {{"cpu", "5"}}}}}}}}}),
-       "has 4 cpu free of the 5 requested",
+       "requests 5 cpu, 4 free",
        "would fit server a with cpu 4 instead of 5",
        {},
        Task({{"cpu", "1"}}, {{"initContainers",
@@ -413,7 +413,7 @@ const std::vector<Situation>& Servers() {
          api.Advance(seconds(40));
        },
        Task({{"cpu", "1"}}),
-       "is kept for task ns/large, which has waited for long",
+       "reserved for task ns/large, which has waited for long",
        "",
        {},
        With(Task({{"cpu", "1"}}), "priority", 1)},
@@ -424,7 +424,8 @@ const std::vector<Situation>& Servers() {
 const std::vector<Situation>& Clouds() {
   static const std::vector<Situation> kSituations{
       {"no pool", [](ApiModel&) {}, Placement({{"policy", "CloudOnly"}}),
-       "no ServerPool to buy from", "", [](ApiModel& api) { api.AddPool("p"); }},
+       "no ServerPool exists, so no cloud server can be requested", "",
+       [](ApiModel& api) { api.AddPool("p"); }},
       {"local only",
        [](ApiModel& api) { api.AddPool("p"); },
        Placement({{"policy", "LocalOnly"}}),
@@ -488,7 +489,8 @@ const std::vector<Situation>& Clouds() {
          api.AddBudget("b", "0.10");
        },
        With(Task({{"cpu", "1"}}), "activeDeadlineSeconds", 3600),
-       "no server with a price is used: Budget b has spent 0 and committed 0 of 0.1",
+       "no server with a price is used: Budget b is 0.3 short: estimate 0.4, remaining 0.1 of 0.1 "
+       "(spent 0, committed 0)",
        "",
        {},
        With(Task({{"cpu", "1"}}), "activeDeadlineSeconds", 900)},

@@ -284,6 +284,69 @@ TEST_F(TaskTest, SuspendStopsItAndResumeStartsANewAttempt) {
   EXPECT_EQ(api.Status("t").retries, 0);
 }
 
+class SuspendTest : public TaskTest {
+ protected:
+  void Suspend(bool suspend) {
+    api.tasks["ns/t"].spec.suspend = suspend;
+    api.Change(api.tasks["ns/t"]);
+    api.Settle();
+  }
+};
+
+TEST_F(SuspendTest, TheActiveDeadlineBeginsAnewWithTheNextRun) {
+  Start({{"activeDeadlineSeconds", 15}});
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Advance(seconds(10));
+  Suspend(true);
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+  EXPECT_FALSE(api.Status("t").started_at.has_value());
+  Suspend(false);
+  api.SetPod("t-2", PodPhase::kRunning);
+  api.Advance(seconds(14));
+  EXPECT_EQ(api.Phase("t"), "Running");
+  api.Advance(seconds(2));
+  EXPECT_EQ(Reason("Failed"), "True DeadlineExceeded");
+}
+
+TEST_F(SuspendTest, TheStartDeadlineDoesNotRun) {
+  api.AddTask("t", {{"startDeadlineSeconds", 30}, {"suspend", true}});
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+  Suspend(false);
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  api.Restart();
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  api.Advance(seconds(10));
+  EXPECT_EQ(Reason("Failed"), "True StartDeadlineExceeded");
+}
+
+TEST_F(SuspendTest, ATaskThatHasRunOnceIsNotLateToStart) {
+  Start({{"startDeadlineSeconds", 30}});
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Advance(seconds(10));
+  Suspend(true);
+  api.servers["s1"].spec.cordoned = true;
+  api.Change(api.servers["s1"]);
+  Suspend(false);
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+}
+
+TEST_F(SuspendTest, ToggledFastItEndsInTheLastStateWithOnePod) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  for (const bool suspend : {true, false, true, false}) Suspend(suspend);
+  api.Settle();
+  EXPECT_EQ(api.pods.size(), 1u);
+  Suspend(true);
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+}
+
 TEST_F(TaskTest, StartDeadlineCountsFromCreation) {
   api.AddTask("t", {{"startDeadlineSeconds", 30}});
   api.Settle();

@@ -76,7 +76,7 @@ TEST_F(WhatIfTest, SaysWhyATaskWouldWaitAndHowManyAreBeforeIt) {
   const Forecast forecast = Ask("1", local);
   EXPECT_EQ(forecast.place, Place::kQueue);
   EXPECT_EQ(forecast.ahead, 2u);
-  EXPECT_EQ(forecast.explanation.summary, "0 of 1 servers: 1 insufficient cpu");
+  EXPECT_EQ(forecast.explanation.summary, "0 of 1 servers fit: 1 insufficient cpu");
   api::Json urgent = local;
   urgent["priority"] = 1;
   EXPECT_EQ(Ask("1", urgent).ahead, 0u);

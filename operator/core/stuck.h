@@ -1,0 +1,33 @@
+// A pod that was made and does not start: the task says why, as kube-scheduler, the kubelet or the
+// pod's Events tell it; one that kube-scheduler has no node for is taken back.
+#pragma once
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// What starts by then was never stuck. Its Events are read then, after 30 s, and after ever longer
+// pauses.
+inline constexpr Duration kStuckAfter{8'000}, kAskAgainAfter{22'000}, kMostAskPause{600'000};
+// A pod that kube-scheduler has no node for is taken back after so long, and keeps no room for
+// others to wait for; the next attempt is made after a pause that doubles.
+inline constexpr Duration kUnschedulableFor{10'000};
+inline constexpr Duration kFirstPause{10'000}, kMostPause{300'000};
+// So long may kube-scheduler be silent before that is told.
+inline constexpr Duration kSchedulerSilent{30'000};
+
+// What is told of such a pod is written at most so often.
+inline constexpr Duration kTellAgain{5'000};
+
+// The reason of an attempt that was taken back.
+inline constexpr char kUnschedulable[] = "Unschedulable";
+
+// kube-scheduler had no node for the task though a server was bought for it, and it has not run
+// since: another would be bought in vain.
+bool RefusedInCloud(const TaskState& task);
+// Follows the pod of the current attempt, which is pending.
+void FollowStuck(World& world, TaskState& task, const api::Pod& pod);
+// What the Events of a task's pod say.
+void HearPod(World& world, const PodWarned& warned);
+
+}  // namespace spillway::core
