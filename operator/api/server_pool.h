@@ -15,6 +15,7 @@ struct ServerPoolSpec {
   int64_t priority = 0;
   StringMap capabilities, labels;
   // What the engine is asked for beside: each is true of the labels of every server that it gives.
+  // First those of backend, in their order.
   std::vector<Requirement> requirements;
   std::vector<Taint> taints;
   Resources resources;  // what a server of the pool offers to tasks

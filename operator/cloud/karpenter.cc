@@ -29,6 +29,16 @@ std::string MessageOf(const Json& object) {
   return Bounded(api::GetString(object, "message"), kMostConditionMessage);
 }
 
+// As the pool has them, and what was added for whom the server is bought.
+Json Requirements(const api::ServerPool& pool) {
+  Json out = api::GetArray(api::GetObject(pool.spec.backend, "karpenter"), "requirements");
+  for (size_t i = out.size(); i < pool.spec.requirements.size(); ++i) {
+    const api::Requirement& each = pool.spec.requirements[i];
+    out.push_back({{"key", each.key}, {"operator", each.op}, {"values", each.values}});
+  }
+  return out;
+}
+
 // The condition's status, and its message where it is not True.
 std::pair<bool, std::string> Condition(const Json& object, const std::string& type) {
   for (const Json& condition : api::GetArray(api::GetObject(object, "status"), "conditions")) {
@@ -69,7 +79,7 @@ Json NodeClaimBody(const std::string& request_name, const std::string& request_u
                {"controller", true}}}}}},
           {"spec",
            {{"nodeClassRef", node_class},
-            {"requirements", api::GetArray(karpenter, "requirements")},
+            {"requirements", Requirements(pool)},
             {"resources", {{"requests", std::move(requests)}}},
             {"taints", Taints(pool)},
             {"expireAfter", "Never"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <set>
 #include <span>
 
 #include "operator/base/quantity.h"
@@ -178,6 +179,25 @@ bool MayMatchAny(const std::vector<NodeSelectorTerm>& terms, FutureLabels& label
                       [&](const auto& wish) { return labels.Meets(wish.key, term.labels); }) &&
                   std::all_of(term.fields.begin(), term.fields.end(), field);
          });
+}
+
+// The wishes that a new server must meet for the shape: those of its affinity by the first term
+// that can be met.
+std::vector<api::Requirement> WishesOf(const Shape& shape, const PoolState& pool) {
+  std::vector<api::Requirement> out;
+  if (!shape.os.empty()) out.push_back({kOsLabel, "In", {shape.os}});
+  for (const auto& [key, value] : shape.node_selector) out.push_back({key, "In", {value}});
+  for (const api::Requirement& wish : shape.requirements) {
+    if (!pool.object.spec.capabilities.contains(wish.key)) out.push_back(wish);
+  }
+  FutureLabels labels(pool);
+  for (const api::Requirement& wish : out) labels.Narrow(wish);
+  for (const NodeSelectorTerm& term : shape.affinity) {
+    if (!MayMatchAny({term}, labels)) continue;
+    out.insert(out.end(), term.labels.begin(), term.labels.end());
+    break;
+  }
+  return out;
 }
 
 // As LabelsFit, of a server that does not exist yet.
@@ -442,6 +462,22 @@ std::optional<std::string> FutureLabel(const std::string& key, const PoolState& 
   const auto values = MayBe(key, pool);
   return values.empty() || values.front() == kSomeValue ? std::nullopt
                                                         : std::optional(values.front());
+}
+
+std::vector<api::Requirement> Narrowed(const Shape& shape, const PoolState& pool) {
+  FutureLabels labels(pool);
+  std::set<std::string> keys;
+  for (const api::Requirement& wish : WishesOf(shape, pool)) {
+    if (labels.Of(wish.key).size() < 2) continue;
+    labels.Narrow(wish);
+    keys.insert(wish.key);
+  }
+  std::vector<api::Requirement> out;
+  for (const std::string& key : keys) {
+    const auto& left = labels.Of(key);
+    if (!left.empty() && left.size() < MayBe(key, pool).size()) out.push_back({key, "In", left});
+  }
+  return out;
 }
 
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {

@@ -76,6 +76,9 @@ class Room {
 
 // A value that the label may have on a new server of the pool; nothing if none is known.
 std::optional<std::string> FutureLabel(const std::string& key, const PoolState& pool);
+// What the engine must be asked for beside the pool's own requirements, so that of several values
+// of a label the new server has one that the shape can use.
+std::vector<api::Requirement> Narrowed(const Shape& shape, const PoolState& pool);
 // Whether a new server of the pool would take the shape, and whether one may be bought now.
 bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);

@@ -93,6 +93,7 @@ bool NeedsScheduler(const api::Json& pod_spec) {
   const auto any = [&](const char* list) { return !api::GetArray(pod_spec, list).empty(); };
   if (any("topologySpreadConstraints") || any("resourceClaims") || any("schedulingGates"))
     return true;
+  if (!api::GetObject(pod_spec, "schedulingGroup").empty()) return true;
   const api::Json& affinity = api::GetObject(pod_spec, "affinity");
   for (const char* kind : {"podAffinity", "podAntiAffinity"}) {
     const api::Json& rules = api::GetObject(affinity, kind);

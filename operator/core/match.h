@@ -28,7 +28,7 @@ const api::Taint* FindUntolerated(const std::vector<api::Taint>& taints,
 std::vector<NodeSelectorTerm> DecodeNodeAffinity(const api::Json& pod_spec);
 // Whether the pod asks for anything that is not decided here, so that kube-scheduler must bind it:
 // claims of volumes or devices (which may be bound only once it has chosen a node), affinity or
-// anti-affinity to other pods, topology spread, scheduling gates.
+// anti-affinity to other pods, topology spread, scheduling gates and groups.
 bool NeedsScheduler(const api::Json& pod_spec);
 // An empty list of terms means there is no affinity, and matches.
 bool MatchesAny(const std::vector<NodeSelectorTerm>& terms, const api::StringMap& labels,

@@ -98,6 +98,15 @@ void Vanished(World& world, ScaleState& scale) {
       AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, {}, last});
 }
 
+// Null if it is bought as stock, or nobody is left of those that it is bought for.
+const TaskState* FirstBuyer(const World& world, const ScaleState& scale) {
+  for (const api::TaskRef& buyer : scale.object.for_tasks) {
+    const TaskState* task = world.TaskByUid(buyer.uid);
+    if (task != nullptr && task->shape != nullptr) return task;
+  }
+  return nullptr;
+}
+
 void Ensure(World& world, ScaleState& scale) {
   ScaleStatus& status = scale.object.status;
   if (!status.requested_at) {
@@ -114,11 +123,17 @@ void Ensure(World& world, ScaleState& scale) {
   }
   status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
   scale.ensured = scale.asking = true;
+  api::ServerPool asked = pool->second.object;
+  if (const TaskState* buyer = FirstBuyer(world, scale)) {
+    for (api::Requirement& each : Narrowed(*buyer->shape, pool->second))
+      asked.spec.requirements.push_back(std::move(each));
+  }
+  const api::Resources least = asked.spec.resources;
   world.effects.push_back(AskCloud{AskCloud::Op::kEnsure,
                                    scale.object.meta.name,
                                    scale.object.meta.uid,
-                                   pool->second.object,
-                                   pool->second.object.spec.resources,
+                                   std::move(asked),
+                                   least,
                                    {}});
 }
 
@@ -203,6 +218,7 @@ bool TimedOut(World& world, const ScaleState& scale) {
 void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
   SetPhase(world, scale, ScalePhase::kReleasing, why);
   world.Tell(scale, false, "Releasing", why);
+  DeleteServer(world, scale);  // now, so that it takes no task in this very step
 }
 
 void Pending(World& world, ScaleState& scale) {

@@ -26,6 +26,15 @@ TEST(NodeClaimTest, IsNamedAfterTheRequestAndNeverExpires) {
   EXPECT_EQ(claim["spec"]["requirements"].size(), 1u);
 }
 
+TEST(NodeClaimTest, AsksForWhatWasAddedForWhomItIsBought) {
+  api::ServerPool pool = Pool();
+  pool.spec.requirements.push_back({"zone", "In", {"b"}});
+  const Json requirements = NodeClaimBody("r", "uid-1", pool)["spec"]["requirements"];
+  ASSERT_EQ(requirements.size(), 2u);
+  EXPECT_EQ(requirements[0]["key"], "node.kubernetes.io/instance-type");
+  EXPECT_EQ(requirements[1], (Json{{"key", "zone"}, {"operator", "In"}, {"values", {"b"}}}));
+}
+
 TEST(NodeClaimTest, IsReadyOnlyForItsCurrentGeneration) {
   Json claim = Json::parse(
       R"({"metadata":{"name":"spw-u","uid":"c","generation":2,"labels":{"spillway.dev/request":"u"}},

@@ -310,6 +310,7 @@ void ApiModel::Carry(const AskCloud& ask) {
     claim.kind = "NodeClaim", claim.name = name, claim.uid = "claim-" + std::to_string(++version_);
     claim.resource_version = version_, claim.request_uid = ask.request_uid;
     claim.pool = ask.pool.meta.name;
+    asked = ask.pool.spec.requirements;
     claims[name] = claim;
     ++claims_made;
     See(claim);

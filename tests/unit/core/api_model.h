@@ -112,6 +112,8 @@ class ApiModel {
   int asked_why = 0;
   // The nodes that the creation of each pod left to kube-scheduler, the first first.
   std::map<std::string, std::vector<std::string>> candidates;
+  // What the engine was asked for last.
+  std::vector<api::Requirement> asked;
   // The engine refuses every release with this; or takes its time with what it was asked to
   // release.
   std::optional<Error> release_error;

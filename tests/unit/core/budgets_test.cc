@@ -257,7 +257,7 @@ TEST(BudgetsTest, WithDenyTheTaskFailsAndSaysWhy) {
   api.Advance(seconds(1));
   EXPECT_EQ(api.Phase("t"), "Failed");
   EXPECT_EQ(api.Status("t").result->reason, "BudgetExceeded");
-  EXPECT_NE(api.Status("t").result->message.find("0 of 0.3 until"), std::string::npos);
+  EXPECT_NE(api.Status("t").result->message.find("remaining 0.3 of 0.3"), std::string::npos);
   EXPECT_TRUE(api.scales.empty());
 }
 

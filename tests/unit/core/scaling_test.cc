@@ -61,6 +61,22 @@ TEST_F(ScalingTest, ReleasesAnIdleServer) {
   EXPECT_TRUE(api.scales.empty());
 }
 
+TEST_F(ScalingTest, AServerTakesNoTaskInTheMomentInWhichItIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Settle();
+  api.Advance(seconds(299));
+  api.AddTask("u");
+  api.now += seconds(1);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+  EXPECT_TRUE(api.Status("u").attempts.empty());
+}
+
 TEST_F(ScalingTest, OneServerServesAllTasksThatFitIt) {
   api.AddPool("spot", "8");
   for (int i = 0; i < 10; ++i) api.AddTask("t" + std::to_string(i));
@@ -552,8 +568,10 @@ class PoolLabelsTest : public ScalingTest {
     spec["template"]["spec"]["containers"] = {{{"name", "c"}}};
     api.AddTask("t", spec);
     api.Settle();
+    asked = api.asked;
     return api.claims_made == 1;
   }
+  std::vector<api::Requirement> asked;
   static api::Json Selects(const char* key, const char* value) {
     return {{"nodeSelector", {{key, value}}}};
   }
@@ -595,6 +613,17 @@ TEST_F(PoolLabelsTest, ALabelOfUnknownValueExists) {
   EXPECT_TRUE(Buys(one("spot", "DoesNotExist")));
   EXPECT_FALSE(Buys(one("family", "DoesNotExist")));
   EXPECT_FALSE(Buys(Selects("family", "c5")));
+}
+
+TEST_F(PoolLabelsTest, TheEngineIsAskedForAValueThatTheTaskCanUse) {
+  ASSERT_TRUE(Buys(Selects("zone", "b")));
+  ASSERT_EQ(asked.size(), 6u);
+  EXPECT_EQ(asked.back(), (api::Requirement{"zone", "In", {"b"}}));
+  ASSERT_TRUE(
+      Buys(Affinity(api::Json::parse(R"([{"key":"zone","operator":"NotIn","values":["a"]}])"))));
+  EXPECT_EQ(asked.back(), (api::Requirement{"zone", "In", {"b"}}));
+  ASSERT_TRUE(Buys(api::Json::object()));
+  EXPECT_EQ(asked.size(), 5u) << "any will do";
 }
 
 TEST_F(PoolLabelsTest, CountForRequirementsOfTheTask) {
