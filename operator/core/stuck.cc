@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/attempts.h"
+#include "operator/core/refusals.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -70,10 +71,21 @@ void FollowStart(World& world, TaskState& task, const api::Pod& pod) {
                                        : ", " + pod.waiting_reason));
 }
 
+// Whether kube-scheduler complains of nodes, as in "0/5 nodes are available: 2 node(s) had ...",
+// and not of the pod itself, such as of a claim that does not exist.
+bool IsAboutNodes(const std::string& message) {
+  constexpr std::string_view kBegin = "nodes are available: ";
+  const size_t at = message.find(kBegin);
+  const size_t next = at + kBegin.size();
+  return at != std::string::npos && next < message.size() && message[next] >= '0' &&
+         message[next] <= '9';
+}
+
 // Others get its room; the next attempt comes after a pause that doubles.
-void TakeBack(World& world, TaskState& task, const std::string& why) {
+void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& why) {
   const int doublings = std::min(task.unschedulable++, 10);
   const Duration pause = std::min<Duration>(kFirstPause * (int64_t{1} << doublings), kMostPause);
+  if (IsAboutNodes(pod.unscheduled_message)) NoteRefusal(world, task, why);
   task.refused_in_cloud = task.refused_in_cloud || task.binding->cloud;
   StopAttempt(world, task, kUnschedulable, why);
   HoldBack(world, task, pause);
@@ -101,7 +113,7 @@ void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
       "kube-scheduler: " + WithMessage(pod.unscheduled_reason, pod.unscheduled_message);
   if (stuck.unscheduled_since == kNever) stuck.unscheduled_since = world.now;
   const Time until = stuck.unscheduled_since + kUnschedulableFor;
-  if (world.now >= until) return TakeBack(world, task, why);
+  if (world.now >= until) return TakeBack(world, task, pod, why);
   world.WakeTask(task, until);
   Tell(world, task, pod.unscheduled_reason, why);
 }
@@ -110,7 +122,7 @@ void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
 
 void FollowStuck(World& world, TaskState& task, const api::Pod& pod) {
   if (pod.meta.deleted) return;
-  if (!pod.unscheduled_reason.empty()) {
+  if (pod.intended || !pod.unscheduled_reason.empty()) {
     FollowScheduling(world, task, pod);
   } else {
     FollowStart(world, task, pod);

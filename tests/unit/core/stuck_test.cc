@@ -127,6 +127,41 @@ TEST_F(StuckTest, ItIsTriedAgainEverMoreSeldom) {
   EXPECT_EQ(api.Status("t").retries, 0);
 }
 
+TEST_F(StuckTest, AServerThatKubeSchedulerRefusesIsPassedOver) {
+  api.AddTask("t", Json::object(), "1");
+  api.Settle();
+  api.AddServer("s2", "2");
+  Pod().unscheduled_reason = "Unschedulable";
+  Pod().unscheduled_message =
+      "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules";
+  api.Change(Pod());
+  api.Advance(seconds(22));
+  ASSERT_TRUE(api.pods.contains("ns/t-2"));
+  EXPECT_EQ(Pod("t-2").node_name, "s2");
+}
+
+TEST_F(StuckTest, APodThatIsRefusedForItsOwnSakeIsTriedWhereItWas) {
+  Start();
+  SayUnschedulable("t-1");
+  api.Advance(seconds(22));
+  ASSERT_TRUE(api.pods.contains("ns/t-2"));
+}
+
+TEST_F(StuckTest, ASilentKubeSchedulerIsTold) {
+  api.AddTask(
+      "t",
+      {{"template",
+        {{"spec",
+          {{"containers", {{{"name", "c"}}}},
+           {"volumes", {{{"name", "v"}, {"persistentVolumeClaim", {{"claimName", "x"}}}}}}}}}}});
+  api.Settle();
+  api.Advance(seconds(29));
+  EXPECT_EQ(Why().find("kube-scheduler"), std::string::npos) << Why();
+  api.Advance(seconds(10));
+  EXPECT_EQ(Why(),
+            "kube-scheduler has said nothing of pod t-1 since 2027-01-15T08:00:00Z; does it run?");
+}
+
 TEST_F(StuckTest, APodThatWaitsForItsGatesIsToldAndStays) {
   Start();
   SayUnschedulable("t-1", "SchedulingGated");
