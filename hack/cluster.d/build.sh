@@ -4,12 +4,14 @@
 
 readonly kubernetes_version=v1.36.3 kwok_version=v0.8.0 karpenter_version=v1.14.1
 readonly metrics_server_version=v0.9.0 helm_version=v3.21.4
+readonly kstatus_version=v0.37.2 # of sigs.k8s.io/cli-utils
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/spillway
 readonly kube_bin=$cache/kube/$kubernetes_version
 readonly kwok_bin=$cache/kwok/$kwok_version
 readonly karpenter_bin=$cache/karpenter/$karpenter_version
 readonly metrics_server_bin=$cache/metrics-server/$metrics_server_version
 readonly helm_bin=$cache/helm/$helm_version
+readonly kstatus_bin=$cache/kstatus/$kstatus_version
 readonly modules=$here/modules
 
 go_build() { # MODULE OUTPUT PACKAGE [LDFLAGS]
@@ -80,6 +82,8 @@ build_all() {
   [[ -z $metrics_server ]] || build_one metrics-server "$metrics_server_bin/metrics-server" \
     sigs.k8s.io/metrics-server/cmd/metrics-server
 }
+
+build_kstatus() { build_one kstatus "$kstatus_bin/kstatus" .; }
 
 # build_locked FUNCTION...: one build at a time, also when two clusters are brought up at once.
 build_locked() {

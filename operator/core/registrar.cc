@@ -86,9 +86,9 @@ api::RegisteredServerStatus Describe(const World& world, const ServerState& serv
     status.load = LoadOf(node->second);
     status.last_heartbeat = node->second.renewed;
   }
-  const api::Progress progress = server.phase == "Ready"      ? api::Progress::kReady
-                                 : server.phase == "Cordoned" ? api::Progress::kHeld
-                                                              : api::Progress::kReconciling;
+  // As a Node's: one that is cordoned or busy is as it should be, and takes no tasks.
+  const api::Progress progress =
+      server.phase == "NotReady" ? api::Progress::kReconciling : api::Progress::kReady;
   api::SetProgress(status.conditions, progress, server.reason, server.message,
                    server.object.meta.generation, world.now);
   return status;

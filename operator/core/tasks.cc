@@ -217,7 +217,8 @@ void Suspend(World& world, TaskState& task) {
   status.forecast.reset();
   task.nominated.clear();
   ChangeConditions(task, [&](auto& conditions) {
-    api::SetProgress(conditions, api::Progress::kHeld, "Suspended", "held by spec.suspend",
+    // It goes no further by itself: whoever waits for its end is told so at once.
+    api::SetProgress(conditions, api::Progress::kStalled, "Suspended", "held by spec.suspend",
                      task.object.meta.generation, world.now);
   });
   task.status_due = world.now;

@@ -68,7 +68,7 @@ void Metrics::Describe(const core::World& world) {
                             "Cancelled", "Suspended"}) {
     tasks_.Add({{"phase", phase}}).Set(tasks[phase]);
   }
-  for (const char* phase : {"Ready", "Cordoned", "NotReady"})
+  for (const char* phase : {"Ready", "Overloaded", "Cordoned", "NotReady"})
     servers_.Add({{"phase", phase}}).Set(servers[phase]);
 }
 

@@ -50,6 +50,17 @@ TEST_F(RegistrarTest, ReportsPhaseRoomAndTasks) {
   EXPECT_EQ(api.servers["n"].status.phase, "Cordoned");
 }
 
+TEST_F(RegistrarTest, AServerThatIsCordonedStaysReadyAsItsNodeDoes) {
+  api.AddServer("n");
+  api.servers["n"].spec.cordoned = true;
+  api.Change(api.servers["n"]);
+  api.Settle();
+  const auto& conditions = api.servers["n"].status.conditions;
+  EXPECT_EQ(api::FindCondition(conditions, "Ready")->status, "True");
+  EXPECT_EQ(api::FindCondition(conditions, "Ready")->reason, "Cordoned");
+  EXPECT_EQ(api::FindCondition(conditions, "Reconciling")->status, "False");
+}
+
 TEST_F(RegistrarTest, WithoutTheMeasurementThatItRequiresAServerTakesNoTasks) {
   api.AddServer("n");
   api.servers["n"].spec.requires_metrics = true;

@@ -347,6 +347,19 @@ TEST_F(SuspendTest, ToggledFastItEndsInTheLastStateWithOnePod) {
   EXPECT_EQ(api.Phase("t"), "Suspended");
 }
 
+TEST_F(TaskTest, ASuspendedTaskIsStalledUntilItIsResumed) {
+  Start();
+  api.tasks["ns/t"].spec.suspend = true;
+  api.Change(api.tasks["ns/t"]);
+  api.Settle();
+  EXPECT_EQ(api::FindCondition(*api.Status("t").conditions, "Stalled")->status, "True");
+  api.tasks["ns/t"].spec.suspend = false;
+  api.Change(api.tasks["ns/t"]);
+  api.Settle();
+  api.Advance(seconds(4));
+  EXPECT_EQ(api::FindCondition(*api.Status("t").conditions, "Stalled")->status, "False");
+}
+
 TEST_F(TaskTest, StartDeadlineCountsFromCreation) {
   api.AddTask("t", {{"startDeadlineSeconds", 30}});
   api.Settle();
