@@ -45,7 +45,7 @@ std::string Advice(Kind kind, const Error& error) {
   }
   if (error.kind == ErrorKind::kForbidden)
     return error.message +
-           "; give the operator its ClusterRole: charts/spillway/templates/clusterrole.yaml";
+           "; give the operator its rights: the chart with rbac.create=true";
   return error.message;
 }
 
