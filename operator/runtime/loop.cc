@@ -44,8 +44,7 @@ std::string Advice(Kind kind, const Error& error) {
            "; install the CRDs: kubectl apply -f crds/";
   }
   if (error.kind == ErrorKind::kForbidden)
-    return error.message +
-           "; give the operator its rights: the chart with rbac.create=true";
+    return error.message + "; give the operator its rights: the chart with rbac.create=true";
   return error.message;
 }
 
