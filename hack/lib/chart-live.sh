@@ -54,6 +54,14 @@ live_conform() {
 
 live_first() { operator_install --take-ownership --set replicaCount=0 2>"$work/first" || { cat "$work/first" >&2 && return 1; }; }
 
+# live_unseen: no operator runs yet; kstatus must not take a new task for done.
+live_unseen() {
+  kubectl apply -f "$root/charts/spillway/samples/hello.yaml" >/dev/null
+  kubectl get tq hello -n default -o yaml >"$work/unseen.yaml"
+  kubectl delete tq hello -n default >/dev/null
+  "$("$root/hack/cluster" kstatus)" "$work/unseen.yaml" | grep -q ' InProgress ' || die "a pipeline would take an unseen task for done"
+}
+
 live_namespace() {
   kubectl apply -f - >/dev/null <<EOF
 apiVersion: v1
@@ -156,6 +164,7 @@ chart_live() {
   step "the image is the same bytes twice, and is loaded" live_image
   step "its SBOM names what scanners find; no shell" live_sbom
   step "the chart is installed without replicas" live_first
+  step "a task that nobody has seen is in progress to a pipeline" live_unseen
   step "templates keep to the API server's schemas" live_conform
   step "another release name and namespace takes the CRDs over and is run by the real kubelet" live_install
   step "its own service account suffices" live_restricted
