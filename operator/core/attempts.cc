@@ -4,6 +4,7 @@
 #include <array>
 
 #include "operator/base/saturate.h"
+#include "operator/core/attempt_times.h"
 #include "operator/core/budgets.h"
 #include "operator/core/tasks.h"
 
@@ -13,9 +14,6 @@ namespace {
 using api::TaskPhase;
 using api::TaskStatus;
 
-// Clocks of nodes that are kept right differ from ours by less.
-constexpr Duration kClockSkew{5'000};
-
 std::string FirstOf(std::string a, std::string b) {
   return a.empty() ? std::move(b) : std::move(a);
 }
@@ -24,43 +22,6 @@ std::string FirstOf(std::string a, std::string b) {
 int64_t CostOfAttempt(const TaskState& task, const api::Attempt& attempt) {
   if (!attempt.started_at || !attempt.finished_at) return 0;
   return CostOf(task.binding->price_micros, *attempt.finished_at - *attempt.started_at);
-}
-
-std::optional<Time> EarlierOf(std::optional<Time> a, std::optional<Time> b) {
-  return a && (!b || *a < *b) ? a : b;
-}
-
-// When its first container started, by its node; nothing if none ran, as far as it tells.
-std::optional<Time> FirstStart(const api::Pod& pod) {
-  const auto running = EarlierOf(pod.started, pod.init_started);
-  return pod.termination ? EarlierOf(pod.termination->started, running) : running;
-}
-
-// Before it, nothing of the attempt can have run. In whole seconds, as nodes tell times.
-Time EarliestStart(const TaskState& task) {
-  return std::chrono::floor<std::chrono::seconds>(task.binding->assigned_at);
-}
-
-// Times that a node tells, brought to between the attempt's binding and now by our clock. A clock
-// that is wrong measures durations well, so the attempt is moved as a whole where it can be.
-void BoundTimes(const World& world, const TaskState& task, api::Attempt& attempt) {
-  const Time first = EarliestStart(task), last = std::max(first, world.now);
-  if (!attempt.started_at) {
-    if (attempt.finished_at) attempt.finished_at = std::clamp(*attempt.finished_at, first, last);
-    return;
-  }
-  const Time from = *attempt.started_at, to = attempt.finished_at.value_or(last);
-  if (!attempt.finished_at || to < from) {
-    attempt.started_at = std::clamp(from, first, last);
-    if (attempt.finished_at) attempt.finished_at = attempt.started_at;
-    return;
-  }
-  const bool seen = task.running_since != kNever;
-  const Time start = from < first && seen ? std::max(first, task.running_since) : from;
-  const Duration ran = std::min(to - from, last - first);
-  const Time latest = std::max(first, world.now + std::chrono::seconds(1)) - ran;
-  attempt.started_at = std::clamp(start, first, std::max(first, latest));
-  attempt.finished_at = *attempt.started_at + ran;
 }
 
 api::Attempt Describe(const World& world, const TaskState& task, const api::Pod* pod) {
@@ -208,7 +169,7 @@ void EndLost(World& world, TaskState& task, const std::string& last) {
 // The current attempt's pod, which the cluster has ended, says why.
 void LosePod(World& world, TaskState& task, const api::Pod& pod) {
   const bool forgotten = !pod.asked_to_end && pod.termination && pod.termination->lost;
-  std::string message = "the pod was deleted";
+  std::string message = pod.meta.deleted ? "the pod was deleted" : "the cluster has ended the pod";
   if (forgotten)
     message = "the node does not know how it ended, as after a reboot (exit code " +
               std::to_string(pod.termination->exit_code) + ", " + pod.termination->reason + ")";
@@ -238,24 +199,21 @@ bool Refused(const api::Pod& pod) {
          !pod.termination;
 }
 
-Time RunsSince(const World& world, const TaskState& task, const api::Pod& pod) {
-  if (task.running_since != kNever) return task.running_since;
-  const Time first = EarliestStart(task);
-  const Time from = FirstStart(pod).value_or(world.now);
-  // A clock that is so far off says nothing of when.
-  if (from < first - kClockSkew) return std::max(first, world.now);
-  return std::clamp(from, first, std::max(first, world.now));
-}
-
 bool EndedByCluster(const World& world, const TaskState& task, const api::Pod& pod) {
   if (pod.phase == api::PodPhase::kSucceeded) return EndedOnRequest(world, task, pod);
   if (Refused(pod) || pod.disrupted || EndedOnRequest(world, task, pod)) return true;
-  // Of the pod, a kubelet says only such things as it does to it. Those that it does to any pod:
-  static constexpr std::array<std::string_view, 5> kReasons{"NodeLost", "NodeShutdown", "Shutdown",
-                                                            "Terminated", "Preempting"};
-  if (!pod.reason.empty())
-    return std::find(kReasons.begin(), kReasons.end(), pod.reason) != kReasons.end();
-  return pod.termination && pod.termination->lost;
+  // What a kubelet says of a pod as a whole is its own doing in these two cases, and something that
+  // happens to any pod in those.
+  static constexpr std::array<std::string_view, 2> kOwn{"Evicted", "DeadlineExceeded"};
+  static constexpr std::array<std::string_view, 5> kAny{"NodeLost", "NodeShutdown", "Shutdown",
+                                                        "Terminated", "Preempting"};
+  const auto is_in = [&](const auto& reasons) {
+    return std::find(reasons.begin(), reasons.end(), pod.reason) != reasons.end();
+  };
+  if (is_in(kOwn)) return false;
+  if (is_in(kAny) || (pod.termination && pod.termination->lost)) return true;
+  // Turned away after it had run, such as by a kubelet that was restarted.
+  return !pod.reason.empty() && !pod.termination;
 }
 
 void Succeed(World& world, TaskState& task, const api::Pod& pod) {

@@ -19,9 +19,6 @@ bool Refused(const api::Pod& pod);
 // count that its program made a good end of it. A task that was evicted for what it took itself has
 // failed.
 bool EndedByCluster(const World& world, const TaskState& task, const api::Pod& pod);
-// When the pod of the current attempt began to run: what its node says, brought to between its
-// binding and now, since a node's clock may be anywhere.
-Time RunsSince(const World& world, const TaskState& task, const api::Pod& pod);
 
 // Each of these ends the current attempt, whose binding must be set. One that the cluster has ended
 // is lost, whatever its pod says.

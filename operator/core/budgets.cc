@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "operator/base/saturate.h"
+#include "operator/core/attempt_times.h"
 #include "operator/core/attempts.h"
 #include "operator/core/gangs.h"
 #include "operator/core/reservations.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/attempt_times.h"
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
 #include "operator/core/gangs.h"

@@ -131,6 +131,17 @@ TEST_F(AttemptTest, ARunningPodThatVanishesCostsTheTimeThatItWasSeenToRun) {
   EXPECT_EQ(Attempt(0).cost_micros, 10'000'000);
 }
 
+TEST_F(AttemptTest, AServerWithAFastClockThatIsLostCostsTheTimeThatItWasSeenToRun) {
+  Start();
+  Pod("t-1").phase = PodPhase::kRunning;
+  Pod("t-1").started = api.now + hours(2);
+  Show("t-1");
+  api.Advance(seconds(10));
+  api.Remove(api.nodes, "s1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(Attempt(0).cost_micros, 10'000'000);
+}
+
 TEST_F(AttemptTest, TheTimeOfInitContainersIsPaidAsWell) {
   Start();
   Pod("t-1").init_started = api.now;
@@ -188,6 +199,27 @@ TEST_F(AttemptTest, ARebootOfItsNodeIsNot) {
   EXPECT_EQ(api.Status("t").retries, 0);
   EXPECT_EQ(api.Status("t").losses, 1);
   EXPECT_EQ(Attempt(0).reason, "Unknown");
+}
+
+TEST_F(AttemptTest, ARestartedKubeletThatTurnsItAwayIsNot) {
+  Start();
+  Run("t-1", seconds(5));
+  Pod("t-1").phase = PodPhase::kFailed;
+  Pod("t-1").started_any = true;
+  Pod("t-1").reason = "NodeAffinity";
+  Show("t-1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(Attempt(0).reason, "NodeAffinity");
+  EXPECT_EQ(api.Status("t").losses, 1);
+}
+
+TEST_F(AttemptTest, TheDeadlineOfItsTemplateIsItsFailure) {
+  Start();
+  Run("t-1", seconds(5));
+  Pod("t-1").phase = PodPhase::kFailed;
+  Pod("t-1").reason = "DeadlineExceeded";
+  Show("t-1");
+  EXPECT_EQ(api.Phase("t"), "Failed");
 }
 
 TEST_F(AttemptTest, AGoodExitAfterItsEndWasAskedForIsNoSuccess) {
