@@ -16,6 +16,7 @@
 #include "operator/runtime/loop.h"
 #include "operator/runtime/metrics.h"
 #include "operator/runtime/probes.h"
+#include "operator/runtime/secure_metrics.h"
 
 namespace {
 
@@ -29,6 +30,8 @@ struct Flags {
   std::string leader_election_namespace = "spillway-system";
   std::string leader_election_id = "spillway.dev";
   std::string metrics_address = ":8080";
+  bool metrics_secure = false;
+  std::string metrics_cert_path;
   std::string probe_address = ":8081";
   std::string log_level = "info";
   int workers = 32;
@@ -50,6 +53,10 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("--metrics-bind-address", flags.metrics_address,
                  "Where /metrics is served; 0 means not at all.")
       ->capture_default_str();
+  app.add_flag("--metrics-secure", flags.metrics_secure,
+               "Serve /metrics over TLS, to those whom the API server allows to get that path.");
+  app.add_option("--metrics-cert-path", flags.metrics_cert_path,
+                 "Directory of its tls.crt and tls.key; without it a certificate is made.");
   app.add_option("--health-probe-bind-address", flags.probe_address,
                  "Where /healthz and /readyz are served; 0 means not at all.")
       ->capture_default_str();
@@ -130,6 +137,23 @@ int Await(const Flags& flags, std::stop_token stop) {
   return EXIT_FAILURE;
 }
 
+// Null where they are served plainly or not at all.
+Result<std::unique_ptr<runtime::SecureMetrics>> ServeMetrics(const Flags& flags,
+                                                             runtime::Metrics& metrics,
+                                                             runtime::ScrapeAccess& access) {
+  if (!flags.metrics_secure || flags.metrics_address == "0") {
+    const auto served = metrics.Serve(flags.metrics_address);
+    if (!served) return served.error();
+    return std::unique_ptr<runtime::SecureMetrics>();
+  }
+  const auto certificate = flags.metrics_cert_path.empty()
+                               ? runtime::SelfSignedCertificate()
+                               : runtime::ReadCertificate(flags.metrics_cert_path);
+  if (!certificate) return certificate.error();
+  return runtime::ServeSecureMetrics(flags.metrics_address, *certificate, access,
+                                     [&metrics] { return metrics.Text(); });
+}
+
 int Run(const Flags& flags, std::stop_source& stop) {
   const auto config = kube::LoadConfig(flags.kubeconfig);
   if (!config) return Refuse(config.error());
@@ -138,8 +162,9 @@ int Run(const Flags& flags, std::stop_source& stop) {
   kube::Transport& server = **transport;
 
   runtime::Metrics metrics;
-  if (const auto served = metrics.Serve(flags.metrics_address); !served)
-    return Refuse(served.error());
+  runtime::ScrapeAccess access(server);
+  const auto served = ServeMetrics(flags, metrics, access);
+  if (!served) return Refuse(served.error());
   cloud::Karpenter karpenter(server);
   const std::string identity = Identity();
   runtime::Loop loop(server, karpenter, metrics, {flags.workers, identity});

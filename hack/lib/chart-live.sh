@@ -103,6 +103,25 @@ live_restricted() {
   ! grep -i forbidden "$work/log" >&2 || die "the operator was refused something"
 }
 
+# live_metrics: over TLS, to a service account that may read them, and to nobody else.
+live_metrics() {
+  local ip token
+  ip=$(kubectl -n "$namespace" get pods -l app.kubernetes.io/component=operator -o jsonpath='{.items[0].status.podIP}')
+  kubectl -n "$namespace" create serviceaccount scraper >/dev/null
+  scrape() { curl -sk -m 10 -o "$work/metrics" -w '%{http_code}' "$@" "https://$ip:8443/metrics"; }
+  token=$(kubectl -n "$namespace" create token scraper)
+  [[ $(scrape) == 401 ]] || die "metrics without a token"
+  [[ $(scrape -H "Authorization: Bearer $token") == 403 ]] || die "metrics without the right to them"
+
+  kubectl -n "$namespace" create serviceaccount other >/dev/null
+  kubectl create clusterrolebinding chart-scraper-other --clusterrole=tasks-spillway-metrics-reader \
+    --serviceaccount="$namespace:other" >/dev/null
+  token=$(kubectl -n "$namespace" create token other)
+  [[ $(scrape -H "Authorization: Bearer $token") == 200 ]] || die "no metrics with a token and the right to them"
+  kubectl delete clusterrolebinding chart-scraper-other >/dev/null
+  grep -q '^spillway_' "$work/metrics"
+}
+
 live_task() {
   helm test "$release" -n "$namespace" --timeout 90s --logs >"$work/test.log" 2>&1 || { cat "$work/test.log" >&2 && return 1; }
   grep -q 'Succeeded: exit code 0' "$work/test.log"
@@ -168,6 +187,7 @@ chart_live() {
   step "templates keep to the API server's schemas" live_conform
   step "another release name and namespace takes the CRDs over and is run by the real kubelet" live_install
   step "its own service account suffices" live_restricted
+  step "metrics over TLS, to whom the API server lets in" live_metrics
   step "helm test runs one task" live_task
   step "users and roles are there" users_bind
   step "edit submits, cancels, deletes and reads tasks" users_edit

@@ -159,7 +159,7 @@ def image(layout, layers, arch, labels, created):
         "architecture": arch, "os": "linux", "created": created,
         "config": {"User": f"{USER}:{USER}", "Entrypoint": ["/usr/bin/spillway"], "WorkingDir": "/",
                    "Env": ["PATH=/usr/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"],
-                   "ExposedPorts": {"8080/tcp": {}, "8081/tcp": {}}, "Labels": labels},
+                   "ExposedPorts": {"8443/tcp": {}, "8081/tcp": {}}, "Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]},
         "history": [{"created": created, "created_by": step} for step in ("Debian packages", "the operator")]}
     return layout.add(encode({

@@ -1,5 +1,7 @@
 #include "operator/runtime/metrics.h"
 
+#include <prometheus/text_serializer.h>
+
 #include <map>
 
 namespace spillway::runtime {
@@ -44,6 +46,10 @@ Result<Unit> Metrics::Serve(const std::string& address) {
   } catch (const std::exception& error) {
     return Invalid("--metrics-bind-address " + address + ": " + error.what());
   }
+}
+
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(registry_->Collect());
 }
 
 void Metrics::CountWrite(const std::string& verb, const std::string& resource, bool ok) {

@@ -21,6 +21,8 @@ class Metrics {
 
   // Serves /metrics on "host:port" or ":port"; "0" means not at all.
   Result<Unit> Serve(const std::string& address);
+  // What /metrics says, in Prometheus' text format. Thread-safe.
+  std::string Text() const;
   void CountWrite(const std::string& verb, const std::string& resource, bool ok);
   void CountWatchFailure(const std::string& resource);
   void ObserveStep(double seconds, size_t events);
