@@ -155,6 +155,6 @@ demo_next() {
   kubectl describe tq hello
   kubectl apply -f $samples/hello.yaml       # unchanged: a task never runs twice
   $operator_log
-  $root/hack/quickstart ${existing:+--existing-cluster }--down               # removes everything
+  $root/hack/quickstart ${existing:+--existing-cluster }--down ${cluster_dir[*]}   # removes everything
 EOF
 }
