@@ -56,8 +56,9 @@ struct Pod {
   std::vector<std::string> host_ports;          // "TCP/8080"
   std::string reason, message;                  // of the pod, such as Evicted
   std::string waiting_reason, waiting_message;  // of a container, such as ErrImagePull
-  // Of the condition PodScheduled while it is False, such as Unschedulable.
-  std::string unscheduled_reason, unscheduled_message;
+  // kube-scheduler says that it has no node for it, or not yet: waiting_reason is that of its
+  // condition PodScheduled, such as Unschedulable.
+  bool unscheduled = false;
   // By the node's clock, of the first container and of the first init container, but of no sidecar.
   std::optional<Time> started, init_started;
   std::optional<Termination> termination;

@@ -219,8 +219,9 @@ void DecodePodStatus(const Json& object, Pod& pod) {
   SetWaiting(all, several, pod);
   SetAskedToEnd(object, pod);
   if (const Json* scheduled = FindCondition(object, "PodScheduled", "False")) {
-    pod.unscheduled_reason = ReasonOf(*scheduled);
-    pod.unscheduled_message = MessageOf(*scheduled);
+    pod.unscheduled = true;
+    pod.waiting_reason = ReasonOf(*scheduled);
+    pod.waiting_message = MessageOf(*scheduled);
   }
 }
 

@@ -229,7 +229,8 @@ std::string ExplainPatience(World& world, const TaskState& task) {
 std::shared_ptr<const api::Explanation> Personal(
     World& world, const TaskState& task, const std::shared_ptr<const api::Explanation>& shared) {
   const std::string group = ExplainGang(task);
-  const std::string patience = ExplainPatience(world, task) + ExplainBudget(world, task);
+  const std::string patience =
+      ExplainPatience(world, task) + ExplainBudget(world, task) + ExplainPurchase(world, task);
   if (group.empty() && patience.empty()) return shared;
   api::Explanation own = *shared;
   own.summary = (group.empty() ? "" : group + "; ") + own.summary + patience;

@@ -118,6 +118,10 @@ bool MayHostYet(const World& world, const ScaleState& scale) {
          world.now < *status.ready_at + pool->second.object.spec.provision_timeout;
 }
 
+std::string PurchaseName(const std::string& need, int64_t number) {
+  return "spw-" + need + "-" + std::to_string(number);
+}
+
 // The number behind the last purchase for the need (the uid of a task, or of a pool), and whether
 // that one still lasts.
 std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& need) {
@@ -139,7 +143,7 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
 }
 
 ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, int64_t number) {
-  const std::string name = "spw-" + need + "-" + std::to_string(number);
+  const std::string name = PurchaseName(need, number);
   ScaleState& scale = world.scales[name];
   scale.object.meta.name = name;
   scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}};
@@ -340,6 +344,16 @@ void Withdraw(World& world) {
 }
 
 }  // namespace
+
+std::string ExplainPurchase(const World& world, const TaskState& task) {
+  if (!MayUseCloud(*task.shape) || task.in_gang || !task.nominated.empty()) return "";
+  if (RefusedInCloud(task))
+    return "; no other server is bought for it: kube-scheduler refused the one that was";
+  const auto [last, lasts] = LastPurchase(world, task.uid());
+  if (!lasts) return "";
+  return "; nothing else is bought for it while ScaleRequest " + PurchaseName(task.uid(), last) +
+         " lasts";
+}
 
 void TellNominated(World& world, TaskState& task, const ScaleState& scale,
                    const std::string& note) {

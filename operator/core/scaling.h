@@ -24,6 +24,8 @@ void AdvanceScales(World& world);
 // Lets each waiting task that may use a cloud server wait for one that is on its way, buys what is
 // missing, and withdraws what nobody waits for any more.
 void PlanPurchases(World& world);
+// Why nothing is bought for the task though a pool could be asked; empty if that is not so.
+std::string ExplainPurchase(const World& world, const TaskState& task);
 // The first purchase on its way whose server has room for a task of the shape, besides what was
 // promised of it, and whose pool costs no more than so many micros an hour; null if there is none.
 const ScaleState* ServerOnTheWay(const World& world, const Shape& shape,

@@ -81,11 +81,14 @@ bool IsAboutNodes(const std::string& message) {
          message[next] <= '9';
 }
 
-// Others get its room; the next attempt comes after a pause that doubles.
+// Others get its room; the next attempt comes after a pause that doubles, and that is short where
+// another server may take it.
 void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& why) {
   const int doublings = std::min(task.unschedulable++, 10);
-  const Duration pause = std::min<Duration>(kFirstPause * (int64_t{1} << doublings), kMostPause);
-  if (IsAboutNodes(pod.unscheduled_message)) NoteRefusal(world, task, why);
+  const bool elsewhere = IsAboutNodes(pod.waiting_message);
+  const Duration pause = std::min<Duration>(
+      (elsewhere ? kPauseElsewhere : kFirstPause) * (int64_t{1} << doublings), kMostPause);
+  if (elsewhere) NoteRefusal(world, task, why);
   task.refused_in_cloud = task.refused_in_cloud || task.binding->cloud;
   StopAttempt(world, task, kUnschedulable, why);
   HoldBack(world, task, pause);
@@ -97,32 +100,31 @@ void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::str
 // kube-scheduler has it.
 void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
   Stuck& stuck = StuckOf(task);
-  if (pod.unscheduled_reason.empty()) {
+  if (!pod.unscheduled) {
     const Time silent = task.binding->assigned_at + kSchedulerSilent;
     if (world.now < silent) return world.WakeTask(task, silent);
     return Tell(world, task, "NotScheduled",
                 "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
                     FormatTime(task.binding->assigned_at) + "; does it run?");
   }
-  if (pod.unscheduled_reason == "SchedulingGated") {
-    return Tell(world, task, pod.unscheduled_reason,
+  if (pod.waiting_reason == "SchedulingGated") {
+    return Tell(world, task, pod.waiting_reason,
                 "pod " + pod.meta.name + " waits for its scheduling gates: " +
-                    WithMessage(pod.unscheduled_reason, pod.unscheduled_message));
+                    WithMessage(pod.waiting_reason, pod.waiting_message));
   }
-  const std::string why =
-      "kube-scheduler: " + WithMessage(pod.unscheduled_reason, pod.unscheduled_message);
+  const std::string why = "kube-scheduler: " + WithMessage(pod.waiting_reason, pod.waiting_message);
   if (stuck.unscheduled_since == kNever) stuck.unscheduled_since = world.now;
   const Time until = stuck.unscheduled_since + kUnschedulableFor;
   if (world.now >= until) return TakeBack(world, task, pod, why);
   world.WakeTask(task, until);
-  Tell(world, task, pod.unscheduled_reason, why);
+  Tell(world, task, pod.waiting_reason, why);
 }
 
 }  // namespace
 
 void FollowStuck(World& world, TaskState& task, const api::Pod& pod) {
   if (pod.meta.deleted) return;
-  if (pod.intended || !pod.unscheduled_reason.empty()) {
+  if (pod.intended || pod.unscheduled) {
     FollowScheduling(world, task, pod);
   } else {
     FollowStart(world, task, pod);

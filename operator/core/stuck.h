@@ -12,7 +12,7 @@ inline constexpr Duration kStuckAfter{8'000}, kAskAgainAfter{22'000}, kMostAskPa
 // A pod that kube-scheduler has no node for is taken back after so long, and keeps no room for
 // others to wait for; the next attempt is made after a pause that doubles.
 inline constexpr Duration kUnschedulableFor{10'000};
-inline constexpr Duration kFirstPause{10'000}, kMostPause{300'000};
+inline constexpr Duration kFirstPause{10'000}, kPauseElsewhere{1'000}, kMostPause{300'000};
 // So long may kube-scheduler be silent before that is told.
 inline constexpr Duration kSchedulerSilent{30'000};
 

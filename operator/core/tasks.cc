@@ -256,6 +256,21 @@ const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake)
   return nullptr;
 }
 
+// Why the next attempt does not begin, once the pod of the last one takes its time to end.
+void TellLingering(World& world, TaskState& task) {
+  Time unused = kNever;
+  const api::Pod* pod = Lingering(world, task, &unused);
+  if (pod == nullptr || !pod->meta.deleted) return;
+  const Time asked = pod->asked_to_end.value_or(*pod->meta.deleted);
+  if (world.now < asked + kLingersFor) return world.WakeTask(task, asked + kLingersFor);
+  const std::string why = "waiting for pod " + pod->meta.name + " on node " + pod->node_name +
+                          " to end, as it was asked to at " + FormatTime(asked);
+  const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
+  if (told != nullptr && told->message == why) return;
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  task.status_due = std::min(task.status_due, world.now);
+}
+
 void Enqueue(World& world, TaskState& task) {
   if (task.queued == task.priority) return;
   const bool first = !task.queued;
@@ -289,7 +304,7 @@ void Await(World& world, TaskState& task) {
     Dequeue(world, task);
     return;
   }
-  if (Held(world, task)) return;
+  if (Held(world, task)) return TellLingering(world, task);
   if (const auto missing = Prioritize(world, task)) {
     Dequeue(world, task);
     DescribeWaiting(world, task, TaskPhase::kPending,

@@ -30,6 +30,8 @@ inline constexpr Duration kPutOff{5'000};
 // Where so many are in flight, the same goes for a task that was bound a short time ago.
 inline constexpr int64_t kBusy = 16;
 inline constexpr Duration kShortTask{10'000};
+// A pod that takes longer to end than this, while the next attempt waits for it, is told.
+inline constexpr Duration kLingersFor{10'000};
 inline constexpr Duration kMaxBackoff{3'600'000};
 // So many pods of attempts that have ended stay, to be read.
 inline constexpr size_t kKeptPods = 3;

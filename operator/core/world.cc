@@ -191,7 +191,7 @@ void CountPod(World& world, PodState& state) {
     if (task.creating && task.creating->pod_name == pod.meta.name) Unreserve(world, *task.owner);
   }
   // A pod that waits for its gates may do so for long: meanwhile its room is for others.
-  const bool gated = pod.unscheduled_reason == "SchedulingGated";
+  const bool gated = pod.unscheduled && pod.waiting_reason == "SchedulingGated";
   if (pod.node_name.empty() || pod.terminal() || (pod.intended && !state.task) || gated) {
     Unbook(world, state.place);
     return;

@@ -98,9 +98,10 @@ TEST(CoreV1Test, ReadsWhyAPodIsNotScheduled) {
                             {"reason", "Unschedulable"},
                             {"message", "0/1 nodes are available"}}}}}}});
   };
-  EXPECT_EQ(read("False").unscheduled_reason, "Unschedulable");
-  EXPECT_EQ(read("False").unscheduled_message, "0/1 nodes are available");
-  EXPECT_EQ(read("True").unscheduled_reason, "");
+  EXPECT_EQ(read("False").waiting_reason, "Unschedulable");
+  EXPECT_EQ(read("False").waiting_message, "0/1 nodes are available");
+  EXPECT_FALSE(read("True").unscheduled);
+  EXPECT_TRUE(read("False").unscheduled);
 }
 
 }  // namespace

@@ -277,7 +277,13 @@ void ApiModel::Patch(const Write& write) {
 
 void ApiModel::Delete(const Write& write) {
   Answer(write, std::nullopt);
-  if (write.kind == Kind::kPod && pods.contains(write.key())) Remove(pods, write.key());
+  if (write.kind == Kind::kPod && pods.contains(write.key())) {
+    if (!slow_deletion) return Remove(pods, write.key());
+    api::Pod& pod = pods.at(write.key());
+    pod.meta.deleted = pod.asked_to_end = now;
+    pod.meta.resource_version = ++version_;
+    See(pod);
+  }
   if (write.kind == Kind::kTask && tasks.contains(write.key())) Remove(tasks, write.key());
   if (write.kind == Kind::kServer && servers.contains(write.name)) Remove(servers, write.name);
   if (write.kind == Kind::kScale && scales.contains(write.name)) Remove(scales, write.name);

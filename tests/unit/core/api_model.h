@@ -119,6 +119,8 @@ class ApiModel {
   std::optional<Error> release_error;
   bool slow_release = false;
   int releases_asked = 0;
+  // Pods that are deleted stay, and end in their own time.
+  bool slow_deletion = false;
   // What is answered to a write instead of carrying it out, if anything; see Denies.
   std::function<std::optional<Error>(const Write&)> refuse;
   // What admission makes of a pod that is created.

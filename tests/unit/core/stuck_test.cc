@@ -21,9 +21,9 @@ class StuckTest : public testing::Test {
   }
   api::Pod& Pod(const std::string& name = "t-1") { return api.pods.at("ns/" + name); }
   void SayUnschedulable(const std::string& name, const std::string& reason = "Unschedulable") {
-    Pod(name).unscheduled_reason = reason;
-    Pod(name).unscheduled_message =
-        "0/5 nodes are available: persistentvolumeclaim \"x\" not found";
+    Pod(name).unscheduled = true;
+    Pod(name).waiting_reason = reason;
+    Pod(name).waiting_message = "0/5 nodes are available: persistentvolumeclaim \"x\" not found";
     api.Change(Pod(name));
     api.Settle();
   }
@@ -118,7 +118,7 @@ TEST_F(StuckTest, ItIsTriedAgainEverMoreSeldom) {
   Start();
   for (int i = 0; i < 600; ++i) {
     for (auto& [key, pod] : std::map(api.pods)) {
-      if (pod.unscheduled_reason.empty()) SayUnschedulable(pod.meta.name);
+      if (!pod.unscheduled) SayUnschedulable(pod.meta.name);
     }
     api.Advance(seconds(2));
   }
@@ -131,11 +131,11 @@ TEST_F(StuckTest, AServerThatKubeSchedulerRefusesIsPassedOver) {
   api.AddTask("t", Json::object(), "1");
   api.Settle();
   api.AddServer("s2", "2");
-  Pod().unscheduled_reason = "Unschedulable";
-  Pod().unscheduled_message =
-      "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules";
+  Pod().unscheduled = true;
+  Pod().waiting_reason = "Unschedulable";
+  Pod().waiting_message = "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules";
   api.Change(Pod());
-  api.Advance(seconds(22));
+  api.Advance(seconds(12));
   ASSERT_TRUE(api.pods.contains("ns/t-2"));
   EXPECT_EQ(Pod("t-2").node_name, "s2");
 }
@@ -180,14 +180,19 @@ TEST(StuckInCloudTest, NoSecondServerIsBoughtForWhatKubeSchedulerRefuses) {
   api.ProvideServer("cloud-1");
   for (int i = 0; i < 300; ++i) {
     for (auto& [key, pod] : std::map(api.pods)) {
-      if (!pod.unscheduled_reason.empty()) continue;
-      api.pods.at(key).unscheduled_reason = "Unschedulable";
+      if (pod.unscheduled) continue;
+      api.pods.at(key).unscheduled = true;
+      api.pods.at(key).waiting_reason = "Unschedulable";
       api.Change(api.pods.at(key));
     }
     if (i == 150) api.Restart();
     api.Advance(seconds(5));
   }
   EXPECT_EQ(api.claims_made, 1);
+  const auto& told = api.world().tasks.at("ns/t").object.status;
+  const std::string why = told.explanation ? told.explanation->summary : "";
+  EXPECT_TRUE(!api.claims.empty() || why.find("no other server is bought for it") < why.size())
+      << why;
 }
 
 Json Spread(const std::string& app) {

@@ -335,6 +335,24 @@ TEST_F(SuspendTest, ATaskThatHasRunOnceIsNotLateToStart) {
   EXPECT_EQ(api.Phase("t"), "Pending");
 }
 
+TEST_F(SuspendTest, APodThatTakesItsTimeToEndIsTold) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  api.slow_deletion = true;
+  Suspend(true);
+  Suspend(false);
+  api.Advance(seconds(15));
+  EXPECT_EQ(api::FindCondition(*api.Status("t").conditions, "Reconciling")->message.str(),
+            "waiting for pod t-1 on node s1 to end, as it was asked to at 2027-01-15T08:00:00Z");
+  const int writes = api.task_writes;
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.task_writes, writes);
+  api.Remove(api.pods, "ns/t-1");
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("ns/t-2"));
+}
+
 TEST_F(SuspendTest, ToggledFastItEndsInTheLastStateWithOnePod) {
   Start();
   api.SetPod("t-1", PodPhase::kRunning);
