@@ -130,5 +130,17 @@ TEST_F(LifecycleTest, WritesEventsAndConditions) {
             0);
 }
 
+TEST_F(LifecycleTest, TheDeadlineStopsWhileItIsSuspended) {
+  AddServer("a");
+  AddTask("t", "4s", 0, {{"activeDeadlineSeconds", 8}});
+  ASSERT_TRUE(Reaches("t", "Running"));
+  cluster.MergePatch(TaskPath("t"), {{"spec", {{"suspend", true}}}});
+  ASSERT_TRUE(Reaches("t", "Suspended"));
+  std::this_thread::sleep_for(std::chrono::seconds(10));
+  EXPECT_EQ(Phase("t"), "Suspended");
+  cluster.MergePatch(TaskPath("t"), {{"spec", {{"suspend", false}}}});
+  EXPECT_TRUE(Reaches("t", "Succeeded"));
+}
+
 }  // namespace
 }  // namespace spillway::test

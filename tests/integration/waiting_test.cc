@@ -43,6 +43,27 @@ TEST_F(WaitingTest, StartDeadlineEndsTheWait) {
       << "and says what it waited for";
 }
 
+TEST_F(WaitingTest, AMissingClaimIsToldAndLetsOthersRun) {
+  AddServer("a", "1");
+  AddTask(
+      "t", "1s", 0,
+      {{"pod",
+        {{"volumes", {{{"name", "v"}, {"persistentVolumeClaim", {{"claimName", "nowhere"}}}}}}}}});
+  const auto told = [&] { return At(Get("t"), "status.conditions").find("nowhere"); };
+  EXPECT_TRUE(Eventually([&] { return told() != std::string::npos; }, 10));
+  AddTask("other");
+  EXPECT_TRUE(Reaches("other", "Succeeded"));
+  EXPECT_NE(told(), std::string::npos);
+  EXPECT_EQ(At(Get("t"), "status.retries"), "");
+}
+
+TEST_F(WaitingTest, WhatWillNeverFitIsToldFirst) {
+  AddServer("a");
+  AddTask("t", "1s", 0, {{"cpu", "2000"}});
+  ASSERT_TRUE(Reaches("t", "Pending"));
+  EXPECT_TRUE(At(Get("t"), "status.explanation.summary").starts_with("requests 2000 cpu; "));
+}
+
 TEST_F(WaitingTest, ShowsItInTheTable) {
   AddServer("a", "1");
   AddTask("t", "1s", 0, {{"cpu", "2"}});
