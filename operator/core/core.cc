@@ -118,6 +118,17 @@ bool MayWait(const World& world, const TaskState& task) {
          world.now < task.binding->assigned_at + kShortTask;
 }
 
+// So that a namespace whose writes hang does not take what others need.
+bool Crowds(const Tenant& tenant) {
+  return tenant.statuses_in_flight >=
+         (tenant.statuses_fail ? kMostWhereTheyFail : kMostStatusesOfOne);
+}
+
+// Until a status of its namespace has been answered.
+void StandInLine(TaskState& task, const std::string& key) {
+  if (!std::exchange(task.to_write, true)) task.tenant->to_write.push_back(key);
+}
+
 // A status is encoded when its turn has come and not before: what happens to the task until then
 // costs no write of its own, and the creation of pods does not wait behind statuses.
 void WriteStatuses(World& world) {
@@ -125,8 +136,12 @@ void WriteStatuses(World& world) {
     const auto task = world.tasks.find(world.to_write.front());
     world.to_write.pop_front();
     if (task == world.tasks.end() || !std::exchange(task->second.to_write, false)) continue;
-    if (MayWait(world, task->second)) {
+    if (task->second.queued) {
+      world.to_explain.insert(task->first);  // by now
+    } else if (MayWait(world, task->second)) {
       PutOffStatus(world, task->second);
+    } else if (Crowds(*task->second.tenant)) {
+      StandInLine(task->second, task->first);
     } else {
       FlushStatus(world, task->second);
     }
@@ -149,7 +164,11 @@ void FlushTasks(World& world) {
                              world.tested < kMostTested &&
                              world.statuses_in_flight < kMostExplanationsInFlight;) {
     TaskState& task = world.tasks.at(*world.to_explain.begin());
-    world.to_explain.erase(world.to_explain.begin());
+    auto key = world.to_explain.extract(world.to_explain.begin());
+    if (Crowds(*task.tenant)) {
+      StandInLine(task, key.value());
+      continue;
+    }
     explained += ExplainTask(world, task) ? 1 : 0;
     FlushStatus(world, task);
   }

@@ -556,8 +556,23 @@ namespace {
 constexpr char kDeleteFailed[] = "DeleteFailed";
 constexpr char kAgain[] = "; tried again with growing pauses of up to a minute";
 
+// Those of its namespace that wait for it have their turn.
+void StatusAnswered(World& world, Tenant& tenant, const std::optional<Error>& error) {
+  --world.statuses_in_flight;
+  --tenant.statuses_in_flight;
+  tenant.statuses_fail = error && error->retryable();
+  const bool all = tenant.statuses_in_flight == 0;
+  for (int64_t free = kMostStatusesOfOne - tenant.statuses_in_flight;
+       !tenant.to_write.empty() && (all || free > 0); --free) {
+    world.to_write.push_back(std::move(tenant.to_write.front()));
+    tenant.to_write.pop_front();
+  }
+}
+
 void ConcludeTask(World& world, const Outcome& outcome) {
-  if (outcome.verb == Verb::kPatchStatus) --world.statuses_in_flight;
+  if (outcome.verb == Verb::kPatchStatus)
+    StatusAnswered(world, world.tenants[outcome.key.substr(0, outcome.key.find('/'))],
+                   outcome.error);
   const auto at = world.tasks.find(outcome.key);
   if (at == world.tasks.end() || at->second.uid() != outcome.request_uid) return;
   TaskState& task = at->second;

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -64,6 +65,11 @@ struct Tenant {
   std::map<std::string, HeldTask> held;            // by their keys
   bool eased = false;                              // more may be left than when they were held
   Time ease_at{};                                  // not before
+  // Statuses of its tasks on their way, whether the last one failed, and those that wait until
+  // there are fewer; see core.cc.
+  int64_t statuses_in_flight = 0;
+  bool statuses_fail = false;
+  std::deque<std::string> to_write;
 };
 
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.

@@ -563,6 +563,7 @@ void FlushStatus(World& world, TaskState& task) {
                   EncodeStatus(task.object.status))) {
     task.status_due = kNever;
     world.statuses_in_flight += task.writer.in_flight ? 1 : 0;
+    task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
   } else {

@@ -23,6 +23,8 @@ inline constexpr Duration kRunningAfter{10'000};
 inline constexpr int64_t kMostStatusesInFlight = 64;
 // Explanations take half of that: what has happened comes before what has not.
 inline constexpr int64_t kMostExplanationsInFlight = 32;
+// Of these, so many of one namespace; and where the last one failed: its webhook may hang.
+inline constexpr int64_t kMostStatusesOfOne = 24, kMostWhereTheyFail = 4;
 // Where more statuses than this wait, only those of tasks that have ended are written; the others
 // may have ended as well when their turn comes again.
 inline constexpr size_t kCrowded = 32;

@@ -2,25 +2,54 @@
 
 #include <algorithm>
 
+#include "operator/base/backoff.h"
 #include "operator/base/foreign_text.h"
 
 namespace spillway::runtime {
 
 using core::Verb;
 
-bool TryAgain(const core::Effect& effect, const Error& error, int attempts) {
+namespace {
+
+constexpr BackoffRange kBackoff{std::chrono::milliseconds(200), std::chrono::milliseconds(60'000)};
+
+bool MakesPod(const core::Effect& effect) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  return write != nullptr && write->kind == core::Kind::kPod && write->verb == Verb::kCreate;
+}
+
+bool TellsStatus(const core::Effect& effect) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  return write != nullptr && write->verb == Verb::kPatchStatus;
+}
+
+}  // namespace
+
+bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Duration took) {
   if (std::holds_alternative<core::Note>(effect))
     return error.retryable() && attempts + 1 < kMostNoteTries;
   // Credentials are rotated: those that were refused may be good again.
   const bool write = std::holds_alternative<core::Write>(effect);
-  return error.retryable() || (write && error.kind == ErrorKind::kUnauthenticated);
+  const bool may_pass = error.retryable() || (write && error.kind == ErrorKind::kUnauthenticated);
+  if (!may_pass) return false;
+  if (MakesPod(effect))
+    return attempts + 1 < kMostPolitePodTries && took < kQuickTry &&
+           (attempts == 0 || error.retry_after.has_value());
+  return !TellsStatus(effect) || attempts + 1 < kMostStatusTries;
 }
 
-std::chrono::milliseconds Backoff(const Error& error, int attempts) {
+std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t random) {
   using std::chrono::milliseconds;
-  const milliseconds wait =
-      std::min(milliseconds(100) * (1 << std::min(attempts, 7)), milliseconds(10'000));
+  const milliseconds wait = BackoffAfter(attempts + 1, kBackoff, random);
   return error.retry_after ? std::max<milliseconds>(wait, *error.retry_after) : wait;
+}
+
+bool Refused(const core::Effect& effect, const Error& error) {
+  if (MakesPod(effect) || error.kind == ErrorKind::kCancelled) return false;
+  const auto* write = std::get_if<core::Write>(&effect);
+  const bool deletes = write != nullptr && write->verb == Verb::kDelete;
+  return error.kind != ErrorKind::kAlreadyExists &&
+         !(deletes && error.kind == ErrorKind::kNotFound);
 }
 
 core::Outcome OutcomeOf(const core::Write& write) {

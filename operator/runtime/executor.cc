@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <tuple>
 
 #include "operator/core/pod_body.h"
 #include "operator/runtime/answers.h"
@@ -34,147 +35,171 @@ kube::Request Encode(const core::Write& write) {
   return kube::DeleteRequest(resource, write.ns, write.name, write.uid, write.grace);
 }
 
+// What is sure about an effect that could not even be sent. The core waits for an answer to
+// whatever it has asked for.
+std::pair<Error, std::optional<core::Event>> BrokenReport(const core::Effect& effect,
+                                                          const std::string& what) {
+  Error error = Invalid("the request could not be made: " + what);
+  if (const auto* write = std::get_if<core::Write>(&effect)) {
+    core::Outcome outcome = OutcomeOf(*write);
+    outcome.error = error;
+    return {std::move(error), std::move(outcome)};
+  }
+  const auto* ask = std::get_if<core::AskCloud>(&effect);
+  if (ask == nullptr) return {std::move(error), std::nullopt};
+  if (ask->op == core::AskCloud::Op::kDiagnose) {
+    core::CloudDiagnosis diagnosis{ask->request_uid, api::CloudError::kTransient, error.message};
+    return {std::move(error), std::move(diagnosis)};
+  }
+  core::Outcome outcome = OutcomeOf(*ask);
+  outcome.error = error;
+  return {std::move(error), std::move(outcome)};
+}
+
+// By the clock that does not go back.
+Time Monotonic() {
+  return Time(std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+constexpr Duration kLongestSleep{60'000};
+constexpr size_t kMostFailures = 1'000;
+
 }  // namespace
 
 Executor::Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
-                   std::string identity, std::function<void(core::Event)> report)
+                   std::string identity, int threads, std::function<void(core::Event)> report)
     : transport_(transport),
       backend_(backend),
       metrics_(metrics),
       identity_(std::move(identity)),
-      report_(std::move(report)) {}
+      report_(std::move(report)),
+      queue_(static_cast<size_t>(threads)),
+      most_threads_(threads) {}
 
-Executor::~Executor() {
-  for (std::jthread& thread : threads_) thread.request_stop();
-}
+Executor::~Executor() { (void)Stop(std::chrono::milliseconds(0)); }
 
-void Executor::Start(int threads) {
-  for (int i = 0; i < threads; ++i) {
+void Executor::Start() {
+  for (int i = 0; i < most_threads_; ++i) {
     threads_.emplace_back([this](std::stop_token stop) { Work(std::move(stop)); });
   }
+}
+
+bool Executor::Stop(std::chrono::milliseconds patience) {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  bool all = false;
+  {
+    std::unique_lock lock(mutex_);
+    all = landed_.wait_for(lock, patience, [&] { return in_flight_ == 0; });
+  }
+  give_up_.request_stop();
+  threads_.clear();
+  return all;
 }
 
 void Executor::Push(std::vector<core::Effect> effects) {
   if (effects.empty()) return;
   {
     const std::lock_guard lock(mutex_);
-    for (core::Effect& effect : effects) queue_.Push(std::move(effect));
+    for (core::Effect& effect : effects) queue_.Push(std::move(effect), Monotonic());
   }
   changed_.notify_all();
 }
 
-std::optional<Executor::Job> Executor::Next(std::stop_token stop) {
+std::optional<Job> Executor::Next(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
-    if (!later_.empty() && later_.begin()->first <= Clock::now()) {
-      Job job = std::move(later_.begin()->second);
-      later_.erase(later_.begin());
+    const Time now = Monotonic();
+    if (auto job = queue_.Pop(now)) {
+      ++in_flight_;
       return job;
     }
-    if (auto effect = queue_.Pop()) return Job{std::move(*effect), 0};
-    const auto until =
-        later_.empty() ? Clock::now() + std::chrono::hours(1) : later_.begin()->first;
-    changed_.wait_until(lock, stop, until, [&] {
-      return queue_.ready() || (!later_.empty() && later_.begin()->first < until);
-    });
+    const Time due = queue_.next();
+    const auto sleep = due == kNever ? kLongestSleep : std::min(due - now, kLongestSleep);
+    changed_.wait_for(lock, stop, sleep,
+                      [&] { return queue_.ready(Monotonic()) || queue_.next() < due; });
   }
   return std::nullopt;
 }
 
 void Executor::Work(std::stop_token stop) {
   while (auto job = Next(stop)) {
-    std::chrono::milliseconds after{0};
-    const std::string key = EffectKey(job->effect);
-    const bool done = Carry(*job, &after, stop);
-    {
-      const std::lock_guard lock(mutex_);
-      if (done) {
-        queue_.Done(key);
-      } else {
-        ++job->attempts;
-        later_.emplace(Clock::now() + after, std::move(*job));
-      }
-    }
+    Carry(std::move(*job), give_up_.get_token());
     changed_.notify_one();
+    landed_.notify_all();
   }
 }
 
-bool Executor::Carry(const Job& job, std::chrono::milliseconds* after, std::stop_token stop) {
-  std::optional<Error> error;
+void Executor::Carry(Job job, std::stop_token stop) {
+  const Time begin = Monotonic();
+  Answer answer;
   const auto thrown = Guarded([&] {
-    error = std::visit([&](const auto& effect) { return CarryOne(effect, job, stop); }, job.effect);
+    answer =
+        std::visit([&](const auto& effect) { return CarryOne(effect, job, stop); }, job.effect);
   });
-  if (thrown) {
-    Fail("an effect could not be carried out",
-         {{"object", EffectKey(job.effect)}, {"error", *thrown}});
-    ReportBroken(job.effect, *thrown);
-    return true;
-  }
-  if (!error || !TryAgain(job.effect, *error, job.attempts)) return true;
-  *after = Backoff(*error, job.attempts);
-  return false;
-}
-
-// The core waits for an answer to whatever it has asked for.
-void Executor::ReportBroken(const core::Effect& effect, const std::string& what) {
-  const Error error = Invalid("the request could not be made: " + what);
-  if (const auto* write = std::get_if<core::Write>(&effect)) {
-    core::Outcome outcome = OutcomeOf(*write);
-    outcome.error = error;
-    report_(std::move(outcome));
-  } else if (const auto* ask = std::get_if<core::AskCloud>(&effect)) {
-    if (ask->op == core::AskCloud::Op::kDiagnose)
-      return report_(
-          core::CloudDiagnosis{ask->request_uid, api::CloudError::kTransient, error.message});
-    core::Outcome outcome = OutcomeOf(*ask);
-    outcome.error = error;
-    report_(std::move(outcome));
+  if (thrown) std::tie(answer.error, answer.report) = BrokenReport(job.effect, *thrown);
+  const auto& error = answer.error;
+  const Time now = Monotonic();
+  const bool cancelled = error && error->kind == ErrorKind::kCancelled;
+  const bool again = error && TryAgain(job.effect, *error, job.attempts, now - begin);
+  if (error && !cancelled) LogFailure(job, *error, again);
+  // Reported first: what the core wants next of the object comes after it in the queue.
+  if (!again && !cancelled && answer.report) report_(std::move(*answer.report));
+  const std::lock_guard lock(mutex_);
+  --in_flight_;
+  if (!error) failures_.erase(job.key);
+  if (again) {
+    const auto wait = Backoff(*error, job.attempts, random_());
+    queue_.Again(std::move(job), now, now + wait);
+  } else {
+    queue_.Done(job, now, error && Refused(job.effect, *error));
   }
 }
 
-// Each returns the error of the call; it has reported the outcome unless it is tried again.
-std::optional<Error> Executor::CarryOne(const core::Write& write, const Job& job,
-                                        std::stop_token stop) {
+void Executor::LogFailure(const Job& job, const Error& error, bool again) {
+  // To have lost a race is nothing that anybody has to do something about.
+  if (!again && (error.kind == ErrorKind::kConflict || error.kind == ErrorKind::kNotFound ||
+                 error.kind == ErrorKind::kAlreadyExists))
+    return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (failures_.size() >= kMostFailures) failures_.clear();
+    if (std::exchange(failures_[job.key], error.message) == error.message) return;
+  }
+  const auto* write = std::get_if<core::Write>(&job.effect);
+  Warn(again ? "a request failed, trying again" : "a request was refused",
+       {{"verb", write != nullptr ? Name(write->verb) : "ask"},
+        {"object", job.key},
+        {"error", error.message}});
+}
+
+Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::stop_token stop) {
   auto answer = kube::Call(transport_, Encode(write), stop);
   metrics_.CountWrite(Name(write.verb), ResourceOf(write.kind).plural, answer.ok());
   core::Outcome outcome = OutcomeOf(write);
   if (!answer) {
-    const Error& error = answer.error();
-    if (error.kind == ErrorKind::kCancelled) return error;
-    const bool again = TryAgain(job.effect, error, job.attempts);
-    const bool refused = error.kind == ErrorKind::kInvalid || error.kind == ErrorKind::kForbidden;
-    if (again || refused) {
-      Warn(again ? "API write failed, trying again" : "API write refused",
-           {{"verb", Name(write.verb)},
-            {"resource", ResourceOf(write.kind).plural},
-            {"object", write.key()},
-            {"error", error.message}});
-    }
-    if (again) return error;
-    outcome.error = error;
-    if (write.verb == Verb::kCreate && error.kind == ErrorKind::kAlreadyExists) {
+    outcome.error = answer.error();
+    if (write.verb == Verb::kCreate && outcome.error->kind == ErrorKind::kAlreadyExists) {
       // Who was there first decides what follows.
       answer = kube::Call(transport_,
                           kube::GetRequest(ResourceOf(write.kind), write.ns, write.name), stop);
-      if (!answer) return Error{ErrorKind::kUnavailable, answer.error().message, std::nullopt};
-      if (auto object = Decode(write.kind, *answer)) outcome.object = std::move(*object);
+      if (!answer) {
+        // It was there, and is gone: the creation may succeed now.
+        outcome.error = Error{ErrorKind::kUnavailable, answer.error().message};
+      }
     }
-  } else if (write.verb != Verb::kDelete) {
-    auto object = Decode(write.kind, *answer);
-    if (object) outcome.object = std::move(*object);
+  }
+  if (answer && write.verb != Verb::kDelete) {
+    if (auto object = Decode(write.kind, *answer)) outcome.object = std::move(*object);
   }
   std::optional<Error> error = outcome.error;
-  report_(std::move(outcome));
-  return error;
+  return {std::move(error), std::move(outcome)};
 }
 
-std::optional<Error> Executor::CarryOne(const core::AskCloud& ask, const Job& job,
-                                        std::stop_token stop) {
+Executor::Answer Executor::CarryOne(const core::AskCloud& ask, const Job&, std::stop_token stop) {
   using Op = core::AskCloud::Op;
   if (ask.op == Op::kDiagnose) {
     const cloud::Diagnosis diagnosis = backend_.Diagnose(ask.server, stop);
-    report_(core::CloudDiagnosis{ask.request_uid, diagnosis.error, diagnosis.message});
-    return std::nullopt;
+    return {{}, core::CloudDiagnosis{ask.request_uid, diagnosis.error, diagnosis.message}};
   }
   core::Outcome outcome = OutcomeOf(ask);
   if (ask.op == Op::kEnsure) {
@@ -189,15 +214,10 @@ std::optional<Error> Executor::CarryOne(const core::AskCloud& ask, const Job& jo
   }
   std::optional<Error> error = outcome.error;
   metrics_.CountWrite(Name(outcome.verb), "cloudservers", !error);
-  if (error && TryAgain(job.effect, *error, job.attempts)) return error;
-  if (error)
-    Warn("cloud request refused", {{"scaleRequest", ask.request_name}, {"error", error->message}});
-  report_(std::move(outcome));
-  return error;
+  return {std::move(error), std::move(outcome)};
 }
 
-std::optional<Error> Executor::CarryOne(const core::Note& note, const Job& job,
-                                        std::stop_token stop) {
+Executor::Answer Executor::CarryOne(const core::Note& note, const Job& job, std::stop_token stop) {
   if (job.attempts == 0) {
     Info(note.message, {{"kind", core::ToString(note.kind)},
                         {"namespace", note.ns},
@@ -211,14 +231,14 @@ std::optional<Error> Executor::CarryOne(const core::Note& note, const Job& job,
                                                    EventBody(note, identity_, now, ++counter)),
                                stop);
   metrics_.CountWrite("create", "events", made.ok());
-  if (!made) return made.error();
-  return std::nullopt;
+  if (!made) return {made.error(), {}};
+  return {};
 }
 
-std::optional<Error> Executor::CarryOne(const core::AskWhy& ask, const Job&, std::stop_token stop) {
+Executor::Answer Executor::CarryOne(const core::AskWhy& ask, const Job&, std::stop_token stop) {
   const auto events = kube::Call(transport_, PodEventsRequest(ask), stop);
-  if (events) report_(LatestWarning(ask, *events));
-  return std::nullopt;  // it is asked again, if it still matters
+  if (!events) return {};  // it is asked again, if it still matters
+  return {{}, LatestWarning(ask, *events)};
 }
 
 }  // namespace spillway::runtime

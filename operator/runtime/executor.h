@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -20,30 +21,33 @@ class Executor {
  public:
   // report is called from the pool's threads. All references must outlive this.
   Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
-           std::string identity, std::function<void(core::Event)> report);
-  // Ends the threads; what was not carried out is dropped.
+           std::string identity, int threads, std::function<void(core::Event)> report);
   ~Executor();
 
-  void Start(int threads);
+  void Start();
+  // Begins nothing more, waits for what is in flight, and ends the threads; what was not begun is
+  // dropped. False if something had no answer for so long and was given up: it may still arrive.
+  bool Stop(std::chrono::milliseconds patience);
   // Thread-safe.
   void Push(std::vector<core::Effect> effects);
 
  private:
-  struct Job {
-    core::Effect effect;
-    int attempts = 0;
+  // How a try ended: what to tell the core, unless it is tried again.
+  struct Answer {
+    std::optional<Error> error;
+    std::optional<core::Event> report;
   };
-  using Clock = std::chrono::steady_clock;
 
   void Work(std::stop_token stop);
   std::optional<Job> Next(std::stop_token stop);
-  // False if the job must be tried again; after is when.
-  bool Carry(const Job& job, std::chrono::milliseconds* after, std::stop_token stop);
-  void ReportBroken(const core::Effect& effect, const std::string& what);
-  std::optional<Error> CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
-  std::optional<Error> CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);
-  std::optional<Error> CarryOne(const core::Note& note, const Job& job, std::stop_token stop);
-  std::optional<Error> CarryOne(const core::AskWhy& ask, const Job& job, std::stop_token stop);
+  // Carries one out, reports it, and gives it back to the queue where it is tried again.
+  void Carry(Job job, std::stop_token stop);
+  Answer CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
+  Answer CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);
+  Answer CarryOne(const core::Note& note, const Job& job, std::stop_token stop);
+  Answer CarryOne(const core::AskWhy& ask, const Job& job, std::stop_token stop);
+  // Logs what went wrong with an object once for every change of it.
+  void LogFailure(const Job& job, const Error& error, bool again);
 
   kube::Transport& transport_;
   cloud::Backend& backend_;
@@ -52,9 +56,14 @@ class Executor {
   const std::function<void(core::Event)> report_;
 
   std::mutex mutex_;
-  std::condition_variable_any changed_;
-  EffectQueue queue_;                            // guarded by mutex_
-  std::multimap<Clock::time_point, Job> later_;  // guarded by mutex_
+  std::condition_variable_any changed_, landed_;
+  // Guarded by mutex_.
+  EffectQueue queue_;
+  int in_flight_ = 0;
+  std::map<std::string, std::string> failures_;  // of an object, as they were logged last
+  std::minstd_rand random_{std::random_device{}()};
+  const int most_threads_;
+  std::stop_source give_up_;  // what is in flight
   std::vector<std::jthread> threads_;
 };
 

@@ -22,6 +22,8 @@ constexpr milliseconds kDescribeEvery{5'000};
 // metrics-server measures every 15 s by default; asked more often, so that a measurement is known
 // soon.
 constexpr milliseconds kLoadEvery{10'000}, kLoadRetry{20'000};
+// Answers that are waited for at the end; main gives up later.
+constexpr milliseconds kLastAnswers{4'000};
 constexpr milliseconds kAfterException{1'000};
 constexpr size_t kMostTold = 1'000;
 
@@ -55,7 +57,7 @@ Loop::Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics
     : transport_(transport),
       metrics_(metrics),
       options_(std::move(options)),
-      executor_(transport, backend, metrics, options_.identity,
+      executor_(transport, backend, metrics, options_.identity, options_.workers,
                 [this](core::Event event) { Push(std::move(event)); }) {}
 
 void Loop::Push(core::Event event) {
@@ -148,8 +150,8 @@ std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
   return std::exchange(events_, {});
 }
 
-void Loop::Run(std::stop_token stop) {
-  executor_.Start(options_.workers);
+bool Loop::Run(std::stop_token stop) {
+  executor_.Start();
   std::vector<std::jthread> watches;
   for (size_t i = 0; i < core::kKinds; ++i) {
     watches.emplace_back([this, i, stop] { Follow(static_cast<Kind>(i), stop); });
@@ -190,6 +192,7 @@ void Loop::Run(std::stop_token stop) {
       described = now;
     }
   }
+  return executor_.Stop(kLastAnswers);
 }
 
 }  // namespace spillway::runtime

@@ -26,8 +26,8 @@ class Loop {
   // The references must outlive this.
   Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, LoopOptions options);
 
-  // Runs until stopped.
-  void Run(std::stop_token stop);
+  // Runs until stopped. False if a write of ours may still arrive at the API server.
+  bool Run(std::stop_token stop);
   // Thread-safe.
   void Push(core::Event event);
   // Everything was listed at least once.

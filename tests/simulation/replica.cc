@@ -8,7 +8,7 @@
 namespace spillway::simulation {
 namespace {
 
-Error Timeout() { return {ErrorKind::kUnavailable, "the request timed out", std::nullopt}; }
+Error Timeout() { return {ErrorKind::kUnavailable, "the request timed out", std::nullopt, true}; }
 Error TooMany() { return {ErrorKind::kUnavailable, "too many requests", std::chrono::seconds(1)}; }
 
 core::Event EventOf(Kind kind, const Change& change) {
@@ -99,25 +99,22 @@ size_t Replica::Turn() {
   wake_ = result.wake;
   for (core::Effect& effect : result.effects) {
     world_.decided(*this, effect);
-    queue_.Push(std::move(effect));
+    queue_.Push(std::move(effect), now_);
   }
   return result.effects.size();
 }
 
 bool Replica::Begin() {
-  auto effect = queue_.Pop();
-  if (!effect) return false;
-  Flight flight;
-  flight.key = runtime::EffectKey(*effect);
-  flight.effect = std::move(*effect);
-  flights_.push_back(std::move(flight));
+  auto job = queue_.Pop(Read());
+  if (!job) return false;
+  flights_.push_back({std::move(*job)});
   return true;
 }
 
 bool Replica::Carry(size_t which, Fate fate) {
   for (size_t i = 0; i < flights_.size(); ++i) {
     Flight& flight = flights_[(which + i) % flights_.size()];
-    if (flight.arrived || Read() < flight.not_before) continue;
+    if (flight.arrived) continue;
     Send(flight, fate);
     return true;
   }
@@ -128,11 +125,13 @@ void Replica::Send(Flight& flight, Fate fate) {
   flight.arrived = true;
   flight.error.reset();
   flight.report.reset();
-  if (fate == Fate::kRefused || fate == Fate::kLost) {
-    flight.error = fate == Fate::kLost ? Timeout() : TooMany();
-  } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.effect)) {
+  if (fate == Fate::kRefused) {
+    Fail(flight, TooMany());
+  } else if (fate == Fate::kLost) {
+    Fail(flight, Timeout());
+  } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.job.effect)) {
     Ask(flight, *ask);
-  } else if (const auto* write = std::get_if<core::Write>(&flight.effect)) {
+  } else if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
     core::Outcome outcome = runtime::OutcomeOf(*write);
     world_.before(*this, *write);
     auto answer = world_.api.Carry(*write);
@@ -148,7 +147,17 @@ void Replica::Send(Flight& flight, Fate fate) {
     }
     flight.report = std::move(outcome);
   }
-  if (fate == Fate::kAnswerLost) flight.error = Timeout();
+  if (fate == Fate::kAnswerLost) Fail(flight, Timeout());
+}
+
+void Replica::Fail(Flight& flight, Error error) {
+  flight.report.reset();
+  if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
+    core::Outcome outcome = runtime::OutcomeOf(*write);
+    outcome.error = error;
+    flight.report = std::move(outcome);
+  }
+  flight.error = std::move(error);
 }
 
 void Replica::Ask(Flight& flight, const core::AskCloud& ask) {
@@ -176,13 +185,15 @@ bool Replica::Answer(size_t which) {
     const size_t at = (which + i) % flights_.size();
     Flight& flight = flights_[at];
     if (!flight.arrived) continue;
-    if (flight.error && runtime::TryAgain(flight.effect, *flight.error, flight.attempts)) {
-      flight.not_before = now() + runtime::Backoff(*flight.error, flight.attempts++);
-      flight.arrived = false;
-      return true;
+    const auto& error = flight.error;
+    const auto& [effect, key, attempts] = flight.job;
+    if (error && runtime::TryAgain(effect, *error, attempts, Duration{0})) {
+      const auto wait = runtime::Backoff(*error, attempts, std::hash<std::string>{}(key));
+      queue_.Again(std::move(flight.job), Read(), now() + wait);
+    } else {
+      if (flight.report) inbox_.push_back(std::move(*flight.report));
+      queue_.Done(flight.job, Read(), error && runtime::Refused(effect, *error));
     }
-    if (flight.report) inbox_.push_back(std::move(*flight.report));
-    queue_.Done(flight.key);
     flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(at));
     return true;
   }
@@ -192,7 +203,7 @@ bool Replica::Answer(size_t which) {
 std::vector<core::Effect> Replica::Unsent() const {
   std::vector<core::Effect> out;
   for (const Flight& flight : flights_) {
-    if (!flight.arrived) out.push_back(flight.effect);
+    if (!flight.arrived) out.push_back(flight.job.effect);
   }
   return out;
 }

@@ -97,17 +97,16 @@ class Replica {
     Time hangs_until{};
   };
   struct Flight {
-    core::Effect effect;
-    std::string key;
-    int attempts = 0;
+    runtime::Job job;
     bool arrived = false;  // carried out, or not to be: the answer is there
-    Time not_before{};     // of the next try
-    std::optional<Error> error;
-    std::optional<core::Event> report;
+    std::optional<Error> error = {};
+    std::optional<core::Event> report = {};
   };
 
   void List(Kind kind, Stream& stream);
   void Send(Flight& flight, Fate fate);
+  // As the executor reports it, where it is not tried again.
+  static void Fail(Flight& flight, Error error);
   void Ask(Flight& flight, const core::AskCloud& ask);
 
   const int id_;

@@ -250,8 +250,9 @@ void ApiModel::Carry(const Write& write) {
 
 void ApiModel::Patch(const Write& write) {
   if (write.kind == Kind::kTask) {
-    if (drop_statuses) return;
+    if (drop_statuses || write.ns == statuses_hang_in) return;
     ++task_writes;
+    if (status_error) return Answer(write, status_error);
     return Apply<api::TaskRequest>(write, tasks, [](const api::Json& json) {
       auto task = *api::DecodeTaskRequest(json);
       if (json["status"].contains("explanation")) {

@@ -134,6 +134,9 @@ class ApiModel {
   bool unheard = false;
   // Status patches are lost, as if the process ended before them.
   bool drop_statuses = false;
+  // Those of tasks in this namespace get no answer; those of all tasks get this one.
+  std::string statuses_hang_in;
+  std::optional<Error> status_error;
 
  private:
   api::ObjectMeta Meta(const std::string& ns, const std::string& name);

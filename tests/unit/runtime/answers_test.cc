@@ -5,6 +5,59 @@
 namespace spillway::runtime {
 namespace {
 
+using core::Kind;
+using core::Verb;
+
+core::Write Write(Verb verb, Kind kind) {
+  core::Write write;
+  write.verb = verb;
+  write.kind = kind;
+  return write;
+}
+const Error kBroken{ErrorKind::kUnavailable, "failed calling webhook"};
+const Error kPolite{ErrorKind::kUnavailable, "too many requests", std::chrono::seconds(1)};
+constexpr Duration kQuick{5}, kLong{10'000};
+
+TEST(TryAgainTest, APodGetsOneQuickTryMoreAndThenTheCoreIsTold) {
+  const core::Effect pod = Write(Verb::kCreate, Kind::kPod);
+  EXPECT_TRUE(TryAgain(pod, kBroken, 0, kQuick));
+  EXPECT_FALSE(TryAgain(pod, kBroken, 1, kQuick));
+  EXPECT_FALSE(TryAgain(pod, kBroken, 0, kLong)) << "a webhook that hangs would hang again";
+  EXPECT_TRUE(TryAgain(pod, kPolite, 2, kQuick)) << "the API server itself asks to come again";
+  EXPECT_FALSE(TryAgain(pod, kPolite, 3, kQuick));
+}
+
+TEST(TryAgainTest, AStatusGivesItsTurnToOthers) {
+  const core::Effect status = Write(Verb::kPatchStatus, Kind::kTask);
+  EXPECT_TRUE(TryAgain(status, kBroken, 0, kLong));
+  EXPECT_FALSE(TryAgain(status, kBroken, 2, kLong));
+}
+
+TEST(TryAgainTest, AnEventIsNotWorthTryingForEver) {
+  EXPECT_TRUE(TryAgain(core::Note{}, kBroken, 0, kQuick));
+  EXPECT_FALSE(TryAgain(core::Note{}, kBroken, 3, kQuick));
+  EXPECT_FALSE(TryAgain(core::Note{}, {ErrorKind::kForbidden, "denied"}, 0, kQuick));
+}
+
+TEST(TryAgainTest, ADeletionIsTriedUntilItIsAnswered) {
+  EXPECT_TRUE(TryAgain(Write(Verb::kDelete, Kind::kPod), kBroken, 1'000, kLong));
+  EXPECT_FALSE(TryAgain(Write(Verb::kDelete, Kind::kPod), {ErrorKind::kForbidden, ""}, 0, kQuick));
+}
+
+TEST(RefusedTest, WhatSaysThatNothingIsToBeDoneIsNoRefusal) {
+  const core::Effect deletion = Write(Verb::kDelete, Kind::kPod);
+  EXPECT_TRUE(Refused(deletion, {ErrorKind::kForbidden, ""}));
+  EXPECT_FALSE(Refused(deletion, {ErrorKind::kNotFound, ""}));
+  EXPECT_TRUE(Refused(Write(Verb::kPatchStatus, Kind::kTask), {ErrorKind::kNotFound, ""}));
+  EXPECT_FALSE(Refused(Write(Verb::kCreate, Kind::kScale), {ErrorKind::kAlreadyExists, ""}));
+}
+
+TEST(BackoffOfAnswersTest, GrowsToAMinuteAndNeverBelowWhatTheServerAsksFor) {
+  EXPECT_LE(Backoff(kBroken, 0, 0), std::chrono::milliseconds(200));
+  EXPECT_EQ(Backoff(kBroken, 100, 0), std::chrono::seconds(60));
+  EXPECT_GE(Backoff(kPolite, 0, 7), std::chrono::seconds(1));
+}
+
 const core::AskWhy kAsk{"ns", "t-1", "pod-uid", "task-uid"};
 
 TEST(AnswersTest, AsksForTheWarningsOfThePodAlone) {

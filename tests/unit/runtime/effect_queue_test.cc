@@ -2,55 +2,161 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace spillway::runtime {
 namespace {
 
-core::Write Patch(const std::string& name, int version) {
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Time kStart{seconds(1'000'000)};
+
+core::Write Patch(const std::string& name, int version, const std::string& ns = "ns") {
   return {
-      core::Verb::kPatchStatus, core::Kind::kTask, "ns", name, "", version, nullptr, std::nullopt};
+      core::Verb::kPatchStatus, core::Kind::kTask, ns, name, "", version, nullptr, std::nullopt};
 }
-int64_t VersionOf(const std::optional<core::Effect>& effect) {
-  return std::get<core::Write>(*effect).resource_version;
+core::Write Create(const std::string& name, const std::string& ns = "ns") {
+  core::Write write = Patch(name, 0, ns);
+  write.verb = core::Verb::kCreate;
+  return write;
+}
+int64_t VersionOf(const std::optional<Job>& job) {
+  return std::get<core::Write>(job->effect).resource_version;
+}
+std::string NamespaceOf(const std::optional<Job>& job) { return EffectGroup(job->effect); }
+
+std::vector<Job> PopAll(EffectQueue& queue, Time now) {
+  std::vector<Job> out;
+  while (auto job = queue.Pop(now)) out.push_back(std::move(*job));
+  return out;
 }
 
 TEST(EffectQueueTest, KeepsTheOrderOfOneObjectAndOneInFlight) {
   EffectQueue queue;
-  queue.Push(Patch("a", 1));
-  queue.Push(Patch("a", 2));
-  queue.Push(Patch("b", 3));
-  const auto first = queue.Pop();
+  queue.Push(Patch("a", 1), kStart);
+  queue.Push(Patch("a", 2), kStart);
+  queue.Push(Patch("b", 3), kStart);
+  const auto first = queue.Pop(kStart);
   EXPECT_EQ(VersionOf(first), 1);
-  EXPECT_EQ(VersionOf(queue.Pop()), 3);
-  EXPECT_FALSE(queue.ready());
-  EXPECT_FALSE(queue.Pop().has_value());
+  EXPECT_EQ(VersionOf(queue.Pop(kStart)), 3);
+  EXPECT_FALSE(queue.ready(kStart));
+  EXPECT_FALSE(queue.Pop(kStart).has_value());
   EXPECT_EQ(queue.size(), 1u) << "it waits for the first of its object";
-  queue.Done(EffectKey(*first));
-  EXPECT_TRUE(queue.ready());
-  EXPECT_EQ(VersionOf(queue.Pop()), 2);
+  queue.Done(*first, kStart);
+  EXPECT_TRUE(queue.ready(kStart));
+  EXPECT_EQ(VersionOf(queue.Pop(kStart)), 2);
 }
 
 TEST(EffectQueueTest, APodIsMadeBeforeStatusesAreToldButNotForEver) {
   EffectQueue queue;
-  queue.Push(Patch("a", 0));
-  queue.Push(Patch("b", 0));
+  queue.Push(Patch("a", 0), kStart);
+  queue.Push(Patch("b", 0), kStart);
   for (int i = 1; i <= 5; ++i) {
     core::Write pod = Patch("pod-" + std::to_string(i), i);
     pod.verb = core::Verb::kCreate;
-    queue.Push(pod);
+    queue.Push(pod, kStart);
   }
   std::vector<int64_t> order;
-  while (const auto effect = queue.Pop()) order.push_back(VersionOf(effect));
+  for (const Job& job : PopAll(queue, kStart)) order.push_back(VersionOf(job));
   EXPECT_EQ(order, (std::vector<int64_t>{1, 2, 3, 0, 4, 5, 0}));
 }
 
 TEST(EffectQueueTest, AnObjectThatIsDoneLeavesNothingBehind) {
   EffectQueue queue;
-  queue.Push(Patch("a", 1));
-  queue.Done(EffectKey(*queue.Pop()));
-  EXPECT_FALSE(queue.ready());
+  queue.Push(Patch("a", 1), kStart);
+  queue.Done(*queue.Pop(kStart), kStart);
+  EXPECT_FALSE(queue.ready(kStart));
   EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST(EffectQueueTest, NamespacesTakeTurns) {
+  EffectQueue queue;
+  for (int i = 0; i < 5; ++i) queue.Push(Create("t" + std::to_string(i), "crowded"), kStart);
+  queue.Push(Create("t", "small"), kStart);
+  std::string order;
+  for (const Job& job : PopAll(queue, kStart)) order += EffectGroup(job.effect)[0];
+  EXPECT_EQ(order, "cscccc");
+}
+
+// Its webhook hangs: nothing of it comes back.
+TEST(EffectQueueTest, ANamespaceThatHangsLeavesRoomToTheOthers) {
+  EffectQueue queue(32);
+  for (int i = 0; i < 100; ++i) queue.Push(Create("t" + std::to_string(i), "hangs"), kStart);
+  EXPECT_EQ(PopAll(queue, kStart).size(), 8u);
+  queue.Push(Create("t", "other"), kStart);
+  const auto job = queue.Pop(kStart);
+  ASSERT_TRUE(job);
+  EXPECT_EQ(NamespaceOf(job), "other");
+}
+
+TEST(EffectQueueTest, ANamespaceWhoseEffectsAreQuickMayHaveMoreButNeverAll) {
+  EffectQueue queue(32);
+  for (int i = 0; i < 200; ++i) queue.Push(Create("t" + std::to_string(i)), kStart);
+  for (int i = 0; i < 100; ++i) queue.Done(*queue.Pop(kStart), kStart + milliseconds(5));
+  EXPECT_EQ(PopAll(queue, kStart).size(), 24u);
+}
+
+TEST(EffectQueueTest, OneThatWasSlowLetsItsNamespaceHaveLess) {
+  EffectQueue queue(32);
+  for (int i = 0; i < 200; ++i) queue.Push(Create("t" + std::to_string(i)), kStart);
+  for (int i = 0; i < 100; ++i) queue.Done(*queue.Pop(kStart), kStart);
+  queue.Done(*queue.Pop(kStart), kStart + kSlowEffect);
+  EXPECT_EQ(PopAll(queue, kStart + kSlowEffect).size(), 8u);
+}
+
+TEST(EffectQueueTest, WhatIsTriedAgainWaitsAndTakesNoRoomMeanwhile) {
+  EffectQueue queue(8);
+  for (int i = 0; i < 3; ++i) queue.Push(Create("t" + std::to_string(i)), kStart);
+  queue.Push(Patch("t0", 7), kStart);
+  auto first = queue.Pop(kStart);
+  (void)queue.Pop(kStart);
+  EXPECT_FALSE(queue.ready(kStart)) << "two in flight";
+  queue.Again(std::move(*first), kStart, kStart + seconds(5));
+  EXPECT_EQ(EffectKey(queue.Pop(kStart)->effect), "TaskRequest/ns/t2");
+  EXPECT_EQ(queue.next(), kStart + seconds(5));
+  EXPECT_EQ(queue.size(), 2u);
+  queue.Push(Create("other", "other"), kStart);
+  EXPECT_EQ(NamespaceOf(queue.Pop(kStart)), "other");
+}
+
+TEST(EffectQueueTest, WhatIsTriedAgainComesBeforeWhatElseWaitsForItsObject) {
+  EffectQueue queue;
+  queue.Push(Create("t"), kStart);
+  queue.Push(Patch("t", 7), kStart);
+  queue.Again(std::move(*queue.Pop(kStart)), kStart, kStart + seconds(5));
+  EXPECT_FALSE(queue.Pop(kStart + milliseconds(4'999)));
+  const auto again = queue.Pop(kStart + seconds(5));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->attempts, 1);
+  queue.Done(*again, kStart + seconds(5));
+  EXPECT_EQ(VersionOf(queue.Pop(kStart + seconds(5))), 7);
+}
+
+// Whoever asks for it again at once, without end.
+TEST(EffectQueueTest, WhatIsRefusedForEverIsAskedForEverMoreSeldom) {
+  EffectQueue queue;
+  Time now = kStart;
+  int tries = 0;
+  while (now < kStart + seconds(600)) {
+    queue.Push(Create("t"), now);
+    now = std::max(now, queue.next() == kNever ? now : queue.next());
+    queue.Done(*queue.Pop(now), now, true);
+    ++tries;
+  }
+  EXPECT_LT(tries, 50);
+}
+
+TEST(EffectQueueTest, ARefusalIsForgottenOnceOneSucceeds) {
+  EffectQueue queue;
+  queue.Push(Create("t"), kStart);
+  queue.Done(*queue.Pop(kStart), kStart, true);
+  queue.Push(Create("t"), kStart);
+  EXPECT_FALSE(queue.ready(kStart));
+  queue.Done(*queue.Pop(kStart + seconds(1)), kStart + seconds(1));
+  queue.Push(Create("t"), kStart + seconds(1));
+  EXPECT_TRUE(queue.ready(kStart + seconds(1)));
 }
 
 }  // namespace

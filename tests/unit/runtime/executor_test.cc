@@ -1,0 +1,175 @@
+#include "operator/runtime/executor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace spillway::runtime {
+namespace {
+
+using core::Kind;
+using core::Verb;
+using kube::Request;
+using kube::Response;
+using testing::HasSubstr;
+
+// Answers by a function of the request; may be held.
+class FakeTransport : public kube::Transport {
+ public:
+  Result<Response> Send(const Request& request, std::stop_token stop) override {
+    std::unique_lock lock(mutex_);
+    requests.push_back(request);
+    changed_.notify_all();
+    if (held && held(request)) {
+      changed_.wait(lock, stop, [] { return false; });
+      return Error{ErrorKind::kCancelled, "stopped"};
+    }
+    return answer(request);
+  }
+  Result<Response> Stream(const Request&, std::stop_token,
+                          const std::function<void(std::string_view)>&) override {
+    return Error{ErrorKind::kUnavailable, ""};
+  }
+
+  void AwaitRequest() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !requests.empty(); });
+  }
+
+  std::function<bool(const Request&)> held;
+  std::function<Result<Response>(const Request&)> answer = [](const Request&) {
+    return Response{200, "{}", std::nullopt};
+  };
+  std::vector<Request> requests;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+};
+
+class FakeBackend : public cloud::Backend {
+ public:
+  Result<api::CloudServer> Ensure(const std::string&, const std::string&, const api::ServerPool&,
+                                  std::stop_token) override {
+    throw std::runtime_error("no engine");
+  }
+  Result<Unit> Release(const api::CloudServer&, std::stop_token) override { return Unit{}; }
+  cloud::Diagnosis Diagnose(const api::CloudServer&, std::stop_token) override { return {}; }
+};
+
+class ExecutorTest : public testing::Test {
+ protected:
+  void Push(core::Effect effect) {
+    std::vector<core::Effect> effects;
+    effects.push_back(std::move(effect));
+    executor.Push(std::move(effects));
+  }
+  core::Outcome NextOutcome() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !reports_.empty(); });
+    core::Outcome out = std::get<core::Outcome>(reports_.front());
+    reports_.pop_front();
+    return out;
+  }
+  static core::Write Write(Verb verb, Kind kind, const std::string& ns, const std::string& name) {
+    core::Write write;
+    write.verb = verb;
+    write.kind = kind;
+    write.ns = ns;
+    write.name = name;
+    write.body = api::Json::object();
+    return write;
+  }
+  // Of a template that is no object where one must be.
+  static core::Write BrokenPod() {
+    core::Write write = Write(Verb::kCreate, Kind::kPod, "ns", "broken-1");
+    write.pod = core::PodOrder{
+        std::make_shared<const std::string>(R"({"metadata":{"labels":"none"},"spec":{}})"),
+        "broken", std::make_shared<const api::Assignment>()};
+    return write;
+  }
+
+  FakeTransport transport;
+  FakeBackend backend;
+  Metrics metrics;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<core::Event> reports_;
+  Executor executor{transport, backend, metrics, "me", 8, [this](core::Event event) {
+                      const std::lock_guard lock(mutex_);
+                      reports_.push_back(std::move(event));
+                      changed_.notify_all();
+                    }};
+};
+
+TEST_F(ExecutorTest, AnExceptionIsToldToTheObjectAndTheRestGoesOn) {
+  executor.Start();
+  Push(BrokenPod());
+  const core::Outcome broken = NextOutcome();
+  EXPECT_EQ(broken.key, "ns/broken-1");
+  ASSERT_TRUE(broken.error);
+  EXPECT_EQ(broken.error->kind, ErrorKind::kInvalid);
+  Push(core::AskCloud{});
+  EXPECT_THAT(NextOutcome().error->message, HasSubstr("no engine"));
+  Push(Write(Verb::kDelete, Kind::kPod, "ns", "good"));
+  EXPECT_FALSE(NextOutcome().error);
+}
+
+TEST_F(ExecutorTest, ARefusalOf290KilobytesWithACharacterAtTheCutIsReportedBounded) {
+  std::string message(1023, 'x');
+  while (message.size() < 290'000) message += "ü";
+  transport.answer = [&](const Request& request) -> Result<Response> {
+    if (request.path.find("/events") != std::string::npos) return Response{201, "{}", {}};
+    return Response{403, api::Json{{"message", message}}.dump(), {}};
+  };
+  executor.Start();
+  Push(Write(Verb::kPatchStatus, Kind::kTask, "ns", "t"));
+  const core::Outcome outcome = NextOutcome();
+  ASSERT_TRUE(outcome.error);
+  EXPECT_LE(outcome.error->message.size(), 8192u);
+  Push(core::Note{Kind::kTask, "ns", "t", "u", true, "Refused", message});
+  Push(Write(Verb::kDelete, Kind::kPod, "ns", "p"));
+  EXPECT_EQ(NextOutcome().key, "ns/p");
+}
+
+TEST_F(ExecutorTest, ANamespaceThatHangsDoesNotKeepOthersWaiting) {
+  transport.held = [](const Request& request) {
+    return request.path.find("/namespaces/hangs/") != std::string::npos;
+  };
+  executor.Start();
+  for (int i = 0; i < 50; ++i)
+    Push(Write(Verb::kDelete, Kind::kPod, "hangs", "p" + std::to_string(i)));
+  for (int i = 0; i < 50; ++i)
+    Push(Write(Verb::kDelete, Kind::kPod, "other", "p" + std::to_string(i)));
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(NextOutcome().key.starts_with("other/"));
+}
+
+TEST_F(ExecutorTest, APodThatCannotBeMadeIsReportedAfterOneMoreTry) {
+  transport.answer = [](const Request&) {
+    return Response{500, R"({"message":"failed calling webhook \"x\": timeout"})", {}};
+  };
+  executor.Start();
+  Push(Write(Verb::kCreate, Kind::kPod, "ns", "p-1"));
+  const core::Outcome outcome = NextOutcome();
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->kind, ErrorKind::kUnavailable);
+  EXPECT_THAT(outcome.error->message, HasSubstr("failed calling webhook"));
+  EXPECT_EQ(transport.requests.size(), 2u);
+}
+
+TEST_F(ExecutorTest, StoppingWaitsForWhatIsInFlightAndSaysWhatWasGivenUp) {
+  executor.Start();
+  Push(Write(Verb::kDelete, Kind::kPod, "ns", "p"));
+  (void)NextOutcome();
+  EXPECT_TRUE(executor.Stop(std::chrono::seconds(60)));
+}
+
+TEST_F(ExecutorTest, StoppingGivesUpWhatHangs) {
+  transport.held = [](const Request&) { return true; };
+  executor.Start();
+  Push(Write(Verb::kDelete, Kind::kPod, "ns", "p"));
+  transport.AwaitRequest();
+  EXPECT_FALSE(executor.Stop(std::chrono::milliseconds(1)));
+}
+
+}  // namespace
+}  // namespace spillway::runtime
