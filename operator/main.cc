@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "operator/base/time.h"
 #include "operator/cloud/karpenter.h"
 #include "operator/kube/config.h"
 #include "operator/kube/transport.h"
@@ -29,6 +30,7 @@ struct Flags {
   bool leader_elect = false;
   std::string leader_election_namespace = "spillway-system";
   std::string leader_election_id = "spillway.dev";
+  std::string lease_duration = "15s", renew_deadline = "10s", retry_period = "2s";
   std::string metrics_address = ":8080";
   bool metrics_secure = false;
   std::string metrics_cert_path;
@@ -45,10 +47,20 @@ void Define(CLI::App& app, Flags& flags) {
                  "Path of a kubeconfig; default: $KUBECONFIG, then the pod's service account.");
   app.add_flag("--leader-elect", flags.leader_elect,
                "Act only while holding a Lease, so that several replicas may run.");
-  app.add_option("--leader-election-namespace", flags.leader_election_namespace,
-                 "Namespace of that Lease.")
+  app.add_option("--leader-election-namespace,--leader-elect-resource-namespace",
+                 flags.leader_election_namespace, "Namespace of that Lease.")
       ->capture_default_str();
-  app.add_option("--leader-election-id", flags.leader_election_id, "Name of that Lease.")
+  app.add_option("--leader-election-id,--leader-elect-resource-name", flags.leader_election_id,
+                 "Name of that Lease.")
+      ->capture_default_str();
+  app.add_option("--leader-elect-lease-duration", flags.lease_duration,
+                 "How long another waits for the Lease's holder to renew it, such as 15s.")
+      ->capture_default_str();
+  app.add_option("--leader-elect-renew-deadline", flags.renew_deadline,
+                 "How long the holder may go without renewing it until it ends itself.")
+      ->capture_default_str();
+  app.add_option("--leader-elect-retry-period", flags.retry_period,
+                 "How often it is renewed, or asked for.")
       ->capture_default_str();
   app.add_option("--metrics-bind-address", flags.metrics_address,
                  "Where /metrics is served; 0 means not at all.")
@@ -154,7 +166,32 @@ Result<std::unique_ptr<runtime::SecureMetrics>> ServeMetrics(const Flags& flags,
                                      [&metrics] { return metrics.Text(); });
 }
 
+Result<runtime::LeaderOptions> LeaderOptions(const Flags& flags, const std::string& identity) {
+  runtime::LeaderOptions options{flags.leader_election_namespace, flags.leader_election_id,
+                                 identity};
+  const auto read = [](const char* flag, const std::string& text,
+                       std::chrono::milliseconds& out) -> std::optional<Error> {
+    const auto duration = ParseDuration(text);
+    if (!duration) return Invalid(std::string(flag) + " " + text + ": is not a duration like 15s");
+    out = *duration;
+    return std::nullopt;
+  };
+  if (auto error =
+          read("--leader-elect-lease-duration", flags.lease_duration, options.lease_duration))
+    return *error;
+  if (auto error =
+          read("--leader-elect-renew-deadline", flags.renew_deadline, options.renew_deadline))
+    return *error;
+  if (auto error = read("--leader-elect-retry-period", flags.retry_period, options.retry_period))
+    return *error;
+  if (const auto checked = runtime::CheckTimings(options); !checked) return checked.error();
+  return options;
+}
+
 int Run(const Flags& flags, std::stop_source& stop) {
+  const std::string identity = Identity();
+  const auto leadership = LeaderOptions(flags, identity);
+  if (!leadership) return Refuse(leadership.error());
   const auto config = kube::LoadConfig(flags.kubeconfig);
   if (!config) return Refuse(config.error());
   const auto transport = kube::MakeTransport(*config);
@@ -166,7 +203,6 @@ int Run(const Flags& flags, std::stop_source& stop) {
   const auto served = ServeMetrics(flags, metrics, access);
   if (!served) return Refuse(served.error());
   cloud::Karpenter karpenter(server);
-  const std::string identity = Identity();
   runtime::Loop loop(server, karpenter, metrics, {flags.workers, identity});
   std::atomic<bool> leading{!flags.leader_elect};
   const auto probes = runtime::ServeProbes(
@@ -177,18 +213,23 @@ int Run(const Flags& flags, std::stop_source& stop) {
   runtime::Info("starting", {{"version", kVersion}, {"server", config->server}});
   if (const auto answered = WaitForServer(server, stop.get_token()); !answered)
     return Refuse(answered.error());
-  runtime::Leader leader(server,
-                         {flags.leader_election_namespace, flags.leader_election_id, identity});
+  runtime::Leader leader(server, *leadership);
   std::jthread keeper;
   if (flags.leader_elect) {
     if (!leader.Acquire(stop.get_token())) return EXIT_SUCCESS;
     leading = true;
-    keeper = std::jthread([&] {
+    keeper = std::jthread([&](std::stop_token ended) {
       // Another may act from here on: nothing of ours may be carried out any more.
-      if (!leader.Hold(stop.get_token())) std::_Exit(EXIT_FAILURE);
+      if (!leader.Hold(ended)) std::_Exit(EXIT_FAILURE);
     });
   }
-  loop.Run(stop.get_token());
+  const bool all_answered = loop.Run(stop.get_token());
+  if (flags.leader_elect) {
+    keeper.request_stop();
+    keeper.join();
+    // What may still arrive is ours: the next leader waits until the lease has run out.
+    if (all_answered) leader.Release();
+  }
   runtime::Info("stopped");
   return EXIT_SUCCESS;
 }

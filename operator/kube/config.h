@@ -1,28 +1,53 @@
 // Where the API server is and who we are: from a kubeconfig, or from the service account of a pod.
 #pragma once
 
+#include <map>
 #include <string>
+#include <vector>
 
 #include "operator/base/result.h"
 
 namespace spillway::kube {
 
-// PEM texts, not paths, but for the token file, which is read again as it is rotated.
-struct Config {
-  std::string server;  // https://host:port
-  std::string ca;      // empty: the system's authorities
-  std::string client_certificate, client_key;
-  std::string token, token_file;
+// Whom the requests are made as (as, as-uid, as-groups, as-user-extra).
+struct Impersonation {
+  std::string user, uid;
+  std::vector<std::string> groups;
+  std::map<std::string, std::vector<std::string>> extra;
 };
 
-// The current context of the file. Errors say which file, which entry and what to do.
-// Not supported, and refused rather than ignored: insecure-skip-tls-verify, exec plugins,
-// auth providers, user and password.
+struct Config {
+  std::string server;  // https://host:port; an IPv6 address in brackets
+  // PEM texts. Without an authority those of the system count.
+  std::string ca, client_certificate, client_key;
+  // Where they were read from, if they were: such files are rotated. The same of the token.
+  std::string ca_file, client_certificate_file, client_key_file;
+  std::string token, token_file;
+  std::string tls_server_name;  // that the server's certificate must have, if not its host's
+  std::string proxy_url;        // http://[user:password@]host:port
+  Impersonation impersonate;
+};
+
+// A file of a kubeconfig and what it holds.
+struct KubeconfigFile {
+  std::string path, yaml;
+};
+
+// The current context of the files, merged as kubectl does: the first that names a cluster, user or
+// context counts, and the first that sets current-context. Errors say which file, which entry and
+// what to do. Not supported, and refused rather than ignored: insecure-skip-tls-verify, exec
+// plugins, auth providers, user and password, proxies that are not http.
+Result<Config> ParseKubeconfig(const std::vector<KubeconfigFile>& files);
 Result<Config> LoadKubeconfig(const std::string& path);
-Result<Config> ParseKubeconfig(const std::string& yaml, const std::string& path);
+// paths: separated by colons, as in $KUBECONFIG. Those that do not exist are left out.
+Result<Config> LoadKubeconfigs(const std::string& paths);
 // The service account that Kubernetes mounts into every pod.
 Result<Config> LoadInCluster();
 // --kubeconfig if given, else $KUBECONFIG, else the service account, else ~/.kube/config.
 Result<Config> LoadConfig(const std::string& kubeconfig_flag);
+
+// Reads the files again that the config names. What cannot be read stays as it was: a file may be
+// about to be replaced. True if something about TLS has changed.
+bool Reread(Config& config);
 
 }  // namespace spillway::kube

@@ -4,9 +4,10 @@
 #include <pplx/threadpool.h>
 
 #include <algorithm>
-#include <fstream>
 #include <mutex>
+#include <utility>
 
+#include "operator/base/foreign_text.h"
 #include "operator/kube/tls.h"
 #include "operator/kube/transport.h"
 
@@ -18,51 +19,27 @@ using web::http::http_response;
 using web::http::client::http_client;
 using web::http::client::http_client_config;
 
-constexpr std::chrono::seconds kWriteTimeout{30};
-// The API server itself gives a request up after 60 s. A list that is given up begins anew, and a
-// server that is slow because it has much to do would only get more.
-constexpr std::chrono::seconds kReadTimeout{65};
-// A watch is silent for as long as nothing changes; bookmarks come once a minute.
-constexpr std::chrono::seconds kWatchTimeout{600};
-constexpr std::chrono::seconds kTokenLife{60};
+// The API server itself gives a request up after 60 s, and says why: an answer tells more than
+// none. A list that is given up begins anew, and a server that is slow because it has much to do
+// would only get more.
+constexpr std::chrono::seconds kTimeout{65};
+// A watch is silent for as long as nothing changes, but bookmarks come once a minute.
+constexpr std::chrono::seconds kWatchTimeout{130};
 constexpr int kIoThreads = 4;
 
-// A bearer token that may be rotated in its file. Thread-safe.
-class Token {
- public:
-  explicit Token(const Config& config) : fixed_(config.token), file_(config.token_file) {}
-
-  std::string Get() {
-    if (file_.empty()) return fixed_;
-    const std::lock_guard lock(mutex_);
-    const auto now = std::chrono::steady_clock::now();
-    if (cached_.empty() || now - read_at_ > kTokenLife) {
-      std::ifstream file(file_);
-      std::string text((std::istreambuf_iterator<char>(file)), {});
-      // A line break in a header would not be refused by the library.
-      std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
-      if (!text.empty()) cached_ = text;
-      read_at_ = now;
-    }
-    return cached_;
-  }
-
- private:
-  const std::string fixed_, file_;
-  std::mutex mutex_;
-  std::string cached_;
-  std::chrono::steady_clock::time_point read_at_{};
-};
-
+// No answer was had. What went wrong before the request was sent was not carried out.
 Error Explain(const std::string& server, const std::exception& error) {
-  std::string what = error.what();
+  std::string what = OneLine(error.what(), kMostMessage);
+  bool ambiguous = true;
+  for (const char* before : {"resolv", "connect to", "handshake", "proxy"})
+    ambiguous = ambiguous && what.find(before) == std::string::npos;
   if (what.find("handshake") != std::string::npos ||
       what.find("certificate") != std::string::npos) {
     what +=
         "; the server's certificate must be signed by the kubeconfig's certificate-authority and "
         "name the host of its server";
   }
-  return {ErrorKind::kUnavailable, "cannot reach " + server + ": " + what, std::nullopt};
+  return {ErrorKind::kUnavailable, "cannot reach " + server + ": " + what, std::nullopt, ambiguous};
 }
 
 std::optional<std::chrono::seconds> RetryAfter(const http_response& response) {
@@ -71,19 +48,86 @@ std::optional<std::chrono::seconds> RetryAfter(const http_response& response) {
   return std::chrono::seconds(std::clamp(std::atoi(header->second.c_str()), 0, 300));
 }
 
+// An IPv6 address is in brackets in a URL. The library would look it up with them, and compare the
+// server's certificate with them.
+web::uri BaseUri(const std::string& server) {
+  const web::uri uri(server);
+  const std::string& host = uri.host();
+  if (!host.starts_with('[') || !host.ends_with(']')) return uri;
+  return web::uri_builder(uri).set_host(host.substr(1, host.size() - 2)).to_uri();
+}
+
+std::optional<web::web_proxy> ProxyOf(const Config& config) {
+  if (config.proxy_url.empty()) return std::nullopt;
+  const web::uri uri(config.proxy_url);
+  web::web_proxy proxy(web::uri_builder(uri).set_user_info("").to_uri());
+  const std::string user = web::uri::decode(uri.user_info());
+  if (const size_t colon = user.find(':'); colon != std::string::npos)
+    proxy.set_credentials(web::credentials(user.substr(0, colon), user.substr(colon + 1)));
+  return proxy;
+}
+
+http_client_config ClientConfig(const Config& config, std::chrono::seconds timeout) {
+  http_client_config out;
+  out.set_timeout(timeout);
+  if (const auto proxy = ProxyOf(config)) out.set_proxy(*proxy);
+  out.set_ssl_context_callback([config](boost::asio::ssl::context& context) {
+    // Cannot fail here: the same settings were tried before.
+    (void)ConfigureTls(context.native_handle(), config);
+  });
+  return out;
+}
+
+// The connections with one set of credentials.
+struct Clients {
+  explicit Clients(const Config& config)
+      : requests(BaseUri(config.server), ClientConfig(config, kTimeout)),
+        watches(BaseUri(config.server), ClientConfig(config, kWatchTimeout)) {}
+
+  http_client requests, watches;
+};
+
+Result<Unit> TryTls(const Config& config) {
+  SSL_CTX* trial = SSL_CTX_new(TLS_client_method());
+  auto usable = ConfigureTls(trial, config);
+  SSL_CTX_free(trial);
+  return usable;
+}
+
+// The library keeps one value for each header and does not look into it.
+void AddAll(web::http::http_headers& headers, const std::string& name,
+            const std::vector<std::string>& values) {
+  std::string all;
+  for (const std::string& value : values) all += (all.empty() ? "" : "\r\n" + name + ": ") + value;
+  if (!all.empty()) headers.add(name, all);
+}
+
+void AddHeaders(const Config& config, web::http::http_headers& headers) {
+  headers.add("Accept", "application/json");
+  headers.add("User-Agent", "spillway/v1alpha1");
+  // The name of Host is the one that is sent to the server and looked for in its certificate.
+  if (!config.tls_server_name.empty()) headers.add("Host", config.tls_server_name);
+  if (!config.token.empty()) headers.add("Authorization", "Bearer " + config.token);
+  const Impersonation& as = config.impersonate;
+  if (!as.user.empty()) headers.add("Impersonate-User", as.user);
+  if (!as.uid.empty()) headers.add("Impersonate-Uid", as.uid);
+  AddAll(headers, "Impersonate-Group", as.groups);
+  for (const auto& [key, values] : as.extra)
+    AddAll(headers, "Impersonate-Extra-" + web::uri::encode_data_string(key), values);
+}
+
 class CpprestTransport : public Transport {
  public:
-  CpprestTransport(const Config& config)
+  CpprestTransport(const Config& config, std::chrono::seconds reread_every)
       : server_(config.server),
-        token_(config),
-        writes_(config.server, ClientConfig(config, kWriteTimeout)),
-        reads_(config.server, ClientConfig(config, kReadTimeout)),
-        watches_(config.server, ClientConfig(config, kWatchTimeout)) {}
+        reread_every_(reread_every),
+        config_(config),
+        clients_(std::make_shared<Clients>(config)) {}
 
   Result<Response> Send(const Request& request, std::stop_token stop) override {
     return Guarded(stop, [&](const pplx::cancellation_token& cancel) -> Result<Response> {
-      http_client& client = request.method == "GET" ? reads_ : writes_;
-      http_response response = client.request(Encode(request), cancel).get();
+      const auto [clients, encoded] = Encode(request);
+      http_response response = clients->requests.request(encoded, cancel).get();
       return Response{response.status_code(), response.extract_utf8string(true).get(),
                       RetryAfter(response)};
     });
@@ -92,7 +136,8 @@ class CpprestTransport : public Transport {
   Result<Response> Stream(const Request& request, std::stop_token stop,
                           const std::function<void(std::string_view)>& piece) override {
     return Guarded(stop, [&](const pplx::cancellation_token& cancel) -> Result<Response> {
-      http_response response = watches_.request(Encode(request), cancel).get();
+      const auto [clients, encoded] = Encode(request);
+      http_response response = clients->watches.request(encoded, cancel).get();
       if (response.status_code() != web::http::status_codes::OK) {
         return Response{response.status_code(), response.extract_utf8string(true).get(),
                         RetryAfter(response)};
@@ -103,26 +148,30 @@ class CpprestTransport : public Transport {
   }
 
  private:
-  static http_client_config ClientConfig(const Config& config, std::chrono::seconds timeout) {
-    http_client_config out;
-    out.set_timeout(timeout);
-    out.set_ssl_context_callback([config](boost::asio::ssl::context& context) {
-      // Cannot fail here: MakeTransport has tried the same settings.
-      (void)ConfigureTls(context.native_handle(), config);
-    });
-    return out;
-  }
-
-  http_request Encode(const Request& request) {
+  // With the credentials that count now, and connections that were made with them.
+  std::pair<std::shared_ptr<Clients>, http_request> Encode(const Request& request) {
     http_request out(request.method);
     out.set_request_uri(web::uri(request.path));
-    out.headers().add("Accept", "application/json");
-    out.headers().add("User-Agent", "spillway/v1alpha1");
-    if (const std::string token = token_.Get(); !token.empty()) {
-      out.headers().add("Authorization", "Bearer " + token);
-    }
     if (!request.body.empty()) out.set_body(request.body, request.content_type);
-    return out;
+    const std::lock_guard lock(mutex_);
+    Renew();
+    AddHeaders(config_, out.headers());
+    return {clients_, std::move(out)};
+  }
+
+  // A certificate and its key are replaced one after the other: what does not go together yet is
+  // left for the next look.
+  void Renew() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - reread_ < reread_every_) return;
+    reread_ = now;
+    Config fresh = config_;
+    const bool changed = Reread(fresh);
+    config_.token = fresh.token;
+    if (changed && TryTls(fresh)) {
+      clients_ = std::make_shared<Clients>(fresh);
+      config_ = std::move(fresh);
+    }
   }
 
   // Whatever the buffer holds at once: asking for more would wait until it is full.
@@ -155,21 +204,23 @@ class CpprestTransport : public Transport {
   }
 
   const std::string server_;
-  Token token_;
-  http_client writes_, reads_, watches_;
+  const std::chrono::seconds reread_every_;
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  Config config_;
+  std::shared_ptr<Clients> clients_;
+  std::chrono::steady_clock::time_point reread_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Transport>> MakeTransport(const Config& config) {
-  SSL_CTX* trial = SSL_CTX_new(TLS_client_method());
-  const auto usable = ConfigureTls(trial, config);
-  SSL_CTX_free(trial);
-  if (!usable) return usable.error();
+Result<std::unique_ptr<Transport>> MakeTransport(const Config& config,
+                                                 std::chrono::seconds reread_every) {
+  if (const auto usable = TryTls(config); !usable) return usable.error();
   static std::once_flag once;
   std::call_once(once, [] { crossplat::threadpool::initialize_with_threads(kIoThreads); });
   try {
-    return std::unique_ptr<Transport>(std::make_unique<CpprestTransport>(config));
+    return std::unique_ptr<Transport>(std::make_unique<CpprestTransport>(config, reread_every));
   } catch (const std::exception& error) {
     return Invalid("server " + config.server + ": " + error.what());
   }

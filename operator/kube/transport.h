@@ -41,6 +41,9 @@ class Transport {
 };
 
 // The transport on cpprestsdk. Fails where the configuration cannot be used (unreadable key, …).
-Result<std::unique_ptr<Transport>> MakeTransport(const Config& config);
+// Files that the configuration names are looked at again so often: certificates and tokens are
+// rotated.
+Result<std::unique_ptr<Transport>> MakeTransport(
+    const Config& config, std::chrono::seconds reread_every = std::chrono::seconds(10));
 
 }  // namespace spillway::kube

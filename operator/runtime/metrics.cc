@@ -39,13 +39,13 @@ Metrics::Metrics()
 
 Result<Unit> Metrics::Serve(const std::string& address) {
   if (address == "0") return Unit{};
-  try {
-    exposer_ = std::make_unique<prometheus::Exposer>(BindAddress(address), 1);
-    exposer_->RegisterCollectable(registry_);
-    return Unit{};
-  } catch (const std::exception& error) {
-    return Invalid("--metrics-bind-address " + address + ": " + error.what());
-  }
+  auto server = ServeHttp(address, [this](const HttpRequest& request) -> HttpAnswer {
+    if (request.path != "/metrics") return {404, "text/plain", "not found\n"};
+    return {200, "text/plain; version=0.0.4; charset=utf-8", Text()};
+  });
+  if (!server) return Invalid("--metrics-bind-address " + address + ": " + server.error().message);
+  server_ = std::move(server).value();
+  return Unit{};
 }
 
 std::string Metrics::Text() const {
@@ -76,10 +76,6 @@ void Metrics::Describe(const core::World& world) {
   }
   for (const char* phase : {"Ready", "Overloaded", "Cordoned", "NotReady"})
     servers_.Add({{"phase", phase}}).Set(servers[phase]);
-}
-
-std::string BindAddress(const std::string& flag) {
-  return flag.starts_with(":") ? "0.0.0.0" + flag : flag;
 }
 
 }  // namespace spillway::runtime

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
@@ -12,6 +11,7 @@
 
 #include "operator/base/result.h"
 #include "operator/core/world.h"
+#include "operator/runtime/http_server.h"
 
 namespace spillway::runtime {
 
@@ -19,7 +19,7 @@ class Metrics {
  public:
   Metrics();
 
-  // Serves /metrics on "host:port" or ":port"; "0" means not at all.
+  // Serves /metrics; address as for ServeHttp, "0" means not at all.
   Result<Unit> Serve(const std::string& address);
   // What /metrics says, in Prometheus' text format. Thread-safe.
   std::string Text() const;
@@ -37,10 +37,7 @@ class Metrics {
   prometheus::Family<prometheus::Gauge>& servers_;
   prometheus::Histogram& step_seconds_;
   prometheus::Counter& events_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<HttpServer> server_;
 };
-
-// ":8080" -> "0.0.0.0:8080".
-std::string BindAddress(const std::string& flag);
 
 }  // namespace spillway::runtime

@@ -5,25 +5,12 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#define _TURN_OFF_PLATFORM_STRING
-#include <cpprest/http_listener.h>
-
-#include <condition_variable>
-#include <deque>
 #include <fstream>
 #include <sstream>
-#include <thread>
-
-#include "operator/runtime/metrics.h"
 
 namespace spillway::runtime {
 namespace {
 
-using web::http::experimental::listener::http_listener;
-using web::http::experimental::listener::http_listener_config;
-
-// More scrapes than this at once are told to come again.
-constexpr size_t kMostWaiting = 16;
 constexpr long kValidSeconds = 365L * 24 * 3600;
 
 template <typename Write>
@@ -35,90 +22,34 @@ std::string Pem(Write write) {
   return std::string(data, static_cast<size_t>(size));
 }
 
-// The API server may take seconds to decide about a token, and cpprestsdk's threads, which also
-// carry our own requests, must not wait for it: one thread answers, in turn.
+// The API server may take seconds to decide about a token: the server's one thread answers in turn.
 class Listener : public SecureMetrics {
  public:
-  Listener(const std::string& address, const Certificate& certificate, ScrapeAccess& access,
-           std::function<std::string()> text)
-      : access_(access),
-        text_(std::move(text)),
-        listener_("https://" + BindAddress(address), Config(certificate)) {
-    listener_.support(web::http::methods::GET,
-                      [this](const web::http::http_request& request) { Take(request); });
-    listener_.open().get();
-    worker_ = std::jthread([this](std::stop_token stop) { Work(stop); });
-  }
-  ~Listener() override {
-    worker_ = {};  // stops and joins
-    try {
-      listener_.close().get();
-    } catch (const std::exception&) {
-    }
+  Listener(ScrapeAccess& access, std::function<std::string()> text)
+      : access_(access), text_(std::move(text)) {}
+  ~Listener() override { stop_.request_stop(); }
+
+  Result<Unit> Serve(const std::string& address, const Certificate& certificate) {
+    auto server = ServeHttp(
+        address, [this](const HttpRequest& request) { return Answer(request); }, &certificate);
+    if (!server) return server.error();
+    server_ = std::move(server).value();
+    return Unit{};
   }
 
  private:
-  static http_listener_config Config(const Certificate& certificate) {
-    http_listener_config config;
-    config.set_timeout(std::chrono::seconds(30));
-    config.set_ssl_context_callback([certificate](boost::asio::ssl::context& context) {
-      using boost::asio::ssl::context_base;
-      context.set_options(context_base::default_workarounds | context_base::no_sslv2 |
-                          context_base::no_sslv3 | context_base::no_tlsv1 |
-                          context_base::no_tlsv1_1);
-      context.use_certificate_chain(boost::asio::buffer(certificate.chain));
-      context.use_private_key(boost::asio::buffer(certificate.key), context_base::pem);
-    });
-    return config;
-  }
-
-  void Take(const web::http::http_request& request) {
-    if (request.relative_uri().path() != "/metrics") {
-      request.reply(web::http::status_codes::NotFound, "not found");
-      return;
-    }
-    {
-      const std::lock_guard lock(mutex_);
-      if (waiting_.size() < kMostWaiting) {
-        waiting_.push_back(request);
-        taken_.notify_one();
-        return;
-      }
-    }
-    request.reply(web::http::status_codes::ServiceUnavailable, "too many scrapes at once");
-  }
-
-  void Work(std::stop_token stop) {
-    while (!stop.stop_requested()) {
-      std::unique_lock lock(mutex_);
-      if (!taken_.wait(lock, stop, [this] { return !waiting_.empty(); })) return;
-      const web::http::http_request request = waiting_.front();
-      waiting_.pop_front();
-      lock.unlock();
-      Answer(request, stop);
-    }
-  }
-
-  void Answer(const web::http::http_request& request, std::stop_token stop) {
-    std::string authorization;
-    const auto header = request.headers().find("Authorization");
-    if (header != request.headers().end()) authorization = header->second;
-    const Access access = access_.Check(authorization, std::chrono::steady_clock::now(), stop);
-    const auto status = static_cast<web::http::status_code>(access);
-    try {
-      request.reply(status, access == Access::kAllowed ? text_() : "", "text/plain; version=0.0.4")
-          .wait();
-    } catch (const std::exception&) {  // whoever asked has gone
-    }
+  HttpAnswer Answer(const HttpRequest& request) {
+    if (request.path != "/metrics") return {404, "text/plain", "not found\n"};
+    const Access access =
+        access_.Check(request.authorization, std::chrono::steady_clock::now(), stop_.get_token());
+    return {static_cast<int>(access), "text/plain; version=0.0.4; charset=utf-8",
+            access == Access::kAllowed ? text_() : ""};
   }
 
   ScrapeAccess& access_;
   const std::function<std::string()> text_;
-  std::mutex mutex_;
-  std::condition_variable_any taken_;
-  std::deque<web::http::http_request> waiting_;
-  http_listener listener_;
-  std::jthread worker_;
+  std::stop_source stop_;
+  std::unique_ptr<HttpServer> server_;
 };
 
 }  // namespace
@@ -163,12 +94,10 @@ Result<std::unique_ptr<SecureMetrics>> ServeSecureMetrics(const std::string& add
                                                           const Certificate& certificate,
                                                           ScrapeAccess& access,
                                                           std::function<std::string()> text) {
-  try {
-    return std::unique_ptr<SecureMetrics>(
-        std::make_unique<Listener>(address, certificate, access, std::move(text)));
-  } catch (const std::exception& error) {
-    return Invalid("--metrics-bind-address " + address + ": " + error.what());
-  }
+  auto listener = std::make_unique<Listener>(access, std::move(text));
+  if (const auto served = listener->Serve(address, certificate); !served)
+    return Invalid("--metrics-bind-address " + address + ": " + served.error().message);
+  return std::unique_ptr<SecureMetrics>(std::move(listener));
 }
 
 }  // namespace spillway::runtime

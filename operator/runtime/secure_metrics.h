@@ -6,14 +6,10 @@
 #include <string>
 
 #include "operator/base/result.h"
+#include "operator/runtime/http_server.h"
 #include "operator/runtime/scrape_access.h"
 
 namespace spillway::runtime {
-
-// PEM.
-struct Certificate {
-  std::string chain, key;
-};
 
 // tls.crt and tls.key of the directory, as a mounted Secret has them.
 Result<Certificate> ReadCertificate(const std::string& directory);
@@ -26,7 +22,7 @@ class SecureMetrics {
   virtual ~SecureMetrics() = default;
 };
 
-// address: "host:port" or ":port". access must outlive it; text is called from a thread of its own.
+// address as for ServeHttp. access must outlive it; text is called from a thread of its own.
 Result<std::unique_ptr<SecureMetrics>> ServeSecureMetrics(const std::string& address,
                                                           const Certificate& certificate,
                                                           ScrapeAccess& access,

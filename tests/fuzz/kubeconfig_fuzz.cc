@@ -3,6 +3,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
-  static_cast<void>(spillway::kube::ParseKubeconfig(text, "/config").ok());
+  static_cast<void>(spillway::kube::ParseKubeconfig({{"/config", text}}).ok());
   return 0;
 }

@@ -1,0 +1,175 @@
+#include "operator/runtime/leader.h"
+
+#include <gtest/gtest.h>
+
+#include <mutex>
+
+namespace spillway::runtime {
+namespace {
+
+using kube::Json;
+using kube::Request;
+using kube::Response;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// An API server with one Lease, and the clock that all go by.
+class LeaseServer : public kube::Transport {
+ public:
+  Result<Response> Send(const Request& request, std::stop_token) override {
+    const std::lock_guard lock(mutex);
+    now += slowness;
+    if (down) return Error{ErrorKind::kUnavailable, "down"};
+    if (request.method == "GET") {
+      ++reads;
+      return lease.is_null() ? Response{404, "{}", {}} : Response{200, lease.dump(), {}};
+    }
+    Json body = Json::parse(request.body);
+    if (request.method == "PUT" && body["metadata"]["resourceVersion"] != std::to_string(version))
+      return Response{409, "{}", {}};
+    lease = std::move(body);
+    lease["metadata"]["resourceVersion"] = std::to_string(++version);
+    return Response{200, lease.dump(), {}};
+  }
+  Result<Response> Stream(const Request&, std::stop_token,
+                          const std::function<void(std::string_view)>&) override {
+    return Error{ErrorKind::kUnavailable, ""};
+  }
+  void Renew(const std::string& holder, int lasts = 15) {
+    lease["metadata"]["resourceVersion"] = std::to_string(++version);
+    lease["spec"] = {{"holderIdentity", holder},
+                     {"leaseDurationSeconds", lasts},
+                     {"renewTime", std::to_string(version)}};
+  }
+  std::string Holder() { return lease["spec"]["holderIdentity"]; }
+
+  std::mutex mutex;
+  Json lease;
+  int64_t version = 0, reads = 0;
+  bool down = false;
+  milliseconds slowness{0};
+  std::chrono::steady_clock::time_point now{seconds(100'000)};
+};
+
+class LeaderTest : public testing::Test {
+ protected:
+  LeaderOptions Options() {
+    LeaderOptions options{"ns", "lease", "me"};
+    options.now = [this] {
+      const std::lock_guard lock(server.mutex);
+      return server.now;
+    };
+    options.sleep = [this](milliseconds time, std::stop_token) {
+      {
+        const std::lock_guard lock(server.mutex);
+        server.now += time;
+      }
+      if (each_sleep) each_sleep();
+    };
+    return options;
+  }
+
+  LeaseServer server;
+  std::function<void()> each_sleep;
+  std::stop_source stop;
+};
+
+TEST_F(LeaderTest, TakesALeaseThatNobodyHolds) {
+  Leader leader(server, Options());
+  EXPECT_TRUE(leader.Acquire(stop.get_token()));
+  EXPECT_EQ(server.Holder(), "me");
+}
+
+TEST_F(LeaderTest, TakesOverWithinTheLeaseAndTwoSecondsOfItsHoldersDeath) {
+  // The holder renews every two seconds, and is killed right after a renewal.
+  server.Renew("other");
+  const auto begin = server.now;
+  auto died = begin;
+  each_sleep = [&] {
+    if (server.now - begin < seconds(60) && server.now - died >= seconds(2)) {
+      server.Renew("other");
+      died = server.now;
+    }
+  };
+  Leader leader(server, Options());
+  EXPECT_TRUE(leader.Acquire(stop.get_token()));
+  EXPECT_GE(server.now - died, seconds(15));
+  EXPECT_LE(server.now - died, seconds(17));
+}
+
+TEST_F(LeaderTest, GoesByTheDurationThatTheHolderWrote) {
+  server.Renew("other", 60);
+  const auto died = server.now;
+  Leader leader(server, Options());
+  EXPECT_TRUE(leader.Acquire(stop.get_token()));
+  EXPECT_GE(server.now - died, seconds(60));
+}
+
+TEST_F(LeaderTest, TakesAReleasedLeaseAtTheNextLook) {
+  server.Renew("other");
+  const auto begin = server.now;
+  each_sleep = [&] {
+    if (server.now - begin > seconds(5) && server.Holder() == "other") server.Renew("");
+  };
+  Leader leader(server, Options());
+  EXPECT_TRUE(leader.Acquire(stop.get_token()));
+  EXPECT_LE(server.now - begin, seconds(7));
+}
+
+TEST_F(LeaderTest, TheFirstRenewalCountsFromBeforeItsWrite) {
+  server.slowness = seconds(4);  // of the read, and of the write
+  Leader leader(server, Options());
+  const auto begin = server.now;
+  EXPECT_TRUE(leader.Acquire(stop.get_token()));
+  EXPECT_EQ(leader.may_act_until(), begin + seconds(10));
+}
+
+TEST_F(LeaderTest, IsLostWhenItCannotBeRenewedForTheDeadline) {
+  Leader leader(server, Options());
+  ASSERT_TRUE(leader.Acquire(stop.get_token()));
+  server.down = true;
+  EXPECT_FALSE(leader.Hold(stop.get_token()));
+}
+
+TEST_F(LeaderTest, IsLostWhenAnothersNameStandsInIt) {
+  Leader leader(server, Options());
+  ASSERT_TRUE(leader.Acquire(stop.get_token()));
+  server.Renew("other", 3600);
+  EXPECT_FALSE(leader.Hold(stop.get_token()));
+}
+
+TEST_F(LeaderTest, StoppingDoesNotReleaseItUntilItIsAsked) {
+  Leader leader(server, Options());
+  ASSERT_TRUE(leader.Acquire(stop.get_token()));
+  stop.request_stop();
+  EXPECT_TRUE(leader.Hold(stop.get_token()));
+  EXPECT_EQ(server.Holder(), "me");
+  leader.Release();
+  EXPECT_EQ(server.Holder(), "");
+}
+
+TEST_F(LeaderTest, DoesNotReleaseWhatAnotherHolds) {
+  Leader leader(server, Options());
+  server.Renew("other");
+  leader.Release();
+  EXPECT_EQ(server.Holder(), "other");
+}
+
+TEST(LeaderTimingsTest, MustGoTogether) {
+  const auto good = [](int duration, int deadline, int period) {
+    LeaderOptions options;
+    options.lease_duration = milliseconds(duration);
+    options.renew_deadline = milliseconds(deadline);
+    options.retry_period = milliseconds(period);
+    return CheckTimings(options).ok();
+  };
+  EXPECT_TRUE(good(15'000, 10'000, 2'000));
+  EXPECT_TRUE(good(137'000, 107'000, 26'000));
+  EXPECT_FALSE(good(10'000, 10'000, 2'000));
+  EXPECT_FALSE(good(15'000, 2'400, 2'000));
+  EXPECT_FALSE(good(15'000, 10'000, 0));
+  EXPECT_FALSE(good(900, 500, 200));
+}
+
+}  // namespace
+}  // namespace spillway::runtime
