@@ -113,7 +113,7 @@ void ReconcileTasks(World& world) {
 // A write that may not be needed when others have had their turn.
 bool MayWait(const World& world, const TaskState& task) {
   if (api::Finished(task.object.status.phase)) return false;
-  if (world.to_write.size() > kCrowded) return true;
+  if (world.to_write.size() + task.tenant->to_write.size() > kCrowded) return true;
   return world.statuses_in_flight >= kBusy && task.binding &&
          world.now < task.binding->assigned_at + kShortTask;
 }

@@ -121,7 +121,7 @@ Result<Json> ReadResponse(const Response& response) {
   if (response.status >= 200 && response.status < 300) {
     if (!body.is_object())
       return Error{ErrorKind::kUnavailable,
-                   "the answer is not a JSON object" + Quote(response.body)};
+                   "the answer is not a JSON object" + Quote(response.body), std::nullopt, true};
     return body;
   }
   std::string message, reason;
@@ -133,7 +133,10 @@ Result<Json> ReadResponse(const Response& response) {
     message = "HTTP " + std::to_string(response.status);
     if (!body.is_object()) message += Quote(response.body);
   }
-  return Error{KindOf(response.status, reason), std::move(message), response.retry_after};
+  // Of a gateway, or of the API server that has given up waiting: it may be carried out yet.
+  const bool ambiguous = response.status == 502 || response.status == 504;
+  return Error{KindOf(response.status, reason), std::move(message), response.retry_after,
+               ambiguous};
 }
 
 Result<Json> Call(Transport& transport, const Request& request, std::stop_token stop) {

@@ -86,7 +86,7 @@ TEST_F(TaskTest, WhereManyStatusesAreOnTheirWayAShortTaskIsToldWhenItEnds) {
   api.Settle();
   EXPECT_EQ(api.world().statuses_in_flight, kBusy + 1);
   api.Advance(kShortTask + 2 * kPutOff);
-  EXPECT_EQ(api.world().statuses_in_flight, 60);
+  EXPECT_EQ(api.world().statuses_in_flight, kMostStatusesOfOne);
 }
 
 TEST_F(TaskTest, AFailureWithoutRetriesIsFinal) {

@@ -73,6 +73,13 @@ TEST(ResponseTest, ARefusalOfAnyLengthIsBoundedBetweenTwoCharacters) {
   EXPECT_NO_THROW((void)Json(result.error().message).dump());
 }
 
+TEST(ResponseTest, ATimeoutDoesNotSayWhetherItWasCarriedOut) {
+  EXPECT_TRUE(ReadResponse({504, "{}", std::nullopt}).error().ambiguous);
+  EXPECT_FALSE(ReadResponse({500, R"({"message":"failed calling webhook"})", std::nullopt})
+                   .error()
+                   .ambiguous);
+}
+
 TEST(ResponseTest, AnAnswerThatIsNoStatusIsQuoted) {
   const auto result = ReadResponse({502, "<html>\n bad\xFF gateway", std::nullopt});
   EXPECT_EQ(result.error().message, "HTTP 502: <html> bad\xEF\xBF\xBD gateway");
