@@ -57,21 +57,29 @@ TEST(NodeTest, ReadsRoomTaintsAndReadiness) {
   EXPECT_EQ(node->taints[0].key, "k");
 }
 
-TEST(PodTest, WordsOfOthersAreBoundedAndOutputKeepsItsLines) {
-  const std::string lines = "one\n\ttwo\n", endless(100'000, 'x');
-  const auto pod =
-      DecodePod({{"status",
-                  {{"reason", endless},
-                   {"message", endless},
-                   {"containerStatuses",
-                    {{{"state", {{"waiting", {{"reason", "a\nb"}, {"message", endless}}}}}},
-                     {{"state", {{"terminated", {{"exitCode", 0}, {"message", lines}}}}}}}}}}});
-  ASSERT_TRUE(pod.ok());
-  EXPECT_LE(pod->reason.size(), 128u);
-  EXPECT_LE(pod->message.size(), 4096u);
-  EXPECT_EQ(pod->waiting_reason, "a b");
-  EXPECT_LE(pod->waiting_message.size(), 4096u);
-  EXPECT_EQ(pod->termination->message, lines);
+Pod PodWith(const Json& container_state) {
+  const std::string endless(100'000, 'x');
+  const Json container{{"name", "c"}, {"state", container_state}};
+  return *DecodePod(
+      {{"spec", {{"containers", {{{"name", "c"}}}}}},
+       {"status",
+        {{"reason", endless}, {"message", endless}, {"containerStatuses", {container}}}}});
+}
+
+TEST(PodTest, WordsOfOthersAreBounded) {
+  const Pod pod =
+      PodWith({{"waiting", {{"reason", "a\nb"}, {"message", std::string(100'000, 'x')}}}});
+  EXPECT_LE(pod.reason.size(), 128u);
+  EXPECT_LE(pod.message.size(), 4096u);
+  EXPECT_EQ(pod.waiting_reason, "a b");
+  EXPECT_LE(pod.waiting_message.size(), 4096u);
+}
+
+TEST(PodTest, OutputKeepsItsLines) {
+  const std::string lines = "one\n\ttwo\n";
+  const Pod pod = PodWith({{"terminated", {{"exitCode", 0}, {"message", lines}}}});
+  ASSERT_TRUE(pod.termination);
+  EXPECT_EQ(pod.termination->message, lines);
 }
 
 TEST(ConditionTest, KeepsTheTransitionTimeWhileTheStatusStays) {
