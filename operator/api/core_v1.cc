@@ -90,6 +90,18 @@ Result<Pod> DecodePod(const Json& object) {
   return pod;
 }
 
+Result<Pod> DecodeCreatedPod(const Json& object) {
+  auto pod = DecodePod(object);
+  if (!pod) return pod;
+  const Json& spec = GetObject(object, "spec");
+  Admitted& admitted = pod->admitted.emplace();
+  admitted.node_selector = GetStringMap(spec, "nodeSelector");
+  admitted.affinity = {{"affinity", GetObject(spec, "affinity")}};
+  admitted.for_scheduler = pod->intended;
+  admitted.tolerations = DecodeTolerations(spec);
+  return pod;
+}
+
 Result<NodeMetrics> DecodeNodeMetrics(const Json& object) {
   NodeMetrics metrics;
   metrics.node = DecodeMeta(object).name;

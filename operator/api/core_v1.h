@@ -6,6 +6,7 @@
 
 #include "operator/api/meta.h"
 #include "operator/api/resources.h"
+#include "operator/base/boxed.h"
 
 namespace spillway::api {
 
@@ -45,6 +46,14 @@ struct Termination {
   bool lost = false;        // the node does not know how it ended
 };
 
+// What else a pod was admitted with that decides where it may run.
+struct Admitted {
+  StringMap node_selector;
+  Json affinity;               // a pod's spec with nothing else
+  bool for_scheduler = false;  // which is to bind it: its affinity names the node as well
+  std::vector<Toleration> tolerations;
+};
+
 struct Pod {
   ObjectMeta meta;
   std::string node_name;  // where it runs, or is to run
@@ -62,6 +71,7 @@ struct Pod {
   // By the node's clock, of the first container and of the first init container, but of no sidecar.
   std::optional<Time> started, init_started;
   std::optional<Termination> termination;
+  Boxed<Admitted> admitted;  // only in the answer to its creation
   bool disrupted = false;    // condition DisruptionTarget: ended by the cluster, not by the task
   bool started_any = false;  // a container, of whatever kind, ran or was started
   // When its end was asked for: by its deletion, or by whoever disrupted it.
@@ -101,6 +111,8 @@ struct Namespace {
 Result<Node> DecodeNode(const Json& object);
 Result<NodeMetrics> DecodeNodeMetrics(const Json& object);
 Result<Pod> DecodePod(const Json& object);
+// The same, with what it was admitted with.
+Result<Pod> DecodeCreatedPod(const Json& object);
 NodeLease DecodeLease(const Json& object);
 PriorityClass DecodePriorityClass(const Json& object);
 // A weight that is no positive quantity counts as 1.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/admission.h"
 #include "operator/core/budgets.h"
 #include "operator/core/explain.h"
 #include "operator/core/gangs.h"
@@ -85,6 +86,7 @@ void ReconcileServers(World& world) {
   if (world.now >= world.next_check) {
     world.next_check = world.now + kCheckEvery;
     CheckNodes(world);
+    ForgetLearned(world);
   }
   world.WakeAt(world.next_check);
   ForgetOldLoads(world);

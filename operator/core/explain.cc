@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/admission.h"
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/forecast.h"
@@ -166,6 +167,10 @@ api::Explanation Explain(const World& world, const Shape& shape) {
   const std::string never = NeverFits(world, shape);
   out.summary = never + Count("servers", world.servers.size(), servers);
   out.servers = Verdicts(servers);
+  if (shape.admitted)
+    out.summary +=
+        " (by what such a pod asks for once it is admitted, not by "
+        "its template)";
   const auto pools = TestPools(world, shape);
   out.nearest_fit =
       never.empty() ? NearestFit(world, shape, servers, pools, Against::kFree)
@@ -228,6 +233,7 @@ std::string ExplainPatience(World& world, const TaskState& task) {
 // The shape's explanation with what concerns this task alone.
 std::shared_ptr<const api::Explanation> Personal(
     World& world, const TaskState& task, const std::shared_ptr<const api::Explanation>& shared) {
+  if (const auto& admission = ExplainAdmission(task)) return admission;
   const std::string group = ExplainGang(task);
   const std::string patience =
       ExplainPatience(world, task) + ExplainBudget(world, task) + ExplainPurchase(world, task);
@@ -253,10 +259,15 @@ bool ExplainTask(World& world, TaskState& task) {
     return false;
   }
   const auto& shared = Shared(world, *task.shape);
-  ForecastTask(world, task);
+  if (ExplainAdmission(task) == nullptr) {
+    ForecastTask(world, task);
+  } else {
+    task.object.status.forecast.reset();
+  }
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.WakeTask(task, world.now + task.explain_after);
-  if (task.object.status.explanation == shared && task.status_due == kNever) return false;
+  const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr;
+  if (told && task.status_due == kNever) return false;
   task.object.status.explanation = task.nominated.empty() ? Personal(world, task, shared) : shared;
   if (task.nominated.empty())
     DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);

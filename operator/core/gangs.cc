@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/admission.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -84,7 +85,9 @@ void TouchGang(World& world, const TaskState& task) { world.touched_gangs.insert
 
 bool WaitsAlone(const TaskState& task) {
   const auto& attempts = task.object.status.attempts;
-  if (!attempts.empty() && attempts.back().reason != kTakenBack) return true;
+  const bool taken_back = !attempts.empty() && (attempts.back().reason == kTakenBack ||
+                                                attempts.back().reason == kDoesNotFit);
+  if (!attempts.empty() && !taken_back) return true;
   return BoundOf(*task.gang) >= task.gang->size;
 }
 

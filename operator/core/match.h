@@ -14,6 +14,7 @@ namespace spillway::core {
 struct NodeSelectorTerm {
   std::vector<api::Requirement> labels;
   std::vector<api::Requirement> fields;  // metadata.name only, as Kubernetes has it
+  bool operator==(const NodeSelectorTerm&) const = default;
 };
 
 // Operators and their treatment of a missing key are those of node affinity

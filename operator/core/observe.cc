@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "operator/core/admission.h"
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
@@ -29,6 +30,7 @@ void ForgetTask(World& world, const std::string& key) {
   if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
   LeaveGang(world, task);
   world.shapes.Drop(task.shape);
+  if (task.admission != nullptr) LeaveAdmission(world, task);
   world.giving_way -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.owner->task = nullptr;
   DropOwner(world, task.uid());
@@ -64,8 +66,8 @@ void AddTask(World& world, const api::TaskRequest& object) {
   task.object.spec.placement.reset();
   task.object.meta.labels.clear();
   if (shape) {
-    task.shape = *shape;
     task.pod_template = (*shape)->Template(*object.spec.pod_template);
+    JoinAdmission(world, task, **shape);
     if (!api::Finished(object.status.phase)) ShareConditions(task, *task.object.status.conditions);
     if (object.status.phase == api::TaskPhase::kSucceeded) NoteRun(task);
   } else if (!api::Finished(object.status.phase)) {
@@ -138,12 +140,14 @@ void ForgetPod(World& world, const std::string& key) {
   if (at == world.pods.end()) return;
   PodState& pod = at->second;
   TouchOwner(world, pod);
+  if (!world.closed.empty()) EaseQuota(world, world.tenants[pod.object.meta.ns]);
   const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
   if (pod.owner != nullptr && pod.owner->task != nullptr && pod.owner->task->pods_deleted)
     pod.owner->task->pods_deleted->erase(pod.object.meta.uid);
   Disown(world, pod);
   // It was another leader's; ours is still on its way.
-  if (task != nullptr && task->creating && pod.object.meta.name == task->creating->pod_name)
+  if (task != nullptr && task->creating && task->creating == task->binding &&
+      pod.object.meta.name == task->creating->pod_name)
     Reserve(world, *task, world.ledger.Keep(task->creating->node_name));
   world.pods.erase(at);
 }
@@ -170,6 +174,8 @@ void SeePod(World& world, const api::Pod& pod) {
   PodState& state = world.pods[key];
   state.object = pod;
   state.object.meta.labels.clear();
+  state.object.admitted.reset();
+  if (pod.terminal() && !world.closed.empty()) EaseQuota(world, world.tenants[pod.meta.ns]);
   if (state.owner == nullptr) Own(world, state);
   if (!world.synced[static_cast<size_t>(Kind::kTask)]) {  // its task may be still to come
     state.task = state.owner != nullptr && pod.meta.labels.contains(api::kTaskLabel);
@@ -604,16 +610,18 @@ void PodDeleted(World& world, const Outcome& outcome) {
 
 void ConcludePod(World& world, const Outcome& outcome) {
   if (outcome.verb == Verb::kDelete) return PodDeleted(world, outcome);
+  const auto owner = world.owners.find(outcome.request_uid);
+  if (owner == world.owners.end()) return;
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
-  if (const auto owner = world.owners.find(outcome.request_uid); owner != world.owners.end()) {
-    Unreserve(world, owner->second);
-    DropOwner(world, outcome.request_uid);
-  }
-  if (TaskState* task = world.TaskByUid(outcome.request_uid)) {
+  Unreserve(world, owner->second);
+  TaskState* task = owner->second.task;
+  CreationAnswered(world, owner->second, task, outcome);
+  if (task != nullptr) {
     task->creating.reset();
     PodCreated(world, *task, outcome);
-    world.dirty.insert(task->object.meta.key());
+    world.dirty.insert(*task->key);
   }
+  DropOwner(world, outcome.request_uid);
 }
 
 template <typename Map>

@@ -65,7 +65,8 @@ void DropOwner(World& world, const std::string& uid) {
   const auto at = world.owners.find(uid);
   if (at == world.owners.end()) return;
   const Owner& owner = at->second;
-  if (owner.task == nullptr && owner.counted == 0 && !owner.reserved.counted())
+  if (owner.task == nullptr && owner.counted == 0 && !owner.reserved.counted() &&
+      owner.creating == nullptr)
     world.owners.erase(at);
 }
 

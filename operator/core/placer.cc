@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/core/admission.h"
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
 #include "operator/core/gangs.h"
@@ -159,6 +160,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
   task.confirmed = false;
   task.creating = task.binding;
   Reserve(world, task, *server.usage);
+  CreationSent(world, task);
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
               meta.uid,      0,          nullptr, std::nullopt};
@@ -167,7 +169,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                        task.binding,
                        task.object.spec.exclusive,
                        task.object.spec.priority_class,
-                       task.shape->via_scheduler,
+                       task.shape->via_scheduler || task.admission->by_scheduler,
                        std::move(others)};
   world.effects.emplace_back(std::move(write));
   Bound(world, task);
@@ -291,6 +293,8 @@ bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
 
 void PlaceTogether(World& world, Gang& gang) {
   for (const QueuePosition& position : Positions(gang.waiting)) {
+    Admission& admission = *position.task->admission;
+    if (!MayCreate(world, admission)) return CloseGate(world, admission);
     if (Held(world, *position.task)) return;
   }
   std::vector<std::pair<TaskState*, int64_t>> unpaid;  // and their prices
@@ -358,6 +362,14 @@ bool TryHead(World& world, Head& head) {
   }
   TaskState& task = *head.turn.position.task;
   Shape& shape = *task.shape;
+  if (!MayCreate(world, *task.admission)) {
+    CloseGate(world, *task.admission);
+    return true;
+  }
+  if (shape.waiting.Yields(head.turn.position)) {
+    head.refused = true;
+    return head.tenant != nullptr;
+  }
   head.refused =
       (head.tenant != nullptr && !MayFit(world, shape)) || !PlaceFirst(world, shape, task);
   return head.tenant != nullptr || !head.refused;
@@ -366,6 +378,7 @@ bool TryHead(World& world, Head& head) {
 }  // namespace
 
 void PlaceWaiting(World& world) {
+  OpenGates(world);
   world.by_share = world.tenants_waiting.size() > 1;
   const uint64_t grown = world.grown.end(), changes = world.changed.end();
   const bool changed = world.tried_changed != changes;

@@ -28,6 +28,12 @@ void EraseFirst(Positions& firsts, const QueuePosition& position) {
 }  // namespace
 
 void Queue::Insert(Tenant& tenant, const QueuePosition& position) {
+  if (!hidden_.empty()) {
+    if (const auto line = hidden_.find(&tenant); line != hidden_.end()) {
+      line->second.insert(position);
+      return;
+    }
+  }
   Positions& line = lines_[&tenant];
   line.insert(line.end(), position);
   if (line.begin()->task != position.task) return;
@@ -35,7 +41,35 @@ void Queue::Insert(Tenant& tenant, const QueuePosition& position) {
   tenant.firsts.insert(position);
 }
 
+void Queue::Hide(Tenant& tenant) {
+  auto line = lines_.extract(&tenant);
+  if (line.empty()) return;
+  tenant.firsts.erase(*line.mapped().begin());
+  hidden_.insert(std::move(line));
+}
+
+bool Queue::YieldsToHidden(const QueuePosition& position) const {
+  return std::any_of(hidden_.begin(), hidden_.end(), [&](const auto& line) {
+    const QueuePosition& first = *line.second.begin();
+    return first.priority > position.priority && first.task->admission->explanation == nullptr;
+  });
+}
+
+void Queue::Show(Tenant& tenant) {
+  auto line = hidden_.extract(&tenant);
+  if (line.empty()) return;
+  tenant.firsts.insert(*line.mapped().begin());
+  lines_.insert(std::move(line));
+}
+
 void Queue::Erase(Tenant& tenant, const QueuePosition& position) {
+  if (!hidden_.empty()) {
+    if (const auto line = hidden_.find(&tenant); line != hidden_.end()) {
+      line->second.erase(position);
+      if (line->second.empty()) hidden_.erase(line);
+      return;
+    }
+  }
   const auto at = lines_.find(&tenant);
   Positions& line = at->second;
   if (line.begin()->task != position.task) {

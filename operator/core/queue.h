@@ -70,6 +70,10 @@ struct Tenant {
   int64_t statuses_in_flight = 0;
   bool statuses_fail = false;
   std::deque<std::string> to_write;
+  // See admission.h: creations in flight of shapes of which nothing is known, and how many may be,
+  // which doubles with each success; of all; and when the latest that was answered had been sent.
+  int64_t probing = 0, window = 8, creating = 0;
+  Time sent{};
 };
 
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.
@@ -84,13 +88,24 @@ struct Turn {
   }
 };
 
-// The tasks of one shape that wait: a line for each namespace. Not thread-safe.
+// The tasks of one shape that wait: a line for each namespace. A line may be
+// hidden: its tasks are in the queue, and it is as if they were not. Not
+// thread-safe.
 class Queue {
  public:
   bool empty() const { return lines_.empty(); }
   // Cheapest for one that comes last, as new tasks do.
   void Insert(Tenant& tenant, const QueuePosition& position);
   void Erase(Tenant& tenant, const QueuePosition& position);
+  // The namespace's line, until it is shown again or empty.
+  void Hide(Tenant& tenant);
+  void Show(Tenant& tenant);
+  bool Hides(Tenant& tenant) const { return hidden_.contains(&tenant); }
+  // Whether one of a higher priority is hidden only until it is known whether its like can be
+  // created: what is asked for is kept for it that long.
+  bool Yields(const QueuePosition& position) const {
+    return !hidden_.empty() && YieldsToHidden(position);
+  }
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
   size_t Count() const;
@@ -113,7 +128,11 @@ class Queue {
   }
 
  private:
-  std::map<Tenant*, Positions> lines_;  // none is empty
+  bool YieldsToHidden(const QueuePosition& position) const;
+
+  // None is empty.
+  std::map<Tenant*, Positions> lines_;
+  std::map<Tenant*, Positions> hidden_;
 };
 
 // The namespace's share, divided by its weight; 0 while World::by_share is not set.

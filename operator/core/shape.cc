@@ -26,6 +26,20 @@ Json ForScheduler(const api::TaskSpec& spec, const Json& pod_spec) {
           api::GetObject(api::GetObject(*spec.pod_template, "metadata"), "labels")};
 }
 
+// What defaults of the namespace are added to: a LimitRange's to each container that lacks them, a
+// RuntimeClass's to the pod.
+Json Defaulted(const Json& pod_spec) {
+  Json out = {api::GetObject(pod_spec, "resources"), api::GetString(pod_spec, "runtimeClassName"),
+              api::GetString(pod_spec, "priorityClassName")};
+  for (const char* list : {"initContainers", "containers"}) {
+    Json each = Json::array();
+    for (const Json& container : api::GetArray(pod_spec, list))
+      each.push_back(api::GetObject(container, "resources"));
+    out.push_back(std::move(each));
+  }
+  return out;
+}
+
 // Everything that a decision depends on, as text.
 std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& shape) {
   Json requirements = Json::array();
@@ -40,7 +54,7 @@ std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& sh
       api::GetArray(pod_spec, "tolerations"), spec.exclusive, static_cast<int>(placement.policy),
       placement.burst_after.count(), placement.burst_auto, placement.pools,
       placement.max_price_micros.value_or(-1), spec.active_deadline.value_or(Duration{-1}).count(),
-      shape.os, std::move(scheduler)});
+      shape.os, std::move(scheduler), Defaulted(pod_spec)});
 }
 
 }  // namespace
@@ -57,6 +71,7 @@ void Shape::LookLike(const Shape& other) {
   os = other.os;
   deadline = other.deadline;
   placement = other.placement;
+  admitted = other.admitted;
 }
 
 std::shared_ptr<const std::string> Shape::Template(const Json& pod_template) {
@@ -121,6 +136,7 @@ Shape* ShapeTable::Unpaid(Shape& shape) {
     unpaid->LookLike(shape);
     unpaid->runs = shape.runs;
     unpaid->paid = &shape;
+    shape.unpaid = unpaid.get();
     Add(slot, key, std::move(unpaid));
     ++shape.tasks;  // its own, while it exists
   }
@@ -136,16 +152,54 @@ Shape* ShapeTable::Paid(Shape& shape) {
   return paid;
 }
 
+Shape& ShapeTable::Admitted(const Shape& asked, const std::string& ns, const Asks& asks) {
+  Json affinity = Json::array(), tolerations = Json::array();
+  const auto encode = [](const std::vector<api::Requirement>& all) {
+    Json out = Json::array();
+    for (const api::Requirement& each : all) out.push_back({each.key, each.op, each.values});
+    return out;
+  };
+  for (const NodeSelectorTerm& term : asks.affinity)
+    affinity.push_back({encode(term.labels), encode(term.fields)});
+  for (const api::Toleration& each : asks.tolerations)
+    tolerations.push_back({each.key, each.op, each.value, each.effect});
+  const std::string key =
+      asked.key + "admitted" +
+      Dump(Json{ns, api::EncodeResources(asks.requests), asks.host_ports, asks.node_selector,
+                std::move(affinity), std::move(tolerations)});
+  auto& slot = shapes_[key];
+  if (slot == nullptr) {
+    auto shape = std::make_unique<Shape>();
+    shape->LookLike(asked);
+    shape->requests = asks.requests;
+    shape->host_ports = asks.host_ports;
+    shape->node_selector = asks.node_selector;
+    shape->affinity = asks.affinity;
+    shape->tolerations = asks.tolerations;
+    shape->admitted = true;
+    Add(slot, key, std::move(shape));
+  }
+  return *slot;
+}
+
+void ShapeTable::Unhold(Shape& shape) {
+  if (--shape.holds == 0 && shape.tasks == 0) Remove(shape);
+}
+
 void ShapeTable::Drop(Shape* shape) {
-  if (shape == nullptr || --shape->tasks > 0) return;
-  Shape* paid = shape->paid;
-  all_.back()->place = shape->place;
-  all_[shape->place] = all_.back();
+  if (shape != nullptr && --shape->tasks == 0 && shape->holds == 0) Remove(*shape);
+}
+
+void ShapeTable::Remove(Shape& shape) {
+  Shape* paid = shape.paid;
+  if (paid != nullptr) paid->unpaid = nullptr;
+  all_.back()->place = shape.place;
+  all_[shape.place] = all_.back();
   all_.pop_back();
-  if (shape->untried) std::erase(untried_, shape);
-  cpu_milli_.erase(cpu_milli_.find(shape->requests.cpu_milli));
-  memory_.erase(memory_.find(shape->requests.memory));
-  shapes_.erase(std::string(shape->key));
+  if (shape.untried) std::erase(untried_, &shape);
+  cpu_milli_.erase(cpu_milli_.find(shape.requests.cpu_milli));
+  memory_.erase(memory_.find(shape.requests.memory));
+  shapes_.erase(std::string(shape.key));
   Drop(paid);
 }
 

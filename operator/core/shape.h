@@ -25,6 +25,16 @@ struct ServerRefusal {
   std::string why;
 };
 
+// What pods ask of their node, in so far as admission may change it.
+struct Asks {
+  api::Resources requests;
+  std::vector<std::string> host_ports;
+  api::StringMap node_selector;
+  std::vector<NodeSelectorTerm> affinity;
+  std::vector<api::Toleration> tolerations;
+  bool operator==(const Asks&) const = default;
+};
+
 struct Shape {
   api::Resources requests;
   std::vector<std::string> host_ports;
@@ -63,6 +73,9 @@ struct Shape {
   // Of tasks that cannot be paid: the shape that they have otherwise. No server takes them that
   // costs anything. See budgets.h.
   Shape* paid = nullptr;
+  Shape* unpaid = nullptr;  // the other way round, while there is one
+  // Its pods are not admitted as their templates say; see admission.h.
+  bool admitted = false;
   Boxed<std::map<std::string, ServerRefusal>> refused;  // by the server's uid
   // See forecast.h. When its tasks will start, in order, and whether by observed run times.
   std::vector<Time> starts;
@@ -78,6 +91,7 @@ struct Shape {
   std::shared_ptr<const std::string> last_template;
 
   size_t tasks = 0;  // that have this shape
+  size_t holds = 0;  // others that need it
   size_t place = 0;  // in ShapeTable::all
   std::string key;   // in the table
 };
@@ -94,6 +108,11 @@ class ShapeTable {
   // the task anew.
   Shape* Unpaid(Shape& shape);
   Shape* Paid(Shape& shape);
+  // The shape of those of a namespace's tasks of this shape whose pods ask for something else once
+  // they are admitted. No task has it yet.
+  Shape& Admitted(const Shape& asked, const std::string& ns, const Asks& asks);
+  // One less of those who hold it.
+  void Unhold(Shape& shape);
 
   // Null if no task has a shape with that key.
   const Shape* Find(const std::string& key) const {
@@ -111,6 +130,7 @@ class ShapeTable {
   const std::vector<Shape*>& TakeUntried();
 
  private:
+  void Remove(Shape& shape);
   void Add(std::unique_ptr<Shape>& slot, const std::string& key, std::unique_ptr<Shape> shape);
 
   std::vector<Shape*> all_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/admission.h"
 #include "operator/core/attempt_times.h"
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
@@ -74,6 +75,7 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
   const bool is_told = told && told->attempt == attempt;
   task.confirmed = true;
   Dequeue(world, task);
+  NoteAdopted(world, task, pod);
   if (is_told && pod.intended) {  // where it was to go
     task.binding = BindingOf(world, *told);
     return CountPod(world, world.pods.at(pod.meta.key()));
@@ -149,10 +151,47 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
     HoldBack(world, task, std::min(Duration{1'000 << doublings}, Duration{60'000}));
 }
 
+// The pod that was asked for does not exist, as far as is known: the task waits.
+void Unassign(World& world, TaskState& task, const std::string& reason, const std::string& why) {
+  task.binding.reset();
+  task.assigned_untold = task.assigned_written = false;
+  task.object.status.assignment.reset();
+  const auto* told = api::FindCondition(*task.object.status.conditions, "Assigned");
+  if (told != nullptr && told->status.str() == "True") {
+    ChangeConditions(task, [&](auto& conditions) {
+      api::SetCondition(conditions,
+                        {"Assigned", "False", reason, why, task.object.meta.generation, {}},
+                        world.now);
+    });
+  }
+  task.object.status.explanation = ExplainAdmission(task);
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  task.status_due = world.now + kExplainAfter;
+}
+
+// The pod's creation has no answer yet. One that may not even have been sent, since many of its
+// namespace are, is given more time.
+void AwaitAnswer(World& world, TaskState& task) {
+  const Time due = task.binding->assigned_at + kSlowAnswer;
+  if (world.now < due) return world.WakeTask(task, due);
+  if (!CreationHangs(task)) return world.WakeTask(task, world.now + kSlowAnswer);
+  CreationOverdue(world, task);
+  Unassign(world, task, "FailedCreate", ExplainAdmission(task)->summary);
+}
+
+// As it was admitted, the pod cannot run where it was put.
+void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& unfit) {
+  const std::string why =
+      "pod " + pod.meta.name + " does not fit as it was admitted: " + unfit + "; it is taken back";
+  StopAttempt(world, task, kDoesNotFit, why);
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  world.Tell(task, true, kDoesNotFit, why);
+}
+
 void Follow(World& world, TaskState& task) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   if (pod == nullptr) {
-    if (!task.confirmed) return;  // on its way
+    if (!task.confirmed) return AwaitAnswer(world, task);
     Time unused = kNever;
     const auto lost = NodeLost(world, task.binding->node_name, &unused);
     LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
@@ -161,6 +200,11 @@ void Follow(World& world, TaskState& task) {
   }
   task.confirmed = true;
   FollowNode(world, task, *pod);
+  // What must not run twice is left to its kubelet, which may start it before it is deleted.
+  if (std::exchange(task.unsure, false) && task.object.spec.retry.loss_limit > 0) {
+    if (const std::string unfit = Unfit(world, task, *pod); !unfit.empty())
+      return TakeBack(world, task, *pod, unfit);
+  }
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (NeverRan(*pod)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
@@ -209,7 +253,8 @@ Time WaitsSince(const TaskState& task) {
 // The deadline of the time that it runs begins anew with the next run, as that of a Job does.
 void Suspend(World& world, TaskState& task) {
   TaskStatus& status = task.object.status;
-  if (status.phase == TaskPhase::kSuspended) return;
+  // Also where a pod has appeared whose creation had been given up.
+  if (status.phase == TaskPhase::kSuspended && !task.binding) return;
   StopAttempt(world, task, "Suspended");
   Dequeue(world, task);
   status.phase = TaskPhase::kSuspended;
@@ -364,17 +409,6 @@ void DeleteWhenOld(World& world, TaskState& task) {
       Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
 }
 
-// Whether the pod itself is at fault. A quota, a namespace on its way out and missing rights of our
-// own are not: they pass, or someone mends them.
-bool RefusesTemplate(const Error& error) {
-  if (error.kind == ErrorKind::kInvalid) return true;
-  if (error.kind != ErrorKind::kForbidden) return false;
-  for (const char* other : {"exceeded quota", "being terminated", "cannot create resource"}) {
-    if (error.message.find(other) != std::string::npos) return false;
-  }
-  return true;
-}
-
 bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
   const auto* pod = object ? std::get_if<api::Pod>(&*object) : nullptr;
   return pod != nullptr && IsAttemptOf(task, *pod);
@@ -407,6 +441,7 @@ void JoinQueue(World& world, TaskState& task) {
   } else {
     if (shape.waiting.empty()) CatchUp(world, shape);
     shape.waiting.Insert(*task.tenant, task.position());
+    if (task.admission->closed) shape.waiting.Hide(*task.tenant);
   }
   task.queued = task.priority;
   if (task.tenant->waiting++ == 0) world.tenants_waiting.insert(task.tenant);
@@ -495,8 +530,23 @@ void TellAssigned(TaskState& task) {
   });
 }
 
+namespace {
+
+// The answer to a creation that was not waited for any longer.
+void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
+  const auto why = ExplainAdmission(task);
+  if (task.binding || !outcome.error || why == nullptr || Finished(task.object.status.phase) ||
+      task.object.spec.suspend)
+    return;
+  Unassign(world, task, "FailedCreate", why->summary);
+}
+
+}  // namespace
+
 void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
-  if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) return;
+  if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) {
+    return GivenUp(world, task, outcome);
+  }
   if (!outcome.error) {
     task.confirmed = true;
     return;
@@ -506,23 +556,25 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     task.confirmed = true;  // an earlier try succeeded, or another leader was faster
     return;
   }
-  const bool refused = RefusesTemplate(error);
-  task.object.status.assignment.reset();
-  task.binding.reset();
-  if (refused) {
+  if (error.kind == ErrorKind::kAlreadyExists) {
+    Unassign(world, task, "FailedCreate",
+             "a pod named " + outcome.key + " that is not of this task is in the way; delete it");
+    ++task.losses;
+    HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
+  } else if (DenialOf(error) == Denial::kTemplate) {
     const std::string message = "the API server refused the pod: " + error.message;
+    task.object.status.assignment.reset();
+    task.binding.reset();
     Finish(world, task, TaskPhase::kFailed, "InvalidTemplate", message);
     world.Tell(task, true, "InvalidTemplate", message);
-    return;
+  } else {
+    task.unsure = task.unsure || error.kind == ErrorKind::kUnavailable;
+    const auto why = ExplainAdmission(task);
+    Unassign(world, task, "FailedCreate",
+             why != nullptr ? why->summary
+                            : "a scheduling gate is added to the pod; "
+                              "kube-scheduler is to bind it");
   }
-  const std::string why =
-      error.kind == ErrorKind::kAlreadyExists
-          ? "a pod named " + outcome.key + " that is not of this task is in the way; delete it"
-          : "the pod could not be created: " + error.message;
-  ++task.losses;
-  HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
-  DescribeWaiting(world, task, TaskPhase::kPending, why);
-  task.status_due = world.now + kExplainAfter;
 }
 
 void ReconcileTask(World& world, TaskState& task) {

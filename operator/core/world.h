@@ -59,12 +59,34 @@ struct Gang {
   std::vector<std::string> lacking;
 };
 
+struct TaskState;
+
+// What the API server makes of pods; see admission.h.
+struct Admission {
+  Tenant* tenant = nullptr;
+  Shape* asked = nullptr;  // as templates say; holds it, and the next
+  Shape* shape = nullptr;  // as its pods are admitted; its tasks have it
+  std::vector<TaskState*> tasks;
+  int64_t in_flight = 0;      // creations without an answer
+  bool known = false;         // a pod was created, and none has been refused since
+  bool closed = false;        // its tasks are hidden in their queues; in World::closed
+  bool quota = false;         // a quota is in the way
+  bool by_scheduler = false;  // its pods are left to kube-scheduler
+  Time answered_at{};         // when a pod was created last
+  Backoff backoff;
+  Time learned_at{};  // when its shape was changed last
+  // Why its pods cannot be created; null while they can, as far as is known.
+  std::shared_ptr<const api::Explanation> explanation;
+};
+
 // A task by its uid, and the pods that it controls, whichever was seen first.
 struct Owner {
   TaskState* task = nullptr;
   size_t counted = 0;  // pods in World::pods that refer to it
   // The pod that was asked for and not seen yet; see Reserve.
   Ledger::Entry reserved;
+  Admission* creating = nullptr;  // of the creation that has no answer yet
+  bool probe = false;             // nothing was known of its like
   // By attempt, in that order; in World::pods.
   std::vector<std::pair<int64_t, const api::Pod*>> pods;
 };
@@ -91,9 +113,11 @@ struct TaskState {
   const std::string* key = nullptr;  // in World::tasks
   Owner* owner = nullptr;            // in World::owners
   Shape* shape = nullptr;
-  Gang* gang = nullptr;      // in World::gangs
-  Tenant* tenant = nullptr;  // its namespace, in World::tenants
-  int64_t priority = 0;      // that counts; see Prioritize
+  Admission* admission = nullptr;  // in World::admissions; null without a shape
+  size_t admission_place = 0;      // in its tasks
+  Gang* gang = nullptr;            // in World::gangs
+  Tenant* tenant = nullptr;        // its namespace, in World::tenants
+  int64_t priority = 0;            // that counts; see Prioritize
   // Null while no attempt runs or is about to. The status and the pod's creation share it.
   std::shared_ptr<const Binding> binding;
   // That of the pod that was asked for while there is no answer yet; the binding may be gone
@@ -102,6 +126,7 @@ struct TaskState {
   std::optional<int64_t> queued;  // in shape->waiting or gang->waiting, with this priority
   bool in_gang = false;           // queued there, not in its shape
   bool confirmed = false;         // the pod of the binding was created, or seen
+  bool unsure = false;            // a pod may appear whose creation was given up
   bool may_preempt = true;
   api::TaskRequest object;  // status: as it should be written
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
@@ -296,6 +321,12 @@ struct World {
   std::set<std::string> touched_gangs;         // whose members have changed
   size_t giving_way = 0;                       // tasks whose spec says so: preemption Allowed
   ShapeTable shapes;
+  // By namespace and shape as asked for.
+  std::map<std::pair<Tenant*, Shape*>, Admission> admissions;
+  std::vector<Admission*> closed;  // whose tasks are hidden
+  std::set<Admission*> learned;    // that differ from what templates say
+  bool gates_moved = false;        // one of them may be open again
+  Time gates_at = kNever;          // the same, by then
   Ledger ledger;
 
   std::array<int64_t, kKinds> seen_up_to{};

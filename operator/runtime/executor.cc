@@ -188,7 +188,9 @@ Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::s
       }
     }
   }
-  if (answer && write.verb != Verb::kDelete) {
+  if (answer && write.verb == Verb::kCreate && write.kind == Kind::kPod) {
+    if (auto pod = api::DecodeCreatedPod(*answer)) outcome.object = std::move(*pod);
+  } else if (answer && write.verb != Verb::kDelete) {
     if (auto object = Decode(write.kind, *answer)) outcome.object = std::move(*object);
   }
   std::optional<Error> error = outcome.error;

@@ -40,7 +40,8 @@ class Fleet {
     for (int64_t i = 0; i < tasks; ++i) events.push_back(Seen{Task(i)});
     events.push_back(Listed{Kind::kTask, 0, {}});
     events.push_back(Measured{});
-    Step(events);  // the first decision; what fits is bound
+    Step(events);  // the first decision
+    BindRest();
     std::vector<Event>().swap(events);
     server_bytes = servers > 0 ? (with_servers - empty) / static_cast<size_t>(servers) : 0;
     task_bytes = tasks > 0 ? (HeapBytes() - with_servers) / static_cast<size_t>(tasks) : 0;
@@ -54,6 +55,12 @@ class Fleet {
         bound.push_back(*write);
     }
     return result;
+  }
+  // Once the first pods were created; what fits is bound.
+  void BindRest() {
+    std::vector<Event> created;
+    for (size_t i = 0; i < bound.size(); ++i) created.push_back(Created(bound[i]));
+    Step(created);
   }
   // The pod of a bound task as the API server shows it, in the given phase.
   api::Pod Pod(const Write& write, api::PodPhase phase) {
@@ -202,6 +209,7 @@ void BM_PlaceAll(benchmark::State& state) {
     for (int64_t i = 0; i < state.range(2); ++i) events.push_back(Seen{fleet->Task(i)});
     state.ResumeTiming();
     fleet->Step(events);
+    fleet->BindRest();
     decisions += static_cast<int64_t>(fleet->bound.size());
     state.PauseTiming();
     fleet.reset();

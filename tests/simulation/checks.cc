@@ -1,6 +1,7 @@
 #include "tests/simulation/checks.h"
 
 #include "operator/cloud/karpenter.h"
+#include "operator/core/admission.h"
 #include "operator/core/pod_body.h"
 #include "operator/core/world.h"
 
@@ -52,6 +53,17 @@ bool Checks::Knows(const Replica& replica, const Pod& pod) const {
   return false;
 }
 
+bool Checks::GivenUp(const Replica& replica, Time decided) {
+  return replica.now() + seconds(1) >= decided + core::kSlowAnswer;  // clocks may differ
+}
+
+bool Checks::Counts(const Replica& replica, const Pod& pod) const {
+  if (!Knows(replica, pod)) return false;
+  const auto origin = origins_.find(pod.meta.uid);
+  return origin == origins_.end() || replica.HasSeen(Kind::kPod, origin->second.version) ||
+         !GivenUp(replica, origin->second.decided);
+}
+
 void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   const Pod pod = *api::DecodePod(core::Body(write));
   const std::string uid = write.uid;
@@ -63,8 +75,12 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   CheckMoney(replica, uid);
   CheckGroup(replica, uid);
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
-  intents_[write.key()] = {replica.id(), pod.node_name, uid, pod.requests,
-                           pod.meta.labels.contains(api::kExclusiveLabel)};
+  intents_[write.key()] = {replica.id(),
+                           pod.node_name,
+                           uid,
+                           pod.requests,
+                           pod.meta.labels.contains(api::kExclusiveLabel),
+                           replica.now()};
 }
 
 void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
@@ -75,14 +91,16 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
   std::string beside;
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
     const Pod& other = std::get<Pod>(*object);
-    if (other.node_name != pod.node_name || other.terminal() || !Knows(replica, other)) continue;
+    if (other.node_name != pod.node_name || other.terminal() || !Counts(replica, other)) continue;
     used += other.requests;
     beside += " " + key;
     others += OwnerOf(other) != nullptr ? 1 : 0;
     exclusive += other.meta.labels.contains(api::kExclusiveLabel) ? 1 : 0;
   }
   for (const auto& [key, intent] : intents_) {
-    if (intent.replica != replica.id() || intent.node != pod.node_name) continue;
+    if (intent.replica != replica.id() || intent.node != pod.node_name ||
+        GivenUp(replica, intent.decided))
+      continue;
     // Of a name there can be only one: another leader's, or that of a task that was deleted.
     if (key == pod.meta.key() || api_.Get<Pod>(key) != nullptr || Contested(key, 0)) continue;
     used += intent.requests;
@@ -119,12 +137,12 @@ void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
     const Pod& other = std::get<Pod>(*object);
     const bool covered = fresh && other.started &&
                          *other.started + std::chrono::seconds(1) <= load->observed - load->window;
-    if (other.node_name == pod.node_name && !other.terminal() && !covered && Knows(replica, other))
+    if (other.node_name == pod.node_name && !other.terminal() && !covered && Counts(replica, other))
       add(other.requests);
   }
   for (const auto& [key, intent] : intents_) {
     if (intent.replica == replica.id() && intent.node == pod.node_name && key != pod.meta.key() &&
-        api_.Get<Pod>(key) == nullptr && !Contested(key, 0))
+        api_.Get<Pod>(key) == nullptr && !Contested(key, 0) && !GivenUp(replica, intent.decided))
       add(intent.requests);
   }
   for (const auto& [name, object] : api_.All(Kind::kServer)) {
@@ -283,7 +301,12 @@ void Checks::Before(const core::Write& write) {
     if (const auto* task = api_.Get<TaskRequest>(write.key())) before_ = *task;
   }
   if (write.kind == Kind::kScale && write.verb == core::Verb::kCreate) CheckPurchase(write);
-  if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) intents_.erase(write.key());
+  if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
+    const auto intent = intents_.find(write.key());
+    if (intent == intents_.end()) return;
+    decided_ = intent->second.decided;
+    intents_.erase(intent);
+  }
 }
 
 // It will be paid for, or is, and its server is not there yet.
@@ -314,7 +337,7 @@ void Checks::CheckPurchase(const core::Write& write) {
 void Checks::After(const Replica& replica, const core::Write& write) {
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     const Pod& pod = *api_.Get<Pod>(write.key());
-    origins_[pod.meta.uid] = {replica.id(), pod.meta.resource_version};
+    origins_[pod.meta.uid] = {replica.id(), pod.meta.resource_version, decided_};
     ++created_[write.key()];
     ++costs_[write.uid].pods;
     CheckCost(write.uid, write.key());

@@ -53,11 +53,17 @@ class Checks {
     std::string node, task_uid;
     api::Resources requests;
     bool exclusive = false;
+    Time decided{};  // by its process's clock
   };
   struct Origin {
     int replica = -1;
     int64_t version = 0;
+    Time decided{};
   };
+  // A creation without an answer for so long keeps no room: the pod may never exist.
+  static bool GivenUp(const Replica& replica, Time decided);
+  // Its room counts for the process.
+  bool Counts(const Replica& replica, const api::Pod& pod) const;
   // Under two leaders a pod may come and go by the hand of one while the creation of the same pod
   // by the other is on its way; the kubelet refuses what does not fit then.
   bool Contested(const std::string& pod, int times) const {
@@ -96,6 +102,7 @@ class Checks {
   std::map<std::string, int> created_;     // how often a pod of this name was
   std::map<std::string, Cost> costs_;      // of tasks, by uid
   std::optional<api::TaskRequest> before_;
+  Time decided_{};  // when the pod was that is being created
   bool overlap_ = false;
   int disturbances_ = 0;
   size_t statuses_ = 0;

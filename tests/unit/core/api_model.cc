@@ -210,12 +210,13 @@ void ApiModel::Carry(const Write& write) {
   }
   if (write.verb == Verb::kPatchStatus) return Patch(write);
   if (write.verb == Verb::kDelete) return Delete(write);
-  const api::Json body = Body(write);
+  api::Json body = Body(write);
   if (write.kind == Kind::kPod) {
     if (pod_error) return Answer(write, std::exchange(pod_error, std::nullopt));
     if (pods.contains(write.key()))
       return Answer(write, Error{ErrorKind::kAlreadyExists, "exists", {}}, pods.at(write.key()));
-    api::Pod pod = *api::DecodePod(body);
+    if (mutate) mutate(body);
+    api::Pod pod = *api::DecodeCreatedPod(body);
     auto& nodes = candidates[write.name] = {write.pod->assignment->node_name};
     nodes.insert(nodes.end(), write.pod->other_nodes.begin(), write.pod->other_nodes.end());
     const api::ObjectMeta meta = Meta(write.ns, write.name);

@@ -80,6 +80,7 @@ class ApiModel {
   // The watch of the kind breaks; or it goes on from where it was.
   void Break(Kind kind) { pending_.push_back(Behind{kind}); }
   void Resume(Kind kind) { pending_.push_back(Bookmark{kind, 0}); }
+  size_t hanging() const { return hanging_.size(); }
   // Carries out what hung.
   void Unblock();
   void Conclude(Outcome outcome) { pending_.push_back(std::move(outcome)); }
@@ -123,7 +124,8 @@ class ApiModel {
   bool slow_deletion = false;
   // What is answered to a write instead of carrying it out, if anything; see Denies.
   std::function<std::optional<Error>(const Write&)> refuse;
-  // What admission makes of a pod that is created.
+  // What admission makes of a pod that is created: of what was sent, and of what is stored.
+  std::function<void(api::Json&)> mutate;
   std::function<void(api::Pod&)> admit;
   // Writes that are neither carried out nor answered until Unblock.
   std::function<bool(const Write&)> hangs;

@@ -1,0 +1,68 @@
+// What the API server makes of the pods of one shape in one namespace.
+//
+// Whether they can be created, and what they ask for once defaults, policies and webhooks have had
+// their way, is the same for all of them. Until the first one was created, and once one could not
+// be, only one creation is tried at a time: a broken webhook costs one try now and then, and a
+// default that no template shows is known before the second pod is made. Meanwhile the other tasks
+// are out of the queues' sight.
+#pragma once
+
+#include <string>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// A creation without an answer for so long takes no room any more.
+inline constexpr Duration kSlowAnswer{5'000};
+// What was learned holds for so long after the last creation: a policy may be gone.
+inline constexpr Duration kLearnedFor{600'000};
+
+// The task's, as its template says; sets the shape that its pods really have. Each is answered by a
+// LeaveAdmission.
+void JoinAdmission(World& world, TaskState& task, Shape& asked);
+void LeaveAdmission(World& world, TaskState& task);
+
+// Whether another pod may be created now.
+bool MayCreate(const World& world, Admission& admission);
+// Takes its tasks out of the queues' sight until a pod may be created again.
+void CloseGate(World& world, Admission& admission);
+// Shows what may be created again.
+void OpenGates(World& world);
+
+// The creation of the task's pod is on its way.
+void CreationSent(World& world, TaskState& task);
+// It was answered, or has failed. task: null if there is none any more.
+void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome);
+// Whether it was sent so long ago that the API server must have had it for kSlowAnswer, which has
+// passed since the task was bound.
+bool CreationHangs(const TaskState& task);
+// It has not been answered for kSlowAnswer: its room is given back.
+void CreationOverdue(World& world, TaskState& task);
+// A pod of the task was found, such as after a restart: its like can be created, and if it asks for
+// what was reckoned with, that is known as well.
+void NoteAdopted(World& world, const TaskState& task, const api::Pod& pod);
+// A pod of the namespace has ended: a quota may have room again.
+void EaseQuota(World& world, const Tenant& tenant);
+
+// The reason of an attempt whose pod was taken back, since its server does not suit it as it was
+// admitted.
+inline constexpr char kDoesNotFit[] = "DoesNotFit";
+
+// Why a creation was refused.
+enum class Denial {
+  kForNow,    // by a policy, a quota, a webhook, or because something is not there
+              // yet
+  kTemplate,  // it can never pass
+  kGated,     // whoever adds scheduling gates wants kube-scheduler to bind the pod
+};
+Denial DenialOf(const Error& error);
+
+// What of the pod's server does not suit it as it was admitted; empty if all does.
+std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod);
+// Forgets what was learned too long ago.
+void ForgetLearned(World& world);
+// Why its pods cannot be created; null while they can, as far as is known.
+std::shared_ptr<const api::Explanation> ExplainAdmission(const TaskState& task);
+
+}  // namespace spillway::core
