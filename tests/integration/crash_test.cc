@@ -46,7 +46,7 @@ TEST_F(CrashTest, BetweenPodCreationAndStatusWriteNothingRunsTwice) {
   ForbidStatuses();
   AddTask("t", "6s");
   ASSERT_TRUE(Eventually([&] { return Pods().size() == 1; }));
-  ASSERT_EQ(At(Get("t"), "status"), "");
+  ASSERT_EQ(At(Get("t"), "status.phase"), "");
   spillway->Kill(SIGKILL);
   AllowStatuses();
   Start();
@@ -64,7 +64,7 @@ TEST_F(CrashTest, BetweenPurchaseAndRecordNothingIsBoughtTwice) {
   ASSERT_TRUE(Eventually([&] { return NodeClaims().size() == 1; }));
   const std::string uid = At(NodeClaims()[0], "metadata.uid");
   spillway->Kill(SIGKILL);
-  ASSERT_EQ(At(ScaleRequests()[0], "status"), "");
+  ASSERT_EQ(At(ScaleRequests()[0], "status.phase"), "");
   AllowStatuses();
   Start();
   ASSERT_TRUE(Reaches("t", "Running", 60));

@@ -92,11 +92,24 @@ TEST_F(LifecycleTest, ApplyingItAgainDoesNotRunItAgain) {
 
 TEST_F(LifecycleTest, ATemplateThatTheApiServerRefusesFailsWithItsMessage) {
   AddServer("a");
-  AddTask("t", "1s", 0, {{"pod", {{"serviceAccountName", "nobody-here"}}}});
+  AddTask("t", "1s", 0, {{"pod", {{"serviceAccountName", "Not_A_Name"}}}});
   ASSERT_TRUE(Reaches("t", "Failed"));
   EXPECT_EQ(At(Get("t"), "status.result.reason"), "InvalidTemplate");
-  EXPECT_NE(At(Get("t"), "status.result.message").find("nobody-here"), std::string::npos)
+  EXPECT_NE(At(Get("t"), "status.result.message").find("Not_A_Name"), std::string::npos)
       << Get("t").dump(1);
+}
+
+TEST_F(LifecycleTest, AServiceAccountThatComesLaterOnlyHoldsItBack) {
+  AddServer("a");
+  AddTask("t", "1s", 0, {{"pod", {{"serviceAccountName", "builder"}}}});
+  ASSERT_TRUE(Eventually([&] {
+    return At(Get("t"), "status").find("serviceaccount \\\"builder\\\" not found") !=
+           std::string::npos;
+  })) << Get("t").dump(1);
+  EXPECT_EQ(Phase("t"), "Pending");
+  cluster.Create(
+      "{apiVersion: v1, kind: ServiceAccount, metadata: {name: builder, namespace: " + ns + "}}");
+  EXPECT_TRUE(Reaches("t", "Succeeded", 90));
 }
 
 TEST_F(LifecycleTest, AQuotaOnlyHoldsItBack) {

@@ -76,7 +76,7 @@ const std::vector<Manifest>& BadManifests() {
        "should be greater than or equal to 0"},
       {"our labels", PodYaml("", "labels: {spillway.dev/exclusive: 'true'}"),
        "labels that begin with spillway.dev/ are set by Spillway alone"},
-      {"our annotations", PodYaml("", "annotations: {spillway.dev/node-name: n}"),
+      {"our annotations", PodYaml("", "annotations: {spillway.dev/node-name: node-1}"),
        "annotations that begin with spillway.dev/ are set by Spillway alone"},
       {"finalizers", PodYaml("", "finalizers: [a/b]"), "a task's pod has no finalizers of its own"},
       {"owners", PodYaml("", "ownerReferences: [{kind: A}]"), "remove ownerReferences"},
