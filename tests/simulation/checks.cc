@@ -1,8 +1,11 @@
 #include "tests/simulation/checks.h"
 
+#include <algorithm>
+
 #include "operator/cloud/karpenter.h"
 #include "operator/core/admission.h"
 #include "operator/core/pod_body.h"
+#include "operator/core/refusals.h"
 #include "operator/core/world.h"
 
 namespace spillway::simulation {
@@ -47,10 +50,21 @@ bool Checks::Knows(const Replica& replica, const Pod& pod) const {
   if (origin == origins_.end() || origin->second.replica != replica.id()) return false;
   if (Contested(pod.meta.key(), 1)) return false;
   // Its own work, unless it belongs to a task that is gone: such a pod is collected at once.
-  for (const auto& [key, task] : api_.All(Kind::kTask)) {
-    if (UidOf(*task) == *OwnerOf(pod)) return true;
-  }
-  return false;
+  return TaskExists(*OwnerOf(pod));
+}
+
+bool Checks::HasSeenTask(const Replica& replica, const std::string& uid) const {
+  const auto& tasks = api_.All(Kind::kTask);
+  return std::any_of(tasks.begin(), tasks.end(), [&](const auto& task) {
+    return UidOf(*task.second) == uid &&
+           replica.HasSeen(Kind::kTask, core::VersionOf(*task.second));
+  });
+}
+
+bool Checks::TaskExists(const std::string& uid) const {
+  const auto& tasks = api_.All(Kind::kTask);
+  return std::any_of(tasks.begin(), tasks.end(),
+                     [&](const auto& task) { return UidOf(*task.second) == uid; });
 }
 
 bool Checks::GivenUp(const Replica& replica, Time decided) {
@@ -94,8 +108,10 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
     if (other.node_name != pod.node_name || other.terminal() || !Counts(replica, other)) continue;
     used += other.requests;
     beside += " " + key;
-    others += OwnerOf(other) != nullptr ? 1 : 0;
-    exclusive += other.meta.labels.contains(api::kExclusiveLabel) ? 1 : 0;
+    // Where the process has not seen the task, it cannot know whether the pod tells the truth.
+    const bool ours = OwnerOf(other) != nullptr && HasSeenTask(replica, *OwnerOf(other));
+    others += ours ? 1 : 0;
+    exclusive += ours && other.meta.labels.contains(api::kExclusiveLabel) ? 1 : 0;
   }
   for (const auto& [key, intent] : intents_) {
     if (intent.replica != replica.id() || intent.node != pod.node_name ||
@@ -413,7 +429,8 @@ void Checks::Settled(const Replica& replica) {
     if (state == replica.core().world().tasks.end())
       return Violate("lost-task", key + " is not known to the operator");
     if (api::Finished(task.status.phase) || task.spec.suspend || !state->second.queued ||
-        state->second.in_gang)  // where one has room, the others may have none
+        state->second.in_gang ||  // where one has room, the others may have none
+        state->second.admission->closed)
       continue;
     for (const auto& [name, entry] : api_.All(Kind::kServer)) {
       const auto& server = std::get<api::RegisteredServer>(*entry);
@@ -421,6 +438,8 @@ void Checks::Settled(const Replica& replica) {
       const auto& known = replica.core().world().servers.at(name);
       // What is kept for a task that waits for longer.
       if (known.reservation && known.reservation->shape != state->second.shape) continue;
+      if (core::PassedOver(replica.core().world(), *state->second.shape, known) != nullptr)
+        continue;
       if (server.spec.price_micros > 0 && Bounded(task.meta.ns)) continue;
       if (node != nullptr && known.usable && WouldFit(task, server, *node, api_))
         return Violate("idle-server", key + " waits while server " + name + " would take it");

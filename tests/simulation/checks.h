@@ -62,6 +62,8 @@ class Checks {
   };
   // A creation without an answer for so long keeps no room: the pod may never exist.
   static bool GivenUp(const Replica& replica, Time decided);
+  bool HasSeenTask(const Replica& replica, const std::string& uid) const;
+  bool TaskExists(const std::string& uid) const;
   // Its room counts for the process.
   bool Counts(const Replica& replica, const api::Pod& pod) const;
   // Under two leaders a pod may come and go by the hand of one while the creation of the same pod
