@@ -222,16 +222,25 @@ void OpenGates(World& world) {
   if (!world.gates_moved && world.now < world.gates_at) return world.WakeAt(world.gates_at);
   world.gates_moved = false;
   world.gates_at = kNever;
+  bool more = false;
   std::unordered_map<const Tenant*, int64_t> shown;
   std::erase_if(world.closed, [&](Admission* admission) {
     if (admission->backoff.not_before > world.now)
       world.gates_at = std::min(world.gates_at, admission->backoff.not_before);
     if (!GateOpen(world, *admission)) return false;
     const Tenant& tenant = *admission->tenant;
-    if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) return false;
+    if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) {
+      more = true;
+      return false;
+    }
     ShowTasks(world, *admission);
     return true;
   });
+  // Whoever has the turn may find no room and try nothing: then it is the next one's.
+  if (more) {
+    world.gates_moved = true;
+    world.gates_at = world.now;
+  }
   world.WakeAt(world.gates_at);
 }
 

@@ -139,6 +139,19 @@ TEST_F(AdmissionTest, AQuotaWithRoomAgainIsUsedSoon) {
   EXPECT_TRUE(api.pods.contains("ns/second-1"));
 }
 
+TEST_F(AdmissionTest, AKindThatFindsNoRoomDoesNotKeepItsNamespacesOthersWaiting) {
+  DenyPods(kDenied);
+  api.AddTask("large", {}, "6");
+  api.Advance(seconds(1));
+  api.AddTask("small", {}, "1");
+  api.Advance(seconds(1));
+  api.refuse = nullptr;
+  api.AddTask("elsewhere", {}, "5", "other");
+  api.Advance(minutes(3));
+  ASSERT_EQ(api.Phase("large"), "Pending") << "there is no room for it";
+  EXPECT_EQ(api.Phase("small"), "Assigned") << Why("small");
+}
+
 TEST_F(AdmissionTest, AGroupIsTriedAsAWholeNowAndThen) {
   DenyPods(kDenied);
   for (int i = 0; i < 4; ++i)
