@@ -1,5 +1,7 @@
 #include "tests/simulation/api_server.h"
 
+#include <algorithm>
+
 #include "operator/core/pod_body.h"
 
 namespace spillway::simulation {
@@ -97,7 +99,9 @@ int64_t ApiServer::Put(Object object) {
   ++version_;
   std::visit(Stamp{version_, fresh ? "uid-" + std::to_string(version_) : "", now}, object);
   auto stored = std::make_shared<const Object>(std::move(object));
-  objects_[kind].insert_or_assign(key, stored);
+  auto& slot = objects_[kind][key];
+  if (witness != nullptr) witness->Changed(slot.get(), stored.get(), ours_);
+  slot = stored;
   history_[kind].push_back({version_, key, UidOf(*stored), stored});
   changed_[kind] = version_;
   return version_;
@@ -108,21 +112,29 @@ void ApiServer::Remove(Kind kind, const std::string& key) {
   const auto at = all.find(key);
   if (at == all.end()) return;
   ++version_;
+  if (witness != nullptr) witness->Changed(at->second.get(), nullptr, ours_);
   history_[static_cast<size_t>(kind)].push_back({version_, key, UidOf(*at->second), nullptr});
   changed_[static_cast<size_t>(kind)] = version_;
   all.erase(at);
 }
 
+const Rule* ApiServer::RuleFor(const Write& write) const {
+  const auto at = std::find_if(rules.begin(), rules.end(),
+                               [&](const Rule& rule) { return rule.Holds(write, now); });
+  return at == rules.end() ? nullptr : &*at;
+}
+
 Answer ApiServer::Carry(const Write& write) {
-  switch (write.verb) {
-    case core::Verb::kCreate:
-      return Create(write);
-    case core::Verb::kPatchStatus:
-      return PatchStatus(write);
-    case core::Verb::kDelete:
-      return Delete(write);
+  if (const Rule* rule = RuleFor(write)) {
+    if (witness != nullptr && write.kind == Kind::kPod) witness->Refused(write.uid, write.ns);
+    return rule->answer;
   }
-  return Invalid("unknown verb");
+  ours_ = true;
+  Answer answer = write.verb == core::Verb::kCreate        ? Create(write)
+                  : write.verb == core::Verb::kPatchStatus ? PatchStatus(write)
+                                                           : Delete(write);
+  ours_ = false;
+  return answer;
 }
 
 Answer ApiServer::Create(const Write& write) {
@@ -131,8 +143,15 @@ Answer ApiServer::Create(const Write& write) {
     return Refuse(ErrorKind::kAlreadyExists, write.key() + " already exists");
   auto object = Decode(write);
   if (!object) return object.error();
+  if (auto* pod = std::get_if<api::Pod>(&*object); pod != nullptr && admission.contains(write.ns)) {
+    const Admission& plugin = admission.at(write.ns);
+    if (plugin.strips_labels) pod->meta.labels.clear();
+    pod->requests.cpu_milli += plugin.more_cpu_milli;
+  }
   Put(std::move(*object));
-  return std::optional(*all.at(write.key()));
+  const Object& created = *all.at(write.key());
+  if (witness != nullptr && write.kind == Kind::kPod) witness->Created(write, created);
+  return std::optional(created);
 }
 
 Answer ApiServer::PatchStatus(const Write& write) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "operator/core/events.h"
+#include "tests/simulation/witness.h"
 
 namespace spillway::simulation {
 
@@ -25,11 +26,37 @@ struct Change {
 std::string KeyOf(const core::Object& object);
 const std::string& UidOf(const core::Object& object);
 
+// What is refused for a while, whoever asks: rights that are missing, a webhook that is down, a
+// schema or an admission plugin that does not like it.
+struct Rule {
+  std::optional<core::Verb> verb;  // none: any
+  std::optional<Kind> kind;
+  std::string ns;  // empty: any
+  Error answer;
+  Time until{};
+
+  bool Holds(const core::Write& write, Time now) const {
+    return now < until && (!verb || *verb == write.verb) && (!kind || *kind == write.kind) &&
+           (ns.empty() || ns == write.ns);
+  }
+};
+
+// What admission plugins of a namespace make of every pod: labels are taken away, containers and
+// requests come in addition.
+struct Admission {
+  bool strips_labels = false;
+  int64_t more_cpu_milli = 0;
+};
+
 class ApiServer {
  public:
   using Objects = std::map<std::string, std::shared_ptr<const core::Object>>;
 
   Time now{};
+  // Is told of every change. Must outlive this.
+  Witness* witness = nullptr;
+  std::vector<Rule> rules;
+  std::map<std::string, Admission> admission;  // by namespace
 
   const Objects& All(Kind kind) const { return objects_[static_cast<size_t>(kind)]; }
   // Null if it is not there.
@@ -56,6 +83,8 @@ class ApiServer {
   int64_t Put(core::Object object);
   // Deletes it at once; dependents are the garbage collector's business.
   void Remove(Kind kind, const std::string& key);
+  // What a rule says to the write, if one holds.
+  const Rule* RuleFor(const core::Write& write) const;
   // Carries out a write of the operator; the object as it is afterwards (none of a deletion).
   Result<std::optional<core::Object>> Carry(const core::Write& write);
 
@@ -81,6 +110,7 @@ class ApiServer {
   std::array<size_t, core::kKinds> dropped_{};
   std::array<int64_t, core::kKinds> changed_{};
   int64_t version_ = 0;
+  bool ours_ = false;  // a write of the operator is carried out
 };
 
 }  // namespace spillway::simulation

@@ -4,14 +4,18 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/cloud.h"
-#include "tests/simulation/nodes.h"
+#include "tests/simulation/rates.h"
 #include "tests/simulation/replica.h"
 
 namespace spillway::simulation {
+
+// For so long a server or a namespace that refused a pod may be passed over.
+inline constexpr Duration kPassedOver = std::chrono::seconds(660);
 
 struct Violation {
   std::string invariant;  // a short name, by which a failure is recognized while it is shrunk
@@ -20,31 +24,47 @@ struct Violation {
 
 class Checks {
  public:
-  Checks(const ApiServer& api, const Nodes& nodes, const Cloud& cloud)
-      : api_(api), nodes_(nodes), cloud_(cloud) {}
+  Checks(const ApiServer& api, Witness& witness, const Cloud& cloud)
+      : api_(api), witness_(witness), cloud_(cloud) {}
 
-  // The core of the process has decided on an effect.
+  // The core of the process has decided on an effect; and on all of one step.
   void Decided(const Replica& replica, const core::Effect& effect);
+  void Turned(const Replica& replica);
+  // A try of an effect, whatever comes of it.
+  void Tried(const Replica& replica, const core::Effect& effect);
+  // The process was told that the write has failed, or that nobody knows.
+  void Failed(const Replica& replica, const core::Write& write);
   // Around a write that the API server accepts.
   void Before(const core::Write& write);
   void After(const Replica& replica, const core::Write& write);
   // Two processes believe to lead. One that does not know yet what the other has done may give a
   // server back too early, and it is bought again.
-  void Overlap(bool overlap) { overlap_ = overlap; }
+  void Overlap(bool overlap) { witness_.overlap = overlap_ = overlap; }
   // The process has ended: what it had decided and not sent is void.
   void Ended(const Replica& replica);
   // One of the user's own changes to a task; each may cost writes.
-  void Edited(const std::string& uid) { ++costs_[uid].edits; }
+  void Edited(const std::string& uid) {
+    ++costs_[uid].edits;
+    witness_.Edited(uid);
+  }
   // A fault, or a change by an admin, that may cost every task writes.
   void Disturbed() { ++disturbances_; }
-  // The process knows all there is to know and wants nothing: no task may wait while a server
-  // would take it.
+  // The process knows all there is to know and wants nothing. At rest no task may wait for long
+  // while a server would take it: each such task, and the server.
+  using Waits = std::set<std::pair<std::string, std::string>>;
   void Settled(const Replica& replica);
+  Waits Idle() const;
+  // A pod was asked for, or ended, or was refused, not long ago: the task may wait by itself.
+  bool TriedOfLate(const std::string& task) const;
   // What is left to do: a task that has not ended and is not held by its user, something that is
   // paid for and not needed.
   std::optional<Violation> Quiet(const Replica& replica) const;
   const std::optional<Violation>& violation() const { return violation_; }
   void Violate(std::string invariant, std::string message);
+  // Judges what is known to be wrong and not mended yet as well.
+  void BeStrict() { strict_ = true; }
+  // Texts from outside are as bad as they can be: whatever is sent is looked at.
+  void ExpectHostileTexts() { hostile_ = true; }
   size_t statuses() const { return statuses_; }
 
  private:
@@ -54,11 +74,14 @@ class Checks {
     api::Resources requests;
     bool exclusive = false;
     Time decided{};  // by its process's clock
+    Time asked{};    // by the one that is right
+    int64_t estimate = 0;
   };
   struct Origin {
     int replica = -1;
     int64_t version = 0;
     Time decided{};
+    api::Resources requests = {};  // as they were sent
   };
   // A creation without an answer for so long keeps no room: the pod may never exist.
   static bool GivenUp(const Replica& replica, Time decided);
@@ -74,45 +97,84 @@ class Checks {
   }
   struct Cost {
     int pods = 0, statuses = 0, edits = 0;
+    std::optional<int> disturbed = {};  // before its first write
   };
 
   void PodDecided(const Replica& replica, const core::Write& write);
   void CheckRoom(const Replica& replica, const api::Pod& pod);
   void CheckLoad(const Replica& replica, const api::Pod& pod);
   void CheckOnlyPod(const Replica& replica, const api::Pod& pod, const std::string& task_uid);
-  void CheckServer(const Replica& replica, const api::Pod& pod);
+  void CheckServer(const Replica& replica, const api::Pod& pod, const std::string& uid);
   void CheckGroup(const Replica& replica, const std::string& task_uid);
-  void CheckMoney(const Replica& replica, const std::string& task_uid);
+  void CheckMoney(const Replica& replica, const core::Write& write);
   // What is spent and committed in the namespace of the budget, as far as its tasks tell.
-  int64_t UsedOf(const Replica& replica, const api::Budget& budget) const;
+  // Without the task with this uid, which begins now.
+  int64_t UsedOf(const Replica& replica, const api::Budget& budget, const std::string& uid) const;
+  // What the replica has begun for the task, and what nobody has recorded yet.
+  int64_t BegunFor(const Replica& replica, const api::TaskRequest& task) const;
   // Whether servers with a price may be closed to the namespace's tasks.
   bool Bounded(const std::string& ns) const;
   void CheckTurn(const Replica& replica, const std::string& task_uid);
+  // Whether it is in the queue, as far as its object and its pods tell.
+  bool InQueue(const Replica& replica, const api::TaskRequest& task) const;
+  // The task with this uid; null if it is gone.
+  const api::TaskRequest* TaskOf(const std::string& uid) const;
+  // Everything that there is was delivered.
+  bool KnowsAll(const Replica& replica) const;
+  void CheckAssignment(const Replica& replica, const core::Write& write);
+  void CheckSecondPurchase(const Replica& replica, const core::Write& write);
+  void CheckRefusals(const Replica& replica, const core::Write& write);
+  void CheckPool(const Replica& replica, const core::Write& write);
+  void CheckPods(const core::Write& write);
+  // Pods were decided on for the node and are not there yet.
+  bool Promised(const api::Node& node) const;
+  bool Barred(const api::TaskRequest& task) const;
+  bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,
+                      const api::Node& node) const;
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;
   void CheckResult(const core::Write& write);
+  void CheckTruth(const core::Write& write);
+  void Stops(const core::Write& write);
   bool OnItsWay(const api::ScaleRequest& scale) const;
   void CheckPurchase(const core::Write& write);
+  void CheckBill(const core::Write& write, const api::TaskStatus& now);
+  void CheckBody(const core::Effect& effect);
   void CheckCost(const std::string& uid, const std::string& key);
 
   const ApiServer& api_;
-  const Nodes& nodes_;
+  Witness& witness_;
   const Cloud& cloud_;
+  // What the answer to the effect depends on.
+  std::string StateOf(const core::Effect& effect) const;
+  // What asks for the effect; of a pod's creation: its task, since the names differ.
+  std::string WhatOf(const core::Effect& effect) const;
+
+  Rates rates_;
   std::optional<Violation> violation_;
   std::map<std::string, Intent> intents_;  // pods that were decided on and are not there yet
+  // Purchases of that kind: by whom, and of which pool.
+  std::map<std::string, std::pair<int, std::string>> purchases_;
+  // Tasks that get a pod for the first time in this step, and all that ever did; by uid.
+  std::set<std::string> decided_, ever_decided_;
   std::map<std::string, Origin> origins_;  // of pods, by uid
+  std::set<std::string> stopped_;          // pods whose end was decided on; by uid
+  std::set<std::string> failed_;           // pods whose creators were told that there is none
   std::map<std::string, int> created_;     // how often a pod of this name was
   std::map<std::string, Cost> costs_;      // of tasks, by uid
   std::optional<api::TaskRequest> before_;
-  Time decided_{};  // when the pod was that is being created
-  bool overlap_ = false;
+  Time sent_at_{};  // when the pod was decided on that is being created
+  bool overlap_ = false, strict_ = false, hostile_ = false;
   int disturbances_ = 0;
   size_t statuses_ = 0;
 };
 
-// Whether a server that takes tasks has room and the properties for a task: an account of its own,
-// without what the core uses. free: what is left on the server's node.
+// Whether a server has the properties for a task, as the objects tell: an account of its own,
+// without what the core uses.
+bool Suits(const api::TaskRequest& task, const api::RegisteredServer& server,
+           const api::Node& node);
+// Whether it has the room as well. empty: if nothing ran there.
 bool WouldFit(const api::TaskRequest& task, const api::RegisteredServer& server,
-              const api::Node& node, const ApiServer& api);
+              const api::Node& node, const ApiServer& api, bool empty = false);
 
 }  // namespace spillway::simulation

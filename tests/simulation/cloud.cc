@@ -6,6 +6,8 @@ namespace spillway::simulation {
 
 using api::CloudServer;
 
+constexpr char kStarting[] = "agent.example/not-ready";
+
 Result<CloudServer> Cloud::Ensure(const core::AskCloud& ask) {
   const std::string name = cloud::NodeClaimName(ask.request_uid);
   if (const auto* claim = api_.Get<CloudServer>(name)) return *claim;
@@ -46,7 +48,7 @@ bool Cloud::Move(Random& random) {
   if (entry == nullptr) return false;
   const CloudServer claim = std::get<CloudServer>(*entry->second);
   if (claim.deleting) return TakeAway(claim), true;
-  if (claim.ready) return false;
+  if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
   if (mood == Mood::kStuck) return false;
   if (mood == Mood::kNoCapacity) return TakeAway(claim), true;
@@ -60,6 +62,18 @@ bool Cloud::Move(Random& random) {
   return true;
 }
 
+// An agent of the node, such as a network plugin, is ready as well.
+bool Cloud::Arrive(const CloudServer& claim) {
+  const auto* known = api_.Get<api::Node>(claim.node_name);
+  if (known == nullptr) return false;
+  api::Node node = *known;
+  if (std::erase_if(node.taints, [](const api::Taint& taint) { return taint.key == kStarting; }) ==
+      0)
+    return false;
+  api_.Put(node);
+  return true;
+}
+
 void Cloud::Provide(const CloudServer& claim) {
   CloudServer next = claim;
   if (claim.node_name.empty()) {
@@ -70,6 +84,10 @@ void Cloud::Provide(const CloudServer& claim) {
     node.meta.labels[api::kPoolLabel] = pool;
     node.taints = {{api::kPoolTaint, pool, "NoSchedule"}};
     if (spec != nullptr) node.allocatable = spec->spec.resources;
+    if (slow_) {
+      node.allocatable.cpu_milli -= 300;
+      node.taints.push_back({kStarting, "", "NoSchedule"});
+    }
     node.max_pods = 110;
     node.ready = api::NodeReady::kTrue;
     api_.Put(node);

@@ -22,6 +22,8 @@ class Cloud {
   void Release(const api::CloudServer& server);
   core::CloudDiagnosis Diagnose(const core::AskCloud& ask) const;
 
+  // Its servers come with a taint that is taken away later, and with less room than promised.
+  void ComeSlowly() { slow_ = true; }
   void SetMood(const std::string& pool, Mood mood) { moods_[pool] = mood; }
   // Moves one claim on: a node, readiness, refusal, the end of a release. False if none can move.
   bool Move(Random& random);
@@ -34,12 +36,14 @@ class Cloud {
 
  private:
   void Provide(const api::CloudServer& claim);
+  bool Arrive(const api::CloudServer& claim);
   void TakeAway(const api::CloudServer& claim);
 
   ApiServer& api_;
   std::map<std::string, Mood> moods_;
   std::map<std::string, std::string> pool_of_;  // by the name of the claim, made or refused
   size_t nodes_ = 0;
+  bool slow_ = false;
 };
 
 }  // namespace spillway::simulation

@@ -11,6 +11,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// A task that nothing stands in the way of has its pod asked for within that time.
+constexpr Duration kInTime = seconds(5);
 constexpr Duration kBeatEvery = seconds(10);
 // An API server gives a request up after a minute, and whoever sent it before that.
 constexpr Duration kLatest = seconds(120);
@@ -41,7 +43,7 @@ std::string Describe(const core::Object& object) {
 
 Script Script::Make(uint64_t run_seed, uint64_t index, size_t steps) {
   Random random(Random(run_seed).Next() ^ Random(~index).Next());
-  Script script{random.Next(), {}};
+  Script script{random.Next(), {}, false};
   script.steps.reserve(steps);
   for (size_t i = 0; i < steps; ++i) script.steps.push_back(random.Next());
   return script;
@@ -50,7 +52,8 @@ Script Script::Make(uint64_t run_seed, uint64_t index, size_t steps) {
 Episode::Episode(const Script& script, std::vector<std::string>* trace)
     : script_(script),
       trace_(trace),
-      world_{api_, cloud_,
+      world_{api_,
+             cloud_,
              [this](const Replica& replica, const core::Effect& effect) {
                checks_.Decided(replica, effect);
                const std::string key = runtime::EffectKey(effect);
@@ -60,11 +63,32 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
              [this](const Replica&, const core::Write& write) { checks_.Before(write); },
              [this](const Replica& replica, const core::Write& write) {
                checks_.After(replica, write);
-             }} {
-  api_.now = Time{} + seconds(1'800'000'000);
+             },
+             [this](const Replica& replica) { checks_.Turned(replica); },
+             [this](const Replica& replica, const core::Effect& effect) {
+               checks_.Tried(replica, effect);
+             },
+             [this](const Replica& replica, const core::Write& write) {
+               checks_.Failed(replica, write);
+             },
+             [this](const core::Write& write) { late_.emplace_back(api_.now, write); }} {
+  Mix();
+  if (script_.strict) checks_.BeStrict();
+  static constexpr size_t kWorkers[] = {1, 2, 4, 32, 32, 32};
+  static constexpr int kLatencies[] = {0, 0, 50, 1'000};  // ms
+  Random random(script_.seed);
+  world_.workers = kWorkers[random.Pick(6)];
+  world_.latency = milliseconds(kLatencies[random.Pick(4)]);
+  Furnish(random);
+  api_.witness = &witness_;
+  witness_.now = api_.now = Time{} + seconds(1'800'000'000);
   beat_ = api_.now;
   static constexpr const char* kCpus[] = {"2", "4", "6"};
-  for (int i = 0; i < 3; ++i) nodes_.Add("s" + std::to_string(i), kCpus[i], "8Gi");
+  // Some clusters are so large that the bounds in the core are met.
+  const bool large = Random(script_.seed).OneIn(8);
+  for (size_t i = 0; i < (large ? 12 : 3); ++i)
+    nodes_.Add("s" + std::to_string(i), kCpus[i % 3], "8Gi");
+  if (large) users_.Bound(80);
   users_.AddPool("spot", "4", 1);
   users_.AddPool("on-demand", "8", 0);
   users_.AddClass("high", 4);
@@ -117,16 +141,10 @@ Result Episode::Run() {
   return result_;
 }
 
-bool Episode::Act(Random& random) {
-  struct Action {
-    int weight;
-    bool fault;
-    const char* name;
-    bool (*act)(Episode&, Random&);
-  };
+const std::vector<Episode::Action>& Episode::Actions() {
   using E = Episode;
   using R = Random;
-  static const Action kActions[] = {
+  static const std::vector<Action> kActions = {
       {90, false, "watch", [](E& e, R& r) { return e.Deliver(r); }},
       {30, false, "watch, everything", [](E& e, R& r) { return e.DeliverAll(r); }},
       {80, false, "turn", [](E& e, R& r) { return e.Turn(r); }},
@@ -149,6 +167,7 @@ bool Episode::Act(Random& random) {
       {4, true, "edit server", [](E& e, R& r) { return e.users_.Cordon(r); }},
       {2, true, "edit class", [](E& e, R& r) { return e.users_.ChangeQueue(r); }},
       {2, true, "edit budget", [](E& e, R& r) { return e.users_.ChangeBudget(r); }},
+      {3, true, "node fenced", [](E& e, R& r) { return e.nodes_.Fence(r); }},
       {2, true, "edit pool", [](E& e, R& r) { return e.users_.ChangePool(r); }},
       {4, true, "foreign pod", [](E& e, R& r) { return e.nodes_.AddForeignPod(r); }},
       {6, true, "node trouble", [](E& e, R& r) { return e.nodes_.Trouble(r); }},
@@ -162,22 +181,69 @@ bool Episode::Act(Random& random) {
       {1, true, "second leader", [](E& e, R& r) { return e.Second(r); }},
       {3, true, "late write", [](E& e, R& r) { return e.LateWrite(r); }},
       {1, true, "clock", [](E& e, R& r) { return e.Clock(r); }},
+      {3, true, "lasting refusal", [](E& e, R& r) { return e.Refuse(r); }},
+      {2, true, "namespace hangs", [](E& e, R& r) { return e.HangNamespace(r); }},
+      {1, true, "one namespace hangs, the others go on", [](E& e, R& r) { return e.Starve(r); }},
+      {8, true, "annotation", [](E& e, R& r) { return e.users_.Annotate(r); }},
       {1, true, "outage", [](E& e, R& r) { return e.Outage(r); }},
   };
-  static const int kTotal = [] {
-    int total = 0;
-    for (const Action& action : kActions) total += action.weight;
-    return total;
-  }();
-  auto luck = static_cast<int>(random.Pick(static_cast<size_t>(kTotal)));
-  const Action* action = kActions;
-  while (luck >= action->weight) luck -= (action++)->weight;
-  if (action->fault && !faults()) return false;
-  const bool acted = action->act(*this, random);
+  return kActions;
+}
+
+// What is so for the whole episode.
+void Episode::Furnish(Random& random) {
+  const auto some = [&](const char* what, size_t n) {
+    result_.happened[what];
+    const bool yes = faults() && random.OneIn(n);
+    if (yes) Count(what);
+    return yes;
+  };
+  if (some("admission changes pods", 4)) {
+    for (const char* ns : {"ns", "team"})
+      api_.admission[ns] = {random.OneIn(2), static_cast<int64_t>(100 * random.Pick(4))};
+  }
+  if (some("kubelets refuse", 5)) nodes_.Prejudice(random.Next() | 1);
+  if (some("clocks of nodes are wrong", 5)) {
+    nodes_.SkewClocks(random.Next() | 1);
+    witness_.clocks_wrong = true;
+  }
+  if (some("servers arrive slowly", 3)) cloud_.ComeSlowly();
+  if (some("hostile texts", 8)) {
+    nodes_.TalkMuch();
+    checks_.ExpectHostileTexts();
+  }
+}
+
+void Episode::Mix() {
+  // A 32nd to four times as often, each kind for itself; half of them never.
+  static constexpr size_t kScale = 32;
+  Random random(~script_.seed);
+  const auto mixed = [&](size_t rate) -> size_t {
+    const size_t factor = size_t{1} << random.Pick(8);
+    return !faults() || random.OneIn(2) ? 0 : rate * factor;
+  };
+  for (const Action& action : Actions()) {
+    const auto weight = static_cast<size_t>(action.weight);
+    weights_.push_back(action.fault ? mixed(weight) : weight * kScale);
+    all_weights_ += weights_.back();
+    result_.happened[action.name];
+  }
+  const size_t kUsual[] = {0, 20, 10, 15, 10};
+  for (size_t fate = 1; fate < fates_.size(); ++fate) fates_[fate] = mixed(kUsual[fate]);
+  for (const char* name : {"request refused", "request lost", "answer lost", "request delayed"})
+    result_.happened[name];
+}
+
+bool Episode::Act(Random& random) {
+  size_t luck = random.Pick(all_weights_), which = 0;
+  while (luck >= weights_[which]) luck -= weights_[which++];
+  const Action& action = Actions()[which];
+  const bool acted = action.act(*this, random);
   if (acted) {
-    if (action->fault) checks_.Disturbed();
-    digest_.Add(static_cast<uint64_t>(action - kActions));
-    if (trace_ != nullptr) Report(action->name);
+    if (action.fault) checks_.Disturbed();
+    Count(action.name);
+    digest_.Add(which);
+    if (trace_ != nullptr) Report(action.name);
   }
   return acted;
 }
@@ -234,16 +300,20 @@ bool Episode::Turn(Random& random) {
 
 bool Episode::Begin(Random& random) { return Any(random).Begin(); }
 
-bool Episode::Carry(Random& random) {
-  Fate fate = Fate::kGood;
-  if (faults()) {
-    const size_t luck = random.Pick(60);
-    if (luck < 4) fate = Fate::kRefused;
-    if (luck == 4 || luck == 5) fate = Fate::kLost;
-    if (luck > 5 && luck < 9) fate = Fate::kAnswerLost;
+Fate Episode::Luck(Random& random) {
+  static constexpr const char* kNames[] = {"", "request refused", "request lost", "answer lost",
+                                           "request delayed"};
+  size_t luck = random.Pick(10'000);
+  for (size_t fate = 1; fate < fates_.size(); ++fate) {
+    if (luck < fates_[fate]) return Count(kNames[fate]), static_cast<Fate>(fate);
+    luck -= fates_[fate];
   }
+  return Fate::kGood;
+}
+
+bool Episode::Carry(Random& random) {
   Replica& replica = Any(random);
-  return replica.Carry(random.Pick(64), fate);
+  return replica.Carry(random.Pick(64), Luck(random));
 }
 
 bool Episode::Answer(Random& random) {
@@ -264,7 +334,7 @@ bool Episode::Flow(Random& random) {
 }
 
 void Episode::Pass(Duration time) {
-  api_.now += time;
+  witness_.now = api_.now += time;
   if (api_.now - beat_ < kBeatEvery) return;
   beat_ = api_.now;
   nodes_.Beat();
@@ -357,6 +427,8 @@ bool Episode::LateWrite(Random& random) {
   late_.pop_back();
   if (!random.OneIn(2) || api_.now > sent + kLatest) return true;
   const auto answer = api_.Carry(write);
+  if (answer && write.kind == Kind::kPod && write.verb == core::Verb::kCreate)
+    witness_.Late(write.uid);
   return answer.ok();
 }
 
@@ -380,9 +452,78 @@ bool Episode::Mood(Random& random) {
   return true;
 }
 
+// For half a minute up to twenty of them.
+bool Episode::Refuse(Random& random) {
+  using core::Verb;
+  static constexpr std::pair<Verb, Kind> kWrites[] = {
+      {Verb::kCreate, Kind::kPod},         {Verb::kCreate, Kind::kPod},
+      {Verb::kCreate, Kind::kScale},       {Verb::kCreate, Kind::kServer},
+      {Verb::kPatchStatus, Kind::kTask},   {Verb::kPatchStatus, Kind::kTask},
+      {Verb::kPatchStatus, Kind::kScale},  {Verb::kPatchStatus, Kind::kPool},
+      {Verb::kPatchStatus, Kind::kServer}, {Verb::kDelete, Kind::kPod},
+      {Verb::kDelete, Kind::kServer},      {Verb::kDelete, Kind::kTask}};
+  static const Error kAnswers[] = {
+      {ErrorKind::kForbidden, "pods is forbidden: not allowed by policy", std::nullopt},
+      {ErrorKind::kForbidden, "exceeded quota: pods", std::nullopt},
+      {ErrorKind::kConflict, "the object has been modified", std::nullopt},
+      {ErrorKind::kUnavailable, "failed calling webhook", std::nullopt},
+      {ErrorKind::kInvalid, "spec: Invalid value", std::nullopt},
+      {ErrorKind::kNotFound, "the server could not find the requested resource", std::nullopt}};
+  const auto [verb, kind] = kWrites[random.Pick(std::size(kWrites))];
+  const bool namespaced = kind == Kind::kPod || kind == Kind::kTask;
+  const char* ns = !namespaced || random.OneIn(3) ? "" : random.OneIn(2) ? "ns" : "team";
+  // What is not there cannot be deleted, and is not: that answer does not last.
+  size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
+  // A status that was refused as invalid is never sent again; see kAwaited.
+  if (verb == Verb::kPatchStatus && !script_.strict) --answers;
+  std::erase_if(api_.rules, [&](const Rule& rule) { return rule.until <= api_.now; });
+  api_.rules.push_back({verb, kind, ns, kAnswers[random.Pick(answers)],
+                        api_.now + seconds(30 << random.Pick(6)) + seconds(random.Pick(200))});
+  return true;
+}
+
+bool Episode::HangNamespace(Random& random) {
+  world_.hung = random.OneIn(2) ? "ns" : "team";
+  world_.hung_until = api_.now + seconds(30 + random.Pick(300));
+  return true;
+}
+
+// Everything works but the writes in one namespace: the tasks of the others get their pods in time.
+bool Episode::Starve(Random& random) {
+  constexpr size_t kEnough = 4;  // workers: of fewer, none can be kept for the others
+  if (replicas_.size() != 1 || world_.workers < kEnough || api_.now < world_.hung_until)
+    return false;
+  Replica& replica = *replicas_.front();
+  Drain(replica);
+  world_.hung = random.OneIn(2) ? "ns" : "team";
+  world_.hung_until = api_.now + seconds(90);
+  std::map<std::string, Time> since;
+  while (api_.now < world_.hung_until && !checks_.violation()) {
+    for (size_t kind = 0; kind < core::kKinds; ++kind)
+      replica.Deliver(static_cast<Kind>(kind), 1'000);
+    TurnOf(replica);
+    while (replica.Begin()) continue;
+    while (replica.Carry(0, Fate::kGood)) continue;
+    while (replica.Answer(0)) continue;
+    std::map<std::string, Time> waits;
+    for (const auto& [task, server] : checks_.Idle()) {
+      if (task.starts_with(world_.hung + "/") || checks_.TriedOfLate(task)) continue;
+      const auto before = since.find(task);
+      waits.emplace(task, before == since.end() ? api_.now : before->second);
+      if (api_.now - waits.at(task) > kInTime + 2 * world_.latency)
+        checks_.Violate("starved", task + " waits while " + server +
+                                       " would take it and namespace " + world_.hung + " hangs");
+    }
+    since = std::move(waits);
+    Pass(milliseconds(500));
+  }
+  return true;
+}
+
 void Episode::Drain(Replica& replica) {
   replica.Recover();
-  for (int i = 0; i < 300 && !checks_.violation(); ++i) {
+  const bool slow = world_.latency > milliseconds(500) && world_.workers < 32;
+  for (int i = 0; i < (slow ? 2'000 : 300) && !checks_.violation(); ++i) {
     for (size_t kind = 0; kind < core::kKinds; ++kind)
       replica.Deliver(static_cast<Kind>(kind), 1'000);
     TurnOf(replica);
@@ -394,16 +535,33 @@ void Episode::Drain(Replica& replica) {
       if (replicas_.size() == 1) checks_.Overlap(false);
       return;
     }
-    Pass(milliseconds(300));
+    Pass(std::max<Duration>(milliseconds(300), world_.latency));
   }
   if (!checks_.violation()) checks_.Violate("restless", "the operator does not come to rest");
 }
 
 bool Episode::Settle(Random&) {
-  if (replicas_.size() != 1) return false;
+  if (replicas_.size() != 1 || api_.now < world_.hung_until) return false;
   Drain(*replicas_.front());
-  if (!checks_.violation()) checks_.Settled(*replicas_.front());
+  if (checks_.violation()) return true;
+  checks_.Settled(*replicas_.front());
+  HoldStill();
   return true;
+}
+
+// Nothing but time passes, and longer than the operator waits for anything that is not written
+// down.
+void Episode::HoldStill() {
+  Checks::Waits waits = checks_.Idle();
+  for (int i = 0; i < 15 && !waits.empty() && !checks_.violation(); ++i) {
+    Pass(seconds(5));
+    Drain(*replicas_.front());
+    const Checks::Waits now = checks_.Idle();
+    std::erase_if(waits, [&](const auto& wait) { return !now.contains(wait); });
+  }
+  if (waits.empty() || checks_.violation()) return;
+  checks_.Violate("idle-server", waits.begin()->first + " waits while server " +
+                                     waits.begin()->second + " would take it");
 }
 
 void Episode::Quiet() {
@@ -411,7 +569,11 @@ void Episode::Quiet() {
   Replica& replica = *replicas_.front();
   if (faults()) replica.SetClock();
   cloud_.Calm();
+  nodes_.Prejudice(0);
+  api_.admission.clear();
   late_.clear();
+  api_.rules.clear();
+  world_.hung_until = Time{};
   Random random(script_.seed);
   Say("quiet");
   std::optional<Violation> left;

@@ -3,6 +3,7 @@
 // be shrunk by leaving steps out.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ namespace spillway::simulation {
 struct Script {
   uint64_t seed = 0;            // of the world: its faults
   std::vector<uint64_t> steps;  // one seed each
+  bool strict = false;          // judge what is known to be wrong as well
 
   // The index-th episode of a run.
   static Script Make(uint64_t run_seed, uint64_t index, size_t steps);
@@ -28,7 +30,8 @@ struct Result {
   uint64_t digest = 0;
   // Things that happened: an event delivered, an effect carried out, a fault, a change by a user.
   size_t steps = 0;
-  size_t turns = 0;  // of the core
+  size_t turns = 0;  // of the core How often each kind of thing happened; 0 for those that did not.
+  std::map<std::string, size_t> happened;
   std::optional<Violation> violation;
 };
 
@@ -62,7 +65,23 @@ class Episode {
   bool Clock(Random& random);
   bool Settle(Random& random);
   bool Mood(Random& random);
+  bool Refuse(Random& random);
+  bool HangNamespace(Random& random);
+  bool Starve(Random& random);
 
+  struct Action {
+    int weight;
+    bool fault;
+    const char* name;
+    bool (*act)(Episode&, Random&);
+  };
+  static const std::vector<Action>& Actions();
+  // Which faults there are in this episode, and how often: what goes wrong all the time hides what
+  // goes wrong seldom.
+  void Mix();
+  void Furnish(Random& random);
+  Fate Luck(Random& random);
+  void HoldStill();
   Replica& Any(Random& random) { return *replicas_[random.Pick(replicas_.size())]; }
   void TurnOf(Replica& replica);
   void Drain(Replica& replica);
@@ -76,21 +95,26 @@ class Episode {
     if (trace_ != nullptr) trace_->push_back(line);
   }
   bool faults() const { return script_.seed % 4 != 0; }
+  void Count(const char* what) { ++result_.happened[what]; }
 
   const Script& script_;
   std::vector<std::string>* trace_;
   Digest digest_;
   Result result_;
   ApiServer api_;
+  Witness witness_;
   Cloud cloud_{api_};
   Nodes nodes_{api_};
-  Checks checks_{api_, nodes_, cloud_};
+  Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};
   Replica::World world_;
   std::vector<std::unique_ptr<Replica>> replicas_;
-  std::vector<std::pair<Time, core::Write>> late_;  // of processes that have ended, and when
+  std::vector<std::pair<Time, core::Write>> late_;  // that nobody waits for, and since when
   Time beat_{};
   int next_id_ = 0, empty_turns_ = 0;
+  std::vector<size_t> weights_;  // of the actions, in this episode
+  size_t all_weights_ = 0;
+  std::array<size_t, 5> fates_{};  // of 10,000 requests, by Fate
   std::array<size_t, core::kKinds> reported_{};
 };
 

@@ -3,6 +3,9 @@
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "tests/simulation/shrink.h"
 
@@ -11,10 +14,13 @@ namespace {
 using namespace spillway::simulation;
 using Clock = std::chrono::steady_clock;
 
+// In so many steps everything must have happened that can.
+constexpr size_t kLong = 1'000'000;
+
 struct Flags {
   uint64_t seed = 1, steps = 1'000'000, episode = 2'000, only = 0, from = 0;
   int64_t shrink = 30, seconds = 0;
-  bool must_fail = false;
+  bool must_fail = false, go_on = false, strict = false;
 };
 
 double Since(Clock::time_point begin) {
@@ -45,18 +51,38 @@ void Explain(const Flags& flags, const Script& script, uint64_t index, const Vio
     std::printf("%s: %s\n", again.violation->invariant.c_str(), again.violation->message.c_str());
 }
 
+// What the run was to try and never did.
+bool NeverHappened(const Flags& flags, const std::map<std::string, size_t>& happened,
+                   size_t steps) {
+  bool missing = false;
+  for (const auto& [what, times] : happened) {
+    if (times > 0 || flags.only != 0 || steps < kLong) continue;
+    std::printf("never happened: %s\n", what.c_str());
+    missing = true;
+  }
+  return missing;
+}
+
 int Run(const Flags& flags) {
   const auto begin = Clock::now();
   Digest digest;
   size_t steps = 0, turns = 0;
+  std::map<std::string, size_t> happened;
+  std::map<std::string, std::pair<size_t, std::string>> found;
   uint64_t index = std::max({flags.only, flags.from, uint64_t{1}});
   for (; steps < flags.steps; ++index) {
-    const Script script = Script::Make(flags.seed, index, flags.episode);
+    Script script = Script::Make(flags.seed, index, flags.episode);
+    script.strict = flags.strict;
     const Result result = Episode(script, nullptr).Run();
     digest.Add(result.digest);
     steps += result.steps;
     turns += result.turns;
-    if (result.violation) {
+    for (const auto& [what, times] : result.happened) happened[what] += times;
+    if (result.violation && flags.go_on) {
+      auto& [times, first] = found[result.violation->invariant];
+      if (++times <= 3)
+        first += "\n  episode " + std::to_string(index) + ": " + result.violation->message;
+    } else if (result.violation) {
       std::printf("FAILED after %zu steps in %.1f s\n", steps, Since(begin));
       Explain(flags, script, index, *result.violation);
       return flags.must_fail ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -64,16 +90,22 @@ int Run(const Flags& flags) {
     if (flags.only != 0) break;
     if (flags.seconds > 0 && Since(begin) > static_cast<double>(flags.seconds)) break;
   }
-  std::printf("%zu steps (%zu turns of the core) in %.1f s, %.0f steps/s; nothing found\n", steps,
-              turns, Since(begin), static_cast<double>(steps) / Since(begin));
+  for (const auto& [invariant, times] : found)
+    std::printf("%s: %zu episodes%s\n", invariant.c_str(), times.first, times.second.c_str());
+  std::printf("%zu steps (%zu turns of the core) in %.1f s, %.0f steps/s; %s\n", steps, turns,
+              Since(begin), static_cast<double>(steps) / Since(begin),
+              found.empty() ? "nothing found" : "FAILED");
   std::printf("digest %016" PRIx64 "\n", digest.value());
-  return flags.must_fail ? EXIT_FAILURE : EXIT_SUCCESS;
+  const bool missing = NeverHappened(flags, happened, steps);
+  return flags.must_fail || missing || !found.empty() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Runs the operator's core in a simulated cluster with faults, from a seed."};
+  CLI::App app{
+      "Runs the operator's core in a simulated cluster with faults, "
+      "from a seed."};
   Flags flags;
   app.add_option("--seed", flags.seed, "The same seed gives the same run.")->capture_default_str();
   app.add_option("--steps", flags.steps, "At least so many steps.")->capture_default_str();
@@ -87,6 +119,8 @@ int main(int argc, char** argv) {
   app.add_option("--shrink-seconds", flags.shrink, "How long a failure may be shrunk.")
       ->capture_default_str();
   app.add_flag("--must-fail", flags.must_fail, "Succeeds only if something is found.");
+  app.add_flag("--go-on", flags.go_on, "Counts what is found, and the first episodes of each.");
+  app.add_flag("--strict", flags.strict, "Judges what is known to be wrong as well.");
   CLI11_PARSE(app, argc, argv);
   return Run(flags);
 }

@@ -24,7 +24,52 @@ void Nodes::Add(const std::string& name, const std::string& cpu, const std::stri
   node.ready = NodeReady::kTrue;
   node.meta.labels = {{"kubernetes.io/hostname", name}, {"spillway.dev/register", "true"}};
   api_.Put(node);
-  silent_.erase(name);
+  Silence(name, false);
+}
+
+void Nodes::Silence(const std::string& node, bool silent) {
+  if (silent) {
+    silent_.insert(node);
+  } else {
+    silent_.erase(node);
+  }
+  api_.witness->Silent(node, silent);
+}
+
+namespace {
+
+// The same for the same node and number.
+uint64_t Mixed(uint64_t seed, const std::string& node, uint64_t number) {
+  Digest digest;
+  digest.Add(seed);
+  digest.Add(node);
+  digest.Add(number);
+  return Random(digest.value()).Next();
+}
+
+}  // namespace
+
+bool Nodes::Dislikes(const Pod& pod) const {
+  return prejudice_ != 0 &&
+         Mixed(prejudice_, pod.node_name, static_cast<uint64_t>(pod.requests.cpu_milli)) % 5 == 0;
+}
+
+Time Nodes::ClockOf(const std::string& node) const {
+  if (skew_ == 0) return api_.now;
+  const uint64_t luck = Mixed(skew_, node, 0);
+  if (luck % 4 == 0) return Time{} + seconds(luck % 1'000) + (api_.now - Time{}) % seconds(100'000);
+  return api_.now + seconds(static_cast<int64_t>(luck % 14'400) - 7'200);
+}
+
+std::string Nodes::Say(std::string text, Random& random, size_t doublings) const {
+  static constexpr const char* kParts[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                           "a",        "\n",           "\x01"};
+  if (!hostile_ || !random.OneIn(3)) return text;
+  const size_t length = size_t{1} << random.Pick(doublings);
+  text.append(random.Pick(4), 'x');  // so that cuts fall anywhere
+  const std::string part = kParts[random.Pick(6)];
+  while (text.size() < length) text += part;
+  return text;
 }
 
 bool Nodes::Admits(const Pod& pod) const {
@@ -53,33 +98,53 @@ bool Nodes::MovePod(Random& random, bool faults) {
   }
   if (pod.terminal()) return false;
   if (pod.phase == PodPhase::kRunning) return EndPod(random, std::move(pod), faults);
-  if (!Admits(pod)) {
+  if (Dislikes(pod)) {
+    static constexpr const char* kReasons[] = {"UnexpectedAdmissionError", "SysctlForbidden",
+                                               "NodeAffinity", "PodOSNotSupported"};
+    api_.witness->Blame(pod.meta.uid, "refused");
     pod.phase = PodPhase::kFailed;
+    pod.reason = kReasons[prejudice_ % 4];
+    pod.message = Say("Pod was rejected", random);
+  } else if (!Admits(pod)) {
+    pod.phase = PodPhase::kFailed;
+    api_.witness->Blame(pod.meta.uid, "refused");
     pod.reason = "OutOfcpu";
     pod.message = "Node didn't have enough resource: cpu";
   } else if (faults && pod.waiting_reason.empty() && random.OneIn(20)) {
     pod.waiting_reason = "ErrImagePull";
+    pod.waiting_message = Say("no such image", random);
   } else {
     pod.waiting_reason.clear();
     pod.phase = PodPhase::kRunning;
-    pod.started = std::chrono::floor<seconds>(api_.now);
+    pod.started = std::chrono::floor<seconds>(ClockOf(pod.node_name));
+    pod.started_any = true;
   }
   api_.Put(pod);
   return true;
 }
 
 bool Nodes::EndPod(Random& random, Pod pod, bool faults) {
-  const size_t luck = faults ? random.Pick(20) : 0;
+  const size_t luck = faults ? random.Pick(24) : 0;
   const bool fails = luck >= 13;
   pod.phase = fails ? PodPhase::kFailed : PodPhase::kSucceeded;
-  if (luck == 19) {
+  const int64_t code = fails ? (luck % 2 == 0 ? 75 : 1) : 0;
+  const std::string said = (fails ? "last words of " : "output of ") + pod.meta.name;
+  const Time begin = pod.started.value_or(ClockOf(pod.node_name));
+  pod.termination =
+      api::Termination{code, fails ? "Error" : "Completed", Say(said, random, 12), begin,
+                       std::max(begin, Time(std::chrono::floor<seconds>(ClockOf(pod.node_name))))};
+  if (luck == 19) {  // to make room for others
+    api_.witness->Blame(pod.meta.uid, "evicted");
     pod.reason = "Evicted";
     pod.disrupted = true;
+  } else if (luck == 20) {  // it used more than it may
+    pod.reason = "Evicted";
+    pod.message = Say("Pod ephemeral local storage usage exceeds the total limit", random);
+  } else if (luck == 21) {  // the node was booted anew, and does not know
+    api_.witness->Blame(pod.meta.uid, "rebooted");
+    pod.termination = api::Termination{255, "Unknown", "", begin, pod.termination->finished};
+    pod.termination->lost = true;
   }
-  const int64_t code = fails ? (luck % 2 == 0 ? 75 : 1) : 0;
-  pod.termination = api::Termination{code, fails ? "Error" : "Completed",
-                                     fails ? "" : "output of " + pod.meta.name, pod.started,
-                                     std::chrono::floor<seconds>(api_.now)};
   api_.Put(pod);
   return true;
 }
@@ -93,7 +158,32 @@ bool Nodes::AddForeignPod(Random& random) {
   pod.node_name = entry->first;
   pod.requests.cpu_milli = static_cast<int64_t>(500 * (1 + random.Pick(3)));
   pod.requests.memory = int64_t{1} << 29;
+  if (const auto* task = random.Any(api_.All(Kind::kTask)); task != nullptr && random.OneIn(3)) {
+    // It looks like one of ours, and is not.
+    const auto& meta = std::get<api::TaskRequest>(*task->second).meta;
+    pod.meta.owners = {{"TaskRequest", meta.name, meta.uid, true, true}};
+    pod.meta.labels = {{api::kTaskLabel, "true"},
+                       {api::kTaskNameLabel, meta.name},
+                       {api::kAttemptLabel, std::to_string(1 + random.Pick(3))},
+                       {api::kExclusiveLabel, "true"}};
+    if (random.OneIn(2)) pod.meta.name = meta.name + "-" + std::to_string(1 + random.Pick(3));
+    if (api_.Get<Pod>(pod.meta.key()) != nullptr) return false;
+  }
   api_.Put(pod);
+  return true;
+}
+
+bool Nodes::Fence(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kNode));
+  if (entry == nullptr) return false;
+  Node node = std::get<Node>(*entry->second);
+  const api::Taint taint{"maintenance", "", "NoSchedule"};
+  if (random.OneIn(2)) {
+    node.unschedulable = !node.unschedulable;
+  } else if (std::erase(node.taints, taint) == 0) {
+    node.taints.push_back(taint);
+  }
+  api_.Put(node);
   return true;
 }
 
@@ -107,28 +197,25 @@ bool Nodes::Trouble(Random& random) {
   const std::string& name = node.meta.name;
   const size_t what = random.Pick(6);
   if (silent_.contains(name)) {
-    last_down_[name] = api_.now;
     if (what < 2 && node.ready == NodeReady::kTrue) {
       node.ready = NodeReady::kUnknown;  // the node controller has waited long enough
-      node.ready_message = "Kubelet stopped posting node status.";
+      node.ready_message = Say("Kubelet stopped posting node status.", random);
       api_.Put(node);
     } else if (what < 5) {
-      silent_.erase(name);
+      Silence(name, false);
       node.ready = NodeReady::kTrue;
       api_.Put(node);
     } else {
       api_.Remove(Kind::kNode, name);
       api_.Remove(Kind::kLease, "kube-node-lease/" + name);
-      silent_.erase(name);
+      Silence(name, false);
     }
     return true;
   }
   if (what < 4) {
-    silent_.insert(name);
-    last_down_[name] = api_.now;
+    Silence(name, true);
   } else if (what == 4) {
     api_.Remove(Kind::kNode, name);
-    last_down_[name] = api_.now;
   } else {
     Recover();
   }
@@ -137,17 +224,20 @@ bool Nodes::Trouble(Random& random) {
 
 void Nodes::Recover() {
   for (const Node& known : api_.List<Node>()) {
-    if (known.ready == NodeReady::kTrue) continue;
+    const api::Taint taint{"maintenance", "", "NoSchedule"};
     Node node = known;
+    if (known.ready == NodeReady::kTrue && !known.unschedulable &&
+        std::erase(node.taints, taint) == 0)
+      continue;
+    std::erase(node.taints, taint);
+    node.unschedulable = false;
     node.ready = NodeReady::kTrue;
     node.ready_message.clear();
     api_.Put(node);
   }
-  for (const std::string& name : silent_) last_down_[name] = api_.now;
-  silent_.clear();
+  while (!silent_.empty()) Silence(std::string(*silent_.begin()), false);
   for (const auto& [name, local] : std::map(locals_)) {
     if (api_.Get<Node>(name) == nullptr) {
-      last_down_[name] = api_.now;
       Add(name, local.cpu, local.memory);
     }
   }
@@ -195,7 +285,6 @@ bool Nodes::CollectDependent() {
 void Nodes::Beat() {
   for (const auto& [name, object] : api_.All(Kind::kNode)) {
     if (silent_.contains(name)) {
-      last_down_[name] = api_.now;
       continue;
     }
     api::NodeLease lease;
@@ -222,12 +311,6 @@ core::Measured Nodes::Measure(Random& random) const {
     measured.nodes.push_back(std::move(metrics));
   }
   return measured;
-}
-
-Time Nodes::LastDown(const std::string& node) const {
-  if (api_.Get<Node>(node) == nullptr) return api_.now;
-  const auto at = last_down_.find(node);
-  return at == last_down_.end() ? Time{} : at->second;
 }
 
 }  // namespace spillway::simulation

@@ -20,6 +20,14 @@ class Nodes {
   bool MovePod(Random& random, bool faults);
   // A pod is there that is not of Spillway.
   bool AddForeignPod(Random& random);
+  // Kubelets refuse some shapes of pods for a reason that nobody can see and that lasts.
+  void Prejudice(uint64_t seed) { prejudice_ = seed; }
+  // Clocks of nodes are wrong.
+  void SkewClocks(uint64_t seed) { skew_ = seed; }
+  // What nodes and pods say of themselves is long, and no ASCII.
+  void TalkMuch() { hostile_ = true; }
+  // A node is cordoned or tainted, or no longer.
+  bool Fence(Random& random);
   // A node falls silent, is found to be not ready, comes back, or goes for good.
   bool Trouble(Random& random);
   // Every node that was added is there and well.
@@ -33,14 +41,16 @@ class Nodes {
   // there request, or more.
   core::Measured Measure(Random& random) const;
 
-  // When the node was last down; Time{} if it never was. A node that is gone is down.
-  Time LastDown(const std::string& node) const;
-
  private:
   bool EndPod(Random& random, api::Pod pod, bool faults);
   bool Admits(const api::Pod& pod) const;
   bool CollectPod();
   bool CollectDependent();
+  bool Dislikes(const api::Pod& pod) const;
+  Time ClockOf(const std::string& node) const;
+  // text, and perhaps more, of at most 2 to the power of that many bytes.
+  std::string Say(std::string text, Random& random, size_t doublings = 18) const;
+  void Silence(const std::string& node, bool silent);
 
   struct Local {
     std::string cpu, memory;
@@ -49,8 +59,9 @@ class Nodes {
   ApiServer& api_;
   std::map<std::string, Local> locals_;
   std::set<std::string> silent_;  // nodes whose kubelet does nothing
-  std::map<std::string, Time> last_down_;
   size_t foreign_ = 0;
+  uint64_t prejudice_ = 0, skew_ = 0;
+  bool hostile_ = false;
 };
 
 }  // namespace spillway::simulation

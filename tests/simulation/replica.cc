@@ -8,6 +8,9 @@
 namespace spillway::simulation {
 namespace {
 
+// A request that gets no answer is given up after so long.
+constexpr Duration kTimeout = std::chrono::seconds(30);
+
 Error Timeout() { return {ErrorKind::kUnavailable, "the request timed out", std::nullopt, true}; }
 Error TooMany() { return {ErrorKind::kUnavailable, "too many requests", std::chrono::seconds(1)}; }
 
@@ -18,8 +21,9 @@ core::Event EventOf(Kind kind, const Change& change) {
 
 }  // namespace
 
-Replica::Replica(int id, const World& world) : id_(id), world_(world) {
+Replica::Replica(int id, const World& world) : id_(id), world_(world), queue_(world.workers) {
   Read();
+  born_ = world.api.now;
   inbox_.push_back(core::Measured{});  // metrics.k8s.io does not answer yet
 }
 
@@ -101,21 +105,29 @@ size_t Replica::Turn() {
     world_.decided(*this, effect);
     queue_.Push(std::move(effect), now_);
   }
+  world_.turned(*this);
   return result.effects.size();
 }
 
 bool Replica::Begin() {
   auto job = queue_.Pop(Read());
   if (!job) return false;
-  flights_.push_back({std::move(*job)});
+  Flight flight{std::move(*job)};
+  world_.tried(*this, flight.job.effect);
+  flight.sent = world_.api.now;
+  const auto* write = std::get_if<core::Write>(&flight.job.effect);
+  flight.hangs = write != nullptr && !write->ns.empty() && write->ns == world_.hung &&
+                 world_.api.now < world_.hung_until;
+  flight.arrives = world_.api.now + (flight.hangs ? kTimeout : world_.latency);
+  flights_.push_back(std::move(flight));
   return true;
 }
 
 bool Replica::Carry(size_t which, Fate fate) {
   for (size_t i = 0; i < flights_.size(); ++i) {
     Flight& flight = flights_[(which + i) % flights_.size()];
-    if (flight.arrived) continue;
-    Send(flight, fate);
+    if (flight.arrived || world_.api.now < flight.arrives) continue;
+    Send(flight, flight.hangs ? Fate::kLost : fate);
     return true;
   }
   return false;
@@ -125,15 +137,19 @@ void Replica::Send(Flight& flight, Fate fate) {
   flight.arrived = true;
   flight.error.reset();
   flight.report.reset();
+  const auto* late = fate == Fate::kLater ? std::get_if<core::Write>(&flight.job.effect) : nullptr;
+  if (late != nullptr) world_.delayed(*late);
+  barred_.erase(flight.job.key);
   if (fate == Fate::kRefused) {
     Fail(flight, TooMany());
-  } else if (fate == Fate::kLost) {
+  } else if (fate == Fate::kLost || fate == Fate::kLater) {
     Fail(flight, Timeout());
   } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.job.effect)) {
     Ask(flight, *ask);
   } else if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
     core::Outcome outcome = runtime::OutcomeOf(*write);
     world_.before(*this, *write);
+    if (world_.api.RuleFor(*write) != nullptr) barred_.insert(flight.job.key);
     auto answer = world_.api.Carry(*write);
     if (answer) {
       world_.after(*this, *write);
@@ -187,10 +203,12 @@ bool Replica::Answer(size_t which) {
     if (!flight.arrived) continue;
     const auto& error = flight.error;
     const auto& [effect, key, attempts] = flight.job;
-    if (error && runtime::TryAgain(effect, *error, attempts, Duration{0})) {
+    if (error && runtime::TryAgain(effect, *error, attempts, world_.api.now - flight.sent)) {
       const auto wait = runtime::Backoff(*error, attempts, std::hash<std::string>{}(key));
       queue_.Again(std::move(flight.job), Read(), now() + wait);
     } else {
+      if (const auto* write = std::get_if<core::Write>(&effect); write != nullptr && error)
+        world_.failed(*this, *write);
       if (flight.report) inbox_.push_back(std::move(*flight.report));
       queue_.Done(flight.job, Read(), error && runtime::Refused(effect, *error));
     }
@@ -208,8 +226,10 @@ std::vector<core::Effect> Replica::Unsent() const {
   return out;
 }
 
-bool Replica::Idle() const {
-  if (!inbox_.empty() || !flights_.empty() || queue_.size() > 0) return false;
+bool Replica::Idle() {
+  if (!inbox_.empty() || !flights_.empty() || queue_.ready(Read()) ||
+      (queue_.size() > 0 && barred_.empty()))
+    return false;
   for (size_t kind = 0; kind < core::kKinds; ++kind) {
     const Stream& stream = streams_[kind];
     if (!stream.listed || !stream.pages.empty() ||

@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ enum class Fate {
   kRefused,     // 429 or 500: not carried out, and the client knows
   kLost,        // it never arrived; the client sees a timeout
   kAnswerLost,  // it was carried out, and the client sees a timeout
+  kLater,       // the client sees a timeout, and it is carried out when nobody waits for it
 };
 
 class Replica {
@@ -34,6 +36,19 @@ class Replica {
     // Called when the core decides on an effect, and around each write that is carried out.
     std::function<void(const Replica&, const core::Effect&)> decided;
     std::function<void(const Replica&, const core::Write&)> before, after;
+    // Called after all that the core has decided on in one step.
+    std::function<void(const Replica&)> turned;
+    // Called for every try, before it is answered.
+    std::function<void(const Replica&, const core::Effect&)> tried;
+    // Called when a process learns that its write has failed, or that nobody knows.
+    std::function<void(const Replica&, const core::Write&)> failed;
+    // Takes a write that will arrive later.
+    std::function<void(const core::Write&)> delayed;
+    size_t workers = 32;  // that carry out requests at the same time
+    Duration latency{0};  // of a request
+    // The namespace whose requests get no answer, such as by a webhook that hangs; and until when.
+    std::string hung = {};
+    Time hung_until{};
   };
 
   Replica(int id, const World& world);
@@ -44,6 +59,7 @@ class Replica {
   Time Read();
   const core::Core& core() const { return core_; }
   Time wake() const { return wake_; }
+  Time born() const { return born_; }
 
   // Hands over up to so many events of the kind's watch (or pages of its list); false if there are
   // none.
@@ -80,8 +96,9 @@ class Replica {
   bool HasSeen(Kind kind, int64_t version) const {
     return streams_[static_cast<size_t>(kind)].delivered >= version;
   }
-  // Everything was delivered, taken, carried out and answered.
-  bool Idle() const;
+  // Everything was delivered, taken, carried out and answered, but for what is refused again and
+  // again by a rule.
+  bool Idle();
   // Someone sets the machine's clock, or NTP sets it right.
   void JumpClock(Duration by) { clock_ahead_ += by; }
   void SetClock() { clock_ahead_ = Duration{0}; }
@@ -98,6 +115,8 @@ class Replica {
   };
   struct Flight {
     runtime::Job job;
+    Time sent{}, arrives{};
+    bool hangs = false;    // it gets no answer
     bool arrived = false;  // carried out, or not to be: the answer is there
     std::optional<Error> error = {};
     std::optional<core::Event> report = {};
@@ -117,7 +136,8 @@ class Replica {
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
-  Time wake_{};
+  std::set<std::string> barred_;  // keys of what a rule refused, and what is tried again
+  Time wake_{}, born_{};
   SmoothClock clock_;
   Time now_{};
   Duration clock_ahead_{0};

@@ -6,8 +6,6 @@ namespace {
 using api::Json;
 using api::TaskRequest;
 
-constexpr size_t kMostTasks = 14;
-
 Json Template(size_t cpu, size_t memory) {
   return {
       {"spec",
@@ -81,7 +79,7 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
 }
 
 void Users::Submit(Random& random) {
-  if (api_.Count<TaskRequest>() >= kMostTasks && !Tidy()) return;
+  if (api_.Count<TaskRequest>() >= most_ && !Tidy()) return;
   const std::string name = "t" + std::to_string(++submitted_);
   const auto* like = random.OneIn(2) ? random.Any(api_.All(Kind::kTask)) : nullptr;
   if (like != nullptr && !std::get<TaskRequest>(*like->second).spec.group) {
@@ -99,7 +97,7 @@ void Users::Submit(Random& random) {
 }
 
 bool Users::SubmitGroup(Random& random) {
-  if (api_.Count<TaskRequest>() + 3 > kMostTasks && !Tidy()) return false;
+  if (api_.Count<TaskRequest>() + 3 > most_ && !Tidy()) return false;
   const size_t size = 2 + random.Pick(2);
   const Json group{{"name", "g" + std::to_string(++groups_)},
                    {"size", size},
@@ -156,6 +154,13 @@ bool Users::DeletePod(Random& random) {
     pod.meta.deleted = api_.now;
     api_.Put(std::move(pod));
   }
+  return true;
+}
+
+bool Users::Annotate(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kTask));
+  if (entry == nullptr) return false;
+  api_.Put(core::Object(*entry->second));
   return true;
 }
 

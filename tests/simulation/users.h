@@ -12,6 +12,8 @@ class Users {
  public:
   Users(ApiServer& api, Checks& checks) : api_(api), checks_(checks) {}
 
+  // How many tasks there may be at once.
+  void Bound(size_t tasks) { most_ = tasks; }
   void AddPool(const std::string& name, const std::string& cpu, int64_t priority);
   void AddClass(const std::string& name, int64_t value);
   void Submit(Random& random);
@@ -22,6 +24,8 @@ class Users {
   // Deleted and applied again under the same name.
   bool Reapply(Random& random);
   bool DeletePod(Random& random);
+  // Someone's controller marks a task, which changes nothing but its version.
+  bool Annotate(Random& random);
   bool Cordon(Random& random);
   bool ChangePool(Random& random);
   // Priority classes come, go and change; namespaces get another weight.
@@ -42,7 +46,7 @@ class Users {
 
   ApiServer& api_;
   Checks& checks_;
-  size_t submitted_ = 0, groups_ = 0;
+  size_t submitted_ = 0, groups_ = 0, most_ = 14;
 };
 
 }  // namespace spillway::simulation

@@ -1,0 +1,170 @@
+// What must hold when the operator has done all that it wants to do.
+#include <algorithm>
+
+#include "operator/core/world.h"
+#include "tests/simulation/checks.h"
+
+namespace spillway::simulation {
+
+using api::Pod;
+using api::TaskRequest;
+using std::chrono::seconds;
+
+bool Suits(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node) {
+  const api::Policy policy = task.spec.placement->policy;
+  if (server.spec.cordoned || server.meta.deleted || node.unschedulable) return false;
+  if (server.spec.max_cpu_percent || server.spec.requires_metrics) return false;  // see CheckLoad
+  if (node.ready != api::NodeReady::kTrue) return false;
+  if ((policy == api::Policy::kLocalOnly && server.spec.cloud) ||
+      (policy == api::Policy::kCloudOnly && !server.spec.cloud))
+    return false;
+  for (const auto& want : task.spec.requirements) {
+    const auto has = server.spec.capabilities.find(want.key);
+    if (has == server.spec.capabilities.end() || has->second != want.values.at(0)) return false;
+  }
+  return std::all_of(node.taints.begin(), node.taints.end(), [&](const api::Taint& taint) {
+    return taint.effect == "PreferNoSchedule" ||
+           (server.spec.cloud && taint.key == api::kPoolTaint);
+  });
+}
+
+bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node,
+              const ApiServer& api, bool empty) {
+  if (!Suits(task, server, node)) return false;
+  api::Resources used = *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec"));
+  int64_t tasks = 0;
+  for (const auto& [key, object] : api.All(Kind::kPod)) {
+    const Pod& pod = std::get<Pod>(*object);
+    if (empty || pod.node_name != node.meta.name || pod.terminal()) continue;
+    used += pod.requests;
+    const PodRecord* record = api.witness->RecordOf(pod);
+    if (record == nullptr) continue;
+    ++tasks;
+    if (record->exclusive) return false;
+  }
+  if (task.spec.exclusive && tasks > 0) return false;
+  if (server.spec.max_tasks && tasks >= *server.spec.max_tasks) return false;
+  return used.cpu_milli <= node.allocatable.cpu_milli && used.memory <= node.allocatable.memory;
+}
+
+void Checks::Settled(const Replica& replica) {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    if (!replica.core().world().tasks.contains(key))
+      return Violate("lost-task", key + " is not known to the operator");
+  }
+}
+
+// One that has waited for longer, and finds no room there now, may have the server kept for it.
+bool Checks::KeptForAnother(const TaskRequest& task, const api::RegisteredServer& server,
+                            const api::Node& node) const {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& other = std::get<TaskRequest>(*object);
+    if (other.meta.uid == task.meta.uid || api::Finished(other.status.phase) ||
+        other.spec.suspend || other.spec.group)
+      continue;
+    const TaskRecord* record = witness_.Task(other.meta.uid);
+    const bool waits =
+        record == nullptr || std::all_of(record->pods.begin(), record->pods.end(),
+                                         [](const PodRecord& pod) { return pod.over.has_value(); });
+    if (waits && WouldFit(other, server, node, api_, true) && !WouldFit(other, server, node, api_))
+      return true;
+  }
+  return false;
+}
+
+bool Checks::TriedOfLate(const std::string& task) const {
+  const auto* object = api_.Get<TaskRequest>(task);
+  if (object == nullptr) return true;
+  const std::string& uid = object->meta.uid;
+  return !witness_.Rested(uid, seconds(65)) ||
+         std::any_of(intents_.begin(), intents_.end(),
+                     [&](const auto& intent) { return intent.second.task_uid == uid; });
+}
+
+bool Checks::Promised(const api::Node& node) const {
+  return std::any_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
+    return intent.second.node == node.meta.name && api_.Get<Pod>(intent.first) == nullptr;
+  });
+}
+
+// Someone else's pod has the name of the task's next one, or what it does is refused.
+bool Checks::Barred(const TaskRequest& task) const {
+  core::Write write;
+  write.kind = Kind::kPod;
+  write.ns = task.meta.ns;
+  if (api_.RuleFor(write) != nullptr || witness_.RefusedIn(task.meta.ns, kPassedOver)) return true;
+  write.kind = Kind::kTask;
+  write.verb = core::Verb::kPatchStatus;
+  if (api_.RuleFor(write) != nullptr) return true;
+  const auto& pods = api_.All(Kind::kPod);
+  const std::string prefix = task.meta.key() + "-";
+  for (auto at = pods.lower_bound(prefix); at != pods.end() && at->first.starts_with(prefix);
+       ++at) {
+    const std::string* owner = witness_.OwnerOf(std::get<Pod>(*at->second));
+    if (owner == nullptr || *owner != task.meta.uid) return true;
+  }
+  return false;
+}
+
+Checks::Waits Checks::Idle() const {
+  Waits out;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    const api::TaskStatus& status = task.status;
+    // Where one of a group has room, the others may have none.
+    if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
+        (status.retry_at && *status.retry_at > api_.now) || !PriorityOf(task) || Barred(task) ||
+        witness_.Unrecorded(task))
+      continue;
+    for (const auto& [name, entry] : api_.All(Kind::kServer)) {
+      const auto& server = std::get<api::RegisteredServer>(*entry);
+      const auto* node = api_.Get<api::Node>(server.spec.node_name);
+      if (node == nullptr || (server.spec.price_micros > 0 && Bounded(task.meta.ns)) ||
+          witness_.Down(node->meta.name, seconds(0)) ||
+          witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node))
+        continue;
+      // One that is on its way back takes nothing.
+      const auto* scale = api_.Get<api::ScaleRequest>(server.spec.scale_request);
+      if (server.spec.cloud && (scale == nullptr || scale->status.phase != api::ScalePhase::kReady))
+        continue;
+      if (WouldFit(task, server, *node, api_) && !KeptForAnother(task, server, *node))
+        out.emplace(key, name);
+    }
+  }
+  return out;
+}
+
+std::optional<Violation> Checks::Quiet(const Replica& replica) const {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    const bool held = task.spec.suspend && !task.spec.cancel;
+    if (!api::Finished(task.status.phase) && !held)
+      return Violation{"unfinished", key + " is " + api::ToString(task.status.phase) + ": " +
+                                         EncodeStatus(task.status).dump()};
+  }
+  if (!api_.All(Kind::kCloudServer).empty())
+    return Violation{"left-behind", "NodeClaim " + api_.All(Kind::kCloudServer).begin()->first +
+                                        " is paid for and nobody needs it"};
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    const api::ScalePhase phase = std::get<api::ScaleRequest>(*object).status.phase;
+    if (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased)
+      return Violation{"left-behind", "ScaleRequest " + name + " is " + api::ToString(phase)};
+  }
+  for (const auto& [key, object] : api_.All(Kind::kPod)) {
+    const Pod& pod = std::get<Pod>(*object);
+    if (witness_.OwnerOf(pod) != nullptr && !pod.terminal())
+      return Violation{"left-behind", "pod " + key + " still runs"};
+  }
+  for (const auto& [name, object] : api_.All(Kind::kNode)) {
+    api::Resources used;
+    for (const auto& [key, entry] : api_.All(Kind::kPod)) {
+      const Pod& pod = std::get<Pod>(*entry);
+      if (pod.node_name == name && !pod.terminal()) used += pod.requests;
+    }
+    if (!(replica.core().world().ledger.On(name).used == used))
+      return Violation{"ledger", "what is booked on node " + name + " is not what runs there"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace spillway::simulation

@@ -1,0 +1,182 @@
+#include "tests/simulation/witness.h"
+
+#include <algorithm>
+
+namespace spillway::simulation {
+namespace {
+
+using api::Pod;
+using std::chrono::seconds;
+
+// The operator's own patience: a node that is not ready for so long has lost its pods.
+constexpr Duration kLostAfter = seconds(60);
+
+}  // namespace
+
+const PodRecord* TaskRecord::Attempt(int64_t attempt) const {
+  const auto at = std::find_if(pods.rbegin(), pods.rend(),
+                               [&](const PodRecord& pod) { return pod.attempt == attempt; });
+  return at == pods.rend() ? nullptr : &*at;
+}
+
+void Witness::Changed(const core::Object* before, const core::Object* after, bool ours) {
+  const core::Object& any = after != nullptr ? *after : *before;
+  if (std::holds_alternative<Pod>(any)) {
+    PodChanged(before == nullptr ? nullptr : &std::get<Pod>(*before),
+               after == nullptr ? nullptr : &std::get<Pod>(*after), ours);
+  } else if (const auto* node = std::get_if<api::Node>(&any)) {
+    Health& health = nodes_[node->meta.name];
+    health.there = after != nullptr;
+    if (!health.there) health.vanished = now;
+    health.ready = node->ready == api::NodeReady::kTrue;
+    Judge(health);
+  } else if (const auto* server = std::get_if<api::RegisteredServer>(&any)) {
+    servers_[server->meta.name].insert(server->spec.node_name);
+  } else if (std::holds_alternative<api::Budget>(any) && !ours) {
+    budget_changed = now;
+  }
+}
+
+void Witness::Judge(Health& node) const {
+  const bool down = node.there && (node.silent || !node.ready);
+  if (down == node.since.has_value()) return;
+  if (down) {
+    node.since = now;
+  } else {
+    node.downs.emplace_back(*node.since, now);
+    node.since.reset();
+  }
+}
+
+void Witness::Silent(const std::string& node, bool silent) {
+  nodes_[node].silent = silent;
+  Judge(nodes_[node]);
+}
+
+bool Witness::Lost(const std::string& node, Time since) const {
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end()) return true;
+  const Health& health = at->second;
+  if (!health.there || health.vanished >= since) return true;
+  const auto long_enough = [&](Time from, Time to) {
+    return to >= since && to - from >= kLostAfter;
+  };
+  if (health.since && long_enough(*health.since, now)) return true;
+  return std::any_of(health.downs.begin(), health.downs.end(),
+                     [&](const auto& down) { return long_enough(down.first, down.second); });
+}
+
+bool Witness::Down(const std::string& node, Duration within) const {
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end() || !at->second.there || at->second.since) return true;
+  const Health& health = at->second;
+  return health.vanished + within > now ||
+         (!health.downs.empty() && health.downs.back().second + within > now);
+}
+
+void Witness::Created(const core::Write& write, const core::Object& object) {
+  const Pod& pod = std::get<Pod>(object);
+  TaskRecord& task = tasks_[write.uid];
+  PodRecord record;
+  record.key = pod.meta.key();
+  record.uid = pod.meta.uid;
+  record.node = pod.node_name;
+  record.version = pod.meta.resource_version;
+  record.began = now;
+  const auto asked = asked_.find(record.key);
+  record.asked = asked == asked_.end() ? now : asked->second;
+  if (write.pod) {
+    record.exclusive = write.pod->exclusive;
+    record.attempt = write.pod->assignment->attempt;
+    record.estimate = write.pod->assignment->estimated_micros;
+  }
+  pods_[pod.meta.uid] = {write.uid, task.pods.size()};
+  hosted_.insert(pod.node_name);
+  task.pods.push_back(std::move(record));
+}
+
+void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
+  const Pod& any = after != nullptr ? *after : *before;
+  const auto known = pods_.find(any.meta.uid);
+  if (known == pods_.end()) return;
+  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  const bool deleted = after == nullptr || (after->meta.deleted && !before->meta.deleted);
+  if (deleted && pod.cause.empty() && (!ours || overlap)) pod.cause = "deleted";
+  if (deleted && after != nullptr && !pod.over) pod.asked_to_end = true;
+  if (after != nullptr && after->phase == api::PodPhase::kRunning && !pod.ran) pod.ran = now;
+  if (after == nullptr || after->terminal()) {
+    if (!pod.over) pod.over = now;
+  }
+  if (after != nullptr && after->termination && !pod.end) pod.end = after->termination;
+}
+
+void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
+  const auto known = pods_.find(pod_uid);
+  if (known == pods_.end()) return;
+  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  if (pod.cause.empty()) pod.cause = cause;
+  if (cause != "refused") return;
+  pod.refused = true;
+  nodes_[pod.node].refused = now;
+}
+
+bool Witness::RefusedBy(const std::string& node, Duration within) const {
+  const auto at = nodes_.find(node);
+  return at != nodes_.end() && at->second.refused != Time{} && now < at->second.refused + within;
+}
+
+const TaskRecord* Witness::Task(const std::string& uid) const {
+  const auto at = tasks_.find(uid);
+  return at == tasks_.end() ? nullptr : &at->second;
+}
+
+const PodRecord* Witness::RecordOf(const Pod& pod) const {
+  const auto at = pods_.find(pod.meta.uid);
+  return at == pods_.end() ? nullptr : &tasks_.at(at->second.first).pods[at->second.second];
+}
+
+const std::string* Witness::OwnerOf(const Pod& pod) const {
+  const auto at = pods_.find(pod.meta.uid);
+  return at == pods_.end() ? nullptr : &at->second.first;
+}
+
+int Witness::Refusals(const std::string& task_uid, const std::string& node, Duration within) const {
+  const TaskRecord* task = Task(task_uid);
+  if (task == nullptr) return 0;
+  return static_cast<int>(
+      std::count_if(task->pods.begin(), task->pods.end(), [&](const PodRecord& pod) {
+        return pod.refused && pod.node == node && pod.over && now < *pod.over + within;
+      }));
+}
+
+int Witness::Causes(const TaskRecord& task) const {
+  int causes = task.edits + task.late;
+  for (const PodRecord& pod : task.pods)
+    causes += !pod.cause.empty() || Lost(pod.node, pod.asked) ? 1 : 0;
+  return causes;
+}
+
+bool Witness::Rested(const std::string& task_uid, Duration time) const {
+  if (const auto at = refused_.find(task_uid); at != refused_.end() && now < at->second + time)
+    return false;
+  const TaskRecord* task = Task(task_uid);
+  return task == nullptr || std::all_of(task->pods.begin(), task->pods.end(), [&](const auto& pod) {
+           return pod.over && now >= *pod.over + time;
+         });
+}
+
+bool Witness::Unrecorded(const api::TaskRequest& task) const {
+  const TaskRecord* record = Task(task.meta.uid);
+  if (record == nullptr || record->pods.empty()) return false;
+  const auto& attempts = task.status.attempts;
+  return std::any_of(record->pods.begin(), record->pods.end(), [&](const PodRecord& pod) {
+    return !pod.over || attempts.empty() || attempts.back().attempt < pod.attempt;
+  });
+}
+
+bool Witness::ServedBy(const std::string& server, const std::string& node) const {
+  const auto at = servers_.find(server);
+  return server == node || (at != servers_.end() && at->second.contains(node));
+}
+
+}  // namespace spillway::simulation

@@ -1,0 +1,110 @@
+// What really happened, as the API server and the nodes tell it: every pod of every task, how it
+// ended and what was done to it, and when nodes were down. The checks judge by this.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "operator/core/events.h"
+
+namespace spillway::simulation {
+
+// A pod that was created for a task.
+struct PodRecord {
+  std::string key, uid, node;
+  int64_t attempt = 0, version = 0;     // version: of its creation
+  Time asked{}, began{};                // when it was decided on, and created
+  int64_t estimate = 0;                 // what it was expected to cost when it was decided on
+  std::optional<api::Termination> end;  // of its main container
+  std::optional<Time> over;             // it has ended, or is gone
+  bool exclusive = false;
+  std::optional<Time> ran;    // since when it ran, by the clock that is right
+  bool asked_to_end = false;  // it was deleted before it ended
+  bool refused = false;       // by its node's kubelet
+  std::string cause;          // what was done to it from outside; empty: nothing
+};
+
+struct TaskRecord {
+  std::vector<PodRecord> pods;  // in the order of their creation
+  int edits = 0;                // by its user
+  int late = 0;                 // creations that arrived when their process had ended
+
+  const PodRecord* Attempt(int64_t attempt) const;
+};
+
+class Witness {
+ public:
+  Time now{};
+  // Two processes believe to lead: one may stop what the other has begun.
+  bool overlap = false;
+  Time budget_changed{};
+  bool clocks_wrong = false;  // of nodes: when a pod ended cannot be told by them
+
+  // A change of an object; null: it was not there, or is not there any more. ours: by the
+  // operator's own write.
+  void Changed(const core::Object* before, const core::Object* after, bool ours);
+  // A pod of this key was decided on.
+  void Asked(const std::string& key) { asked_[key] = now; }
+  // The API server has taken a pod that was decided on for a task.
+  void Created(const core::Write& write, const core::Object& object);
+  void Edited(const std::string& task_uid) { ++tasks_[task_uid].edits; }
+  void Late(const std::string& task_uid) { ++tasks_[task_uid].late; }
+  // The cluster has ended the pod, not its task.
+  void Blame(const std::string& pod_uid, const std::string& cause);
+  // The node's kubelet does nothing, or works again.
+  void Silent(const std::string& node, bool silent);
+  // Someone was refused, and waits by himself before he asks again.
+  void Refused(const std::string& task_uid, const std::string& ns) {
+    refused_[task_uid] = refused_[ns] = now;
+  }
+  // Whether a pod was refused in the namespace within that time.
+  bool RefusedIn(const std::string& ns, Duration within) const {
+    const auto at = refused_.find(ns);
+    return at != refused_.end() && now < at->second + within;
+  }
+
+  const TaskRecord* Task(const std::string& uid) const;
+  // Of a pod, and of its task: null if it was created for none, whatever it says of itself.
+  const PodRecord* RecordOf(const api::Pod& pod) const;
+  const std::string* OwnerOf(const api::Pod& pod) const;
+  // How often the node's kubelet has refused a pod of the task within that time.
+  int Refusals(const std::string& task_uid, const std::string& node, Duration within) const;
+  // Whether the node was lost since then: it vanished, or was down for a minute on end.
+  bool Lost(const std::string& node, Time since) const;
+  bool Down(const std::string& node, Duration within) const;
+  // Whether its kubelet has refused a pod within that time.
+  bool RefusedBy(const std::string& node, Duration within) const;
+  // Whether a task's pod ever ran, or was to run, there.
+  bool Hosted(const std::string& node) const { return hosted_.contains(node); }
+  // How many pods the task may have had without any failure of its own.
+  int Causes(const TaskRecord& task) const;
+  // Its last pod ended, or it was refused, so long ago that it waits for no time of its own.
+  bool Rested(const std::string& task_uid, Duration time) const;
+  // Whether its last pod has not ended, or its object does not tell of that end yet.
+  bool Unrecorded(const api::TaskRequest& task) const;
+  // Whether the server of that name ever was that node's.
+  bool ServedBy(const std::string& server, const std::string& node) const;
+
+ private:
+  struct Health {
+    bool silent = false, ready = true, there = true;
+    std::optional<Time> since;  // down
+    std::vector<std::pair<Time, Time>> downs;
+    Time vanished{}, refused{};
+  };
+  void PodChanged(const api::Pod* before, const api::Pod* after, bool ours);
+  void Judge(Health& node) const;
+
+  std::map<std::string, TaskRecord> tasks_;
+  std::map<std::string, std::pair<std::string, size_t>> pods_;  // by uid: its task, its place
+  std::map<std::string, Health> nodes_;
+  std::map<std::string, Time> refused_;  // by task and by namespace
+  std::map<std::string, Time> asked_;    // by the pod's key
+  std::set<std::string> hosted_;
+  std::map<std::string, std::set<std::string>> servers_;
+};
+
+}  // namespace spillway::simulation
