@@ -92,10 +92,10 @@ TEST_F(LifecycleTest, ApplyingItAgainDoesNotRunItAgain) {
 
 TEST_F(LifecycleTest, ATemplateThatTheApiServerRefusesFailsWithItsMessage) {
   AddServer("a");
-  AddTask("t", "1s", 0, {{"pod", {{"serviceAccountName", "Not_A_Name"}}}});
+  AddTask("t", "1s", 0, {{"pod", {{"dnsPolicy", "None"}}}});
   ASSERT_TRUE(Reaches("t", "Failed"));
   EXPECT_EQ(At(Get("t"), "status.result.reason"), "InvalidTemplate");
-  EXPECT_NE(At(Get("t"), "status.result.message").find("Not_A_Name"), std::string::npos)
+  EXPECT_NE(At(Get("t"), "status.result.message").find("dnsConfig"), std::string::npos)
       << Get("t").dump(1);
 }
 
