@@ -56,11 +56,13 @@ class Fleet {
     }
     return result;
   }
-  // Once the first pods were created; what fits is bound.
+  // As the first pods of each kind are created, the others are bound.
   void BindRest() {
-    std::vector<Event> created;
-    for (size_t i = 0; i < bound.size(); ++i) created.push_back(Created(bound[i]));
-    Step(created);
+    for (size_t answered = 0; answered < bound.size();) {
+      std::vector<Event> created;
+      for (; answered < bound.size(); ++answered) created.push_back(Created(bound[answered]));
+      Step(created);
+    }
   }
   // The pod of a bound task as the API server shows it, in the given phase.
   api::Pod Pod(const Write& write, api::PodPhase phase) {

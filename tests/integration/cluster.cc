@@ -48,6 +48,7 @@ std::string PathOf(const Json& object) {
       {"RegisteredServer", "registeredservers"},
       {"ServerPool", "serverpools"},
       {"Budget", "budgets"},
+      {"ServiceAccount", "serviceaccounts"},
       {"PriorityClass", "priorityclasses"},
       {"StorageClass", "storageclasses"},
       {"PersistentVolume", "persistentvolumes"},
