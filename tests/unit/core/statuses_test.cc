@@ -46,7 +46,9 @@ TEST_F(StatusesTest, OneThatIsRefusedForEverIsWrittenEverMoreSeldom) {
     EXPECT_LT(model.task_writes, 40) << static_cast<int>(kind);
     model.status_error.reset();
     model.Advance(seconds(120));
-    if (kind != ErrorKind::kNotFound) EXPECT_EQ(model.Phase("t"), "Pending");
+    if (kind != ErrorKind::kNotFound) {
+      EXPECT_EQ(model.Phase("t"), "Pending");
+    }
   }
 }
 
