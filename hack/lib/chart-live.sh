@@ -80,8 +80,8 @@ live_helm() {
     { cat "$work/helm.log" && kubectl -n "$namespace" get pods && kubectl -n "$namespace" describe pods | tail -n 30 && return 1; } >&2
 }
 
-live_install() {
-  live_namespace
+# live_values: onto the real node, with the optional parts that a cluster without more can take.
+live_values() {
   local node
   node=$(kubectl get nodes -l spillway.dev/local=true -o jsonpath='{.items[0].metadata.name}')
   cat >"$work/values.yaml" <<EOF
@@ -91,6 +91,41 @@ flowSchema: {enabled: true}
 registeredServers:
   chart-server: {nodeName: $node}
 EOF
+}
+
+# live_fresh: the very first installation, on an API server that does not know the kinds; pools and servers come with it, a
+# task runs there, and the next upgrade takes them over.
+live_fresh() {
+  kubectl delete crd -l app.kubernetes.io/part-of=spillway --timeout=60s >/dev/null
+  live_namespace
+  live_values
+  cat >>"$work/values.yaml" <<'EOF'
+pools:
+  chart-pool:
+    maxServers: 1
+    template: {resources: {cpu: "3", memory: 6Gi}}
+    backend: {karpenter: {nodeClassRef: {group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}}}
+EOF
+  live_helm install "$chart"
+  kubectl wait --for=condition=Ready --timeout=30s rsv/chart-server >/dev/null
+  kubectl get pool chart-pool >/dev/null
+  live_task
+
+  local object before after
+  before=$(kubectl get rsv/chart-server pool/chart-pool -o jsonpath='{.items[*].metadata.uid}')
+  live_helm upgrade "$chart"
+  for object in chart-server chart-pool; do
+    helm get manifest "$release" -n "$namespace" | grep -q "name: $object\$" || die "the upgrade did not take $object over"
+  done
+  after=$(kubectl get rsv/chart-server pool/chart-pool -o jsonpath='{.items[*].metadata.uid}')
+  [[ $after == "$before" ]] || die "the upgrade made servers or pools anew"
+  helm uninstall "$release" -n "$namespace" --wait >/dev/null
+  kubectl get pool/chart-pool rsv/chart-server >/dev/null
+  kubectl delete pool chart-pool >/dev/null
+}
+
+live_install() {
+  live_values
   kubectl delete rsv --all --wait=true >/dev/null 2>&1 || true
   live_helm install "$chart" --take-ownership
   kubectl wait --for=condition=Ready --timeout=30s rsv/chart-server >/dev/null
@@ -101,6 +136,37 @@ live_restricted() {
   kubectl -n "$namespace" logs "$deployment" --all-pods=true >"$work/log"
   grep -q "every resource was listed" "$work/log"
   ! grep -i forbidden "$work/log" >&2 || die "the operator was refused something"
+}
+
+# live_flow: the API server puts the operator's requests for its Lease into the chart's FlowSchema, and none but those.
+live_flow() {
+  local schema=tasks-spillway-leader-election server token uid lease before
+  uid=$(kubectl get flowschema $schema -o jsonpath='{.metadata.uid}')
+  server=$(kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}')
+  kubectl config view --raw --minify --flatten -o jsonpath='{.clusters[0].cluster.certificate-authority-data}' |
+    base64 -d >"$work/ca.crt"
+  token=$(kubectl -n "$namespace" create token tasks-spillway)
+  lease=apis/coordination.k8s.io/v1/namespaces/$namespace/leases/spillway.dev
+  flow_of() { # PATH [CURL_FLAG...]: the FlowSchema that the API server names in its answer
+    local path=$1
+    shift
+    curl -sS -m 10 --cacert "$work/ca.crt" -H "Authorization: Bearer $token" -o "$work/answer" -D - "$@" "$server/$path" |
+      tr -d '\r' | sed -n 's/^x-kubernetes-pf-flowschema-uid: //Ip'
+  }
+  [[ $(flow_of "$lease") == "$uid" ]] || die "reading the Lease is not in the FlowSchema"
+  cp "$work/answer" "$work/lease"
+  [[ $(flow_of "$lease?dryRun=All" -X PUT -H 'Content-Type: application/json' --data-binary "@$work/lease") == "$uid" ]] ||
+    die "renewing the Lease is not in the FlowSchema"
+  [[ $(flow_of apis/spillway.dev/v1alpha1/taskrequests) != "$uid" ]] || die "everything is in the FlowSchema"
+  # The operator's own, as the API server counts them.
+  before=$(live_dispatched $schema)
+  sleep 5
+  (($(live_dispatched $schema) > before)) || die "the operator's renewals are not in the FlowSchema"
+}
+
+# live_dispatched FLOWSCHEMA: how many requests the API server has served in it.
+live_dispatched() {
+  kubectl get --raw /metrics | sed -n "s/^apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"$1\",.*} //p"
 }
 
 # live_metrics: over TLS, to a service account that may read them, and to nobody else.
@@ -182,11 +248,13 @@ live_restore() {
 chart_live() {
   step "the image is the same bytes twice, and is loaded" live_image
   step "its SBOM names what scanners find; no shell" live_sbom
+  step "the first installation makes the pools and servers of its values, and a task runs there" live_fresh
   step "the chart is installed without replicas" live_first
   step "a task that nobody has seen is in progress to a pipeline" live_unseen
   step "templates keep to the API server's schemas" live_conform
   step "another release name and namespace takes the CRDs over and is run by the real kubelet" live_install
   step "its own service account suffices" live_restricted
+  step "renewals of the Lease are in the FlowSchema, and nothing else is" live_flow
   step "metrics over TLS, to whom the API server lets in" live_metrics
   step "helm test runs one task" live_task
   step "users and roles are there" users_bind
