@@ -112,9 +112,9 @@ def base_layer(debs, epoch):
     return layer.bytes(), packages
 
 
-def stripped(binary, output):
+def stripped(strip, binary, output):
     copy = output / "spillway.stripped"
-    subprocess.run(["strip", "--strip-all", "-o", str(copy), binary], check=True)
+    subprocess.run([strip, "--strip-all", "-o", str(copy), binary], check=True)
     data = copy.read_bytes()
     copy.unlink()
     return data
@@ -201,7 +201,7 @@ def sbom(name, digest, arch, packages, static, created):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("binary", "output", "name", "revision", "static"):
+    for name in ("binary", "output", "name", "revision", "strip", "static"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("debs", nargs="+")
     return parser.parse_args()
@@ -216,7 +216,7 @@ def main():
               "org.opencontainers.image.revision": args.revision, "org.opencontainers.image.licenses": "Apache-2.0",
               "org.opencontainers.image.description": "Runs tasks on your own servers first; the cloud takes the overflow."}
     base, packages = base_layer(args.debs, epoch)
-    binary, top = stripped(args.binary, output), Layer(epoch)
+    binary, top = stripped(args.strip, args.binary, output), Layer(epoch)
     top.file("usr/bin/spillway", binary, 0o755)
     layout, arch = Layout(), machine(binary)
     manifest = image(layout, [base, top.bytes()], arch, labels, created)
