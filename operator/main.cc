@@ -12,6 +12,7 @@
 #include "operator/kube/config.h"
 #include "operator/kube/transport.h"
 #include "operator/runtime/await_task.h"
+#include "operator/runtime/counting_transport.h"
 #include "operator/runtime/leader.h"
 #include "operator/runtime/log.h"
 #include "operator/runtime/loop.h"
@@ -36,6 +37,7 @@ struct Flags {
   std::string metrics_cert_path;
   std::string probe_address = ":8081";
   std::string log_level = "info";
+  int verbosity = runtime::kDefaultVerbosity;
   int workers = 32;
   // Of the subcommand await.
   std::string await_namespace = "default", await_task;
@@ -72,7 +74,13 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("--health-probe-bind-address", flags.probe_address,
                  "Where /healthz and /readyz are served; 0 means not at all.")
       ->capture_default_str();
-  app.add_option("--log-level", flags.log_level, "debug, info, warn or error.")
+  app.add_option("-v,--v", flags.verbosity,
+                 "How much is logged: 0 what must be seen, 1 purchases, 2 what tasks do, 4 every "
+                 "write, 6 every request.")
+      ->check(CLI::Range(0, 10))
+      ->capture_default_str();
+  app.add_option("--log-level", flags.log_level,
+                 "The least that is logged: info, warn or error; or debug, which is -v 4.")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
   app.add_option("--workers", flags.workers,
@@ -188,6 +196,13 @@ Result<runtime::LeaderOptions> LeaderOptions(const Flags& flags, const std::stri
   return options;
 }
 
+// Without the scheme, as client-go names the host.
+std::string HostOf(const std::string& url) {
+  const size_t scheme = url.find("://");
+  const std::string rest = scheme == std::string::npos ? url : url.substr(scheme + 3);
+  return rest.substr(0, rest.find('/'));
+}
+
 int Run(const Flags& flags, std::stop_source& stop) {
   const std::string identity = Identity();
   const auto leadership = LeaderOptions(flags, identity);
@@ -196,9 +211,8 @@ int Run(const Flags& flags, std::stop_source& stop) {
   if (!config) return Refuse(config.error());
   const auto transport = kube::MakeTransport(*config);
   if (!transport) return Refuse(transport.error());
-  kube::Transport& server = **transport;
-
-  runtime::Metrics metrics;
+  runtime::Metrics metrics(kVersion);
+  runtime::CountingTransport server(**transport, metrics, HostOf(config->server));
   runtime::ScrapeAccess access(server);
   const auto served = ServeMetrics(flags, metrics, access);
   if (!served) return Refuse(served.error());
@@ -215,9 +229,11 @@ int Run(const Flags& flags, std::stop_source& stop) {
     return Refuse(answered.error());
   runtime::Leader leader(server, *leadership);
   std::jthread keeper;
+  metrics.SetLeading(leadership->name, !flags.leader_elect);
   if (flags.leader_elect) {
     if (!leader.Acquire(stop.get_token())) return EXIT_SUCCESS;
     leading = true;
+    metrics.SetLeading(leadership->name, true);
     keeper = std::jthread([&](std::stop_token ended) {
       // Another may act from here on: nothing of ours may be carried out any more.
       if (!leader.Hold(ended)) std::_Exit(EXIT_FAILURE);
@@ -244,7 +260,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   // Objects are decoded in one thread and kept by another: many arenas would only be many holes.
   mallopt(M_ARENA_MAX, 2);
-  runtime::InitLog(flags.log_level);
+  runtime::InitLog(flags.log_level, flags.verbosity);
 
   // Signals are taken by one thread; every other one inherits the mask.
   sigset_t signals;

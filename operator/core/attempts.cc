@@ -6,6 +6,7 @@
 #include "operator/base/saturate.h"
 #include "operator/core/attempt_times.h"
 #include "operator/core/budgets.h"
+#include "operator/core/milestones.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -49,9 +50,10 @@ api::Attempt Describe(const World& world, const TaskState& task, const api::Pod*
   return attempt;
 }
 
-void Record(TaskState& task, api::Attempt attempt) {
+void Record(World& world, TaskState& task, api::Attempt attempt) {
   attempt.cost_micros = CostOfAttempt(task, attempt);
   NoteSpent(*task.tenant, attempt);
+  ReportAttempt(world, task, attempt);
   TaskStatus& status = task.object.status;
   status.spent_micros =
       std::min(SaturatingAdd(status.spent_micros, attempt.cost_micros), api::kMostMicros);
@@ -155,6 +157,7 @@ void End(World& world, TaskState& task, TaskPhase phase, const std::string& reas
                      message, generation, world.now);
   });
   task.status_due = world.now;
+  ReportEnd(world, task, reason, message);
 }
 
 // It was lost more often than it may be.
@@ -220,7 +223,7 @@ void Succeed(World& world, TaskState& task, const api::Pod& pod) {
   if (EndedByCluster(world, task, pod)) return LosePod(world, task, pod);
   const api::Attempt attempt = Describe(world, task, &pod);
   const std::string exit = ExitText(attempt, pod);
-  Record(task, attempt);
+  Record(world, task, attempt);
   SetResult(world, task, attempt, pod);
   NoteRun(task);
   End(world, task, TaskPhase::kSucceeded, "Completed", exit);
@@ -230,7 +233,7 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
   if (EndedByCluster(world, task, pod)) return LosePod(world, task, pod);
   const api::Attempt attempt = Describe(world, task, &pod);
   const std::string exit = ExitText(attempt, pod);
-  Record(task, attempt);
+  Record(world, task, attempt);
   SetResult(world, task, attempt, pod);
   task.losses = 0;
   if (MayRetry(task.object, attempt)) return RetryLater(world, task, exit);
@@ -252,7 +255,7 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason,
   attempt.reason = reason;
   attempt.message = message;
   if (!attempt.finished_at) attempt.finished_at = world.now;
-  Record(task, attempt);
+  Record(world, task, attempt);
   TaskStatus& status = task.object.status;
   status.result.reset();
   status.losses += refused ? 0 : 1;
@@ -271,7 +274,7 @@ void RecordEarlier(World& world, TaskState& task) {
   const api::Pod* pod = world.PodOf(task, task.binding->attempt);
   api::Attempt attempt = Describe(world, task, pod);
   if (attempt.reason.empty()) attempt.reason = "Superseded";
-  Record(task, attempt);
+  Record(world, task, attempt);
   TaskStatus& status = task.object.status;
   const bool known = pod != nullptr && pod->terminal();
   if (known && !EndedByCluster(world, task, *pod))
@@ -289,7 +292,7 @@ void StopAttempt(World& world, TaskState& task, const std::string& reason,
   attempt.reason = reason;
   attempt.message = message;
   if (!attempt.finished_at) attempt.finished_at = world.now;
-  Record(task, attempt);
+  Record(world, task, attempt);
   task.object.status.result.reset();
   Unbind(world, task, reason, "stopped on server " + attempt.server);
 }

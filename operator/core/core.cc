@@ -212,7 +212,7 @@ StepResult Core::Step(std::span<const Event> events, Time now) {
   world.wake = kNever;
   for (const Event& event : events) std::visit(Taker{world}, event);
   if (world.ready()) Decide(world);
-  return {std::exchange(world.effects, {}), world.wake};
+  return {std::exchange(world.effects, {}), std::exchange(world.milestones, {}), world.wake};
 }
 
 }  // namespace spillway::core

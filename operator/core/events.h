@@ -117,6 +117,9 @@ struct Write {
   api::Json body;                    // the object, or the status
   std::optional<int64_t> grace;      // seconds, of a deletion
   std::optional<PodOrder> pod = {};  // of a pod's creation, instead of a body
+  // Of a pod's deletion, for the log: whose it is.
+  std::string task = {}, task_uid = {};
+  int64_t attempt = 0;
 
   std::string key() const { return ns.empty() ? name : ns + "/" + name; }
 };
@@ -155,6 +158,7 @@ struct Note {
   std::string ns, name, uid;
   bool warning = false;
   std::string reason, message;
+  int64_t attempt = 0;  // of a task: the latest; 0 before the first
 };
 
 // Asks what the Events of a pod say that does not start. Answered by PodWarned, or not at all.
@@ -165,8 +169,44 @@ struct AskWhy {
 
 using Effect = std::variant<Write, AskCloud, Note, AskWhy>;
 
+// ---- What has happened, for logs and metrics; nothing follows from it ----
+
+struct TaskMilestone {
+  enum class Step {
+    kBound,         // its pod was created
+    kRunning,       // a container runs
+    kAttemptEnded,  // reason, message, and how long it ran
+    kEnded,         // the task, for good: phase, reason, message, and both times
+  };
+  Step step = Step::kBound;
+  std::string ns, name, uid;
+  int64_t attempt = 0;  // the latest; 0: it never had one
+  std::string server, pool;
+  bool cloud = false;
+  std::string reason = {}, message = {};
+  api::TaskPhase phase = api::TaskPhase::kNone;
+  // kBound: since it could have been. kEnded: from its creation until it first ran; nothing if it
+  // never did.
+  std::optional<Duration> waited = {};
+  std::optional<Duration> ran = {};
+  int64_t cost_micros = 0;  // kAttemptEnded
+};
+
+// A ScaleRequest has come to another phase.
+struct ScaleMilestone {
+  std::string name, uid, pool;
+  api::ScalePhase before = api::ScalePhase::kNone, phase = api::ScalePhase::kNone;
+  bool was_ready = false;  // is, or was once
+  api::CloudError error = api::CloudError::kNone;
+  std::string message;
+  Duration since_request{0};
+};
+
+using Milestone = std::variant<TaskMilestone, ScaleMilestone>;
+
 struct StepResult {
   std::vector<Effect> effects;
+  std::vector<Milestone> milestones;
   // Step must be called again by then, without events if there are none.
   Time wake = kNever;
 };

@@ -58,6 +58,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
   if (object.status.retry_at) task.not_before = *object.status.retry_at;
+  task.first_seen = world.now;
   if (object.status.phase == api::TaskPhase::kScaling)
     task.object.status.phase = api::TaskPhase::kPending;
   const auto shape = world.shapes.Intern(object.spec);

@@ -7,6 +7,7 @@
 #include "operator/core/fit.h"
 #include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
+#include "operator/core/milestones.h"
 #include "operator/core/scaling.h"
 #include "operator/core/stuck.h"
 #include "operator/core/tasks.h"
@@ -332,9 +333,11 @@ void Withdraw(World& world) {
       continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
-    scale.object.status.phase = asked ? ScalePhase::kReleasing : ScalePhase::kReleased;
+    const ScalePhase before = std::exchange(scale.object.status.phase,
+                                            asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
     scale.object.status.message = why;
     if (!asked) scale.object.status.finished_at = world.now;
+    ReportScale(world, scale, before);
     api::SetProgress(scale.object.status.conditions,
                      asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
                      scale.object.meta.generation, world.now);

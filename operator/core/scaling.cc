@@ -6,6 +6,7 @@
 
 #include "operator/core/budgets.h"
 #include "operator/core/fit.h"
+#include "operator/core/milestones.h"
 #include "operator/core/registrar.h"
 
 namespace spillway::core {
@@ -24,8 +25,9 @@ const CloudServer* ServerOf(const World& world, const ScaleState& scale) {
 
 void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::string& message) {
   ScaleStatus& status = scale.object.status;
-  status.phase = phase;
+  const ScalePhase before = std::exchange(status.phase, phase);
   status.message = message;
+  if (phase != before) ReportScale(world, scale, before);
   const api::Progress progress = phase == ScalePhase::kReady || phase == ScalePhase::kReleased
                                      ? api::Progress::kReady
                                  : phase == ScalePhase::kFailed ? api::Progress::kStalled

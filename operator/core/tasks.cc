@@ -7,6 +7,7 @@
 #include "operator/core/attempts.h"
 #include "operator/core/budgets.h"
 #include "operator/core/gangs.h"
+#include "operator/core/milestones.h"
 #include "operator/core/ownership.h"
 #include "operator/core/placer.h"
 #include "operator/core/pod_body.h"
@@ -112,6 +113,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   if (!status.started_at) status.started_at = task.running_since;
   if (status.phase == TaskPhase::kRunning) return;
   status.phase = TaskPhase::kRunning;
+  ReportRunning(world, task);
   status.retry_at.reset();
   task.losses = task.refusals = task.unschedulable = 0;
   task.refused_in_cloud = false;
@@ -123,6 +125,11 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
                      world.now);
   });
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
+}
+
+// The pod of the binding was created, by what its creation was answered or because it is seen.
+void Confirm(World& world, TaskState& task) {
+  if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
 }
 
 // The pod may be elsewhere than was asked for: whoever has bound it has the last word.
@@ -198,7 +205,7 @@ void Follow(World& world, TaskState& task) {
                 lost.value_or("the pod was deleted"));
     return;
   }
-  task.confirmed = true;
+  Confirm(world, task);
   FollowNode(world, task, *pod);
   // What must not run twice is left to its kubelet, which may start it before it is deleted.
   if (std::exchange(task.unsure, false) && task.object.spec.retry.loss_limit > 0) {
@@ -369,8 +376,12 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
   Time wake = kNever;
   if (!MayDelete(world, deletion, &wake)) return world.WakeTask(task, wake);
   deletion.sent = true;
-  world.effects.push_back(Write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name, pod.meta.uid,
-                                0, nullptr, grace});
+  Write write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
+              pod.meta.uid,  0,          nullptr,     grace};
+  write.task = task.object.meta.name;
+  write.task_uid = task.uid();
+  write.attempt = AttemptOf(task.object.meta.name, pod.meta.name);
+  world.effects.push_back(std::move(write));
 }
 
 // Deletes pods of ours that nobody waits for any more, and those of attempts that ended long ago.
@@ -547,14 +558,10 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) {
     return GivenUp(world, task, outcome);
   }
-  if (!outcome.error) {
-    task.confirmed = true;
-    return;
-  }
+  if (!outcome.error) return Confirm(world, task);
   const Error& error = *outcome.error;
   if (error.kind == ErrorKind::kAlreadyExists && IsOfTask(task, outcome.object)) {
-    task.confirmed = true;  // an earlier try succeeded, or another leader was faster
-    return;
+    return Confirm(world, task);  // an earlier try succeeded, or another leader was faster
   }
   if (error.kind == ErrorKind::kAlreadyExists) {
     Unassign(world, task, "FailedCreate",

@@ -72,10 +72,18 @@ const api::Pod* World::PodOf(const TaskState& task, int64_t attempt) const {
   return nullptr;
 }
 
+int64_t LatestAttempt(const TaskState& task) {
+  if (task.binding) return task.binding->attempt;
+  const api::TaskStatus& status = task.object.status;
+  int64_t last = status.assignment ? status.assignment->attempt : 0;
+  for (const api::Attempt& attempt : status.attempts) last = std::max(last, attempt.attempt);
+  return last;
+}
+
 void World::Tell(const TaskState& task, bool warning, std::string reason, std::string message) {
   const api::ObjectMeta& meta = task.object.meta;
   effects.push_back(Note{Kind::kTask, meta.ns, meta.name, meta.uid, warning, std::move(reason),
-                         std::move(message)});
+                         std::move(message), LatestAttempt(task)});
 }
 
 void World::Tell(const ServerState& server, bool warning, std::string reason, std::string message) {

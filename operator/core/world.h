@@ -137,6 +137,7 @@ struct TaskState {
   bool assigned_written = false;  // of the current attempt
   bool assigned_untold = false;   // its conditions do not speak of the current attempt yet
   bool to_write = false;          // in World::to_write
+  Time first_seen{};
   Time waiting_since{};
   Time not_before{};              // backoff
   Time wake = kNever;             // in World::wakes
@@ -357,6 +358,7 @@ struct World {
   Time next_check{};
   Time load_until = kNever;  // when the first measurement that counts is too old
   std::vector<Effect> effects;
+  std::vector<Milestone> milestones;
   Time wake = kNever;
 
   bool measured = false;  // the load was asked for at least once
@@ -405,6 +407,10 @@ struct World {
   void Tell(const ScaleState& scale, bool warning, std::string reason, std::string message);
   void Tell(const BudgetState& budget, bool warning, std::string reason, std::string message);
 };
+
+// The number of the task's attempt that runs or is about to, or else of its last one; 0 before the
+// first.
+int64_t LatestAttempt(const TaskState& task);
 
 // The shapes that wait and are wanted, by whose turn it is: wanted(shape, its first task).
 template <typename Wanted>

@@ -55,7 +55,7 @@ EffectQueue::Object& EffectQueue::Find(const std::string& key, const core::Effec
 void EffectQueue::Push(core::Effect effect, Time now) {
   std::string key = EffectKey(effect);
   Object& object = Find(key, effect);
-  object.waiting.push_back({std::move(effect), key});
+  object.waiting.push_back({std::move(effect), key, 0, now});
   ++size_;
   if (object.waiting.size() == 1 && !object.held) Offer(key, object, now);
 }

@@ -36,6 +36,7 @@ struct Job {
   core::Effect effect;
   std::string key;
   int attempts = 0;  // before
+  Time pushed{};
 };
 
 // Not thread-safe. Times are of any clock that does not go back.

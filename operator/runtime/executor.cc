@@ -6,6 +6,7 @@
 
 #include "operator/core/pod_body.h"
 #include "operator/runtime/answers.h"
+#include "operator/runtime/chronicle.h"
 #include "operator/runtime/decode.h"
 #include "operator/runtime/event_body.h"
 #include "operator/runtime/guard.h"
@@ -61,8 +62,26 @@ Time Monotonic() {
   return Time(std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
+double Seconds(Duration time) { return std::chrono::duration<double>(time).count(); }
+
+// What the effect is, as a line of the log says it.
+Fields FieldsOf(const Job& job) {
+  const auto* write = std::get_if<core::Write>(&job.effect);
+  Fields fields = TaskFields(job.effect);
+  fields.push_back({"verb", write != nullptr ? Name(write->verb) : "ask"});
+  fields.push_back({"object", job.key});
+  return fields;
+}
+
+// Why a pod cannot be created is told by the core: once for all tasks of a kind.
+bool IsToldByCore(const core::Effect& effect) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  return write != nullptr && write->kind == Kind::kPod && write->verb == Verb::kCreate;
+}
+
 constexpr Duration kLongestSleep{60'000};
-constexpr size_t kMostFailures = 1'000;
+// A line for every write, and for every refusal that was told before.
+constexpr int kWriteVerbosity = 4;
 
 }  // namespace
 
@@ -100,7 +119,9 @@ void Executor::Push(std::vector<core::Effect> effects) {
   if (effects.empty()) return;
   {
     const std::lock_guard lock(mutex_);
-    for (core::Effect& effect : effects) queue_.Push(std::move(effect), Monotonic());
+    const Time now = Monotonic();
+    for (core::Effect& effect : effects) queue_.Push(std::move(effect), now);
+    metrics_.QueueGrew(effects.size(), queue_.size());
   }
   changed_.notify_all();
 }
@@ -111,6 +132,7 @@ std::optional<Job> Executor::Next(std::stop_token stop) {
     const Time now = Monotonic();
     if (auto job = queue_.Pop(now)) {
       ++in_flight_;
+      if (job->attempts == 0) metrics_.QueueStarted(Seconds(now - job->pushed), queue_.size());
       return job;
     }
     const Time due = queue_.next();
@@ -142,17 +164,19 @@ void Executor::Carry(Job job, std::stop_token stop) {
   const bool cancelled = error && error->kind == ErrorKind::kCancelled;
   const bool again = error && TryAgain(job.effect, *error, job.attempts, now - begin);
   if (error && !cancelled) LogFailure(job, *error, again);
+  if (LogsAt(kWriteVerbosity)) LogTry(job, error, now - begin);
   // Reported first: what the core wants next of the object comes after it in the queue.
   if (!again && !cancelled && answer.report) report_(std::move(*answer.report));
   const std::lock_guard lock(mutex_);
   --in_flight_;
-  if (!error) failures_.erase(job.key);
+  if (!error) refusals_.Succeeded(job.key);
   if (again) {
     const auto wait = Backoff(*error, job.attempts, random_());
     queue_.Again(std::move(job), now, now + wait);
   } else {
     queue_.Done(job, now, error && Refused(job.effect, *error));
   }
+  metrics_.QueueEnded(Seconds(now - begin), again, queue_.size());
 }
 
 void Executor::LogFailure(const Job& job, const Error& error, bool again) {
@@ -160,16 +184,21 @@ void Executor::LogFailure(const Job& job, const Error& error, bool again) {
   if (!again && (error.kind == ErrorKind::kConflict || error.kind == ErrorKind::kNotFound ||
                  error.kind == ErrorKind::kAlreadyExists))
     return;
+  if (IsToldByCore(job.effect)) return;
   {
     const std::lock_guard lock(mutex_);
-    if (failures_.size() >= kMostFailures) failures_.clear();
-    if (std::exchange(failures_[job.key], error.message) == error.message) return;
+    if (!refusals_.IsNews(job.key, error.message, Monotonic())) return;
   }
-  const auto* write = std::get_if<core::Write>(&job.effect);
-  Warn(again ? "a request failed, trying again" : "a request was refused",
-       {{"verb", write != nullptr ? Name(write->verb) : "ask"},
-        {"object", job.key},
-        {"error", error.message}});
+  Fields fields = FieldsOf(job);
+  fields.push_back({"error", error.message});
+  Warn(again ? "a request failed, trying again" : "a request was refused", fields);
+}
+
+void Executor::LogTry(const Job& job, const std::optional<Error>& error, Duration took) const {
+  Fields fields = FieldsOf(job);
+  fields.push_back({"took", FormatDuration(took)});
+  if (error) fields.push_back({"error", error->message});
+  InfoAt(kWriteVerbosity, error ? "try failed" : "done", fields);
 }
 
 Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::stop_token stop) {
@@ -221,10 +250,7 @@ Executor::Answer Executor::CarryOne(const core::AskCloud& ask, const Job&, std::
 
 Executor::Answer Executor::CarryOne(const core::Note& note, const Job& job, std::stop_token stop) {
   if (job.attempts == 0) {
-    Info(note.message, {{"kind", core::ToString(note.kind)},
-                        {"namespace", note.ns},
-                        {"name", note.name},
-                        {"reason", note.reason}});
+    if (const auto line = LineOf(note)) WriteLines({*line});
   }
   static std::atomic<uint64_t> counter{0};
   const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());

@@ -4,7 +4,6 @@
 
 #include <condition_variable>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "operator/kube/request.h"
 #include "operator/runtime/effect_queue.h"
 #include "operator/runtime/metrics.h"
+#include "operator/runtime/refusal_log.h"
 
 namespace spillway::runtime {
 
@@ -48,6 +48,7 @@ class Executor {
   Answer CarryOne(const core::AskWhy& ask, const Job& job, std::stop_token stop);
   // Logs what went wrong with an object once for every change of it.
   void LogFailure(const Job& job, const Error& error, bool again);
+  void LogTry(const Job& job, const std::optional<Error>& error, Duration took) const;
 
   kube::Transport& transport_;
   cloud::Backend& backend_;
@@ -60,7 +61,7 @@ class Executor {
   // Guarded by mutex_.
   EffectQueue queue_;
   int in_flight_ = 0;
-  std::map<std::string, std::string> failures_;  // of an object, as they were logged last
+  RefusalLog refusals_;
   std::minstd_rand random_{std::random_device{}()};
   const int most_threads_;
   std::stop_source give_up_;  // what is in flight

@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -10,24 +12,53 @@
 #include "operator/base/time.h"
 
 namespace spillway::runtime {
+namespace {
 
-void InitLog(const std::string& level) {
+constexpr int kVerbosityOfDebug = 4;
+
+// Like spdlog's own level, of the whole process.
+std::atomic<int>& Verbosity() {
+  static std::atomic<int> verbosity{kDefaultVerbosity};
+  return verbosity;
+}
+
+}  // namespace
+
+void InitLog(const std::string& level, int verbosity) {
   auto logger = spdlog::stderr_logger_mt("spillway");
   logger->set_pattern("%v");
-  logger->set_level(spdlog::level::from_str(level));
+  const bool debug = level == "debug";
+  Verbosity() = debug ? std::max(verbosity, kVerbosityOfDebug) : verbosity;
+  logger->set_level(debug ? spdlog::level::info : spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
 }
 
-void Log(spdlog::level::level_enum level, const std::string& message,
-         std::initializer_list<Field> fields) {
-  if (!spdlog::should_log(level)) return;
+bool LogsAt(int verbosity) {
+  return verbosity <= Verbosity() && spdlog::should_log(spdlog::level::info);
+}
+
+std::string LogLine(spdlog::level::level_enum level, int verbosity, const std::string& message,
+                    const Fields& fields) {
   const auto now = std::chrono::floor<Duration>(std::chrono::system_clock::now());
   nlohmann::ordered_json line{{"level", spdlog::level::to_string_view(level).data()},
-                              {"ts", FormatMicroTime(now)},
-                              {"msg", Bounded(message, kMostMessage)}};
-  for (const auto& [key, value] : fields) line[key] = Bounded(value, kMostMessage);
-  spdlog::log(level, "{}", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+                              {"ts", FormatMicroTime(now)}};
+  if (level == spdlog::level::info) line["v"] = verbosity;
+  line["msg"] = Bounded(message, kMostMessage);
+  for (const auto& [key, value] : fields) {
+    if (const auto* number = std::get_if<int64_t>(&value)) {
+      line[key] = *number;
+    } else {
+      line[key] = Bounded(std::get<std::string>(value), kMostMessage);
+    }
+  }
+  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void Log(spdlog::level::level_enum level, int verbosity, const std::string& message,
+         const Fields& fields) {
+  if (level == spdlog::level::info ? !LogsAt(verbosity) : !spdlog::should_log(level)) return;
+  spdlog::log(level, "{}", LogLine(level, verbosity, message, fields));
 }
 
 }  // namespace spillway::runtime

@@ -3,10 +3,10 @@
 #include <malloc.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "operator/core/world.h"
+#include "operator/runtime/chronicle.h"
 #include "operator/runtime/decode.h"
 #include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
@@ -25,7 +25,6 @@ constexpr milliseconds kLoadEvery{10'000}, kLoadRetry{20'000};
 // Answers that are waited for at the end; main gives up later.
 constexpr milliseconds kLastAnswers{4'000};
 constexpr milliseconds kAfterException{1'000};
-constexpr size_t kMostTold = 1'000;
 
 Duration Monotonic() {
   return std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch());
@@ -48,6 +47,16 @@ std::string Advice(Kind kind, const Error& error) {
   if (error.kind == ErrorKind::kForbidden)
     return error.message + "; give the operator its rights: the chart with rbac.create=true";
   return error.message;
+}
+
+Fields IgnoredFields(Kind kind, const api::ObjectMeta& meta, const std::string& error) {
+  Fields fields{{"resource", ResourceOf(kind).plural}, {"object", meta.key()}, {"error", error}};
+  if (kind == Kind::kTask) {
+    const Fields task{
+        {"namespace", meta.ns}, {"task", meta.name}, {"uid", meta.uid}, {"attempt", 0}};
+    fields.insert(fields.end(), task.begin(), task.end());
+  }
+  return fields;
 }
 
 }  // namespace
@@ -76,12 +85,16 @@ Time Loop::Now() {
 
 void Loop::Follow(Kind kind, std::stop_token stop) {
   const std::string plural = ResourceOf(kind).plural;
-  std::set<std::string> unreadable;        // of the list that is under way
-  std::map<std::string, int64_t> told_of;  // versions that could not be read
+  std::set<std::string> unreadable;  // of the list that is under way
+  RefusalLog told_of;                // what could not be read
   kube::WatchSink sink;
   sink.event = [&](kube::WatchEvent what, const api::Json& object) {
+    metrics_.Heard(kind);
     Told told = Tell(kind, what, object);
-    if (!told.unreadable) return Push(std::move(told.event));
+    if (!told.unreadable) {
+      if (!told_of.empty()) told_of.Succeeded(api::DecodeMeta(object).key());
+      return Push(std::move(told.event));
+    }
     const api::ObjectMeta meta = api::DecodeMeta(object);
     if (what == kube::WatchEvent::kListed) {
       unreadable.insert(meta.key());
@@ -89,12 +102,11 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
       Push(std::move(told.event));
     }
     if (kind == Kind::kCloudServer) return;  // a NodeClaim of someone else
-    if (told_of.size() > kMostTold) told_of.clear();
-    if (std::exchange(told_of[meta.key()], meta.resource_version) != meta.resource_version)
-      Warn("object ignored",
-           {{"resource", plural}, {"object", meta.key()}, {"error", told.unreadable->message}});
+    if (told_of.IsNews(meta.key(), told.unreadable->message, Time(Monotonic())))
+      Warn("object ignored", IgnoredFields(kind, meta, told.unreadable->message));
   };
   sink.listed = [&](int64_t version, std::set<std::string> keys) {
+    metrics_.Heard(kind);
     for (const std::string& key : std::exchange(unreadable, {})) keys.erase(key);
     Push(core::Listed{kind, version, std::move(keys)});
   };
@@ -174,6 +186,8 @@ bool Loop::Run(std::stop_token stop) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
         events.size());
     executor_.Push(std::move(result.effects));
+    for (const core::Milestone& milestone : result.milestones) metrics_.Count(milestone);
+    WriteLines(LinesOf(result.milestones));
     wake = result.wake;
     turned_ = Monotonic().count();
     listed = listed || std::any_of(events.begin(), events.end(), [](const core::Event& event) {
@@ -184,8 +198,8 @@ bool Loop::Run(std::stop_token stop) {
     if (!ready_ && core_.world().ready()) {
       ready_ = true;
       Info("every resource was listed",
-           {{"tasks", std::to_string(core_.world().tasks.size())},
-            {"servers", std::to_string(core_.world().servers.size())}});
+           {{"tasks", static_cast<int64_t>(core_.world().tasks.size())},
+            {"servers", static_cast<int64_t>(core_.world().servers.size())}});
     }
     if (now - described > kDescribeEvery) {
       metrics_.Describe(core_.world());

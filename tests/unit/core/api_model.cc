@@ -112,6 +112,7 @@ void ApiModel::Settle() {
     const auto events = std::exchange(pending_, {});
     StepResult result = core_->Step(events, now);
     wake = result.wake;
+    milestones.insert(milestones.end(), result.milestones.begin(), result.milestones.end());
     most_tested = std::max(most_tested, core_->world().tested);
     for (Effect& effect : result.effects) std::visit([&](auto& value) { Carry(value); }, effect);
     if (pending_.empty() && result.effects.empty() && i > 0) return;

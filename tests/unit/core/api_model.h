@@ -104,6 +104,7 @@ class ApiModel {
   std::map<std::string, api::PriorityClass> classes;
   std::map<std::string, api::Budget> budgets;
   std::vector<Note> notes;
+  std::vector<Milestone> milestones;
   int task_writes = 0, claims_made = 0, pods_made = 0;
   size_t most_tested = 0;  // servers, in one step, to explain
   // The next creation of a pod fails with this.

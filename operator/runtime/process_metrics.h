@@ -1,0 +1,11 @@
+// What every Prometheus client library tells of its process, from /proc.
+#pragma once
+
+#include "operator/runtime/gauges.h"
+
+namespace spillway::runtime {
+
+// Adds process_*; nothing where /proc cannot be read. Thread-safe.
+void AddProcessMetrics(Gauges& out);
+
+}  // namespace spillway::runtime

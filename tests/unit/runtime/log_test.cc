@@ -1,0 +1,38 @@
+#include "operator/runtime/log.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace spillway::runtime {
+namespace {
+
+TEST(LogTest, ALineIsOneJsonObjectWithTheVerbosityOfInfo) {
+  const std::string text =
+      LogLine(spdlog::level::info, 2, "task\nbound", {{"task", "t"}, {"attempt", 3}});
+  EXPECT_EQ(text.find('\n'), std::string::npos);
+  const auto line = nlohmann::json::parse(text);
+  EXPECT_EQ(line.at("level"), "info");
+  EXPECT_EQ(line.at("v"), 2);
+  EXPECT_EQ(line.at("msg"), "task\nbound");
+  EXPECT_EQ(line.at("task"), "t");
+  EXPECT_EQ(line.at("attempt"), 3);
+}
+
+TEST(LogTest, AnErrorHasNoVerbosity) {
+  EXPECT_FALSE(nlohmann::json::parse(LogLine(spdlog::level::err, 0, "x", {})).contains("v"));
+}
+
+TEST(LogTest, BytesThatAreNoTextAreReplaced) {
+  EXPECT_NO_THROW(
+      (void)nlohmann::json::parse(LogLine(spdlog::level::warn, 0, "x", {{"error", "a\xff\xfe"}})));
+}
+
+TEST(LogTest, WhatTasksDoIsWrittenByDefaultAndEveryWriteIsNot) {
+  EXPECT_TRUE(LogsAt(0));
+  EXPECT_TRUE(LogsAt(2));
+  EXPECT_FALSE(LogsAt(4));
+}
+
+}  // namespace
+}  // namespace spillway::runtime
