@@ -62,6 +62,7 @@ TaskSpec DecodeSpec(const Json& json) {
   out.start_deadline = GetSeconds(json, "startDeadlineSeconds");
   out.active_deadline = GetSeconds(json, "activeDeadlineSeconds");
   out.ttl_after_finished = GetSeconds(json, "ttlSecondsAfterFinished");
+  out.pod_ttl = GetSeconds(json, "podTTLSeconds");
   const Json& retry = GetObject(json, "retry");
   out.retry.limit = GetInt(retry, "limit");
   out.retry.loss_limit = GetInt(retry, "lossLimit", Retry::kLossLimit);

@@ -61,6 +61,7 @@ struct TaskSpec {
   Boxed<Group> group;
   Boxed<Placement> placement;
   std::optional<Duration> start_deadline, active_deadline, ttl_after_finished;
+  std::optional<Duration> pod_ttl;  // after the task has ended
   Retry retry;
   bool suspend = false;
   bool cancel = false;

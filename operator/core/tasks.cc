@@ -405,19 +405,31 @@ void StopStrays(World& world, TaskState& task) {
   }
 }
 
+// Its pods go, and what they said is in its status; it stays, so that it is not run again.
+void DeletePodsWhenOld(World& world, TaskState& task, Time finished) {
+  if (task.owner->pods.empty() || !Passed(world, task, finished, task.object.spec.pod_ttl)) return;
+  for (const auto& [attempt, pod] : task.owner->pods) {
+    if (pod->terminal() && !pod->meta.deleted) DeletePod(world, task, *pod, std::nullopt);
+  }
+}
+
 void DeleteWhenOld(World& world, TaskState& task) {
   const auto& ttl = task.object.spec.ttl_after_finished;
   const auto& result = task.object.status.result;
-  if (!ttl || task.writer.in_flight || task.status_due != kNever) return;
+  if (task.writer.in_flight || task.status_due != kNever) return;
   const Time finished = result && result->finished_at ? *result->finished_at : world.now;
+  DeletePodsWhenOld(world, task, finished);
   if (!Passed(world, task, finished, ttl)) return;
   if (!task.deletion) task.deletion.emplace();
   Time wake = kNever;
   if (!MayDelete(world, *task.deletion, &wake)) return world.WakeTask(task, wake);
   task.deletion->sent = true;
   const api::ObjectMeta& meta = task.object.meta;
-  world.effects.push_back(
-      Write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt});
+  Write write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt};
+  write.task = meta.name;
+  write.task_uid = meta.uid;
+  write.attempt = LatestAttempt(task);
+  world.effects.push_back(std::move(write));
 }
 
 bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {

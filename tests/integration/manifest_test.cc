@@ -288,6 +288,7 @@ TEST_F(ManifestTest, TheSpecIsImmutableButForThreeFields) {
       {R"({"spec":{"activeDeadlineSeconds":5}})", "activeDeadlineSeconds is immutable"},
       {R"({"spec":{"retry":{"limit":5}}})", "retry is immutable"},
       {R"({"spec":{"ttlSecondsAfterFinished":5}})", "ttlSecondsAfterFinished is immutable"},
+      {R"({"spec":{"podTTLSeconds":5}})", "podTTLSeconds is immutable"},
       {R"({"spec":{"priority":7}})", ""},
       {R"({"spec":{"cancel":true}})", ""},
       {R"({"spec":{"cancel":false}})", "a cancelled task stays cancelled"},

@@ -29,7 +29,7 @@ TEST(TaskRequestTest, ReadsEveryFieldOfTheSpec) {
       DecodeTaskRequest(Json::parse(R"({"metadata":{"name":"t","namespace":"n"},"spec":{
     "template":{"spec":{"containers":[]}},
     "requirements":[{"key":"gpu","operator":"In","values":["a","b"]}],
-    "exclusive":true,"priority":5,"startDeadlineSeconds":1,"activeDeadlineSeconds":2,"ttlSecondsAfterFinished":3,
+    "exclusive":true,"priority":5,"startDeadlineSeconds":1,"activeDeadlineSeconds":2,"ttlSecondsAfterFinished":3,"podTTLSeconds":6,
     "placement":{"policy":"CloudOnly","burstAfterSeconds":4,"pools":["p"],"maxPricePerHour":"1.25"},
     "retry":{"limit":2,"backoffSeconds":7,"onExitCodes":[75]},"suspend":true,"cancel":true}})"));
   ASSERT_TRUE(task.ok());
@@ -40,6 +40,7 @@ TEST(TaskRequestTest, ReadsEveryFieldOfTheSpec) {
   EXPECT_EQ(spec.start_deadline, std::chrono::seconds(1));
   EXPECT_EQ(spec.active_deadline, std::chrono::seconds(2));
   EXPECT_EQ(spec.ttl_after_finished, std::chrono::seconds(3));
+  EXPECT_EQ(spec.pod_ttl, std::chrono::seconds(6));
   EXPECT_EQ(spec.placement->policy, Policy::kCloudOnly);
   EXPECT_EQ(spec.placement->burst_after, std::chrono::seconds(4));
   EXPECT_EQ(spec.placement->max_price_micros, 1250000);

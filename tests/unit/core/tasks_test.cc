@@ -407,6 +407,62 @@ TEST_F(TaskTest, IsDeletedSomeTimeAfterItFinished) {
   EXPECT_FALSE(api.tasks.contains("ns/t"));
 }
 
+TEST_F(TaskTest, LosesItsPodsSomeTimeAfterItFinishedAndStays) {
+  Start({{"podTTLSeconds", 60}});
+  End("t-1", 0, "42");
+  api.Advance(seconds(59));
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+  api.Advance(seconds(2));
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+  EXPECT_EQ(api.Status("t").result->output, "42");
+}
+
+TEST_F(TaskTest, WhosePodsWereRemovedIsNotRunAgainWhateverIsAppliedOrRestarted) {
+  Start({{"podTTLSeconds", 0}});
+  End("t-1", 0);
+  api.Advance(seconds(5));
+  ASSERT_TRUE(api.pods.empty());
+  const int writes = api.task_writes;
+  api.Restart();
+  api.Advance(seconds(60));
+  api.tasks.at("ns/t").meta.labels["applied"] = "again";
+  api.Change(api.tasks.at("ns/t"));
+  api.Advance(seconds(60));
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+  EXPECT_LE(api.task_writes, writes + 1);  // of the new generation
+}
+
+TEST_F(TaskTest, KeepsItsPodsUntilItsResultIsWritten) {
+  Start({{"podTTLSeconds", 0}});
+  api.drop_statuses = true;
+  End("t-1", 0);
+  api.Advance(seconds(5));
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+}
+
+TEST_F(TaskTest, ThatIsRetriedKeepsThePodsOfEarlierAttemptsUntilItHasFinished) {
+  Start({{"podTTLSeconds", 0}, {"retry", {{"limit", 1}, {"backoffSeconds", 30}}}});
+  End("t-1", 3);
+  api.Advance(seconds(20));
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+  api.Advance(seconds(20));
+  End("t-2", 0);
+  api.Advance(seconds(5));
+  EXPECT_TRUE(api.pods.empty());
+}
+
+TEST_F(TaskTest, AskedToLoseItsPodsTriesADeletionThatIsRefusedEverMoreSeldom) {
+  Start({{"podTTLSeconds", 0}});
+  api.refuse = Denies(Verb::kDelete, Kind::kPod, {ErrorKind::kForbidden, "no", {}});
+  End("t-1", 0);
+  api.Advance(std::chrono::minutes(10));
+  EXPECT_LE((api.tries[{Verb::kDelete, Kind::kPod}]), 20);
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
 TEST_F(TaskTest, ATemplateThatIsRefusedFailsWithTheReason) {
   api.pod_error = Error{ErrorKind::kInvalid, "spec.containers[0].image: Required value", {}};
   Start();
