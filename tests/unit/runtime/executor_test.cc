@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <sstream>
 
 namespace spillway::runtime {
 namespace {
@@ -154,6 +158,54 @@ TEST_F(ExecutorTest, APodThatCannotBeMadeIsReportedAfterOneMoreTry) {
   EXPECT_EQ(outcome.error->kind, ErrorKind::kUnavailable);
   EXPECT_THAT(outcome.error->message, HasSubstr("failed calling webhook"));
   EXPECT_EQ(transport.requests.size(), 2u);
+}
+
+// What is logged while it lives.
+class Captured {
+ public:
+  Captured() : before_(spdlog::default_logger()) {
+    auto logger = std::make_shared<spdlog::logger>(
+        "captured", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_));
+    logger->set_pattern("%v");
+    spdlog::set_default_logger(std::move(logger));
+  }
+  ~Captured() { spdlog::set_default_logger(before_); }
+  std::vector<api::Json> Lines() const {
+    std::vector<api::Json> out;
+    std::istringstream lines(text_.str());
+    for (std::string line; std::getline(lines, line);) out.push_back(api::Json::parse(line));
+    return out;
+  }
+
+ private:
+  std::ostringstream text_;
+  std::shared_ptr<spdlog::logger> before_;
+};
+
+TEST_F(ExecutorTest, ARefusalIsLoggedOnceForEachChangeWithTheTasksUidAndAttempt) {
+  std::string message = "denied: 1 of 4 used";
+  transport.answer = [&](const Request&) {
+    return Response{403, api::Json{{"message", message}}.dump(), {}};
+  };
+  const Captured captured;
+  executor.Start();
+  core::Write status = Write(Verb::kPatchStatus, Kind::kTask, "ns", "t");
+  status.uid = "u-1";
+  status.body = {{"assignment", {{"attempt", 2}}}};
+  for (const char* said : {"denied: 1 of 4 used", "denied: 2 of 4 used", "no more than that"}) {
+    message = said;
+    Push(status);
+    (void)NextOutcome();
+  }
+  ASSERT_TRUE(executor.Stop(std::chrono::seconds(60)));
+  const auto lines = captured.Lines();
+  ASSERT_EQ(lines.size(), 2u);
+  for (const api::Json& line : lines) {
+    EXPECT_EQ(line.at("uid"), "u-1");
+    EXPECT_EQ(line.at("attempt"), 2);
+    EXPECT_EQ(line.at("task"), "t");
+    EXPECT_EQ(line.at("level"), "warning");
+  }
 }
 
 TEST_F(ExecutorTest, StoppingWaitsForWhatIsInFlightAndSaysWhatWasGivenUp) {
