@@ -147,13 +147,17 @@ int Await(const Flags& flags, std::stop_token stop) {
   const auto succeeded = runtime::AwaitTask(
       **transport,
       {flags.await_namespace, flags.await_task, std::chrono::seconds(flags.await_seconds)},
-      [&](const std::string& line) {
-        runtime::Info(line, {{"task", flags.await_task}});
+      [&](const std::string& line, const std::string& uid, int64_t attempt) {
+        runtime::Info(line, {{"namespace", flags.await_namespace},
+                             {"task", flags.await_task},
+                             {"uid", uid},
+                             {"attempt", attempt}});
       },
       stop);
   if (succeeded) return *succeeded ? EXIT_SUCCESS : EXIT_FAILURE;
-  runtime::Fail("not waited for",
-                {{"task", flags.await_task}, {"error", succeeded.error().message}});
+  runtime::Fail("not waited for", {{"namespace", flags.await_namespace},
+                                   {"task", flags.await_task},
+                                   {"error", succeeded.error().message}});
   return EXIT_FAILURE;
 }
 

@@ -31,7 +31,7 @@ std::string Describe(const Json& status, const std::string& phase) {
 }  // namespace
 
 Result<bool> AwaitTask(kube::Transport& transport, const AwaitOptions& options,
-                       const std::function<void(const std::string&)>& tell, std::stop_token stop) {
+                       const TellAwaited& tell, std::stop_token stop) {
   const auto end = std::chrono::steady_clock::now() + options.timeout;
   std::string last = "not seen by the operator yet";
   while (!stop.stop_requested()) {
@@ -42,7 +42,9 @@ Result<bool> AwaitTask(kube::Transport& transport, const AwaitOptions& options,
       const Json& status = Member(*task, "status");
       const std::string phase = api::GetString(status, "phase");
       const std::string now = phase.empty() ? last : Describe(status, phase);
-      if (now != last) tell(now);
+      if (now != last)
+        tell(now, api::GetString(Member(*task, "metadata"), "uid"),
+             api::GetInt(Member(status, "assignment"), "attempt"));
       last = now;
       if (phase == "Succeeded") return true;
       if (phase == "Failed" || phase == "Cancelled") return false;

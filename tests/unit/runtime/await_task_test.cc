@@ -45,8 +45,9 @@ struct Waited {
 
 Waited Await(AnsweringTransport& transport) {
   std::vector<std::string> told;
-  auto result = AwaitTask(transport, {"team", "hello", std::chrono::seconds(1), {}},
-                          [&](const std::string& line) { told.push_back(line); }, {});
+  auto result = AwaitTask(
+      transport, {"team", "hello", std::chrono::seconds(1), {}},
+      [&](const std::string& line, const std::string&, int64_t) { told.push_back(line); }, {});
   return {std::move(result), std::move(told)};
 }
 
