@@ -459,7 +459,7 @@ TEST_F(TaskTest, AskedToLoseItsPodsTriesADeletionThatIsRefusedEverMoreSeldom) {
   api.refuse = Denies(Verb::kDelete, Kind::kPod, {ErrorKind::kForbidden, "no", {}});
   End("t-1", 0);
   api.Advance(std::chrono::minutes(10));
-  EXPECT_LE((api.tries[{Verb::kDelete, Kind::kPod}]), 20);
+  EXPECT_LE((api.tries[{Verb::kDelete, Kind::kPod}]), 30);
   EXPECT_EQ(api.Phase("t"), "Succeeded");
 }
 
