@@ -9,6 +9,11 @@
 
 #include "tests/dashboard/recorded.h"
 
+// Given by the build; else the working directory.
+#ifndef SPILLWAY_SOURCE_DIR
+#define SPILLWAY_SOURCE_DIR "."
+#endif
+
 namespace spillway::runtime {
 namespace {
 
