@@ -44,6 +44,11 @@ struct Flags {
   int await_seconds = 120;
 };
 
+// Kubernetes' own programs take -v=4 as well as -v 4.
+std::string WithoutEquals(std::string text) {
+  return text.starts_with('=') ? text.substr(1) : text;
+}
+
 void Define(CLI::App& app, Flags& flags) {
   app.add_option("--kubeconfig", flags.kubeconfig,
                  "Path of a kubeconfig; default: $KUBECONFIG, then the pod's service account.");
@@ -77,7 +82,8 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("-v,--v", flags.verbosity,
                  "How much is logged: 0 what must be seen, 1 purchases, 2 what tasks do, 4 every "
                  "write, 6 every request.")
-      ->check(CLI::Range(0, 10))
+      ->transform(WithoutEquals)
+      ->check(CLI::Range(0, 100))
       ->capture_default_str();
   app.add_option("--log-level", flags.log_level,
                  "The least that is logged: info, warn or error; or debug, which is -v 4.")

@@ -23,6 +23,13 @@ TEST(LogTest, AnErrorHasNoVerbosity) {
   EXPECT_FALSE(nlohmann::json::parse(LogLine(spdlog::level::err, 0, "x", {})).contains("v"));
 }
 
+TEST(LogTest, WhateverAFieldHoldsIsReadBackAsItWas) {
+  for (const char* text :
+       {"", "plain", "a \"quoted\" \\ path", "line\nbreak\ttab", "Grüße", "\x01"})
+    EXPECT_EQ(nlohmann::json::parse(LogLine(spdlog::level::info, 2, "x", {{"f", text}})).at("f"),
+              text);
+}
+
 TEST(LogTest, BytesThatAreNoTextAreReplaced) {
   EXPECT_NO_THROW(
       (void)nlohmann::json::parse(LogLine(spdlog::level::warn, 0, "x", {{"error", "a\xff\xfe"}})));
