@@ -13,6 +13,10 @@ namespace spillway::core {
 inline constexpr BackoffRange kRefused{std::chrono::milliseconds(1'000),
                                        std::chrono::milliseconds(60'000)};
 
+// Of a status that is called invalid, as long as it says the same.
+inline constexpr BackoffRange kInvalidStatus{std::chrono::milliseconds(30'000),
+                                             std::chrono::milliseconds(300'000)};
+
 // Of one effect. Deterministic: what chance adds comes from the key, such as a UID.
 struct Backoff {
   Time not_before{};

@@ -593,8 +593,7 @@ void ConcludeTask(World& world, const Outcome& outcome) {
   }
   if (StatusWritten(world, task.writer, task.object.meta, error))
     world.Tell(task, true, "StatusRefused", "the status was refused: " + error->message + kAgain);
-  if (error && error->kind != ErrorKind::kInvalid && error->kind != ErrorKind::kNotFound)
-    task.status_due = world.now;
+  if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
 }
 
 void PodDeleted(World& world, const Outcome& outcome) {

@@ -129,8 +129,10 @@ void DescribeServer(World& world, ServerState& server) {
   if (!turned && world.now < server.writer.last + pause)
     return world.WakeServer(server, server.writer.last + pause);
   api::RegisteredServerStatus status = Describe(world, server);
-  if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status)))
-    return world.WakeServer(server, server.writer.not_before());
+  Time wake = kNever;
+  if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status),
+                   &wake))
+    return world.WakeServer(server, wake);
   server.writer.last = world.now;
   server.object.status = std::move(status);
   server.digest = digest;

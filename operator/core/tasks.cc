@@ -630,15 +630,16 @@ void FlushStatus(World& world, TaskState& task) {
     return;
   }
   TellAssigned(task);
+  Time wake = kNever;
   if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta,
-                  EncodeStatus(task.object.status))) {
+                  EncodeStatus(task.object.status), &wake)) {
     task.status_due = kNever;
     world.statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
   } else {
-    world.WakeTask(task, task.writer.not_before());
+    world.WakeTask(task, wake);
   }
 }
 

@@ -215,12 +215,12 @@ void CountPod(World& world, PodState& state) {
 size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(Dump(status)); }
 
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
-                 api::Json status) {
+                 api::Json status, Time* wake) {
   if (writer.in_flight) return true;
   const size_t fingerprint = Fingerprint(status);
   if (fingerprint == writer.written) return true;
-  if (world.now < writer.not_before()) {
-    world.WakeAt(writer.not_before());
+  if (const Time due = writer.NotBefore(fingerprint); world.now < due) {
+    *wake = std::min(*wake, due);
     return false;
   }
   writer.in_flight = true;
@@ -234,13 +234,19 @@ bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::Objec
 bool StatusWritten(World& world, StatusWriter& writer, const api::ObjectMeta& meta,
                    const std::optional<Error>& error) {
   writer.in_flight = false;
-  if (!error || error->kind == ErrorKind::kInvalid) {
-    // A status that the schema refuses is not sent again until it says something else.
+  if (!error) {
     writer.written = writer.sent;
     writer.refused.reset();
-    return error.has_value();
+    return false;
   }
   if (!writer.refused) writer.refused.emplace();
+  if (error->kind == ErrorKind::kInvalid) {
+    Backoff same{{}, writer.refused->failures};
+    same.Fail(world.now, meta.uid, error->message, kInvalidStatus);
+    writer.refused->same_not_before = same.not_before;
+  } else {
+    writer.refused->same_not_before = Time{};
+  }
   // A conflict: the newer object is on its way to us.
   const bool conflict = error->kind == ErrorKind::kConflict;
   const BackoffRange range{std::chrono::milliseconds(conflict ? 200 : 2'000), kRefused.last};

@@ -23,14 +23,25 @@
 
 namespace spillway::core {
 
+// Of a status that was refused. A text that the schema, or a webhook, calls invalid may be so for
+// ever: that very text waits longer than another one.
+struct StatusRefusal : Backoff {
+  Time same_not_before{};
+};
+
 // Writing of one object's status: at most one patch in flight, and only when it says something new.
 struct StatusWriter {
   size_t written = 0;  // fingerprint of the status as the API server has it
-  size_t sent = 0;     // of the patch in flight
+  size_t sent = 0;     // of the patch in flight, or sent last
   bool in_flight = false;
-  Boxed<Backoff> refused;
+  Boxed<StatusRefusal> refused;
   Time last{};
-  Time not_before() const { return refused ? refused->not_before : Time{}; }
+  // When a status with this fingerprint may be sent.
+  Time NotBefore(size_t fingerprint) const {
+    if (!refused) return Time{};
+    return fingerprint == sent ? std::max(refused->not_before, refused->same_not_before)
+                               : refused->not_before;
+  }
 };
 
 // Of a deletion that was asked for and is not seen to be done.
@@ -450,15 +461,16 @@ void CountPod(World& world, PodState& pod);
 size_t Fingerprint(const api::Json& status);
 
 // Emits a status patch if the status differs from what is written and none is in flight.
-// True if the status stands as it should, or is on its way.
+// True if the status stands as it should, or is on its way; otherwise wake is when it may be sent.
 bool WriteStatus(World& world, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
-                 api::Json status);
+                 api::Json status, Time* wake);
 // The same for an object whose status is reckoned in every step: what has not changed since it was
 // written is not even encoded.
 template <typename State>
 void KeepStatus(World& world, State& state, Kind kind) {
   if (state.writer.in_flight || state.settled == state.object.status) return;
-  if (WriteStatus(world, state.writer, kind, state.object.meta, EncodeStatus(state.object.status)))
+  if (WriteStatus(world, state.writer, kind, state.object.meta, EncodeStatus(state.object.status),
+                  &world.wake))
     state.settled = state.object.status;
 }
 // How a status patch of the object ended. True if it was refused for another reason than before.
