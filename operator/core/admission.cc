@@ -9,6 +9,7 @@
 #include "operator/core/fit.h"
 #include "operator/core/ownership.h"
 #include "operator/core/placer.h"
+#include "operator/core/refusals.h"
 #include "operator/core/reservations.h"
 #include "operator/core/tasks.h"
 
@@ -142,6 +143,7 @@ void Reshape(World& world, Admission& admission, Shape& to) {
   Shape& from = *admission.shape;
   if (&from == &to) return;
   to.runs = from.runs;
+  TakeRefusals(world, from, to);
   for (TaskState* task : admission.tasks) {
     Settle(world, *task);
     const bool queued = task->queued.has_value();

@@ -13,6 +13,7 @@
 #include "operator/core/gangs.h"
 #include "operator/core/load.h"
 #include "operator/core/pod_body.h"
+#include "operator/core/refusals.h"
 #include "operator/core/reservations.h"
 #include "operator/core/tasks.h"
 
@@ -62,12 +63,12 @@ double Leftover(const Shape& shape, const ServerState& server) {
 // Of so many servers that are equally good the fullest is chosen.
 constexpr int kMostCompared = 4;
 
-const ServerState* SearchIndex(const World& world, const Shape& shape) {
+const ServerState* SearchAmong(const World& world, const Shape& shape, const Bits& among) {
   const ServerState* best = nullptr;
   const void* of = nullptr;
   double best_left = 2;
   int compared = 0;
-  world.index.Search(shape.fits, shape.requests.cpu_milli, shape.requests.memory,
+  world.index.Search(among, shape.requests.cpu_milli, shape.requests.memory,
                      [&](uint32_t slot, const void* cell) {
                        if (best != nullptr && cell != of) return true;
                        const ServerState& server = *world.slots[slot];
@@ -81,6 +82,16 @@ const ServerState* SearchIndex(const World& world, const Shape& shape) {
                        return ++compared == kMostCompared;
                      });
   return best;
+}
+
+// Servers that have refused such a pod are the last ones.
+const ServerState* SearchIndex(const World& world, const Shape& shape) {
+  if (const auto refused = RefusedBefore(world, shape); !refused.empty()) {
+    Bits others = shape.fits;
+    for (const uint32_t slot : refused) others.Clear(slot);
+    if (const ServerState* server = SearchAmong(world, shape, others)) return server;
+  }
+  return SearchAmong(world, shape, shape.fits);
 }
 
 // What no waiting task has found room on needs no look by this shape, if it has tasks that wait.
@@ -98,9 +109,11 @@ void GatherGrown(const World& world, Shape& shape) {
   std::erase_if(shape.grown, [&](uint32_t slot) {
     return world.slots[slot] == nullptr || !shape.fits.Test(slot);
   });
+  const auto refused = RefusedBefore(world, shape);
   const auto rank = [&](uint32_t slot) {
     const auto& spec = world.slots[slot]->object.spec;
-    return std::tuple(spec.cloud, spec.price_micros, slot);
+    return std::tuple(std::binary_search(refused.begin(), refused.end(), slot), spec.cloud,
+                      spec.price_micros, slot);
   };
   std::sort(shape.grown.begin(), shape.grown.end(),
             [&](uint32_t a, uint32_t b) { return rank(a) < rank(b); });
@@ -137,12 +150,17 @@ std::vector<std::string> OtherNodes(World& world, const Shape& shape, const Serv
   std::vector<std::string> out;
   UpdateIndex(world);
   const api::RegisteredServerSpec& spec = chosen.object.spec;
+  const auto refused = RefusedBefore(world, shape);
+  const auto has_refused = [&](const ServerState& server) {
+    return std::binary_search(refused.begin(), refused.end(), server.slot);
+  };
   world.index.Search(shape.fits, shape.requests.cpu_milli, shape.requests.memory,
                      [&](uint32_t slot, const void*) {
                        const ServerState& server = *world.slots[slot];
                        const api::RegisteredServerSpec& other = server.object.spec;
                        const bool alike = other.cloud == spec.cloud && other.pool == spec.pool &&
-                                          other.price_micros == spec.price_micros;
+                                          other.price_micros == spec.price_micros &&
+                                          has_refused(server) <= has_refused(chosen);
                        if (&server != &chosen && alike && RoomFits(shape, server, nullptr))
                          out.push_back(other.node_name);
                        return out.size() + 1 == kMostCandidates;

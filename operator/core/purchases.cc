@@ -8,8 +8,8 @@
 #include "operator/core/forecast.h"
 #include "operator/core/gangs.h"
 #include "operator/core/milestones.h"
+#include "operator/core/refusals.h"
 #include "operator/core/scaling.h"
-#include "operator/core/stuck.h"
 #include "operator/core/tasks.h"
 
 namespace spillway::core {
@@ -188,7 +188,10 @@ ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& f
   if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape, most);
   if (pool == nullptr || Registering(world)) return nullptr;
-  if (RefusedInCloud(task)) return nullptr;
+  if (const auto until = RefusedInCloud(world, task)) {
+    world.WakeTask(task, *until);
+    return nullptr;
+  }
   ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
@@ -350,8 +353,9 @@ void Withdraw(World& world) {
 
 std::string ExplainPurchase(const World& world, const TaskState& task) {
   if (!MayUseCloud(*task.shape) || task.in_gang || !task.nominated.empty()) return "";
-  if (RefusedInCloud(task))
-    return "; no other server is bought for it: kube-scheduler refused the one that was";
+  if (const auto until = RefusedInCloud(world, task))
+    return "; no other server is bought for it before " + FormatTime(*until) +
+           ": the one that was did not take it";
   const auto [last, lasts] = LastPurchase(world, task.uid());
   if (!lasts) return "";
   return "; nothing else is bought for it while ScaleRequest " + PurchaseName(task.uid(), last) +

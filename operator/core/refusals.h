@@ -1,15 +1,23 @@
 // Servers that have refused a pod: it failed before any of its containers started, whatever the
-// reason. They are passed over for that shape for a while, longer each time.
+// reason. They are passed over for that shape for a while, longer each time, and then taken only
+// where no other would do, until the refusal is forgotten.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "operator/core/world.h"
 
 namespace spillway::core {
 
-inline constexpr Duration kPassOver{10'000};
-inline constexpr Duration kPassOverAtMost{600'000};
+inline constexpr BackoffRange kPassOver{std::chrono::seconds(10), std::chrono::seconds(600)};
+// So long after the last refusal nothing is known of it any more.
+inline constexpr Duration kForgetRefusal{1'200'000};
+// So long after a bought server did not take the task that it was bought for no other is: its
+// kubelet refused the pod, or kube-scheduler did.
+inline constexpr BackoffRange kNextPurchase{std::chrono::minutes(1), std::chrono::hours(2)};
+inline constexpr BackoffRange kNoPurchase{std::chrono::minutes(30), std::chrono::hours(8)};
 // After so many refusals in a row, wherever they came from, a task is tried ever more seldom.
 inline constexpr int kRefusalsAtOnce = 3;
 
@@ -19,8 +27,17 @@ bool NeverRan(const api::Pod& pod);
 void NoteRefusal(World& world, TaskState& task, const std::string& why);
 // A pod of the task's shape runs where it is bound.
 void NoteAccepted(World& world, const TaskState& task);
-// Servers whose time is over may be tried again.
+// What is known of the one shape is known of the other, whose tasks are the same.
+void TakeRefusals(World& world, const Shape& from, Shape& to);
+// Servers whose time is over may be tried again; what is old is forgotten.
 void EndRefusals(World& world);
+// The slots of servers that have refused the shape and may be asked again, or not yet; ascending.
+std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape);
+// The bought server of the task's binding has not taken its pod. Several attempts there count once.
+void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause);
+// A bought server did not take the task, and it has not run since: another would be bought in vain.
+// Until when none is, as what stood in the way may have changed by then.
+std::optional<Time> RefusedInCloud(const World& world, const TaskState& task);
 // Why the server is passed over; null if it is not.
 const ServerRefusal* PassedOver(const World& world, const Shape& shape, const ServerState& server);
 

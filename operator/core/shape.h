@@ -20,7 +20,8 @@ namespace spillway::core {
 
 // A server has refused a pod; see refusals.h.
 struct ServerRefusal {
-  int times = 0;  // in a row
+  uint32_t slot = 0;  // that the server had
+  int times = 0;      // in a row
   Time at{}, until{};
   std::string why;
 };

@@ -84,12 +84,12 @@ bool IsAboutNodes(const std::string& message) {
 // Others get its room; the next attempt comes after a pause that doubles, and that is short where
 // another server may take it.
 void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& why) {
-  const int doublings = std::min(task.unschedulable++, 10);
   const bool elsewhere = IsAboutNodes(pod.waiting_message);
-  const Duration pause = std::min<Duration>(
-      (elsewhere ? kPauseElsewhere : kFirstPause) * (int64_t{1} << doublings), kMostPause);
+  const int times = ++task.unschedulable;
+  const Duration pause = BackoffAfter(times, elsewhere ? kPauseElsewhere : kPauseHere,
+                                      std::hash<std::string>{}(pod.meta.uid));
   if (elsewhere) NoteRefusal(world, task, why);
-  task.refused_in_cloud = task.refused_in_cloud || task.binding->cloud;
+  if (task.binding->cloud) NoteRefusalInCloud(world, task, kNoPurchase);
   StopAttempt(world, task, kUnschedulable, why);
   HoldBack(world, task, pause);
   DescribeWaiting(world, task, api::TaskPhase::kPending,
@@ -129,15 +129,6 @@ void FollowStuck(World& world, TaskState& task, const api::Pod& pod) {
   } else {
     FollowStart(world, task, pod);
   }
-}
-
-bool RefusedInCloud(const TaskState& task) {
-  if (task.refused_in_cloud) return true;
-  const api::TaskStatus& status = task.object.status;
-  if (!status.assignment || status.attempts.empty()) return false;
-  const api::Attempt& last = status.attempts.back();
-  return last.reason == kUnschedulable && last.attempt == status.assignment->attempt &&
-         status.assignment->cloud;
 }
 
 void HearPod(World& world, const PodWarned& warned) {

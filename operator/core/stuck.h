@@ -12,7 +12,8 @@ inline constexpr Duration kStuckAfter{8'000}, kAskAgainAfter{22'000}, kMostAskPa
 // A pod that kube-scheduler has no node for is taken back after so long, and keeps no room for
 // others to wait for; the next attempt is made after a pause that doubles.
 inline constexpr Duration kUnschedulableFor{10'000};
-inline constexpr Duration kFirstPause{10'000}, kPauseElsewhere{1'000}, kMostPause{300'000};
+inline constexpr BackoffRange kPauseHere{std::chrono::seconds(10), std::chrono::seconds(300)};
+inline constexpr BackoffRange kPauseElsewhere{std::chrono::seconds(1), std::chrono::seconds(300)};
 // So long may kube-scheduler be silent before that is told.
 inline constexpr Duration kSchedulerSilent{30'000};
 
@@ -22,9 +23,6 @@ inline constexpr Duration kTellAgain{5'000};
 // The reason of an attempt that was taken back.
 inline constexpr char kUnschedulable[] = "Unschedulable";
 
-// kube-scheduler had no node for the task though a server was bought for it, and it has not run
-// since: another would be bought in vain.
-bool RefusedInCloud(const TaskState& task);
 // Follows the pod of the current attempt, which is pending.
 void FollowStuck(World& world, TaskState& task, const api::Pod& pod);
 // What the Events of a task's pod say.

@@ -116,7 +116,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   ReportRunning(world, task);
   status.retry_at.reset();
   task.losses = task.refusals = task.unschedulable = 0;
-  task.refused_in_cloud = false;
+  task.refused_in_cloud.reset();
   task.stuck.reset();
   NoteAccepted(world, task);
   ChangeConditions(task, [&](auto& conditions) {
@@ -150,6 +150,7 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
   const std::string message =
       pod.message.empty() ? "the pod failed before any of its containers started" : pod.message;
   NoteRefusal(world, task, reason + ": " + message);
+  if (task.binding->cloud) NoteRefusalInCloud(world, task, kNextPurchase);
   const int losses = std::exchange(task.losses, 0);
   LoseAttempt(world, task, reason, message);
   task.losses = losses;

@@ -120,6 +120,13 @@ struct Stuck {
   Time unscheduled_since = kNever;
 };
 
+// Servers that were bought have not taken the task; see refusals.h.
+struct CloudRefusal {
+  int times = 0;       // in a row
+  std::string server;  // the last of them
+  Time until{};        // no other is bought
+};
+
 struct TaskState {
   const std::string* key = nullptr;  // in World::tasks
   Owner* owner = nullptr;            // in World::owners
@@ -150,17 +157,17 @@ struct TaskState {
   bool to_write = false;          // in World::to_write
   Time first_seen{};
   Time waiting_since{};
-  Time not_before{};              // backoff
-  Time wake = kNever;             // in World::wakes
-  std::string nominated;          // the ScaleRequest whose server it waits for
-  int64_t rank = 0;               // in its shape's queue, from 1; see forecast.h
-  uint64_t planned = 0;           // World::plan at which it was promised room there
-  int losses = 0;                 // servers lost in a row
-  int refusals = 0;               // the same, of servers that refused its pod
-  Time running_since = kNever;    // the current attempt, by our clock
-  bool seen_ending = false;       // its pod ran on while its end was asked for
-  int unschedulable = 0;          // attempts in a row that kube-scheduler had no node for
-  bool refused_in_cloud = false;  // one of them was for a bought server
+  Time not_before{};            // backoff
+  Time wake = kNever;           // in World::wakes
+  std::string nominated;        // the ScaleRequest whose server it waits for
+  int64_t rank = 0;             // in its shape's queue, from 1; see forecast.h
+  uint64_t planned = 0;         // World::plan at which it was promised room there
+  int losses = 0;               // servers lost in a row
+  int refusals = 0;             // the same, of servers that refused its pod
+  Time running_since = kNever;  // the current attempt, by our clock
+  bool seen_ending = false;     // its pod ran on while its end was asked for
+  int unschedulable = 0;        // attempts in a row that kube-scheduler had no node for
+  Boxed<CloudRefusal> refused_in_cloud;
   int64_t committed = 0;          // of its tenant's; see budgets.h
   Duration explain_after{5'000};  // until the explanation is looked at again; doubles
   Boxed<Stuck> stuck;

@@ -99,6 +99,88 @@ TEST_F(RefusalsTest, APodThatRunsThereMakesItAsGoodAsBefore) {
   EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
 }
 
+TEST_F(RefusalsTest, AServerThatMayBeAskedAgainIsTheLastChoice) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.SetPod("t-2", PodPhase::kSucceeded);
+  api.Advance(seconds(60));
+  api.AddTask("next");
+  api.Settle();
+  EXPECT_EQ(NodeOf("next-1"), "large");
+  api.AddTask("wide", {}, "7");
+  api.Settle();
+  api.AddTask("last");
+  api.Settle();
+  EXPECT_EQ(NodeOf("last-1"), "small");
+}
+
+TEST_F(RefusalsTest, WhatGetsRoomOnItIsPutElsewhereIfThatHasRoomAsWell) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.AddTask("on-small", {}, "2");
+  api.AddTask("on-large", {}, "7");
+  api.Settle();
+  ASSERT_EQ(NodeOf("on-small-1"), "small");
+  ASSERT_EQ(NodeOf("on-large-1"), "large");
+  api.AddTask("waits");
+  api.Advance(seconds(60));
+  ASSERT_FALSE(api.pods.contains("ns/waits-1"));
+  api.SetPod("on-small-1", PodPhase::kSucceeded);
+  api.SetPod("on-large-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_EQ(NodeOf("waits-1"), "large");
+}
+
+TEST_F(RefusalsTest, ItIsRememberedWhereAdmissionHasChangedWhatSuchPodsAskFor) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.admit = [](api::Pod& pod) { pod.requests.cpu_milli = 1'100; };
+  api.AddTask("next");
+  api.Settle();
+  ASSERT_NE(api.world().tasks.at("ns/t").shape->requests.cpu_milli, 1'000);
+  api.AddTask("last");
+  api.Settle();
+  EXPECT_EQ(NodeOf("last-1"), "large");
+}
+
+TEST_F(RefusalsTest, AnOldRefusalIsForgotten) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.SetPod("t-2", PodPhase::kSucceeded);
+  api.Advance(seconds(1'300));
+  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+  api.AddTask("next");
+  api.Settle();
+  EXPECT_EQ(NodeOf("next-1"), "small");
+}
+
+TEST_F(RefusalsTest, ABoughtServerThatRefusesIsFollowedByAnotherAfterAPause) {
+  api.Remove(api.servers, "small");
+  api.Remove(api.servers, "large");
+  api.AddPool("p");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  Refuse("t-1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_NE(api.Status("t").explanation->summary.find("no other server is bought for it before"),
+            std::string::npos)
+      << api.Status("t").explanation->summary;
+  for (int i = 0; i < 70; ++i) {
+    for (const auto& [key, pod] : std::map(api.pods)) {
+      if (!pod.terminal()) Refuse(pod.meta.name);
+    }
+    api.Advance(seconds(1));
+  }
+  EXPECT_EQ(api.claims_made, 2);
+}
+
 TEST_F(RefusalsTest, ATaskThatIsRefusedEverywhereIsTriedEverMoreSeldom) {
   for (int i = 0; i < 50; ++i) api.AddServer("s" + std::to_string(i));
   api.AddTask("t");

@@ -195,6 +195,35 @@ TEST(StuckInCloudTest, NoSecondServerIsBoughtForWhatKubeSchedulerRefuses) {
       << why;
 }
 
+// kube-scheduler refuses every pod for that time. How many servers were bought by then.
+int BoughtWhileRefused(ApiModel& api, std::chrono::minutes time) {
+  for (const Time end = api.now + time; api.now < end;) {
+    for (auto& [key, pod] : std::map(api.pods)) {
+      if (pod.unscheduled) continue;
+      api.pods.at(key).unscheduled = true;
+      api.pods.at(key).waiting_reason = "Unschedulable";
+      api.pods.at(key).waiting_message = "0/9 nodes are available: 1 node(s) had no free volumes";
+      api.Change(api.pods.at(key));
+    }
+    for (auto& [name, claim] : std::map(api.claims)) {
+      if (claim.node_name.empty()) api.ProvideServer("cloud-" + name);
+    }
+    api.Advance(seconds(5));
+  }
+  return api.claims_made;
+}
+
+TEST(StuckInCloudTest, AnotherServerIsBoughtEverMoreSeldom) {
+  ApiModel api;
+  api.AddPool("p", "8");
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(BoughtWhileRefused(api, std::chrono::minutes(29)), 1);
+  EXPECT_EQ(BoughtWhileRefused(api, std::chrono::minutes(20)), 2);
+  EXPECT_EQ(BoughtWhileRefused(api, std::chrono::minutes(35)), 2);
+  EXPECT_EQ(BoughtWhileRefused(api, std::chrono::minutes(100)), 3);
+}
+
 Json Spread(const std::string& app) {
   return {{"metadata", {{"labels", {{"app", app}}}}},
           {"spec",
