@@ -473,9 +473,7 @@ bool Episode::Refuse(Random& random) {
   const bool namespaced = kind == Kind::kPod || kind == Kind::kTask;
   const char* ns = !namespaced || random.OneIn(3) ? "" : random.OneIn(2) ? "ns" : "team";
   // What is not there cannot be deleted, and is not: that answer does not last.
-  size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
-  // A status that was refused as invalid is never sent again; see kAwaited.
-  if (verb == Verb::kPatchStatus && !script_.strict) --answers;
+  const size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
   std::erase_if(api_.rules, [&](const Rule& rule) { return rule.until <= api_.now; });
   api_.rules.push_back({verb, kind, ns, kAnswers[random.Pick(answers)],
                         api_.now + seconds(30 << random.Pick(6)) + seconds(random.Pick(200))});
