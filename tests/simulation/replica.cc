@@ -202,9 +202,11 @@ bool Replica::Answer(size_t which) {
     Flight& flight = flights_[at];
     if (!flight.arrived) continue;
     const auto& error = flight.error;
-    const auto& [effect, key, attempts] = flight.job;
+    const core::Effect& effect = flight.job.effect;
+    const int attempts = flight.job.attempts;
     if (error && runtime::TryAgain(effect, *error, attempts, world_.api.now - flight.sent)) {
-      const auto wait = runtime::Backoff(*error, attempts, std::hash<std::string>{}(key));
+      const auto wait =
+          runtime::Backoff(*error, attempts, std::hash<std::string>{}(flight.job.key));
       queue_.Again(std::move(flight.job), Read(), now() + wait);
     } else {
       if (const auto* write = std::get_if<core::Write>(&effect); write != nullptr && error)
