@@ -31,8 +31,8 @@ TEST(LogTest, WhateverAFieldHoldsIsReadBackAsItWas) {
 }
 
 TEST(LogTest, BytesThatAreNoTextAreReplaced) {
-  EXPECT_NO_THROW(
-      (void)nlohmann::json::parse(LogLine(spdlog::level::warn, 0, "x", {{"error", "a\xff\xfe"}})));
+  const std::string line = LogLine(spdlog::level::warn, 0, "x", {{"error", "a\xff\xfe"}});
+  EXPECT_TRUE(nlohmann::json::accept(line));
 }
 
 TEST(LogTest, WhatTasksDoIsWrittenByDefaultAndEveryWriteIsNot) {
