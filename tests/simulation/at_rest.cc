@@ -81,6 +81,20 @@ bool Checks::TriedOfLate(const std::string& task) const {
                      [&](const auto& intent) { return intent.second.task_uid == uid; });
 }
 
+int Checks::Wanting(const api::RegisteredServer& server, const api::Node& node) const {
+  int tasks = 0;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    const TaskRecord* record = witness_.Task(task.meta.uid);
+    const bool runs = record != nullptr && std::any_of(record->pods.begin(), record->pods.end(),
+                                                       [](const auto& pod) { return !pod.over; });
+    if (!api::Finished(task.status.phase) && !task.spec.suspend && !runs &&
+        WouldFit(task, server, node, api_))
+      ++tasks;
+  }
+  return tasks;
+}
+
 bool Checks::Promised(const api::Node& node) const {
   return std::any_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
     return intent.second.node == node.meta.name && api_.Get<Pod>(intent.first) == nullptr;

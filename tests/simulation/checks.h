@@ -61,8 +61,8 @@ class Checks {
   std::optional<Violation> Quiet(const Replica& replica) const;
   const std::optional<Violation>& violation() const { return violation_; }
   void Violate(std::string invariant, std::string message);
-  // Judges what is known to be wrong and not mended yet as well.
-  void BeStrict() { strict_ = true; }
+  // Nothing else; empty: everything.
+  void JudgeOnly(std::string invariant) { only_ = std::move(invariant); }
   // Texts from outside are as bad as they can be: whatever is sent is looked at.
   void ExpectHostileTexts() { hostile_ = true; }
   size_t statuses() const { return statuses_; }
@@ -128,6 +128,8 @@ class Checks {
   void CheckPods(const core::Write& write);
   // Pods were decided on for the node and are not there yet.
   bool Promised(const api::Node& node) const;
+  // How many tasks wait that it would take.
+  int Wanting(const api::RegisteredServer& server, const api::Node& node) const;
   bool Barred(const api::TaskRequest& task) const;
   bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,
                       const api::Node& node) const;
@@ -135,7 +137,7 @@ class Checks {
   bool Knows(const Replica& replica, const api::Pod& pod) const;
   void CheckResult(const core::Write& write);
   void CheckTruth(const core::Write& write);
-  void Stops(const core::Write& write);
+  void Stops(const Replica& replica, const core::Write& write);
   bool OnItsWay(const api::ScaleRequest& scale) const;
   void CheckPurchase(const core::Write& write);
   void CheckBill(const core::Write& write, const api::TaskStatus& now);
@@ -164,7 +166,8 @@ class Checks {
   std::map<std::string, Cost> costs_;      // of tasks, by uid
   std::optional<api::TaskRequest> before_;
   Time sent_at_{};  // when the pod was decided on that is being created
-  bool overlap_ = false, strict_ = false, hostile_ = false;
+  std::string only_;
+  bool overlap_ = false, hostile_ = false;
   int disturbances_ = 0;
   size_t statuses_ = 0;
 };

@@ -43,7 +43,7 @@ std::string Describe(const core::Object& object) {
 
 Script Script::Make(uint64_t run_seed, uint64_t index, size_t steps) {
   Random random(Random(run_seed).Next() ^ Random(~index).Next());
-  Script script{random.Next(), {}, false};
+  Script script{random.Next(), {}, ""};
   script.steps.reserve(steps);
   for (size_t i = 0; i < steps; ++i) script.steps.push_back(random.Next());
   return script;
@@ -73,7 +73,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
              },
              [this](const core::Write& write) { late_.emplace_back(api_.now, write); }} {
   Mix();
-  if (script_.strict) checks_.BeStrict();
+  checks_.JudgeOnly(script_.only);
   static constexpr size_t kWorkers[] = {1, 2, 4, 32, 32, 32};
   static constexpr int kLatencies[] = {0, 0, 50, 1'000};  // ms
   Random random(script_.seed);
@@ -107,7 +107,9 @@ void Episode::SayDecision(const Replica& replica, const core::Effect& effect) {
       line += "for " + write->uid + " on " +
               api::GetString(api::GetObject(core::Body(*write), "spec"), "nodeName") + " ";
   }
-  Say(line + runtime::EffectKey(effect));
+  const auto* note = std::get_if<core::Note>(&effect);
+  Say(line + runtime::EffectKey(effect) +
+      (note == nullptr ? "" : " " + note->reason + ": " + note->message));
   if (checks_.violation()) Say("VIOLATED: " + checks_.violation()->message);
 }
 
@@ -266,7 +268,8 @@ void Episode::Report(const std::string& what) {
   }
   if (trace_->size() == lines + 1 && what == "quiet") trace_->pop_back();
   // What goes on for hours without an end.
-  if (what == "quiet" && trace_->size() > 400) trace_->resize(400);
+  constexpr std::ptrdiff_t kMost = 100'000;
+  if (std::ssize(*trace_) > kMost) trace_->erase(trace_->begin(), trace_->begin() + kMost / 2);
 }
 
 bool Episode::Deliver(Random& random) {
@@ -473,7 +476,7 @@ bool Episode::Refuse(Random& random) {
   const bool namespaced = kind == Kind::kPod || kind == Kind::kTask;
   const char* ns = !namespaced || random.OneIn(3) ? "" : random.OneIn(2) ? "ns" : "team";
   // What is not there cannot be deleted, and is not: that answer does not last.
-  const size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
+  size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
   std::erase_if(api_.rules, [&](const Rule& rule) { return rule.until <= api_.now; });
   api_.rules.push_back({verb, kind, ns, kAnswers[random.Pick(answers)],
                         api_.now + seconds(30 << random.Pick(6)) + seconds(random.Pick(200))});

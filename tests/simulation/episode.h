@@ -20,7 +20,7 @@ namespace spillway::simulation {
 struct Script {
   uint64_t seed = 0;            // of the world: its faults
   std::vector<uint64_t> steps;  // one seed each
-  bool strict = false;          // judge what is known to be wrong as well
+  std::string only;             // the one invariant that is judged; empty: all
 
   // The index-th episode of a run.
   static Script Make(uint64_t run_seed, uint64_t index, size_t steps);

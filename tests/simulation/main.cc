@@ -19,8 +19,10 @@ constexpr size_t kLong = 1'000'000;
 
 struct Flags {
   uint64_t seed = 1, steps = 1'000'000, episode = 2'000, only = 0, from = 0;
+  size_t lines = 400;
   int64_t shrink = 30, seconds = 0;
-  bool must_fail = false, go_on = false, strict = false;
+  std::string invariant;
+  bool must_fail = false, go_on = false;
 };
 
 double Since(Clock::time_point begin) {
@@ -46,7 +48,7 @@ void Explain(const Flags& flags, const Script& script, uint64_t index, const Vio
   std::printf("shrunk from %zu to %zu steps; replay it with --seed %" PRIu64 " --episode %" PRIu64
               "\n",
               script.steps.size(), shorter.steps.size(), flags.seed, index);
-  Print(trace, 400);
+  Print(trace, flags.lines);
   if (again.violation)
     std::printf("%s: %s\n", again.violation->invariant.c_str(), again.violation->message.c_str());
 }
@@ -72,7 +74,7 @@ int Run(const Flags& flags) {
   uint64_t index = std::max({flags.only, flags.from, uint64_t{1}});
   for (; steps < flags.steps; ++index) {
     Script script = Script::Make(flags.seed, index, flags.episode);
-    script.strict = flags.strict;
+    script.only = flags.invariant;
     const Result result = Episode(script, nullptr).Run();
     digest.Add(result.digest);
     steps += result.steps;
@@ -118,9 +120,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--shrink-seconds", flags.shrink, "How long a failure may be shrunk.")
       ->capture_default_str();
+  app.add_option("--lines", flags.lines, "How many of the last lines of the trace are printed.")
+      ->capture_default_str();
   app.add_flag("--must-fail", flags.must_fail, "Succeeds only if something is found.");
   app.add_flag("--go-on", flags.go_on, "Counts what is found, and the first episodes of each.");
-  app.add_flag("--strict", flags.strict, "Judges what is known to be wrong as well.");
+  app.add_option("--only", flags.invariant, "Judges this invariant and no other.");
   CLI11_PARSE(app, argc, argv);
   return Run(flags);
 }

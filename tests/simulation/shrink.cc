@@ -6,7 +6,7 @@ namespace spillway::simulation {
 namespace {
 
 Script Without(const Script& script, size_t from, size_t count) {
-  Script out{script.seed, {}, script.strict};
+  Script out{script.seed, {}, script.only};
   for (size_t i = 0; i < script.steps.size(); ++i) {
     if (i < from || i >= from + count) out.steps.push_back(script.steps[i]);
   }

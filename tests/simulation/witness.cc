@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/core/admission.h"
+
 namespace spillway::simulation {
 namespace {
 
@@ -152,7 +154,10 @@ int Witness::Refusals(const std::string& task_uid, const std::string& node, Dura
 int Witness::Causes(const TaskRecord& task) const {
   int causes = task.edits + task.late;
   for (const PodRecord& pod : task.pods)
-    causes += !pod.cause.empty() || Lost(pod.node, pod.asked) ? 1 : 0;
+    causes += !pod.cause.empty() || Lost(pod.node, pod.asked) ||
+                      pod.began >= pod.asked + core::kSlowAnswer - seconds(1)
+                  ? 1
+                  : 0;
   return causes;
 }
 
