@@ -221,7 +221,7 @@ void CloseGate(World& world, Admission& admission) {
 
 void OpenGates(World& world) {
   if (world.closed.empty()) return;
-  if (!world.gates_moved && world.now < world.gates_at) return world.WakeAt(world.gates_at);
+  if (!world.gates_moved && world.now < world.gates_at) return;
   world.gates_moved = false;
   world.gates_at = kNever;
   bool more = false;
@@ -243,7 +243,6 @@ void OpenGates(World& world) {
     world.gates_moved = true;
     world.gates_at = world.now;
   }
-  world.WakeAt(world.gates_at);
 }
 
 void CreationSent(World& world, TaskState& task) {

@@ -24,8 +24,8 @@ std::optional<Time> FirstStart(const api::Pod& pod) {
   return pod.termination ? EarlierOf(pod.termination->started, running) : running;
 }
 
-void BoundTimes(const World& world, const TaskState& task, api::Attempt& attempt) {
-  const Time first = EarliestStart(task), last = std::max(first, world.now);
+void BoundTimes(const TaskState& task, Time now, api::Attempt& attempt) {
+  const Time first = EarliestStart(task), last = std::max(first, now);
   if (!attempt.started_at) {
     if (attempt.finished_at) attempt.finished_at = std::clamp(*attempt.finished_at, first, last);
     return;
@@ -41,7 +41,7 @@ void BoundTimes(const World& world, const TaskState& task, api::Attempt& attempt
     return;
   }
   const Duration ran = std::min(to - from, last - first);
-  const Time latest = std::max(first, world.now + std::chrono::seconds(1)) - ran;
+  const Time latest = std::max(first, now + std::chrono::seconds(1)) - ran;
   attempt.started_at = std::clamp(start, first, std::max(first, latest));
   attempt.finished_at = *attempt.started_at + ran;
 }

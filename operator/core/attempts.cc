@@ -25,7 +25,7 @@ int64_t CostOfAttempt(const TaskState& task, const api::Attempt& attempt) {
   return CostOf(task.binding->price_micros, *attempt.finished_at - *attempt.started_at);
 }
 
-api::Attempt Describe(const World& world, const TaskState& task, const api::Pod* pod) {
+api::Attempt Describe(const TaskState& task, const api::Pod* pod, Time now) {
   api::Attempt attempt{
       task.binding->attempt, task.binding->server, task.binding->pod_name, {}, "", "", {}, {}};
   if (pod != nullptr) {
@@ -42,12 +42,16 @@ api::Attempt Describe(const World& world, const TaskState& task, const api::Pod*
             end->container + (attempt.message.empty() ? " failed" : ": " + attempt.message);
       attempt.finished_at = end->finished;
     }
-    if (pod->terminal() && !attempt.finished_at) attempt.finished_at = world.now;
+    if (pod->terminal() && !attempt.finished_at) attempt.finished_at = now;
   }
   const bool seen_running = task.running_since != kNever;
   if (!attempt.started_at && seen_running) attempt.started_at = task.running_since;
-  BoundTimes(world, task, attempt);
+  BoundTimes(task, now, attempt);
   return attempt;
+}
+
+api::Attempt Describe(const World& world, const TaskState& task, const api::Pod* pod) {
+  return Describe(task, pod, world.now);
 }
 
 void Record(World& world, TaskState& task, api::Attempt attempt) {
@@ -124,12 +128,12 @@ void RetryLater(World& world, TaskState& task, const std::string& exit) {
 }
 
 // Its end was asked for while it ran: it was seen so, or it has ended since. A node's clock, as
-// brought to ours, tells to the second.
+// brought to the API server's, tells to the second. Ours may be behind that.
 bool EndedOnRequest(const World& world, const TaskState& task, const api::Pod& pod) {
   const auto asked = pod.asked_to_end ? pod.asked_to_end : pod.meta.deleted;
   if (!asked) return pod.disrupted;
   if (task.seen_ending) return true;
-  const auto finished = Describe(world, task, &pod).finished_at;
+  const auto finished = Describe(task, &pod, std::max(world.now, *asked)).finished_at;
   return !finished || *finished >= std::chrono::floor<std::chrono::seconds>(*asked);
 }
 

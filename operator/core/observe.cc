@@ -196,8 +196,17 @@ void SeeNode(World& world, const api::Node& object) {
       node.object->taints == object.taints && node.object->allocatable == object.allocatable &&
       node.object->unschedulable == object.unschedulable && node.object->ready == object.ready &&
       node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
+  // One that comes under its name begins anew: what was known of the one before, and a Lease that
+  // is left of it, say nothing of how long this one has been silent.
+  if (!node.object || node.object->meta.uid != object.meta.uid)
+    node.not_ready_since = node.told_since = kNever;
   node.object = object;
   node.gone = false;
+  if (CallsItselfReady(node)) {
+    node.told_since = kNever;
+  } else {
+    node.told_since = std::min(node.told_since, world.news);
+  }
   if (!same) NodeChanged(world, object.meta.name);
   CheckNode(world, object.meta.name);
 }

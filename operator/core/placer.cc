@@ -395,8 +395,9 @@ bool TryHead(World& world, Head& head) {
 
 }  // namespace
 
-void PlaceWaiting(World& world) {
-  OpenGates(world);
+namespace {
+
+void PlaceShown(World& world) {
   world.by_share = world.tenants_waiting.size() > 1;
   const uint64_t grown = world.grown.end(), changes = world.changed.end();
   const bool changed = world.tried_changed != changes;
@@ -420,6 +421,20 @@ void PlaceWaiting(World& world) {
   }
   world.tried_grown = std::max(world.tried_grown, grown);
   world.tried_changed = changes;
+}
+
+// Where this is not enough, the rest has its turn in the next step.
+constexpr int kMostRounds = 64;
+
+}  // namespace
+
+void PlaceWaiting(World& world) {
+  for (int round = 0; round < kMostRounds; ++round) {
+    OpenGates(world);
+    PlaceShown(world);
+    if (world.closed.empty() || world.now < world.gates_at) break;
+  }
+  if (!world.closed.empty()) world.WakeAt(world.gates_at);
 }
 
 }  // namespace spillway::core

@@ -38,15 +38,15 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
     return std::nullopt;
   }
   // A watch that hangs must not make a node look lost: either the node's own watch has been heard
-  // of since, and of late, and does not call it ready, or that of the Leases has, and tells of a
-  // kubelet that is silent.
+  // of since, and of late, and has not called it ready for so long, or that of the Leases has, and
+  // tells of a kubelet that was silent for so long. One that was silent, called itself ready, and
+  // later did not, was well in between, in whichever order the two watches tell of it.
   const Time lease = world.HeardOf(Kind::kLease);
   const bool silent = node->second.renewed && world.HearsOf(Kind::kLease) &&
                       lease >= since + kLostServerGrace &&
-                      lease >= node->second.heard + kHeartbeatTimeout;
-  const bool told = world.HearsOf(Kind::kNode) &&
-                    world.HeardOf(Kind::kNode) >= since + kLostServerGrace &&
-                    !CallsItselfReady(node->second);
+                      lease >= node->second.heard + kHeartbeatTimeout + kLostServerGrace;
+  const bool told = world.HearsOf(Kind::kNode) && node->second.told_since != kNever &&
+                    world.HeardOf(Kind::kNode) >= node->second.told_since + kLostServerGrace;
   if (!silent && !told) {
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;

@@ -188,9 +188,11 @@ struct NodeState {
   // The version of the first pod that was seen on it before it was; 0 if there is none.
   int64_t named_by = 0;
   std::optional<Time> renewed;  // the Lease's own time
-  // Both by World::news.
+  // All by World::news.
   Time heard{};  // when its last renewal was seen
   Time not_ready_since = kNever;
+  // Since when it calls itself not ready. It may have been silent before that, and heard of since.
+  Time told_since = kNever;
   std::set<std::string> servers;  // the RegisteredServers that name it
   ServerState* server = nullptr;  // the one of them that counts
   std::optional<api::NodeMetrics> load;

@@ -136,6 +136,8 @@ void Checks::CheckBody(const core::Effect& effect) {
 }
 
 void Checks::Turned(const Replica& replica) {
+  slowest_ = std::min(slowest_, replica.now() - api_.now);
+  fastest_ = std::max(fastest_, replica.now() - api_.now);
   for (const std::string& uid : decided_) CheckGroup(replica, uid);
   decided_.clear();
 }
@@ -193,7 +195,9 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   CheckMoney(replica, write);
   CheckRefusals(replica, write);
   if (ever_decided_.insert(uid).second) decided_.insert(uid);
-  if (api_.Get<Pod>(write.key()) != nullptr) return;  // another leader was faster
+  const Pod* there = api_.Get<Pod>(write.key());
+  const std::string* owner = there == nullptr ? nullptr : witness_.OwnerOf(*there);
+  if (owner != nullptr && *owner == uid) return;  // another leader was faster
   witness_.Asked(write.key());
   failed_.erase(write.key());
   intents_[write.key()] = {replica.id(),
@@ -336,8 +340,11 @@ int64_t Checks::BegunFor(const Replica& replica, const TaskRequest& task) const 
   const bool own = origin != origins_.end() && origin->second.replica == replica.id();
   const auto& ended = task.status.attempts;
   const bool recorded = !ended.empty() && ended.back().attempt >= last.attempt;
-  const bool runs = !last.over && !last.asked_to_end && !stopped_.contains(last.uid) && !recorded &&
-                    !witness_.Down(last.node, Duration{0});
+  // One that was not seen, and whose creation had no answer for too long, may never be.
+  const bool waits = !own || replica.HasSeen(Kind::kPod, last.version) ||
+                     (!GivenUp(replica, origin->second.decided) && !failed_.contains(last.key));
+  const bool runs = waits && !last.over && !last.asked_to_end && !stopped_.contains(last.uid) &&
+                    !recorded && !witness_.Down(last.node, Duration{0});
   return own && runs && begun == 0 ? last.estimate : begun;
 }
 
@@ -396,11 +403,34 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
     return false;
   // Where pods are refused, or nobody answers, only some are tried.
   if (witness_.RefusedIn(task.meta.ns, kPassedOver)) return false;
+  // That a pod was created may not have been told yet.
+  for (const std::string& key : replica.Unanswered(task.meta.ns + "/")) {
+    if (api_.now >= witness_.AskedAt(key) + seconds(3)) return false;
+  }
   return std::none_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
     return intent.second.task_uid == task.meta.uid ||
            (intent.first.starts_with(task.meta.ns + "/") &&
             api_.now >= intent.second.asked + seconds(3));
   });
+}
+
+// Whether they do not stand in one line: admission makes other pods of them, or the budgets of one
+// of them may close to it what costs money. What stands in another line is not waited for while as
+// many kinds of pods as may be at once are tried in its namespace for the first time.
+bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const TaskRequest& b) const {
+  constexpr size_t kTriedAtOnce = 8;
+  const auto asks = [&](const std::string& ns) {
+    const auto at = api_.admission.find(ns);
+    return at == api_.admission.end() ? int64_t{0} : at->second.more_cpu_milli;
+  };
+  if (asks(a.meta.ns) != asks(b.meta.ns)) return true;
+  if (!Bounded(b.meta.ns)) return false;
+  std::set<std::string> tried;
+  for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);
+  for (const auto& [key, intent] : intents_) {
+    if (intent.replica == replica.id() && key.starts_with(a.meta.ns + "/")) tried.insert(key);
+  }
+  return tried.size() >= kTriedAtOnce;
 }
 
 // Nothing of a higher priority that asks for the same still waits.
@@ -417,7 +447,8 @@ void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
     const auto& other = std::get<TaskRequest>(*object);
     // What costs money may be closed to the one and not to the other.
     if (&other == mine || !(PriorityOf(other) > PriorityOf(*mine)) || Bounded(other.meta.ns) ||
-        !AsksForTheSame(other, *mine) || !InQueue(replica, other))
+        !AsksForTheSame(other, *mine) || !InQueue(replica, other) ||
+        StandApart(replica, other, *mine))
       continue;
     Violate("passed-over", key + ", of a higher priority, by " + mine->meta.key());
   }
@@ -717,7 +748,9 @@ void Checks::CheckTruth(const core::Write& write) {
   int64_t last = now.attempts.empty() ? 0 : now.attempts.back().attempt;
   const TaskRecord* task = witness_.Task(write.uid);
   if (task != nullptr && !overlap_ && task->late == 0) {
-    for (const PodRecord& pod : task->pods) last = std::max(last, pod.attempt);
+    // What was not written of its attempts when a process ended, and whose pods are gone, nobody
+    // knows: then numbers are used again, and the last pod does not have the highest.
+    if (!task->pods.empty()) last = task->pods.back().attempt;
   }
   const PodRecord* pod = task == nullptr ? nullptr : task->Attempt(last);
   const api::Termination* end = pod != nullptr && pod->end ? &*pod->end : nullptr;
@@ -757,9 +790,10 @@ void Checks::CheckBill(const core::Write& write, const api::TaskStatus& now) {
   }
   const std::string reason = now.result ? now.result->reason : "";
   if (reason != "DeadlineExceeded" || task == nullptr || task->pods.empty()) return;
-  const Duration since = api_.now - task->pods.front().asked;
-  // Pods tell the time to the second.
-  if (since + since / 10 + seconds(1) < *before_->spec.active_deadline)
+  const Duration since = api_.now - task->pods.front().began;
+  // Pods tell the time to the second. Deadlines pass by the clocks of processes: of one, or of one
+  // that has told when the task began and one that judges.
+  if (since + seconds(1) + (fastest_ - slowest_) < *before_->spec.active_deadline)
     Violate("early-deadline", write.key() + " after " + FormatDuration(since));
 }
 

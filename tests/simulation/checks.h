@@ -114,6 +114,8 @@ class Checks {
   int64_t BegunFor(const Replica& replica, const api::TaskRequest& task) const;
   // Whether servers with a price may be closed to the namespace's tasks.
   bool Bounded(const std::string& ns) const;
+  bool StandApart(const Replica& replica, const api::TaskRequest& a,
+                  const api::TaskRequest& b) const;
   void CheckTurn(const Replica& replica, const std::string& task_uid);
   // Whether it is in the queue, as far as its object and its pods tell.
   bool InQueue(const Replica& replica, const api::TaskRequest& task) const;
@@ -166,6 +168,8 @@ class Checks {
   std::map<std::string, Cost> costs_;      // of tasks, by uid
   std::optional<api::TaskRequest> before_;
   Time sent_at_{};  // when the pod was decided on that is being created
+  // How far the clocks of processes have been behind and ahead of the one that is right.
+  Duration slowest_{0}, fastest_{0};
   std::string only_;
   bool overlap_ = false, hostile_ = false;
   int disturbances_ = 0;

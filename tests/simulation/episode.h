@@ -84,7 +84,8 @@ class Episode {
   void HoldStill();
   Replica& Any(Random& random) { return *replicas_[random.Pick(replicas_.size())]; }
   void TurnOf(Replica& replica);
-  void Drain(Replica& replica);
+  // False if it was not to come to rest.
+  bool Drain(Replica& replica);
   void Pass(Duration time);
   void Quiet();
   void Start();

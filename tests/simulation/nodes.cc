@@ -36,6 +36,12 @@ void Nodes::Silence(const std::string& node, bool silent) {
   api_.witness->Silent(node, silent);
 }
 
+// A kubelet that is back renews its Lease at once.
+void Nodes::ComeBack(const std::string& node) {
+  Silence(node, false);
+  if (api_.Get<Node>(node) != nullptr) Renew(node);
+}
+
 namespace {
 
 // The same for the same node and number.
@@ -202,7 +208,7 @@ bool Nodes::Trouble(Random& random) {
       node.ready_message = Say("Kubelet stopped posting node status.", random);
       api_.Put(node);
     } else if (what < 5) {
-      Silence(name, false);
+      ComeBack(name);
       node.ready = NodeReady::kTrue;
       api_.Put(node);
     } else {
@@ -235,7 +241,7 @@ void Nodes::Recover() {
     node.ready_message.clear();
     api_.Put(node);
   }
-  while (!silent_.empty()) Silence(std::string(*silent_.begin()), false);
+  while (!silent_.empty()) ComeBack(std::string(*silent_.begin()));
   for (const auto& [name, local] : std::map(locals_)) {
     if (api_.Get<Node>(name) == nullptr) {
       Add(name, local.cpu, local.memory);
@@ -284,16 +290,17 @@ bool Nodes::CollectDependent() {
 
 void Nodes::Beat() {
   for (const auto& [name, object] : api_.All(Kind::kNode)) {
-    if (silent_.contains(name)) {
-      continue;
-    }
-    api::NodeLease lease;
-    lease.meta.ns = "kube-node-lease";
-    lease.meta.name = name;
-    lease.renewed = api_.now;
-    if (const auto* known = api_.Get<api::NodeLease>(lease.meta.key())) lease.meta = known->meta;
-    api_.Put(lease);
+    if (!silent_.contains(name)) Renew(name);
   }
+}
+
+void Nodes::Renew(const std::string& node) {
+  api::NodeLease lease;
+  lease.meta.ns = "kube-node-lease";
+  lease.meta.name = node;
+  lease.renewed = api_.now;
+  if (const auto* known = api_.Get<api::NodeLease>(lease.meta.key())) lease.meta = known->meta;
+  api_.Put(lease);
 }
 
 core::Measured Nodes::Measure(Random& random) const {

@@ -51,6 +51,8 @@ class Nodes {
   // text, and perhaps more, of at most 2 to the power of that many bytes.
   std::string Say(std::string text, Random& random, size_t doublings = 18) const;
   void Silence(const std::string& node, bool silent);
+  void ComeBack(const std::string& node);
+  void Renew(const std::string& node);
 
   struct Local {
     std::string cpu, memory;

@@ -228,6 +228,17 @@ std::vector<core::Effect> Replica::Unsent() const {
   return out;
 }
 
+std::vector<std::string> Replica::Unanswered(const std::string& prefix) const {
+  std::vector<std::string> out;
+  for (const Flight& flight : flights_) {
+    const auto* write = std::get_if<core::Write>(&flight.job.effect);
+    if (write != nullptr && write->kind == Kind::kPod && write->verb == core::Verb::kCreate &&
+        write->key().starts_with(prefix))
+      out.push_back(write->key());
+  }
+  return out;
+}
+
 bool Replica::Idle() {
   if (!inbox_.empty() || !flights_.empty() || queue_.ready(Read()) ||
       (queue_.size() > 0 && barred_.empty()))

@@ -91,6 +91,8 @@ class Replica {
   bool Answer(size_t which);
   // Requests that are on their way when the process ends may still arrive.
   std::vector<core::Effect> Unsent() const;
+  // The keys, with this prefix, of pods whose creations are on their way or not answered yet.
+  std::vector<std::string> Unanswered(const std::string& prefix) const;
 
   // Whether its watch has delivered what happened at this version.
   bool HasSeen(Kind kind, int64_t version) const {

@@ -48,6 +48,10 @@ class Witness {
   void Changed(const core::Object* before, const core::Object* after, bool ours);
   // A pod of this key was decided on.
   void Asked(const std::string& key) { asked_[key] = now; }
+  Time AskedAt(const std::string& key) const {
+    const auto at = asked_.find(key);
+    return at == asked_.end() ? now : at->second;
+  }
   // The API server has taken a pod that was decided on for a task.
   void Created(const core::Write& write, const core::Object& object);
   void Edited(const std::string& task_uid) { ++tasks_[task_uid].edits; }

@@ -152,6 +152,16 @@ TEST_F(AdmissionTest, AKindThatFindsNoRoomDoesNotKeepItsNamespacesOthersWaiting)
   EXPECT_EQ(api.Phase("small"), "Assigned") << Why("small");
 }
 
+TEST_F(AdmissionTest, KindsThatFindNoRoomDoNotHaveTheirTurnsInASpinningLoop) {
+  DenyPods(kDenied);
+  for (int i = 1; i <= 8; ++i)  // as many kinds as are tried side by side
+    api.AddTask("a" + std::to_string(i), {}, std::to_string(100 + i) + "m");
+  for (int i = 1; i <= 20; ++i) api.AddTask("large" + std::to_string(i), {}, std::to_string(8 + i));
+  api.Settle();
+  EXPECT_EQ(Tries(), 8);
+  EXPECT_GT(api.wake, api.now);
+}
+
 TEST_F(AdmissionTest, AGroupIsTriedAsAWholeNowAndThen) {
   DenyPods(kDenied);
   for (int i = 0; i < 4; ++i)

@@ -259,6 +259,30 @@ TEST_F(AttemptTest, APodThatHadEndedBeforeItWasDeletedIsASuccess) {
   EXPECT_EQ(api.Phase("t"), "Succeeded");
 }
 
+TEST_F(AttemptTest, AGoodExitAfterItsEndWasAskedForIsNoSuccessIfOurClockIsSlow) {
+  Start();
+  Run("t-1", seconds(5));
+  api::Pod& pod = Pod("t-1");
+  pod.phase = PodPhase::kSucceeded;
+  pod.meta.deleted = pod.asked_to_end = api.now + seconds(20);  // by the API server's clock
+  pod.termination =
+      api::Termination{0, "Completed", "", api.now + seconds(10), api.now + seconds(24)};
+  Show("t-1");
+  EXPECT_NE(api.Phase("t"), "Succeeded");
+}
+
+TEST_F(AttemptTest, APodThatHadEndedBeforeItWasDeletedIsASuccessIfOurClockIsSlow) {
+  Start();
+  Run("t-1", seconds(5));
+  api::Pod& pod = Pod("t-1");
+  pod.phase = PodPhase::kSucceeded;
+  pod.meta.deleted = pod.asked_to_end = api.now + seconds(20);
+  pod.termination =
+      api::Termination{0, "Completed", "", api.now + seconds(10), api.now + seconds(16)};
+  Show("t-1");
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
 TEST_F(AttemptTest, ATaskThatIsLostTooOftenFailsAndSaysSo) {
   Start({{"retry", {{"lossLimit", 2}}}});
   for (const char* pod : {"t-1", "t-2", "t-3"}) {

@@ -109,6 +109,21 @@ TEST_F(RegistrarTest, OfTwoServersOnOneNodeTheOlderCounts) {
             "DuplicateNode");
 }
 
+TEST_F(RegistrarTest, ANodeUnderTheNameOfOneThatVanishedIsUnreadyNoLongerThanItIsThere) {
+  api.AddServer("n");
+  api.RenewLease("n");
+  api.Settle();
+  api.Remove(api.nodes, "n");
+  api.Settle();
+  for (int i = 0; i < 12; ++i) {
+    api.Advance(seconds(10));
+    api.RenewLease("other");
+  }
+  api.AddNode("n", "4");  // with the Lease that the one before has left
+  api.Settle();
+  EXPECT_EQ(api.world().nodes.at("n").not_ready_since, api.world().news);
+}
+
 TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
   api.AddServer("n");
   api.Settle();

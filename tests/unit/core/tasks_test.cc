@@ -153,6 +153,32 @@ TEST_F(TaskTest, AnUnreadyServerIsLostAfterAGracePeriod) {
   EXPECT_EQ(api.pods.at("ns/t-2").node_name, "s2");
 }
 
+// Its Lease, which tells of that, comes later than the Node.
+TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
+  Start();
+  api.AddServer("s2");
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.RenewLease("s1");
+  const auto pass = [&](int64_t time) {
+    for (int64_t i = 0; i < time; i += 5) {
+      api.Advance(seconds(5));
+      api.RenewLease("s2");
+      api.Change(api.nodes["s2"]);
+      api.Settle();
+    }
+  };
+  pass(45);
+  ASSERT_NE(api.world().nodes.at("s1").not_ready_since, kNever);
+  api.nodes["s1"].ready = api::NodeReady::kUnknown;
+  api.Change(api.nodes["s1"]);
+  api.Settle();
+  api.RenewLease("s1");
+  pass(50);
+  EXPECT_EQ(api.pods_made, 1);
+  pass(25);
+  EXPECT_EQ(api.pods_made, 2);
+}
+
 TEST_F(TaskTest, AnOutageOfTheApiServerLosesNoServer) {
   Start();
   api.AddServer("s2");
