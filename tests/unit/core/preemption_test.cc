@@ -67,6 +67,22 @@ TEST(PreemptionTest, ALowerPriorityGivesWayAndRunsAgainLater) {
   EXPECT_TRUE(Runs(api, "b-2"));
 }
 
+TEST(PreemptionTest, WhatRunsHasItsPriorityAfterARestartAsWell) {
+  ApiModel api;
+  api.AddServer("s1", "1");
+  api.AddTask("runs", High());
+  api.Settle();
+  api.SetPod("runs-1", PodPhase::kRunning);
+  api.Advance(seconds(5));
+  api.Restart();
+  Json lower = High();
+  lower["priority"] = 5;
+  api.AddTask("lower", lower);
+  api.Advance(seconds(5));
+  EXPECT_TRUE(Runs(api, "runs-1"));
+  EXPECT_EQ(api.Phase("runs"), "Running");
+}
+
 TEST(PreemptionTest, WhoHasTheHostPortGivesWay) {
   ApiModel api;
   api.AddServer("s1", "8");
