@@ -353,6 +353,12 @@ void CatchUp(const World& world, Shape& shape) {
 
 namespace {
 
+void AddTenants(const World& world, Heads& heads) {
+  for (Tenant* tenant : world.tenants_waiting) {
+    if (Head head{.tenant = tenant}; Refresh(world, head)) heads.Push(head);
+  }
+}
+
 // Those who may find room: who was not refused yet, and where a server has changed or has more
 // room, everyone.
 Heads WhoMayFit(World& world, bool changed) {
@@ -366,9 +372,7 @@ Heads WhoMayFit(World& world, bool changed) {
   for (auto& [name, gang] : world.gangs) {
     if (Complete(gang) && WorthTrying(world, gang)) add({.gang = &gang});
   }
-  if (changed || AnyMayFit(world)) {
-    for (Tenant* tenant : world.tenants_waiting) add({.tenant = tenant});
-  }
+  if (changed || AnyMayFit(world)) AddTenants(world, heads);
   return heads;
 }
 
@@ -411,7 +415,16 @@ void PlaceShown(World& world) {
       heads.Push(head);
       continue;
     }
-    if (!TryHead(world, head)) continue;
+    const size_t kept = world.reserved.size();
+    const bool goes_on = TryHead(world, head);
+    // What was kept for it is for all others, whose turn comes anew: some of them were refused.
+    if (world.reserved.size() < kept) {
+      heads.DropTenants();
+      AddTenants(world, heads);
+      others = true;
+      if (head.tenant != nullptr) continue;
+    }
+    if (!goes_on) continue;
     // Mostly nothing is left that any other could use: no more of them is looked at.
     if (others && !head.refused && !changed && !AnyMayFit(world)) {
       others = false;

@@ -178,6 +178,31 @@ TEST(ReservationTest, IsMovedWhenItsServerIsCordoned) {
   EXPECT_TRUE(api.world().reserved.empty());
 }
 
+TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
+  ApiModel api;
+  const Json local{{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}};
+  api.AddServer("s1", "4");
+  api.servers["s1"].spec.capabilities["disk"] = "ssd";
+  api.Change(api.servers["s1"]);
+  for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name);
+  api.Settle();
+  for (const char* name : {"a", "b", "c", "d"})
+    api.SetPod(std::string(name) + "-1", PodPhase::kRunning);
+  api.AddTask("large", {{"priority", 1}}, "4");
+  api.Advance(kStarving + seconds(1));
+  // Its namespace has the smaller share: it is tried before the large one, for which s1 is kept.
+  api.AddTask("first", {{"priority", 1}, {"requirements", {local}}}, "1", "other");
+  api.AddTask("last", {{"requirements", {local}}}, "1", "third");
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.Settle();
+  ASSERT_FALSE(api.pods.contains("other/first-1") || api.pods.contains("third/last-1"));
+  api.AddServer("s2", "4");
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/large-1").node_name, api.servers.at("s2").spec.node_name);
+  EXPECT_TRUE(api.pods.contains("other/first-1"));
+  EXPECT_FALSE(api.pods.contains("third/last-1"));
+}
+
 TEST(ReservationTest, ATaskThatHasWaitedForAMomentKeepsNothing) {
   ApiModel api;
   api.AddServer("s1", "4");
