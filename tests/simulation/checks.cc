@@ -568,6 +568,10 @@ void Checks::Before(const core::Write& write) {
 // A task may have to give way to another, or its group is taken back; both cost it no retry.
 void Checks::Stops(const Replica& replica, const core::Write& write) {
   const auto* pod = api_.Get<Pod>(write.key());
+  const PodRecord* record =
+      pod == nullptr || pod->meta.uid != write.uid ? nullptr : witness_.RecordOf(*pod);
+  if (record != nullptr && (record->ended == 0 || !replica.HasSeen(Kind::kPod, record->ended)))
+    witness_.Stopped(write.uid);
   const TaskRequest* task = pod == nullptr || witness_.OwnerOf(*pod) == nullptr
                                 ? nullptr
                                 : TaskOf(*witness_.OwnerOf(*pod));

@@ -108,6 +108,7 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   if (after != nullptr && after->phase == api::PodPhase::kRunning && !pod.ran) pod.ran = now;
   if (after == nullptr || after->terminal()) {
     if (!pod.over) pod.over = now;
+    if (after != nullptr && pod.ended == 0) pod.ended = after->meta.resource_version;
   }
   if (after != nullptr && after->termination && !pod.end) pod.end = after->termination;
 }
@@ -120,6 +121,11 @@ void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
   if (cause != "refused") return;
   pod.refused = true;
   nodes_[pod.node].refused = now;
+}
+
+void Witness::Stopped(const std::string& pod_uid) {
+  if (const auto known = pods_.find(pod_uid); known != pods_.end())
+    tasks_[known->second.first].pods[known->second.second].stopped = true;
 }
 
 bool Witness::RefusedBy(const std::string& node, Duration within) const {
@@ -147,7 +153,8 @@ int Witness::Refusals(const std::string& task_uid, const std::string& node, Dura
   if (task == nullptr) return 0;
   return static_cast<int>(
       std::count_if(task->pods.begin(), task->pods.end(), [&](const PodRecord& pod) {
-        return pod.refused && pod.node == node && pod.over && now < *pod.over + within;
+        return pod.refused && !pod.stopped && !pod.asked_to_end && pod.node == node && pod.over &&
+               now < *pod.over + within;
       }));
 }
 

@@ -20,10 +20,12 @@ struct PodRecord {
   int64_t estimate = 0;                 // what it was expected to cost when it was decided on
   std::optional<api::Termination> end;  // of its main container
   std::optional<Time> over;             // it has ended, or is gone
+  int64_t ended = 0;                    // the version that told of its end; 0: it went without
   bool exclusive = false;
   std::optional<Time> ran;    // since when it ran, by the clock that is right
   bool asked_to_end = false;  // it was deleted before it ended
   bool refused = false;       // by its node's kubelet
+  bool stopped = false;       // its end was decided on before a refusal was known
   std::string cause;          // what was done to it from outside; empty: nothing
 };
 
@@ -74,7 +76,10 @@ class Witness {
   // Of a pod, and of its task: null if it was created for none, whatever it says of itself.
   const PodRecord* RecordOf(const api::Pod& pod) const;
   const std::string* OwnerOf(const api::Pod& pod) const;
-  // How often the node's kubelet has refused a pod of the task within that time.
+  // The end of the pod was decided on by a process that had not seen it refused.
+  void Stopped(const std::string& pod_uid);
+  // How often the node's kubelet has refused a pod of the task within that time. What it says of
+  // one whose end had been asked for, or decided on, is no answer.
   int Refusals(const std::string& task_uid, const std::string& node, Duration within) const;
   // Whether the node was lost since then: it vanished, or was down for a minute on end.
   bool Lost(const std::string& node, Time since) const;
