@@ -61,8 +61,12 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     stopped_.insert(write->uid);
     Stops(replica, *write);
   }
-  if (write->kind == Kind::kTask && write->verb == core::Verb::kPatchStatus)
+  if (write->kind == Kind::kTask && write->verb == core::Verb::kPatchStatus) {
     CheckAssignment(replica, *write);
+    const auto phase = api::GetString(write->body, "phase");
+    if (phase == "Succeeded" || phase == "Failed" || phase == "Cancelled")
+      concluded_.emplace(replica.id(), write->uid);
+  }
   if (write->kind == Kind::kScale && write->verb == core::Verb::kCreate) {
     CheckSecondPurchase(replica, *write);
     CheckPool(replica, *write);
@@ -395,6 +399,8 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
   const api::TaskStatus& status = task.status;
   if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
       task.meta.deleted || !replica.HasSeen(Kind::kTask, task.meta.resource_version) ||
+      // It has ended, and its status is refused or on its way.
+      concluded_.contains({replica.id(), task.meta.uid}) ||
       !witness_.Rested(task.meta.uid, kRested) || witness_.Unrecorded(task) || Barred(task) ||
       (status.retry_at && *status.retry_at > api_.now))
     return false;
