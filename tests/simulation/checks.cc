@@ -726,7 +726,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
     CheckCost(write.uid, write.key());
   }
   if (before_ && before_->meta.uid == write.uid) {
-    CheckResult(write);
+    CheckResult(replica, write);
     ++statuses_;
     ++costs_[write.uid].statuses;
     CheckCost(write.uid, write.key());
@@ -734,11 +734,11 @@ void Checks::After(const Replica& replica, const core::Write& write) {
 }
 
 // The outcome of a finished task is history: nobody may change it.
-void Checks::CheckResult(const core::Write& write) {
+void Checks::CheckResult(const Replica& replica, const core::Write& write) {
   const api::TaskStatus &old = before_->status, &now = api_.Get<TaskRequest>(write.key())->status;
   if (!api::Finished(old.phase)) {
     CheckBill(write, now);
-    if (api::Finished(now.phase)) CheckTruth(write);
+    if (api::Finished(now.phase)) CheckTruth(replica, write);
     return;
   }
   const auto& a = old.result;
@@ -751,8 +751,24 @@ void Checks::CheckResult(const core::Write& write) {
                                   api::ToString(now.phase));
 }
 
+// A pod that was gone before the process began, and that no status told of by then, nobody knows
+// of.
+int64_t Checks::LastKnown(const Replica& replica, const TaskRecord& task) const {
+  const api::TaskStatus& told = before_->status;
+  const auto is_known = [&](const PodRecord& pod) {
+    const auto origin = origins_.find(pod.uid);
+    return replica.HasMet(pod.uid) ||
+           (origin != origins_.end() && origin->second.replica == replica.id()) ||
+           (told.assignment && told.assignment->attempt == pod.attempt) ||
+           std::any_of(told.attempts.begin(), told.attempts.end(),
+                       [&](const api::Attempt& each) { return each.attempt == pod.attempt; });
+  };
+  const auto last = std::find_if(task.pods.rbegin(), task.pods.rend(), is_known);
+  return last == task.pods.rend() ? 0 : last->attempt;
+}
+
 // The result is what the main container of the last attempt did, and nothing if it never ended.
-void Checks::CheckTruth(const core::Write& write) {
+void Checks::CheckTruth(const Replica& replica, const core::Write& write) {
   const api::TaskStatus& now = api_.Get<TaskRequest>(write.key())->status;
   if (!now.result) return;
   int64_t last = now.attempts.empty() ? 0 : now.attempts.back().attempt;
@@ -760,7 +776,7 @@ void Checks::CheckTruth(const core::Write& write) {
   if (task != nullptr && !overlap_ && task->late == 0) {
     // What was not written of its attempts when a process ended, and whose pods are gone, nobody
     // knows: then numbers are used again, and the last pod does not have the highest.
-    if (!task->pods.empty()) last = task->pods.back().attempt;
+    if (const int64_t known = LastKnown(replica, *task); known > 0) last = known;
   }
   const PodRecord* pod = task == nullptr ? nullptr : task->Attempt(last);
   const api::Termination* end = pod != nullptr && pod->end ? &*pod->end : nullptr;

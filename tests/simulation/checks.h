@@ -137,8 +137,10 @@ class Checks {
                       const api::Node& node) const;
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;
-  void CheckResult(const core::Write& write);
-  void CheckTruth(const core::Write& write);
+  void CheckResult(const Replica& replica, const core::Write& write);
+  void CheckTruth(const Replica& replica, const core::Write& write);
+  // The number of the last pod that the process can know of; 0 if there is none.
+  int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
   void Stops(const Replica& replica, const core::Write& write);
   bool OnItsWay(const api::ScaleRequest& scale) const;
   void CheckPurchase(const core::Write& write);

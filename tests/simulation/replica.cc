@@ -19,6 +19,15 @@ core::Event EventOf(Kind kind, const Change& change) {
   return core::Seen{*change.object};
 }
 
+// The pod that the event tells of; null if it tells of none.
+const api::Pod* PodIn(const core::Event& event) {
+  if (const auto* seen = std::get_if<core::Seen>(&event))
+    return std::get_if<api::Pod>(&seen->object);
+  const auto* outcome = std::get_if<core::Outcome>(&event);
+  return outcome == nullptr || !outcome->object ? nullptr
+                                                : std::get_if<api::Pod>(&*outcome->object);
+}
+
 }  // namespace
 
 Replica::Replica(int id, const World& world) : id_(id), world_(world), queue_(world.workers) {
@@ -92,6 +101,7 @@ bool Replica::Double(Kind kind) {
 size_t Replica::Turn() {
   const std::vector<core::Event> events = std::exchange(inbox_, {});
   for (const core::Event& event : events) {
+    if (const auto* pod = PodIn(event)) met_.insert(pod->meta.uid);
     const auto* measured = std::get_if<core::Measured>(&event);
     if (measured == nullptr) continue;
     for (const api::NodeMetrics& metrics : measured->nodes) {

@@ -98,6 +98,8 @@ class Replica {
   bool HasSeen(Kind kind, int64_t version) const {
     return streams_[static_cast<size_t>(kind)].delivered >= version;
   }
+  // Whether it was ever told of the pod with this uid.
+  bool HasMet(const std::string& uid) const { return met_.contains(uid); }
   // Everything was delivered, taken, carried out and answered, but for what is refused again and
   // again by a rule.
   bool Idle();
@@ -138,6 +140,7 @@ class Replica {
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
+  std::set<std::string> met_;     // uids of pods
   std::set<std::string> barred_;  // keys of what a rule refused, and what is tried again
   Time wake_{}, born_{};
   SmoothClock clock_;
