@@ -737,7 +737,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
 void Checks::CheckResult(const Replica& replica, const core::Write& write) {
   const api::TaskStatus &old = before_->status, &now = api_.Get<TaskRequest>(write.key())->status;
   if (!api::Finished(old.phase)) {
-    CheckBill(write, now);
+    CheckBill(replica, write, now);
     if (api::Finished(now.phase)) CheckTruth(replica, write);
     return;
   }
@@ -797,9 +797,17 @@ void Checks::CheckTruth(const Replica& replica, const core::Write& write) {
                               (end == nullptr ? "nothing" : "\"" + end->message + "\""));
 }
 
+// Another has made it, or this process had given its creation up, or was told that it had failed.
+bool Checks::TakenUp(const Replica& replica, const PodRecord& pod) const {
+  const auto origin = origins_.find(pod.uid);
+  return origin == origins_.end() || origin->second.replica != replica.id() ||
+         failed_.contains(pod.key) || pod.began >= pod.asked + core::kSlowAnswer - seconds(1);
+}
+
 // No attempt costs more than the time since it was decided on, and no deadline passes earlier than
 // that, whatever the clocks of nodes say. When its pod was made only the API server's clock tells.
-void Checks::CheckBill(const core::Write& write, const api::TaskStatus& now) {
+void Checks::CheckBill(const Replica& replica, const core::Write& write,
+                       const api::TaskStatus& now) {
   const TaskRecord* task = witness_.Task(write.uid);
   for (const api::Attempt& attempt : now.attempts) {
     const PodRecord* pod = task == nullptr ? nullptr : task->Attempt(attempt.attempt);
@@ -807,8 +815,10 @@ void Checks::CheckBill(const core::Write& write, const api::TaskStatus& now) {
     constexpr int64_t kMostPrice = 400'000;  // per hour, of every pool here
     // Of one that ended unseen, or on a node whose clock is wrong, nobody knows when that was.
     const bool known = pod->over && attempt.exit_code && !witness_.clocks_wrong;
+    // From a time by the API server's clock to one by the process's, which may be ahead of it.
+    const Duration between = !known && TakenUp(replica, *pod) ? fastest_ : Duration{0};
     const auto there =
-        std::chrono::ceil<seconds>((known ? *pod->over : api_.now) - pod->asked).count();
+        std::chrono::ceil<seconds>((known ? *pod->over : api_.now) - pod->asked + between).count();
     // The operator's clock, once it was set, goes a tenth faster until it is right.
     if (attempt.cost_micros > kMostPrice * (there + there / 10 + 2) / 3'600 + 1)
       Violate("bill", pod->key + " cost " + api::FormatPrice(attempt.cost_micros) + " in " +

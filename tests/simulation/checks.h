@@ -144,7 +144,10 @@ class Checks {
   void Stops(const Replica& replica, const core::Write& write);
   bool OnItsWay(const api::ScaleRequest& scale) const;
   void CheckPurchase(const core::Write& write);
-  void CheckBill(const core::Write& write, const api::TaskStatus& now);
+  void CheckBill(const Replica& replica, const core::Write& write, const api::TaskStatus& now);
+  // The process has taken the pod up as it was found: since when it is there, only the API server's
+  // clock tells.
+  bool TakenUp(const Replica& replica, const PodRecord& pod) const;
   void CheckBody(const core::Effect& effect);
   void CheckCost(const std::string& uid, const std::string& key);
 
