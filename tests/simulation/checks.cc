@@ -571,7 +571,8 @@ void Checks::Before(const core::Write& write) {
   }
 }
 
-// A task may have to give way to another, or its group is taken back; both cost it no retry.
+// A task may have to give way to another, or its group is taken back; both cost it no retry. Nor
+// does a pod that appears after its creation was given up, when its room is another's.
 void Checks::Stops(const Replica& replica, const core::Write& write) {
   const auto* pod = api_.Get<Pod>(write.key());
   const PodRecord* record =
@@ -595,8 +596,15 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
         gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > PriorityOf(*task));
   }
   if (gives_way) witness_.Blame(write.uid, "gave way");
+  // As the process may see it.
+  const bool pending = pod->phase == api::PodPhase::kPending ||
+                       !replica.HasSeen(Kind::kPod, pod->meta.resource_version);
+  const auto origin = origins_.find(write.uid);
+  if (pending && origin != origins_.end() && origin->second.replica == replica.id() &&
+      replica.UntoldUntil(write.uid) >= origin->second.decided + core::kSlowAnswer)
+    witness_.Blame(write.uid, "was given up before it was seen");
   const api::Resources asked = *api::PodRequests(api::GetObject(*task->spec.pod_template, "spec"));
-  if (pod->phase == api::PodPhase::kPending && !(pod->requests == asked))
+  if (pending && !(pod->requests == asked))
     witness_.Blame(write.uid, "was admitted with more than it asked for");
 }
 

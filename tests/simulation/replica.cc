@@ -101,7 +101,7 @@ bool Replica::Double(Kind kind) {
 size_t Replica::Turn() {
   const std::vector<core::Event> events = std::exchange(inbox_, {});
   for (const core::Event& event : events) {
-    if (const auto* pod = PodIn(event)) met_.insert(pod->meta.uid);
+    if (const auto* pod = PodIn(event)) met_.emplace(pod->meta.uid, turned_);
     const auto* measured = std::get_if<core::Measured>(&event);
     if (measured == nullptr) continue;
     for (const api::NodeMetrics& metrics : measured->nodes) {
@@ -110,6 +110,7 @@ size_t Replica::Turn() {
     }
   }
   core::StepResult result = core_.Step(events, Read());
+  turned_ = now_;
   wake_ = result.wake;
   for (core::Effect& effect : result.effects) {
     world_.decided(*this, effect);

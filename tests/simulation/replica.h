@@ -100,6 +100,11 @@ class Replica {
   }
   // Whether it was ever told of the pod with this uid.
   bool HasMet(const std::string& uid) const { return met_.contains(uid); }
+  // The last time, by its clock, that it decided anything without having been told of the pod.
+  Time UntoldUntil(const std::string& uid) const {
+    const auto at = met_.find(uid);
+    return at == met_.end() ? now_ : at->second;
+  }
   // Everything was delivered, taken, carried out and answered, but for what is refused again and
   // again by a rule.
   bool Idle();
@@ -140,9 +145,9 @@ class Replica {
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
-  std::set<std::string> met_;     // uids of pods
-  std::set<std::string> barred_;  // keys of what a rule refused, and what is tried again
-  Time wake_{}, born_{};
+  std::map<std::string, Time> met_;  // by uids of pods: UntoldUntil
+  std::set<std::string> barred_;     // keys of what a rule refused, and what is tried again
+  Time wake_{}, born_{}, turned_{};  // turned_: by its clock
   SmoothClock clock_;
   Time now_{};
   Duration clock_ahead_{0};
