@@ -650,7 +650,9 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
         (server.spec.price_micros > 0 && Bounded(task->meta.ns)) ||
         witness_.Down(node->meta.name, seconds(120)) ||
         witness_.RefusedBy(node->meta.name, seconds(660)) ||
-        !WouldFit(*task, server, *node, api_) || KeptForAnother(*task, server, *node))
+        // What is decided on and not there yet has its room as well.
+        Promised(*node) || !WouldFit(*task, server, *node, api_) ||
+        KeptForAnother(*task, server, *node))
       continue;
     Violate("refused-again", write.key() + " on node " + node_name + ", which refused it before; " +
                                  "server " + name + " would take it");
