@@ -198,6 +198,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   const std::string* owner = there == nullptr ? nullptr : witness_.OwnerOf(*there);
   if (owner != nullptr && *owner == uid) return;  // another leader was faster
   witness_.Asked(write.key());
+  if (const TaskRequest* task = TaskOf(uid)) began_with_[write.key()] = PriorityOf(*task);
   failed_.erase(write.key());
   intents_[write.key()] = {replica.id(),
                            pod.node_name,
@@ -582,13 +583,16 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     return each.spec.preemption == api::Preemption::kAllowed;
   };
   const auto behind = [&](Kind kind) { return !replica.HasSeen(kind, api_.changed(kind)); };
+  // What runs keeps the priority that it began with, as pods do when their class is made anew.
+  auto own = PriorityOf(*task);
+  if (const auto at = began_with_.find(write.key()); at != began_with_.end())
+    own = std::min(own, at->second);
   // One that is behind goes by priorities as they were.
   bool gives_way =
       task->spec.group.has_value() || behind(Kind::kTask) || behind(Kind::kPriorityClass);
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& other = std::get<TaskRequest>(*object);
-    gives_way =
-        gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > PriorityOf(*task));
+    gives_way = gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > own);
   }
   if (gives_way) witness_.Blame(write.uid, "gave way");
   // As the process may see it.

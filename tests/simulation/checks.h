@@ -170,9 +170,10 @@ class Checks {
   std::set<std::string> stopped_;          // pods whose end was decided on; by uid
   // Tasks of which a process has decided to write that they have ended; by its id and their uids.
   std::set<std::pair<int, std::string>> concluded_;
-  std::set<std::string> failed_;        // pods whose creators were told that there is none
-  std::map<std::string, int> created_;  // how often a pod of this name was
-  std::map<std::string, Cost> costs_;   // of tasks, by uid
+  std::set<std::string> failed_;  // pods whose creators were told that there is none
+  std::map<std::string, std::optional<int64_t>> began_with_;  // priorities, by the pods' keys
+  std::map<std::string, int> created_;                        // how often a pod of this name was
+  std::map<std::string, Cost> costs_;                         // of tasks, by uid
   std::optional<api::TaskRequest> before_;
   Time sent_at_{};  // when the pod was decided on that is being created
   // How far the clocks of processes have been behind and ahead of the one that is right.
