@@ -562,8 +562,10 @@ void Checks::Before(const core::Write& write) {
   }
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     const auto intent = intents_.find(write.key());
-    sent_at_ = intent == intents_.end() ? api_.now : intent->second.decided;
-    if (intent != intents_.end()) intents_.erase(intent);
+    // That of a task that was deleted and applied again under its name is still to come.
+    const bool its = intent != intents_.end() && intent->second.task_uid == write.uid;
+    sent_at_ = its ? intent->second.decided : api_.now;
+    if (its) intents_.erase(intent);
   }
 }
 
@@ -862,7 +864,7 @@ void Checks::Failed(const Replica& replica, const core::Write& write) {
   }
   const auto intent = intents_.find(write.key());
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate && intent != intents_.end() &&
-      intent->second.replica == replica.id())
+      intent->second.replica == replica.id() && intent->second.task_uid == write.uid)
     intents_.erase(intent);
 }
 
