@@ -59,10 +59,12 @@ bool Checks::KeptForAnother(const TaskRequest& task, const api::RegisteredServer
                             const api::Node& node) const {
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& other = std::get<TaskRequest>(*object);
-    if (other.meta.uid == task.meta.uid || api::Finished(other.status.phase) ||
-        other.spec.suspend || other.spec.group)
-      continue;
     const TaskRecord* record = witness_.Task(other.meta.uid);
+    // One of a group that has had its place, and lost it, waits alone, as any other does.
+    const bool in_group = other.spec.group && record == nullptr;
+    if (other.meta.uid == task.meta.uid || api::Finished(other.status.phase) ||
+        other.spec.suspend || in_group)
+      continue;
     const bool waits =
         record == nullptr || std::all_of(record->pods.begin(), record->pods.end(),
                                          [](const PodRecord& pod) { return pod.over.has_value(); });
