@@ -96,7 +96,8 @@ EOF
 # live_fresh: the very first installation, on an API server that does not know the kinds; pools and servers come with it, a
 # task runs there, and the next upgrade takes them over.
 live_fresh() {
-  kubectl delete crd -l app.kubernetes.io/part-of=spillway --timeout=60s >/dev/null
+  # By name: whoever applied one by itself has not labelled it.
+  kubectl delete --ignore-not-found --timeout=60s -f "$root/crds/" >/dev/null
   live_namespace
   live_values
   cat >>"$work/values.yaml" <<'EOF'
