@@ -86,10 +86,9 @@ Json EncodeConditions(const std::vector<Condition>& conditions);
 void SetCondition(std::vector<Condition>& conditions, Condition condition, Time now);
 const Condition* FindCondition(const std::vector<Condition>& conditions, std::string_view type);
 
-// Ready, Reconciling and Stalled together, as kstatus reads them.
-// Ready's message stands in a column, and is one
-// line of at most kMostLine bytes; the whole message is that of Reconciling or Stalled, whichever
-// is True.
+// Ready, Reconciling and Stalled together, as kstatus reads them. Ready's message stands in a
+// column, and is one line of at most kMostLine bytes; the whole message is that of Reconciling or
+// Stalled, whichever is True.
 enum class Progress { kReconciling, kReady, kStalled };
 void SetProgress(std::vector<Condition>& conditions, Progress progress, const Text& reason,
                  const Text& message, int64_t generation, Time now);

@@ -397,10 +397,6 @@ bool TryHead(World& world, Head& head) {
   return head.tenant != nullptr || !head.refused;
 }
 
-}  // namespace
-
-namespace {
-
 void PlaceShown(World& world) {
   world.by_share = world.tenants_waiting.size() > 1;
   const uint64_t grown = world.grown.end(), changes = world.changed.end();

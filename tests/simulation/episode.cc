@@ -489,6 +489,15 @@ bool Episode::HangNamespace(Random& random) {
   return true;
 }
 
+void Episode::GoOn(Replica& replica) {
+  for (size_t kind = 0; kind < core::kKinds; ++kind)
+    replica.Deliver(static_cast<Kind>(kind), 1'000);
+  TurnOf(replica);
+  while (replica.Begin()) continue;
+  while (replica.Carry(0, Fate::kGood)) continue;
+  while (replica.Answer(0)) continue;
+}
+
 // Everything works but the writes in one namespace: the tasks of the others get their pods in time.
 bool Episode::Starve(Random& random) {
   constexpr size_t kEnough = 4;  // workers: of fewer, none can be kept for the others
@@ -500,12 +509,7 @@ bool Episode::Starve(Random& random) {
   world_.hung_until = api_.now + seconds(90);
   std::map<std::string, Time> since;
   while (api_.now < world_.hung_until && !checks_.violation()) {
-    for (size_t kind = 0; kind < core::kKinds; ++kind)
-      replica.Deliver(static_cast<Kind>(kind), 1'000);
-    TurnOf(replica);
-    while (replica.Begin()) continue;
-    while (replica.Carry(0, Fate::kGood)) continue;
-    while (replica.Answer(0)) continue;
+    GoOn(replica);
     std::map<std::string, Time> waits;
     for (const auto& [task, server] : checks_.Idle()) {
       if (task.starts_with(world_.hung + "/") || checks_.TriedOfLate(task)) continue;
@@ -525,12 +529,7 @@ bool Episode::Drain(Replica& replica) {
   replica.Recover();
   const bool slow = world_.latency > milliseconds(500) && world_.workers < 32;
   for (int i = 0; i < (slow ? 2'000 : 300) && !checks_.violation(); ++i) {
-    for (size_t kind = 0; kind < core::kKinds; ++kind)
-      replica.Deliver(static_cast<Kind>(kind), 1'000);
-    TurnOf(replica);
-    while (replica.Begin()) continue;
-    while (replica.Carry(0, Fate::kGood)) continue;
-    while (replica.Answer(0)) continue;
+    GoOn(replica);
     if (replica.Idle()) {
       // The one that is left knows all that the other did.
       if (replicas_.size() == 1) checks_.Overlap(false);

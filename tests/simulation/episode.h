@@ -84,6 +84,8 @@ class Episode {
   void HoldStill();
   Replica& Any(Random& random) { return *replicas_[random.Pick(replicas_.size())]; }
   void TurnOf(Replica& replica);
+  // Delivers, decides and carries out all that there is by now.
+  void GoOn(Replica& replica);
   // False if it was not to come to rest.
   bool Drain(Replica& replica);
   void Pass(Duration time);
