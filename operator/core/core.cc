@@ -2,20 +2,20 @@
 
 #include <algorithm>
 
-#include "operator/core/admission.h"
-#include "operator/core/budgets.h"
-#include "operator/core/explain.h"
-#include "operator/core/gangs.h"
-#include "operator/core/load.h"
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/explain/explain.h"
 #include "operator/core/observe.h"
-#include "operator/core/placer.h"
-#include "operator/core/preemption.h"
-#include "operator/core/refusals.h"
-#include "operator/core/registrar.h"
-#include "operator/core/reservations.h"
-#include "operator/core/scaling.h"
-#include "operator/core/stuck.h"
-#include "operator/core/tasks.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/placer.h"
+#include "operator/core/scheduling/preemption.h"
+#include "operator/core/scheduling/refusals.h"
+#include "operator/core/scheduling/reservations.h"
+#include "operator/core/servers/load.h"
+#include "operator/core/servers/registrar.h"
+#include "operator/core/tasks/stuck.h"
+#include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "operator/core/admission.h"
-#include "operator/core/attempts.h"
-#include "operator/core/budgets.h"
-#include "operator/core/gangs.h"
-#include "operator/core/ownership.h"
-#include "operator/core/registrar.h"
-#include "operator/core/reservations.h"
-#include "operator/core/scaling.h"
-#include "operator/core/tasks.h"
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/reservations.h"
+#include "operator/core/servers/registrar.h"
+#include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "operator/base/json.h"
 #include "operator/base/prefetch.h"
-#include "operator/core/load.h"
+#include "operator/core/servers/load.h"
 
 namespace spillway::core {
 

@@ -18,8 +18,8 @@
 #include "operator/core/alarms.h"
 #include "operator/core/backoff.h"
 #include "operator/core/events.h"
-#include "operator/core/ledger.h"
-#include "operator/core/shape.h"
+#include "operator/core/scheduling/shape.h"
+#include "operator/core/servers/ledger.h"
 
 namespace spillway::core {
 

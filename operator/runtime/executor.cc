@@ -4,7 +4,7 @@
 #include <atomic>
 #include <tuple>
 
-#include "operator/core/pod_body.h"
+#include "operator/core/tasks/pod_body.h"
 #include "operator/runtime/answers.h"
 #include "operator/runtime/chronicle.h"
 #include "operator/runtime/decode.h"

@@ -5,7 +5,7 @@
 #include <map>
 #include <string_view>
 
-#include "operator/core/admission.h"
+#include "operator/core/scheduling/admission.h"
 #include "operator/runtime/gauges.h"
 #include "operator/runtime/metrics.h"
 

@@ -6,10 +6,10 @@
 #include <chrono>
 #include <random>
 
-#include "operator/core/admission.h"
 #include "operator/core/core.h"
-#include "operator/core/placer.h"
-#include "operator/core/tasks.h"
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/placer.h"
+#include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"
 
 namespace {

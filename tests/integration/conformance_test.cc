@@ -7,8 +7,8 @@
 #include <random>
 #include <thread>
 
-#include "operator/core/fit.h"
-#include "operator/core/registrar.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/servers/registrar.h"
 #include "tests/integration/cluster.h"
 
 namespace spillway::test {

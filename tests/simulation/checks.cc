@@ -4,8 +4,8 @@
 #include <tuple>
 
 #include "operator/cloud/karpenter.h"
-#include "operator/core/admission.h"
-#include "operator/core/pod_body.h"
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/tasks/pod_body.h"
 #include "operator/core/world.h"
 #include "operator/runtime/event_body.h"
 

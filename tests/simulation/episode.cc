@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/core/pod_body.h"
+#include "operator/core/tasks/pod_body.h"
 #include "operator/core/world.h"
 
 namespace spillway::simulation {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/core/admission.h"
+#include "operator/core/scheduling/admission.h"
 
 namespace spillway::simulation {
 namespace {

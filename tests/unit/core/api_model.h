@@ -11,7 +11,7 @@
 
 #include "operator/cloud/karpenter.h"
 #include "operator/core/core.h"
-#include "operator/core/pod_body.h"
+#include "operator/core/tasks/pod_body.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "operator/core/explain.h"
+#include "operator/core/explain/explain.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {

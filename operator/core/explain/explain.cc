@@ -1,0 +1,278 @@
+#include "operator/core/explain/explain.h"
+
+#include <algorithm>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/explain/forecast.h"
+#include "operator/core/explain/nearest_fit.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/gangs.h"
+#include "operator/core/tasks/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+// Those that lack only an amount come first, the smallest lack first; then those that may take the
+// task later; then those that never will.
+bool Nearer(const Tested& a, const Tested& b) {
+  const auto distance = [](const Misfit& misfit) {
+    if (misfit.property) return 3.0;
+    if (misfit.resource.empty() || misfit.requested == 0) return 2.0;
+    return static_cast<double>(misfit.requested - misfit.available) /
+           static_cast<double>(misfit.requested);
+  };
+  return std::pair(distance(a.why), std::string_view(a.name)) <
+         std::pair(distance(b.why), std::string_view(b.name));
+}
+
+std::vector<Tested> TestServers(const World& world, const Shape& shape) {
+  std::vector<Tested> out;
+  for (const auto& [name, server] : world.servers) {
+    Misfit why;
+    const bool property = !PropertiesFit(world, shape, server, &why);
+    if (!property && RoomFits(shape, server, &why)) continue;
+    why.property = property && why.reason != kRefusedRecently;
+    out.push_back({name, why});
+  }
+  std::sort(out.begin(), out.end(), Nearer);
+  return out;
+}
+
+// As TestServers, as if nothing ran there.
+std::vector<Tested> TestTotals(const World& world, const Shape& shape) {
+  std::vector<Tested> out;
+  for (const auto& [name, server] : world.servers) {
+    Misfit why;
+    why.property = !PropertiesFit(world, shape, server, &why);
+    if (!why.property) {
+      const auto small = AmountsMisfit(shape.requests, server.offered);
+      if (!small) continue;
+      why = *small;
+    }
+    out.push_back({name, why});
+  }
+  std::sort(out.begin(), out.end(), Nearer);
+  return out;
+}
+
+int64_t AmountOf(const api::Resources& resources, const std::string& name) {
+  if (name == "cpu") return resources.cpu_milli;
+  if (name == "memory") return resources.memory;
+  if (name == "ephemeral-storage") return resources.ephemeral;
+  const auto at = resources.extended.find(name);
+  return at == resources.extended.end() ? 0 : at->second;
+}
+
+// What the servers and the pools offer as a whole, where the task may go at all.
+struct Totals {
+  std::vector<const api::Resources*> servers, pools;
+
+  static int64_t Most(const std::vector<const api::Resources*>& all, const std::string& name) {
+    int64_t most = 0;
+    for (const api::Resources* each : all) most = std::max(most, AmountOf(*each, name));
+    return most;
+  }
+  bool AnyFits(const Shape& shape) const {
+    const auto fits = [&](const api::Resources* each) {
+      return !AmountsMisfit(shape.requests, *each);
+    };
+    return std::any_of(servers.begin(), servers.end(), fits) ||
+           std::any_of(pools.begin(), pools.end(), fits);
+  }
+};
+
+Totals TotalsFor(const World& world, const Shape& shape) {
+  const api::Policy policy = shape.placement.policy;
+  Totals out;
+  for (const auto& [name, server] : world.servers) {
+    const bool cloud = server.object.spec.cloud;
+    const bool may = policy == api::Policy::kLocalOnly   ? !cloud
+                     : policy == api::Policy::kCloudOnly ? cloud
+                                                         : true;
+    if (may && server.node->object) out.servers.push_back(&server.offered);
+  }
+  if (policy == api::Policy::kLocalOnly) return out;
+  for (const auto& [name, pool] : world.pools) out.pools.push_back(&pool.object.spec.resources);
+  return out;
+}
+
+// That the task is larger than everything that there is, by which resources; empty if it is not.
+std::string NeverFits(const World& world, const Shape& shape) {
+  const Totals totals = TotalsFor(world, shape);
+  if ((totals.servers.empty() && totals.pools.empty()) || totals.AnyFits(shape)) return "";
+  std::vector<std::string> names{"cpu", "memory", "ephemeral-storage"};
+  for (const auto& [name, amount] : shape.requests.extended) names.push_back(name);
+  std::string out;
+  for (const std::string& name : names) {
+    const int64_t want = AmountOf(shape.requests, name);
+    const int64_t server = Totals::Most(totals.servers, name);
+    const int64_t pool = Totals::Most(totals.pools, name);
+    if (want <= std::max(server, pool)) continue;
+    out +=
+        (out.empty() ? "requests " : "; requests ") + FormatAmount(name, want) + " " + name + "; ";
+    if (!totals.servers.empty()) out += "the largest server has " + FormatAmount(name, server);
+    if (!totals.pools.empty())
+      out += (totals.servers.empty() ? "the largest pool has " : ", the largest pool ") +
+             FormatAmount(name, pool);
+  }
+  if (out.empty()) out = "no server and no pool has all that it requests at once";
+  return out + ": it will never fit; ";
+}
+
+std::vector<Tested> TestPools(const World& world, const Shape& shape) {
+  std::vector<Tested> out;
+  for (const auto& [name, pool] : world.pools) {
+    Misfit why{"Available", "available", "can be asked for a server", "", 0, 0};
+    if (PoolFits(shape, pool, &why)) PoolMayBuy(world, pool, &why);
+    out.push_back({name, why});
+  }
+  for (const std::string& name : shape.placement.pools) {
+    if (!world.pools.contains(name))
+      out.push_back(
+          {name,
+           {"PoolNotFound", "not found", "ServerPool " + name + " does not exist", "", 0, 0}});
+  }
+  return out;
+}
+
+std::string Count(const char* what, size_t total, const std::vector<Tested>& tested) {
+  std::map<std::string, int> counts;
+  for (const Tested& test : tested) ++counts[test.why.summary];
+  std::vector<std::pair<int, std::string>> sorted;
+  for (const auto& [summary, count] : counts) sorted.emplace_back(-count, summary);
+  std::sort(sorted.begin(), sorted.end());
+  std::string out =
+      std::to_string(total - tested.size()) + " of " + std::to_string(total) + " " + what + " fit";
+  for (size_t i = 0; i < sorted.size() && i < 6; ++i) {
+    out += (i == 0 ? ": " : ", ") + std::to_string(-sorted[i].first) + " " + sorted[i].second;
+  }
+  return out;
+}
+
+std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
+  std::vector<api::Verdict> out;
+  for (size_t i = 0; i < tested.size() && i < kMostVerdicts; ++i) {
+    out.push_back({tested[i].name, tested[i].why.reason, tested[i].why.message});
+  }
+  return out;
+}
+
+}  // namespace
+
+api::Explanation Explain(const World& world, const Shape& shape) {
+  const auto servers = TestServers(world, shape);
+  api::Explanation out;
+  const std::string never = NeverFits(world, shape);
+  out.summary = never + Count("servers", world.servers.size(), servers);
+  out.servers = Verdicts(servers);
+  if (shape.admitted)
+    out.summary +=
+        " (by what such a pod asks for once it is admitted, not by "
+        "its template)";
+  const auto pools = TestPools(world, shape);
+  out.nearest_fit =
+      never.empty() ? NearestFit(world, shape, servers, pools, Against::kFree)
+                    : NearestFit(world, shape, TestTotals(world, shape), pools, Against::kTotals);
+  if (shape.placement.policy == api::Policy::kLocalOnly) return out;
+  out.pools = Verdicts(pools);
+  for (size_t i = 0; i < pools.size() && i < kMostVerdicts; ++i) {
+    out.summary += (i == 0 ? "; pools: " : ", ") + pools[i].name + " " + pools[i].why.summary;
+  }
+  if (pools.empty()) out.summary += "; no ServerPool exists, so no cloud server can be requested";
+  return out;
+}
+
+namespace {
+
+// How long what was found out about the shape still holds.
+Duration KeptFor(const World& world, const Shape& shape) {
+  const bool held = std::any_of(world.pools.begin(), world.pools.end(), [&](const auto& entry) {
+    return entry.second.hold_until >= shape.explained_at;  // its end is no event
+  });
+  if (shape.explained_moves == world.moves && !held) return kExplainAtLeastEvery;
+  const size_t servers = world.servers.size();
+  if (servers <= kManyServers) return Duration{0};
+  // To look at ten thousand servers takes 20 ms.
+  return kExplanationKept * static_cast<int64_t>(1 + servers / 1'000);
+}
+
+// One explanation for all tasks of a shape that ask at about the same time.
+const std::shared_ptr<const api::Explanation>& Shared(World& world, Shape& shape) {
+  if (shape.explained_at == Time{} || world.now > shape.explained_at + KeptFor(world, shape)) {
+    api::Explanation now = Explain(world, shape);
+    world.tested += world.servers.size();
+    // Where it says the same, nothing is new for any of its tasks.
+    if (shape.explanation == nullptr || *shape.explanation != now)
+      shape.explanation = std::make_shared<const api::Explanation>(std::move(now));
+    shape.explained_at = world.now;
+    shape.explained_moves = world.moves;
+  }
+  return shape.explanation;
+}
+
+// What the choice with burstAfterSeconds: auto is made by.
+std::string ExplainAuto(World& world, const TaskState& task) {
+  if (!task.shape->placement.burst_auto || task.in_gang) return "";
+  const PoolState* pool = BestPool(world, *task.shape);
+  std::string numbers;
+  if (pool == nullptr || !PaysToWait(world, task, *pool, &numbers)) return "";
+  return "; it pays to wait: " + numbers;
+}
+
+std::string ExplainPatience(World& world, const TaskState& task) {
+  const api::Placement& placement = task.shape->placement;
+  if (placement.policy == api::Policy::kLocalOnly) return "";
+  const Time until = task.waiting_since + placement.burst_after;
+  const std::string at =
+      world.now < until ? "; a cloud server may be bought at " + FormatTime(until) : "";
+  return ExplainAuto(world, task) + at;
+}
+
+// The shape's explanation with what concerns this task alone.
+std::shared_ptr<const api::Explanation> Personal(
+    World& world, const TaskState& task, const std::shared_ptr<const api::Explanation>& shared) {
+  if (const auto& admission = ExplainAdmission(task)) return admission;
+  const std::string group = ExplainGang(task);
+  const std::string patience =
+      ExplainPatience(world, task) + ExplainBudget(world, task) + ExplainPurchase(world, task);
+  if (group.empty() && patience.empty()) return shared;
+  api::Explanation own = *shared;
+  own.summary = (group.empty() ? "" : group + "; ") + own.summary + patience;
+  return std::make_shared<const api::Explanation>(std::move(own));
+}
+
+}  // namespace
+
+bool ExplainTask(World& world, TaskState& task) {
+  if (!task.queued) return false;
+  const Time first = std::max(task.waiting_since, task.object.meta.created) + kExplainAfter;
+  if (world.now < first) {
+    world.WakeTask(task, first);
+    return false;
+  }
+  const bool due =
+      world.now >= task.writer.last + task.explain_after || !task.object.status.explanation;
+  if (!due) {
+    world.WakeTask(task, task.writer.last + task.explain_after);
+    return false;
+  }
+  const auto& shared = Shared(world, *task.shape);
+  if (ExplainAdmission(task) == nullptr) {
+    ForecastTask(world, task);
+  } else {
+    task.object.status.forecast.reset();
+  }
+  task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
+  world.WakeTask(task, world.now + task.explain_after);
+  const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr;
+  if (told && task.status_due == kNever) return false;
+  task.object.status.explanation = task.nominated.empty() ? Personal(world, task, shared) : shared;
+  if (task.nominated.empty())
+    DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);
+  task.status_due = std::min(task.status_due, world.now);
+  return true;
+}
+
+}  // namespace spillway::core

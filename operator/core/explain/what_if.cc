@@ -1,0 +1,106 @@
+#include "operator/core/explain/what_if.h"
+
+#include <algorithm>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/explain/explain.h"
+#include "operator/core/explain/forecast.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/placer.h"
+
+namespace spillway::core {
+namespace {
+
+size_t Ahead(const World& world, int64_t priority) {
+  size_t count = 0;
+  for (const Shape* shape : world.shapes.all()) {
+    shape->waiting.AnyOf([&](const QueuePosition& each) {
+      count += each.priority >= priority ? 1 : 0;
+      return false;
+    });
+  }
+  return count;
+}
+
+int64_t Payable(const World& world, const std::string& ns, const Shape& shape) {
+  const auto tenant = world.tenants.find(ns);
+  return tenant == world.tenants.end() ? api::kMostMicros
+                                       : PayableUpTo(world, tenant->second, shape);
+}
+
+void SetStart(const std::optional<Estimate>& estimate, Forecast& out) {
+  if (!estimate) return;
+  out.start = estimate->start;
+  out.basis = estimate->basis;
+}
+
+void GoTo(const World& world, const ServerState& server, Forecast& out) {
+  out.place = Forecast::Place::kServer;
+  out.name = server.object.meta.name;
+  out.cloud = server.object.spec.cloud;
+  out.price_micros = server.object.spec.price_micros;
+  out.start = world.now;
+}
+
+Estimate Boot(const World& world, const PoolState& pool) {
+  if (!pool.boot.known()) return {world.now + kBootGuess, "a guess"};
+  return {world.now + pool.boot.value(),
+          "observed start of servers of pool " + pool.object.meta.name};
+}
+
+// False if no server would be bought, and none is on its way.
+bool Burst(const World& world, const Shape& shape, int64_t most, Forecast& out) {
+  if (const ScaleState* coming = ServerOnTheWay(world, shape, most)) {
+    out.place = Forecast::Place::kOnTheWay;
+    out.name = coming->object.meta.name;
+    out.price_micros = api::ParsePrice(coming->object.status.price_per_hour).value_or(0);
+    SetStart(EstimateArrival(world, out.name), out);
+  } else if (const PoolState* pool = BestPool(world, shape, most)) {
+    out.place = Forecast::Place::kPool;
+    out.name = pool->object.meta.name;
+    out.price_micros = pool->object.spec.price_micros;
+    Estimate boot = Boot(world, *pool);
+    boot.start += shape.placement.burst_after;
+    SetStart(boot, out);
+  } else {
+    return false;
+  }
+  out.cloud = true;
+  out.not_before = shape.placement.burst_after;
+  return true;
+}
+
+}  // namespace
+
+Result<Forecast> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec) {
+  ShapeTable table;
+  const auto interned = table.Intern(spec);
+  if (!interned) return interned.error();
+  Shape& shape = **interned;
+  const Shape* known = world.shapes.Find(shape.key);
+  if (known != nullptr) shape.runs = known->runs;
+  const int64_t most = Payable(world, ns, shape);
+  Forecast out;
+  out.ahead = Ahead(world, spec.priority);
+  const ServerState* server = Choose(world, shape);
+  if (server != nullptr && server->object.spec.price_micros > most) {
+    shape.paid = &shape;  // tested as one that cannot be paid
+    shape.matched = false;
+    server = Choose(world, shape);
+  }
+  if (server != nullptr) {
+    GoTo(world, *server, out);
+    return out;
+  }
+  const bool bursts = Burst(world, shape, most, out);
+  if (!bursts && (ServerOnTheWay(world, shape) != nullptr || BestPool(world, shape) != nullptr))
+    shape.paid = &shape;
+  out.explanation = Explain(world, shape);
+  if (!bursts) {
+    const auto waiting = known == nullptr ? 0 : known->waiting.Count();
+    SetStart(EstimateTurn(world, shape, static_cast<int64_t>(waiting) + 1), out);
+  }
+  return out;
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,94 @@
+// DescribePools of scaling.h.
+#include <algorithm>
+
+#include "operator/base/saturate.h"
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/fit.h"
+
+namespace spillway::core {
+namespace {
+
+using api::ScalePhase;
+
+// What the server has cost in the month, from its purchase to its end, or by now.
+int64_t CostInMonth(const api::ScaleStatus& status, Time month, Time now) {
+  if (!status.requested_at || status.backend_name.empty()) return 0;
+  const Time begin = std::max(*status.requested_at, month);
+  const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
+  return CostOf(price, status.finished_at.value_or(now) - begin);
+}
+
+// Each server that ended is counted once: its ScaleRequest does not stay. After a restart, those
+// that ended up to status.ended_until were.
+void CountSpending(World& world, PoolState& pool) {
+  api::ServerPoolStatus& status = pool.object.status;
+  const Time month = api::PeriodOf(api::BudgetPeriod::kMonth, world.now).start;
+  if (!status.ended_until || *status.ended_until < month) {
+    status.ended_micros = 0;
+    status.ended_until = month;
+  }
+  const int64_t ended = status.ended_micros;
+  const Time until = *status.ended_until;
+  int64_t running = 0;
+  for (auto& [name, scale] : world.scales) {
+    if (!IsOf(scale, pool)) continue;
+    const auto& finished = scale.object.status.finished_at;
+    const int64_t cost = CostInMonth(scale.object.status, month, world.now);
+    if (!finished) {
+      running = SaturatingAdd(running, cost);
+    } else if (!std::exchange(scale.counted, true) && (!scale.seen_ended || *finished > until)) {
+      status.ended_micros = SaturatingAdd(status.ended_micros, cost);
+      status.ended_until = std::max(*status.ended_until, *finished);
+    }
+  }
+  // A server in use costs more by the moment; that alone is told once in a while.
+  if (status.ended_micros == ended && world.now < pool.spent_at + kCostEvery) return;
+  status.spent_micros = SaturatingAdd(status.ended_micros, running);
+  pool.spent_at = world.now;
+}
+
+void DescribePool(World& world, PoolState& pool) {
+  api::ServerPoolStatus& status = pool.object.status;
+  const api::ObjectMeta& meta = pool.object.meta;
+  status.observed_generation = meta.generation;
+  status.servers = PoolServers(world, meta.name);
+  status.ready = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
+    return entry.second.object.pool == meta.name &&
+           entry.second.object.status.phase == ScalePhase::kReady;
+  });
+  status.pending = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
+    return entry.second.object.pool == meta.name && OnItsWay(entry.second) &&
+           entry.second.object.status.phase != ScalePhase::kReady;
+  });
+  CountSpending(world, pool);
+  const bool held = world.now < pool.hold_until;
+  // The time at which it ends, not what is left: that would change with every write.
+  const std::string message =
+      held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
+  const auto set = [&](const char* type, bool on) {
+    api::SetCondition(status.conditions,
+                      {type,
+                       on ? "True" : "False",
+                       held ? ToString(pool.error) : "Available",
+                       message,
+                       meta.generation,
+                       {}},
+                      world.now);
+  };
+  set("Available", !held);
+  set("BackingOff", held);
+  api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available",
+                   message, meta.generation, world.now);
+}
+
+}  // namespace
+
+void DescribePools(World& world) {
+  for (auto& [name, pool] : world.pools) {
+    DescribePool(world, pool);
+    KeepStatus(world, pool, Kind::kPool);
+  }
+}
+
+}  // namespace spillway::core

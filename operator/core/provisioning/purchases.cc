@@ -1,0 +1,417 @@
+// PlanPurchases of scaling.h.
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/explain/forecast.h"
+#include "operator/core/milestones.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/refusals.h"
+#include "operator/core/tasks/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+using api::ScalePhase;
+
+bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
+
+bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool == world.pools.end() || AmountsMisfit(shape.requests, scale.room)) return false;
+  if (scale.promised_whole || (shape.exclusive && scale.nominated > 0)) return false;
+  return PoolFits(shape, pool->second, nullptr);
+}
+
+// Promises room in the server to the task.
+void Nominate(World& world, TaskState& task, ScaleState& scale, const std::string& note = "") {
+  scale.room -= task.shape->requests;
+  ++scale.nominated;
+  scale.promised_whole = task.shape->exclusive;
+  task.planned = world.plan;
+  const std::string& name = scale.object.meta.name;
+  world.nominated.insert(task.object.meta.key());
+  if (task.nominated == name) return;
+  task.nominated = name;
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool != world.pools.end())
+    Commit(world, task, EstimateCost(*task.shape, pool->second.object.spec.price_micros));
+  TellNominated(world, task, scale, note);
+}
+
+bool Keep(World& world, TaskState& task, ScaleState& scale) {
+  if (!task.queued || task.planned == world.plan || !OnItsWay(scale) ||
+      !HasRoom(world, *task.shape, scale))
+    return false;
+  Nominate(world, task, scale);
+  return true;
+}
+
+void BeginPlan(World& world) {
+  ++world.plan;
+  for (auto& [name, scale] : world.scales) {
+    scale.nominated = 0;
+    scale.promised_whole = false;
+    const auto pool = world.pools.find(scale.object.pool);
+    scale.room = pool == world.pools.end() ? api::Resources{} : PoolRoom(pool->second);
+  }
+}
+
+// Tasks that a server was bought for come first, so that it is not promised away from them; then
+// those that wait for one already.
+void KeepPromises(World& world) {
+  for (auto& [name, scale] : world.scales) {
+    if (!OnItsWay(scale)) continue;
+    for (const api::TaskRef& buyer : scale.object.for_tasks) {
+      if (TaskState* task = world.TaskByUid(buyer.uid)) Keep(world, *task, scale);
+    }
+  }
+  std::vector<std::pair<QueuePosition, TaskState*>> waiting;
+  for (const std::string& key : world.nominated) {
+    const auto task = world.tasks.find(key);
+    if (task != world.tasks.end() && task->second.queued)
+      waiting.emplace_back(task->second.place(), &task->second);
+  }
+  std::sort(waiting.begin(), waiting.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [position, task] : waiting) {
+    const auto scale = world.scales.find(task->nominated);
+    if (scale != world.scales.end()) Keep(world, *task, scale->second);
+  }
+}
+
+// Those that lost their server on the way wait like any other.
+void BreakPromises(World& world) {
+  for (auto at = world.nominated.begin(); at != world.nominated.end();) {
+    const auto task = world.tasks.find(*at);
+    if (task != world.tasks.end() && task->second.planned == world.plan) {
+      ++at;
+      continue;
+    }
+    if (task != world.tasks.end() && task->second.queued) {
+      task->second.shape->burst_at = Time{};
+      const std::string lost = std::exchange(task->second.nominated, {});
+      Commit(world, task->second, 0);
+      DescribeWaiting(world, task->second, api::TaskPhase::kPending,
+                      "ScaleRequest " + lost + " no longer provides a server; choosing again");
+      task->second.status_due = world.now + kExplainAfter;
+      world.WakeTask(task->second, task->second.status_due);
+    }
+    at = world.nominated.erase(at);
+  }
+}
+
+// It was able to take a task, and has taken none: whoever it was bought for may be about to. A
+// group may have other plans for it.
+bool MayHostYet(const World& world, const ScaleState& scale) {
+  const api::ScaleStatus& status = scale.object.status;
+  if (status.phase != ScalePhase::kReady || scale.hosted || !status.ready_at) return false;
+  const bool alone = std::none_of(scale.object.for_tasks.begin(), scale.object.for_tasks.end(),
+                                  [&](const api::TaskRef& buyer) {
+                                    const TaskState* task = world.TaskByUid(buyer.uid);
+                                    return task != nullptr && task->gang != nullptr;
+                                  });
+  const auto pool = world.pools.find(scale.object.pool);
+  return alone && pool != world.pools.end() &&
+         world.now < *status.ready_at + pool->second.object.spec.provision_timeout;
+}
+
+std::string PurchaseName(const std::string& need, int64_t number) {
+  return "spw-" + need + "-" + std::to_string(number);
+}
+
+// The number behind the last purchase for the need (the uid of a task, or of a pool), and whether
+// that one still lasts.
+std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& need) {
+  const std::string prefix = "spw-" + need + "-";
+  int64_t last = 0;
+  bool lasts = false;
+  for (auto at = world.scales.lower_bound(prefix);
+       at != world.scales.end() && at->first.starts_with(prefix); ++at) {
+    const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
+    if (number < last) continue;
+    last = number;
+    // Nor is the next made before the engine has taken the one before back.
+    const auto server = world.cloud_servers.find(at->second.object.meta.uid);
+    const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
+                           server != world.cloud_servers.end() && !server->second.deleting;
+    lasts = OnItsWay(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
+  }
+  return {last, lasts};
+}
+
+ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, int64_t number) {
+  const std::string name = PurchaseName(need, number);
+  ScaleState& scale = world.scales[name];
+  scale.object.meta.name = name;
+  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}};
+  scale.object.pool = pool.object.meta.name;
+  scale.room = PoolRoom(pool);
+  scale.creating = true;
+  return scale;
+}
+
+// A node that is being registered may take what waits: a moment's patience saves a purchase.
+bool Registering(const World& world) {
+  return std::any_of(world.nodes.begin(), world.nodes.end(), [](const auto& entry) {
+    return entry.second.registering && entry.second.object;
+  });
+}
+
+// What a plan comes to, beside its nominations.
+struct Plan {
+  std::vector<ScaleState*> fresh;                     // bought in it
+  std::vector<std::pair<TaskState*, HeldTask>> held;  // cannot be paid
+};
+
+// The price of the server that the shape would wait for, whatever is left to pay it; nothing if
+// there is none.
+std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
+  if (const ScaleState* coming = ServerOnTheWay(world, shape)) {
+    const auto pool = world.pools.find(coming->object.pool);
+    if (pool != world.pools.end()) return pool->second.object.spec.price_micros;
+  }
+  const PoolState* pool = BestPool(world, shape);
+  if (pool == nullptr) return std::nullopt;
+  return pool->object.spec.price_micros;
+}
+
+// The first server on its way that has room, or a new one; null if there is neither.
+ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
+  const int64_t most = PayableUpTo(world, task);
+  if (const ScaleState* coming = ServerOnTheWay(world, *task.shape, most))
+    return &world.scales.at(coming->object.meta.name);
+  const auto [last, lasts] = LastPurchase(world, task.uid());
+  if (lasts) return nullptr;
+  const PoolState* pool = BestPool(world, *task.shape, most);
+  if (pool == nullptr || Registering(world)) return nullptr;
+  if (const auto until = RefusedInCloud(world, task)) {
+    world.WakeTask(task, *until);
+    return nullptr;
+  }
+  ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
+  scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
+  scale.object.shape = EncodeResources(task.shape->requests);
+  fresh.push_back(&scale);
+  return &scale;
+}
+
+constexpr size_t kMostBuyers = 100;
+
+// minServers and warmSpares: purchases that no task has asked for, named after their pool.
+void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
+  for (auto& [name, pool] : world.pools) {
+    for (int64_t lacks = PoolLacks(world, pool); lacks > 0 && PoolMayBuy(world, pool, nullptr);
+         --lacks) {
+      fresh.push_back(&Buy(world, pool, pool.object.meta.uid,
+                           LastPurchase(world, pool.object.meta.uid).first + 1));
+    }
+  }
+}
+
+// Lets the task wait for a server on its way, or for a new one. False if there is neither. next:
+// set to when it may, if not yet.
+bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
+  if (task.planned == world.plan) return true;
+  const Time patient_until = task.waiting_since + task.shape->placement.burst_after;
+  if (world.now < patient_until) {
+    *next = std::min(*next, patient_until);
+    return true;
+  }
+  std::string numbers;
+  if (task.shape->placement.burst_auto && !ServerOnTheWay(world, *task.shape)) {
+    const PoolState* pool = BestPool(world, *task.shape);
+    Rank(world, *task.shape);
+    if (pool != nullptr && PaysToWait(world, task, *pool, &numbers)) {
+      *next = std::min(*next, world.now + kForecastKept);
+      return true;
+    }
+    if (!numbers.empty()) numbers = "; it pays to buy: " + numbers;
+  }
+  auto& fresh = plan.fresh;
+  ScaleState* scale = ServerFor(world, task, fresh);
+  if (scale == nullptr) {
+    const auto price = PriceAhead(world, *task.shape);
+    if (!price || MayPay(world, task, *price)) return false;
+    plan.held.emplace_back(&task, HeldTask{*price, 0});
+    return true;
+  }
+  Nominate(world, task, *scale, numbers);
+  const api::ObjectMeta& meta = task.object.meta;
+  const bool new_one = std::find(fresh.begin(), fresh.end(), scale) != fresh.end();
+  if (new_one && scale->object.for_tasks.size() < kMostBuyers) {
+    scale->object.for_tasks.push_back({meta.ns, meta.name, meta.uid});
+  }
+  return true;
+}
+
+void PlanShape(World& world, Shape& shape, Plan& plan) {
+  if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
+  Time next = kNever;
+  const bool refused = shape.waiting.AnyOf(
+      [&](const QueuePosition& position) { return !PlanTask(world, *position.task, plan, &next); });
+  if (refused) return;  // nor for the others of this shape
+  shape.burst_at = next;
+  if (next != kNever) world.WakeAt(next);
+}
+
+// Whether servers can be had for all that the group lacks: a part of them would be paid for in
+// vain.
+bool MayBuyAll(const World& world, const std::vector<TaskState*>& lacking) {
+  std::vector<std::pair<const PoolState*, api::Resources>> rooms;  // of servers that would be new
+  std::map<const PoolState*, int64_t> bought;
+  for (const TaskState* task : lacking) {
+    const Shape& shape = *task->shape;
+    if (!MayUseCloud(shape)) return false;
+    if (ServerOnTheWay(world, shape) != nullptr) continue;
+    const auto room = std::find_if(rooms.begin(), rooms.end(), [&](const auto& each) {
+      return PoolFits(shape, *each.first, nullptr) && !shape.exclusive &&
+             !AmountsMisfit(shape.requests, each.second);
+    });
+    if (room != rooms.end()) {
+      room->second -= shape.requests;
+      continue;
+    }
+    const PoolState* pool = BestPool(world, shape);
+    if (pool == nullptr) return false;
+    const api::ServerPoolSpec& spec = pool->object.spec;
+    if (PoolServers(world, pool->object.meta.name) + ++bought[pool] > spec.max_servers)
+      return false;
+    rooms.emplace_back(pool, shape.exclusive ? api::Resources{} : PoolRoom(*pool));
+    if (!shape.exclusive) rooms.back().second -= shape.requests;
+  }
+  return true;
+}
+
+// Whether the group can be paid; if not, its members are held.
+bool PayAll(const World& world, const std::vector<TaskState*>& lacking, Plan& plan) {
+  int64_t need = 0, dearest = 0;
+  for (const TaskState* task : lacking) {
+    const int64_t price = PriceAhead(world, *task->shape).value_or(0);
+    need += EstimateCost(*task->shape, price);
+    dearest = std::max(dearest, price);
+  }
+  if (dearest == 0 || need <= LeftOf(world, *lacking.front()->tenant)) return true;
+  for (TaskState* task : lacking) plan.held.emplace_back(task, HeldTask{0, need});
+  return false;
+}
+
+void PlanGang(World& world, const Gang& gang, Plan& plan) {
+  std::vector<TaskState*> lacking;
+  for (const std::string& key : gang.lacking) {
+    const auto member = gang.members.find(key);
+    if (member == gang.members.end() || !member->second->queued) return;
+    if (member->second->planned != world.plan) lacking.push_back(member->second);
+  }
+  if (lacking.empty() || !Complete(gang) || !MayBuyAll(world, lacking) ||
+      !PayAll(world, lacking, plan))
+    return;
+  Time next = kNever;
+  for (TaskState* task : lacking) PlanTask(world, *task, plan, &next);
+  if (next != kNever) world.WakeAt(next);
+}
+
+void Announce(World& world, const std::vector<ScaleState*>& fresh) {
+  for (const ScaleState* scale : fresh) {
+    world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
+                                  EncodeNew(scale->object), std::nullopt});
+    if (scale->object.for_tasks.empty()) continue;
+    if (const TaskState* task = world.TaskByUid(scale->object.for_tasks.front().uid)) {
+      world.Tell(*task, false, "Scaling",
+                 "no registered server has room; asking pool " + scale->object.pool +
+                     " for a server (ScaleRequest " + scale->object.meta.name + ")");
+    }
+  }
+}
+
+void Withdraw(World& world) {
+  for (auto& [name, scale] : world.scales) {
+    const auto pool = world.pools.find(scale.object.pool);
+    if (pool != world.pools.end() && KeptAsStock(world, pool->second)) continue;
+    if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) ||
+        scale.object.status.phase == ScalePhase::kReady)
+      continue;
+    const std::string why = "no task waits for it any more";
+    const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
+    const ScalePhase before = std::exchange(scale.object.status.phase,
+                                            asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
+    scale.object.status.message = why;
+    if (!asked) scale.object.status.finished_at = world.now;
+    ReportScale(world, scale, before);
+    api::SetProgress(scale.object.status.conditions,
+                     asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
+                     scale.object.meta.generation, world.now);
+    world.Tell(scale, false, "Withdrawn", why);
+    world.WakeAt(world.now);
+  }
+}
+
+}  // namespace
+
+std::string ExplainPurchase(const World& world, const TaskState& task) {
+  if (!MayUseCloud(*task.shape) || task.in_gang || !task.nominated.empty()) return "";
+  if (const auto until = RefusedInCloud(world, task))
+    return "; no other server is bought for it before " + FormatTime(*until) +
+           ": the one that was did not take it";
+  const auto [last, lasts] = LastPurchase(world, task.uid());
+  if (!lasts) return "";
+  return "; nothing else is bought for it while ScaleRequest " + PurchaseName(task.uid(), last) +
+         " lasts";
+}
+
+void TellNominated(World& world, TaskState& task, const ScaleState& scale,
+                   const std::string& note) {
+  const std::string& name = scale.object.meta.name;
+  const bool ready = scale.object.status.phase == ScalePhase::kReady && !scale.lacks.empty();
+  const std::string what =
+      ready ? "waiting for node " + scale.object.status.node_name + ": " + scale.lacks
+            : "waiting for a server of pool " + scale.object.pool;
+  DescribeWaiting(world, task, api::TaskPhase::kScaling,
+                  what + " (ScaleRequest " + name + ")" + note);
+  task.status_due = world.now;
+  world.touched.insert(task.object.meta.key());
+}
+
+const ScaleState* ServerOnTheWay(const World& world, const Shape& shape, int64_t most) {
+  for (const auto& [name, scale] : world.scales) {
+    if (OnItsWay(scale) && HasRoom(world, shape, scale) &&
+        world.pools.at(scale.object.pool).object.spec.price_micros <= most)
+      return &scale;
+  }
+  return nullptr;
+}
+
+const PoolState* BestPool(const World& world, const Shape& shape, int64_t most) {
+  const PoolState* best = nullptr;
+  for (const auto& [name, pool] : world.pools) {
+    if (pool.object.spec.price_micros > most) continue;
+    if (!PoolFits(shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
+    const auto rank = [](const PoolState& state) {
+      return std::pair(-state.object.spec.priority, state.object.spec.price_micros);
+    };
+    if (best == nullptr || rank(pool) < rank(*best)) best = &pool;
+  }
+  return best;
+}
+
+void PlanPurchases(World& world) {
+  BeginPlan(world);
+  KeepPromises(world);
+  const auto order =
+      WaitingShapes(world, [](const Shape& shape, const TaskState&) { return MayUseCloud(shape); });
+  Plan plan;
+  for (auto& [turn, shape] : order) PlanShape(world, *shape, plan);
+  for (auto& [name, gang] : world.gangs) PlanGang(world, gang, plan);
+  KeepStock(world, plan.fresh);
+  Announce(world, plan.fresh);
+  BreakPromises(world);
+  for (auto& [task, held] : plan.held) {
+    if (task->queued) HoldUnpaid(world, *task, held);
+  }
+  Withdraw(world);
+}
+
+}  // namespace spillway::core

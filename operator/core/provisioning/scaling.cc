@@ -1,0 +1,616 @@
+#include "operator/core/provisioning/scaling.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_set>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/milestones.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/servers/registrar.h"
+
+namespace spillway::core {
+namespace {
+
+using api::CloudError;
+using api::CloudServer;
+using api::ScalePhase;
+using api::ScaleStatus;
+using std::chrono::seconds;
+
+const CloudServer* ServerOf(const World& world, const ScaleState& scale) {
+  const auto at = world.cloud_servers.find(scale.object.meta.uid);
+  return scale.object.meta.uid.empty() || at == world.cloud_servers.end() ? nullptr : &at->second;
+}
+
+void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::string& message) {
+  ScaleStatus& status = scale.object.status;
+  const ScalePhase before = std::exchange(status.phase, phase);
+  status.message = message;
+  if (phase != before) ReportScale(world, scale, before);
+  const api::Progress progress = phase == ScalePhase::kReady || phase == ScalePhase::kReleased
+                                     ? api::Progress::kReady
+                                 : phase == ScalePhase::kFailed ? api::Progress::kStalled
+                                                                : api::Progress::kReconciling;
+  const std::string reason =
+      phase == ScalePhase::kFailed ? ToString(status.error) : ToString(phase);
+  api::SetProgress(status.conditions, progress, reason, message, scale.object.meta.generation,
+                   world.now);
+}
+
+// How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong
+// setting waits for a person.
+Duration HoldAfter(CloudError error, int failures) {
+  const int doublings = std::min(failures - 1, 5);
+  switch (error) {
+    case CloudError::kInsufficientCapacity:
+      return std::min<Duration>(seconds(30) * (1 << doublings), seconds(600));
+    case CloudError::kQuotaExceeded:
+      return seconds(600);
+    case CloudError::kInvalidRequest:
+      return seconds(600);
+    case CloudError::kUnauthenticated:
+      return seconds(60);
+    case CloudError::kProvisionTimeout:
+      return seconds(300);
+    default:
+      return std::min<Duration>(seconds(5) * (1 << doublings), seconds(300));
+  }
+}
+
+// The pool of the name may have been made after the purchase, which then was another's.
+void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,
+              Time from) {
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool == world.pools.end() || !IsOf(scale, pool->second)) return;
+  PoolState& state = pool->second;
+  state.hold_until = from + HoldAfter(error, ++state.failures);
+  state.error = error;
+  state.error_message = message;
+  world.WakeAt(state.hold_until);
+}
+
+void AskRelease(World& world, ScaleState& scale) {
+  if (world.now < scale.release_at) return world.WakeAt(scale.release_at);
+  const CloudServer* server = ServerOf(world, scale);
+  if (server == nullptr || server->deleting || scale.released == server->uid) return;
+  scale.released = server->uid;
+  world.effects.push_back(AskCloud{
+      AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, {}, *server});
+}
+
+void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message) {
+  scale.object.status.error = error;
+  scale.object.status.finished_at = world.now;
+  SetPhase(world, scale, ScalePhase::kFailed, message);
+  HoldPool(world, scale, error, message, world.now);
+  world.Tell(scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
+  AskRelease(world, scale);
+}
+
+// The engine's object is gone before its server was ready: ask the engine why, then fail.
+void Vanished(World& world, ScaleState& scale) {
+  if (scale.diagnose_sent) return;
+  scale.diagnose_sent = true;
+  CloudServer last;
+  last.kind = scale.object.status.backend_kind;
+  last.name = scale.object.status.backend_name;
+  last.uid = scale.object.status.backend_uid;
+  world.effects.push_back(AskCloud{
+      AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, {}, last});
+}
+
+// Null if it is bought as stock, or nobody is left of those that it is bought for.
+const TaskState* FirstBuyer(const World& world, const ScaleState& scale) {
+  for (const api::TaskRef& buyer : scale.object.for_tasks) {
+    const TaskState* task = world.TaskByUid(buyer.uid);
+    if (task != nullptr && task->shape != nullptr) return task;
+  }
+  return nullptr;
+}
+
+void Ensure(World& world, ScaleState& scale) {
+  ScaleStatus& status = scale.object.status;
+  if (!status.requested_at) {
+    status.requested_at = world.now;
+    SetPhase(world, scale, ScalePhase::kRequested,
+             "asking pool " + scale.object.pool + " for a server");
+  }
+  if (scale.ensured || !scale.created) return;
+  if (world.now < scale.retry_at) return world.WakeAt(scale.retry_at);
+  const auto pool = world.pools.find(scale.object.pool);
+  if (pool == world.pools.end()) {
+    return FailScale(world, scale, CloudError::kInvalidRequest,
+                     "pool " + scale.object.pool + " does not exist");
+  }
+  status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
+  scale.ensured = scale.asking = true;
+  api::ServerPool asked = pool->second.object;
+  if (const TaskState* buyer = FirstBuyer(world, scale)) {
+    for (api::Requirement& each : Narrowed(*buyer->shape, pool->second))
+      asked.spec.requirements.push_back(std::move(each));
+  }
+  const api::Resources least = asked.spec.resources;
+  world.effects.push_back(AskCloud{AskCloud::Op::kEnsure,
+                                   scale.object.meta.name,
+                                   scale.object.meta.uid,
+                                   std::move(asked),
+                                   least,
+                                   {}});
+}
+
+void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
+  if (scale.server_sent || world.ServerOn(server.node_name) != nullptr) return;
+  if (world.now < scale.registration.not_before) return world.WakeAt(scale.registration.not_before);
+  const std::string name = ServerName(world, scale);
+  if (const auto old = world.servers.find(name); old != world.servers.end()) {
+    // Registered for the node that its engine gave before this one.
+    if (old->second.object.spec.node_name != server.node_name) Unregister(world, old->second);
+    return;
+  }
+  const auto pool = world.pools.find(scale.object.pool);
+  api::RegisteredServer object;
+  object.meta.name = name;
+  object.meta.labels = {{api::kPoolLabel, scale.object.pool}};
+  object.spec.node_name = server.node_name;
+  object.spec.cloud = true;
+  object.spec.pool = scale.object.pool;
+  object.spec.scale_request = scale.object.meta.name;
+  if (pool != world.pools.end()) object.spec.capabilities = pool->second.object.spec.capabilities;
+  object.spec.price_micros = api::ParsePrice(scale.object.status.price_per_hour).value_or(0);
+  const api::OwnerReference owner{"ScaleRequest", scale.object.meta.name, scale.object.meta.uid,
+                                  true};
+  scale.server_sent = true;
+  world.effects.push_back(Write{Verb::kCreate, Kind::kServer, "", object.meta.name, "", 0,
+                                EncodeNew(object, owner, api::kGroupVersion), std::nullopt});
+}
+
+ServerState* RegisteredFor(World& world, const ScaleState& scale) {
+  const std::string& node = scale.object.status.node_name;
+  return node.empty() ? nullptr : world.ServerOn(node);
+}
+
+void DeleteServer(World& world, ScaleState& scale) {
+  ServerState* server = RegisteredFor(world, scale);
+  if (server != nullptr && server->object.spec.scale_request == scale.object.meta.name)
+    Unregister(world, *server);
+}
+
+void Provision(World& world, ScaleState& scale, const CloudServer& server) {
+  ScaleStatus& status = scale.object.status;
+  if (status.backend_uid != server.uid) {
+    status.backend_kind = server.kind;
+    status.backend_name = server.name;
+    status.backend_uid = server.uid;
+    SetPhase(world, scale, ScalePhase::kProvisioning,
+             server.kind + " " + server.name + " was made");
+  }
+  if (!server.message.empty() && server.message != status.message && !server.ready) {
+    SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
+  }
+  status.node_name = server.node_name;
+  status.provider_id = server.provider_id;
+  if (!server.ready) return;
+  RegisterServer(world, scale, server);
+  status.ready_at = world.now;
+  SetPhase(world, scale, ScalePhase::kReady, "node " + server.node_name + " is ready");
+  world.Tell(scale, false, "ServerReady",
+             "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
+                 FormatDuration(world.now - status.requested_at.value_or(world.now)));
+  if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
+    pool->second.failures = 0;
+    pool->second.hold_until = Time{};
+    NoteBoot(pool->second, scale);
+  }
+}
+
+Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
+  const auto pool = world.pools.find(scale.object.pool);
+  return pool == world.pools.end() ? Duration(seconds(900))
+                                   : pool->second.object.spec.provision_timeout;
+}
+
+bool TimedOut(World& world, const ScaleState& scale) {
+  const Time until =
+      scale.object.status.requested_at.value_or(world.now) + ProvisionTimeout(world, scale);
+  if (world.now < until) world.WakeAt(until);
+  return world.now >= until;
+}
+
+void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
+  SetPhase(world, scale, ScalePhase::kReleasing, why);
+  world.Tell(scale, false, "Releasing", why);
+  DeleteServer(world, scale);  // now, so that it takes no task in this very step
+}
+
+void Pending(World& world, ScaleState& scale) {
+  const CloudServer* server = ServerOf(world, scale);
+  if (server != nullptr && !server->deleting) {
+    Provision(world, scale, *server);
+  } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
+    if (server == nullptr) return Vanished(world, scale);
+  } else {
+    Ensure(world, scale);
+  }
+  const bool waits = scale.object.status.phase == ScalePhase::kRequested ||
+                     scale.object.status.phase == ScalePhase::kProvisioning;
+  if (waits && TimedOut(world, scale)) {
+    const std::string last = scale.object.status.message;
+    FailScale(world, scale, CloudError::kProvisionTimeout,
+              "the server was not ready in time; last: " + last);
+  }
+}
+
+// A taint that keeps pods away and that the pool says nothing of, such as one that an agent takes
+// off once it is up; null if there is none.
+const api::Taint* ForeignTaint(const api::Node& node, const PoolState* pool) {
+  for (const api::Taint& taint : node.taints) {
+    if (taint.effect != "NoSchedule" && taint.effect != "NoExecute") continue;
+    const bool known =
+        pool != nullptr && std::any_of(pool->object.spec.taints.begin(),
+                                       pool->object.spec.taints.end(), [&](const auto& of_pool) {
+                                         return of_pool.key == taint.key &&
+                                                of_pool.effect == taint.effect;
+                                       });
+    if (taint.key != api::kPoolTaint && !known) return &taint;
+  }
+  return nullptr;
+}
+
+// Why the server takes none of the tasks that it was bought for and that wait; nothing if it takes
+// one, or none waits.
+std::optional<Misfit> RefusesBuyers(const World& world, const ScaleState& scale,
+                                    const ServerState& server) {
+  std::optional<Misfit> first;
+  for (const api::TaskRef& buyer : scale.object.for_tasks) {
+    const TaskState* task = world.TaskByUid(buyer.uid);
+    // What may not go there at all by now has nothing to do with the server.
+    if (task == nullptr || !task->queued || !OriginFits(*task->shape, server, nullptr)) continue;
+    Misfit why;
+    if (PropertiesFit(world, *task->shape, server, &why) && RoomFits(*task->shape, server, &why))
+      return std::nullopt;
+    if (!first) first = why;
+  }
+  return first;
+}
+
+// By its size, which will not change.
+bool TooSmall(const Misfit& why) {
+  return why.resource == "cpu" || why.resource == "memory" || why.resource == "ephemeral-storage";
+}
+
+// What keeps the server from its first task, though its engine calls it ready; empty if nothing
+// does. too_small: set if that is its size.
+std::string Lacks(const World& world, const ScaleState& scale, const ServerState& server,
+                  bool* too_small) {
+  if (!server.usable) return server.message.empty() ? server.reason : server.message;
+  if (server.usage->tasks > 0) return "";
+  const auto pool = world.pools.find(scale.object.pool);
+  if (const auto* taint =
+          ForeignTaint(*server.node->object, pool == world.pools.end() ? nullptr : &pool->second))
+    return "taint " + FormatTaint(*taint);
+  const auto why = RefusesBuyers(world, scale, server);
+  if (!why) return "";
+  *too_small = TooSmall(*why);
+  return why->message;
+}
+
+// What it really offers, without what runs there already for tasks: after a restart that may be
+// much.
+void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
+  const auto pool = world.pools.find(scale.object.pool);
+  if (scale.sized || !server.usable || pool == world.pools.end() || !IsOf(scale, pool->second))
+    return;
+  scale.sized = true;
+  api::Resources room = server.node->object->allocatable;
+  room -= server.usage->used;
+  room += server.usage->used_by_tasks;
+  pool->second.observed = room;
+}
+
+// What keeps it from joining is told to those who wait for it.
+void TellLack(World& world, ScaleState& scale, std::string lacks) {
+  if (scale.lacks == lacks) return;
+  scale.lacks = std::move(lacks);
+  SetPhase(world, scale, ScalePhase::kReady,
+           "node " + scale.object.status.node_name + " is ready" +
+               (scale.lacks.empty() ? "" : ", but takes no task: " + scale.lacks));
+  for (const std::string& key : world.nominated) {
+    const auto task = world.tasks.find(key);
+    if (task != world.tasks.end() && task->second.nominated == scale.object.meta.name)
+      TellNominated(world, task->second, scale);
+  }
+}
+
+void GiveUpUseless(World& world, ScaleState& scale, const std::string& why, bool hold) {
+  if (hold) HoldPool(world, scale, CloudError::kProvisionTimeout, why, world.now);
+  scale.object.status.error = hold ? CloudError::kProvisionTimeout : CloudError::kNone;
+  BeginRelease(world, scale, why);
+}
+
+// The server is paid for and has not been able to take a task yet. False if it is given back.
+// Counted from when this process saw it so: what was before a restart is not known.
+bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
+  bool too_small = false;
+  std::string lacks = Lacks(world, scale, server, &too_small);
+  if (lacks.empty()) {
+    scale.joined = true;
+    TellLack(world, scale, "");
+    return true;
+  }
+  if (scale.unusable_since == kNever) scale.unusable_since = world.news;
+  const Duration patience = too_small ? kTooSmallAfter : ProvisionTimeout(world, scale);
+  const Time until = scale.unusable_since + patience;
+  if (world.news < until) {
+    TellLack(world, scale, std::move(lacks));
+    world.WakeAt(world.ByNews(until));
+    return true;
+  }
+  // Of one that is too small its pool knows by now.
+  GiveUpUseless(world, scale,
+                "node " + scale.object.status.node_name + " took no task within " +
+                    FormatDuration(patience) + " of being ready: " + lacks,
+                !too_small);
+  return false;
+}
+
+// Why a server that has joined can do nothing for its money; empty if it can.
+std::string Useless(World& world, const ScaleState& scale) {
+  const auto node = world.nodes.find(scale.object.status.node_name);
+  if (node == world.nodes.end() || node->second.not_ready_since == kNever) return "";
+  const Time until = node->second.not_ready_since + kLostServerAfter;
+  if (world.news >= until)
+    return "its node has not been ready for " +
+           FormatDuration(world.news - node->second.not_ready_since);
+  world.WakeAt(world.ByNews(until));
+  return "";
+}
+
+// When an idle server is given back: after its pool's time, just before its next billing step, and
+// never while the pool wants it as stock.
+Time KeptUntil(const World& world, const ScaleState& scale) {
+  const auto at = world.pools.find(scale.object.pool);
+  if (at == world.pools.end()) return world.now;
+  if (KeptAsStock(world, at->second)) return kNever;
+  const api::ServerPoolSpec& spec = at->second.object.spec;
+  const Time idle = scale.idle_since + spec.idle_before_release;
+  if (spec.billing_quantum <= Duration{0}) return idle;
+  // The step that is paid for when the server has been idle for long enough is used up to its last
+  // part.
+  const Time begin = scale.object.status.requested_at.value_or(world.now);
+  const Duration margin = std::min<Duration>(spec.billing_quantum / 10, seconds(60));
+  const auto steps = (std::max(idle, begin) + margin - begin) / spec.billing_quantum + 1;
+  return begin + spec.billing_quantum * steps - margin;
+}
+
+void InUse(World& world, ScaleState& scale) {
+  const CloudServer* server = ServerOf(world, scale);
+  if (server == nullptr || server->deleting) {
+    return BeginRelease(world, scale, "the server was taken away");
+  }
+  ServerState* registered = RegisteredFor(world, scale);
+  if (registered == nullptr) {
+    if (world.ServerOn(server->node_name) == nullptr) RegisterServer(world, scale, *server);
+    return;
+  }
+  TakeSize(world, scale, *registered);
+  scale.hosted = scale.hosted || registered->usage->tasks > 0;
+  if (!scale.joined && !AwaitJoin(world, scale, *registered)) return;
+  if (scale.joined) {
+    if (const std::string why = Useless(world, scale); !why.empty())
+      return BeginRelease(world, scale, why);
+  }
+  const bool busy = !scale.joined || registered->usage->tasks > 0;
+  if (busy) {
+    scale.idle_since = kNever;
+    return;
+  }
+  if (scale.idle_since == kNever) scale.idle_since = world.now;
+  const Time until = KeptUntil(world, scale);
+  if (world.now >= until) {
+    BeginRelease(world, scale, "idle for " + FormatDuration(world.now - scale.idle_since));
+  } else if (until != kNever) {
+    world.WakeAt(until);
+  }
+}
+
+void Release(World& world, ScaleState& scale) {
+  DeleteServer(world, scale);
+  AskRelease(world, scale);
+  const auto node = world.nodes.find(scale.object.status.node_name);
+  const bool node_gone = node == world.nodes.end() || !node->second.object;
+  if (ServerOf(world, scale) != nullptr || !node_gone) return;
+  if (scale.asking) return;  // there may be a server yet
+  scale.object.status.finished_at = world.now;
+  SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
+}
+
+// On a change of phase, at the end, and once in a while: each is a write.
+void UpdateCost(World& world, ScaleState& scale, bool moved) {
+  ScaleStatus& status = scale.object.status;
+  const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
+  if (price == 0 || !status.requested_at || status.backend_name.empty()) return;
+  const Time next = scale.writer.last + kCostEvery;
+  if (!moved && status.finished_at) return;
+  if (!moved && world.now < next) return world.WakeAt(next);
+  const Duration used = status.finished_at.value_or(world.now) - *status.requested_at;
+  status.cost_so_far = api::FormatPrice(CostOf(price, used));
+}
+
+void Ended(World& world, ScaleState& scale) {
+  AskRelease(world, scale);
+  DeleteServer(world, scale);
+  const Time until = scale.object.status.finished_at.value_or(world.now) + kKeepEnded;
+  if (world.now < until) return world.WakeAt(until);
+  if (ServerOf(world, scale) != nullptr) return;
+  Time wake = kNever;
+  if (!MayDelete(world, scale.deletion, &wake)) return world.WakeAt(wake);
+  scale.deletion.sent = true;
+  world.effects.push_back(Write{Verb::kDelete, Kind::kScale, "", scale.object.meta.name,
+                                scale.object.meta.uid, 0, nullptr, std::nullopt});
+}
+
+// A server whose request is gone was bought for nobody.
+void ReleaseOrphans(World& world) {
+  for (auto& [name, pool] : world.pools) pool.orphans = 0;
+  if (world.cloud_servers.empty()) return;
+  std::unordered_set<std::string_view> known;
+  for (const auto& [name, scale] : world.scales) known.insert(scale.object.meta.uid);
+  for (auto& [uid, server] : world.cloud_servers) {
+    if (known.contains(uid)) continue;
+    if (const auto pool = world.pools.find(server.pool); pool != world.pools.end())
+      ++pool->second.orphans;
+    if (server.deleting) continue;
+    if (world.now < world.orphans_at) {
+      world.WakeAt(world.orphans_at);
+      continue;
+    }
+    server.deleting = true;
+    world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", uid, {}, {}, server});
+  }
+}
+
+}  // namespace
+
+void AdvanceScales(World& world) {
+  for (auto& [name, scale] : world.scales) {
+    if (!scale.created) continue;
+    const ScalePhase before = scale.object.status.phase;
+    scale.object.status.observed_generation = scale.object.meta.generation;
+    switch (scale.object.status.phase) {
+      case ScalePhase::kNone:
+      case ScalePhase::kRequested:
+      case ScalePhase::kProvisioning:
+        Pending(world, scale);
+        break;
+      case ScalePhase::kReady:
+        InUse(world, scale);
+        break;
+      case ScalePhase::kReleasing:
+        Release(world, scale);
+        break;
+      case ScalePhase::kFailed:
+      case ScalePhase::kReleased:
+        Ended(world, scale);
+        break;
+    }
+    UpdateCost(world, scale, scale.object.status.phase != before);
+    KeepStatus(world, scale, Kind::kScale);
+  }
+  ReleaseOrphans(world);
+}
+
+bool OnItsWay(const ScaleState& scale) {
+  const ScalePhase phase = scale.object.status.phase;
+  return phase == ScalePhase::kNone || phase == ScalePhase::kRequested ||
+         phase == ScalePhase::kProvisioning || (phase == ScalePhase::kReady && !scale.joined);
+}
+
+int64_t PoolLacks(const World& world, const PoolState& pool) {
+  const api::ObjectMeta& meta = pool.object.meta;
+  if (meta.deleted) return -PoolServers(world, meta.name);
+  int64_t idle = 0;
+  for (const auto& [name, scale] : world.scales) {
+    if (scale.object.pool != meta.name) continue;
+    const bool in_use = scale.object.status.phase == ScalePhase::kReady && scale.joined;
+    idle +=
+        (OnItsWay(scale) && scale.nominated == 0) || (in_use && scale.idle_since != kNever) ? 1 : 0;
+  }
+  return std::max(pool.object.spec.min_servers - PoolServers(world, meta.name),
+                  pool.object.spec.warm_spares - idle);
+}
+
+bool KeptAsStock(const World& world, const PoolState& pool) {
+  const api::ServerPoolSpec& spec = pool.object.spec;
+  return spec.min_servers + spec.warm_spares > 0 && PoolLacks(world, pool) >= 0;
+}
+
+bool IsOf(const ScaleState& scale, const PoolState& pool) {
+  return scale.object.pool == pool.object.meta.name &&
+         (!scale.created || scale.object.meta.created >= pool.object.meta.created);
+}
+
+std::string ServerName(const World& world, const ScaleState& scale) {
+  const std::string& uid = scale.object.meta.uid;
+  std::string name = scale.object.pool + "-" + uid.substr(0, 8);
+  const auto other = world.servers.find(name);
+  const bool taken = other != world.servers.end() &&
+                     other->second.object.spec.scale_request != scale.object.meta.name;
+  return taken ? scale.object.pool + "-" + uid : name;
+}
+
+bool MayBeNamed(const ScaleState& scale, const std::string& server) {
+  const std::string& uid = scale.object.meta.uid;
+  return server == scale.object.pool + "-" + uid.substr(0, 8) ||
+         server == scale.object.pool + "-" + uid;
+}
+
+void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
+  scale.creating = false;
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
+    return;  // it is seen, or will be
+  HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
+  world.scales.erase(scale.object.meta.name);
+}
+
+namespace {
+
+// A release that is refused is asked for again ever more slowly: it costs money as long as it
+// lasts, so the wait stays short.
+void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error) {
+  if (!error || error->kind == ErrorKind::kNotFound) {
+    scale.refusals = 0;
+    return;
+  }
+  scale.released.clear();
+  scale.release_at =
+      world.now +
+      std::min<Duration>(seconds(2) * (1 << std::min(scale.refusals++, 6)), seconds(60));
+  world.WakeAt(scale.release_at);
+  if (scale.refusals == 1)
+    world.Tell(scale, true, "ReleaseRefused",
+               "the server could not be given back: " + error->message);
+}
+
+}  // namespace
+
+void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
+  if (outcome.verb == Verb::kCreate) scale.asking = false;
+  if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
+  const Error& error = *outcome.error;
+  const auto kind = error.kind == ErrorKind::kInvalid     ? CloudError::kInvalidRequest
+                    : error.kind == ErrorKind::kForbidden ? CloudError::kUnauthenticated
+                    : error.kind == ErrorKind::kNotFound  ? CloudError::kInvalidRequest
+                                                          : CloudError::kTransient;
+  if (kind == CloudError::kTransient) {
+    scale.ensured = false;
+    scale.retry_at = world.now + seconds(2);
+    return world.WakeAt(scale.retry_at);
+  }
+  FailScale(world, scale, kind, error.message);
+}
+
+void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
+  for (auto& [name, scale] : world.scales) {
+    if (scale.object.meta.uid != diagnosis.request_uid) continue;
+    if (scale.object.status.phase == ScalePhase::kProvisioning)
+      FailScale(world, scale, diagnosis.error, diagnosis.message);
+    return;
+  }
+}
+
+void NoteBoot(PoolState& pool, const ScaleState& scale) {
+  const ScaleStatus& status = scale.object.status;
+  if (!IsOf(scale, pool)) return;
+  if (status.requested_at && status.ready_at)
+    pool.boot.Add(*status.ready_at - *status.requested_at);
+}
+
+void RememberFailure(World& world, const ScaleState& scale) {
+  const ScaleStatus& status = scale.object.status;
+  if (status.error == CloudError::kNone || !status.finished_at) return;
+  HoldPool(world, scale, status.error, status.message, *status.finished_at);
+}
+
+}  // namespace spillway::core

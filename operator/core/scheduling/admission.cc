@@ -1,0 +1,384 @@
+#include "operator/core/scheduling/admission.h"
+
+#include <algorithm>
+#include <tuple>
+#include <unordered_map>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/placer.h"
+#include "operator/core/scheduling/refusals.h"
+#include "operator/core/scheduling/reservations.h"
+#include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+constexpr int64_t kWidestWindow = 1 << 20;
+// Where answers differ from each other, tasks are not moved about with every one.
+constexpr Duration kLearnEvery{10'000};
+
+// Calls visit(shape) with each shape that tasks of the admission may wait in.
+template <typename Visit>
+void ForEachShape(const Admission& admission, Visit visit) {
+  visit(*admission.shape);
+  if (admission.shape->unpaid != nullptr) visit(*admission.shape->unpaid);
+}
+
+bool GateOpen(const World& world, const Admission& admission) {
+  if (admission.known) return true;
+  const Tenant& tenant = *admission.tenant;
+  return admission.in_flight == 0 && world.now >= admission.backoff.not_before &&
+         tenant.probing < tenant.window;
+}
+
+void ShowTasks(World& world, Admission& admission) {
+  admission.closed = false;
+  ForEachShape(admission, [&](Shape& shape) {
+    if (shape.waiting.Hides(*admission.tenant)) {
+      if (shape.waiting.empty()) CatchUp(world, shape);
+      shape.waiting.Show(*admission.tenant);
+    }
+    if (shape.waiting.empty()) return;
+    if (!world.reserved.empty()) shape.blocked = false;
+    if (!shape.blocked || !shape.grown.empty()) world.shapes.SetUntried(shape);
+  });
+}
+
+// Its tasks are told soon why they wait.
+void TellTasks(World& world, const Admission& admission) {
+  for (TaskState* task : admission.tasks) {
+    if (!task->queued) continue;
+    task->explain_after = Duration{1'000};
+    world.to_explain.insert(*task->key);
+  }
+}
+
+// Once nobody has it.
+void Drop(World& world, Admission& admission) {
+  if (!admission.tasks.empty() || admission.in_flight > 0) return;
+  if (admission.closed) ShowTasks(world, admission);
+  std::erase(world.closed, &admission);
+  world.learned.erase(&admission);
+  Shape &asked = *admission.asked, &shape = *admission.shape;
+  world.admissions.erase({admission.tenant, &asked});
+  world.shapes.Unhold(shape);
+  world.shapes.Unhold(asked);
+}
+
+void SetError(World& world, Admission& admission, std::string text) {
+  admission.explanation =
+      std::make_shared<const api::Explanation>(api::Explanation{std::move(text), {}, {}, ""});
+  TellTasks(world, admission);
+}
+
+void Succeeded(World& world, Admission& admission) {
+  admission.known = true;
+  admission.quota = false;
+  admission.backoff.Succeed();
+  admission.answered_at = world.now;
+  if (std::exchange(admission.explanation, nullptr) != nullptr) TellTasks(world, admission);
+  int64_t& window = admission.tenant->window;
+  window = std::min(window * 2, kWidestWindow);
+}
+
+void Failed(World& world, Admission& admission, const std::string& key, TaskState* task,
+            const Error& error) {
+  admission.known = false;
+  const auto says = [&](const char* words) {
+    return error.message.find(words) != std::string::npos;
+  };
+  admission.quota = says("exceeded quota");
+  admission.tenant->window = 1;
+  // An API server that cannot be reached is nobody's fault, and soon back.
+  const bool outage = error.kind == ErrorKind::kUnavailable && !says("webhook");
+  const BackoffRange range{kRefused.first, outage ? std::chrono::seconds(10) : kRefused.last};
+  if (admission.backoff.Fail(world.now, key, error.message, range)) {
+    SetError(world, admission,
+             "the pods of this kind cannot be created: " + error.message +
+                 "; tried again with growing pauses of up to a minute");
+    if (task != nullptr)
+      world.Tell(*task, true, "FailedCreate", "the pod could not be created: " + error.message);
+  }
+  CloseGate(world, admission);
+}
+
+void BindByScheduler(World& world, Admission& admission) {
+  admission.by_scheduler = true;
+  admission.answered_at = world.now;
+  world.learned.insert(&admission);
+}
+
+// ---- what was admitted ----
+
+// Those that decide whether a node takes a pod; the readiness of nodes is not decided by taints.
+std::vector<api::Toleration> ThatMatter(std::vector<api::Toleration> tolerations) {
+  std::erase_if(tolerations, [](const api::Toleration& each) {
+    return IsReadinessTaint({each.key, "", ""}) || each.key == api::kPoolTaint;
+  });
+  const auto less = [](const api::Toleration& a, const api::Toleration& b) {
+    return std::tie(a.key, a.op, a.value, a.effect) < std::tie(b.key, b.op, b.value, b.effect);
+  };
+  std::sort(tolerations.begin(), tolerations.end(), less);
+  tolerations.erase(std::unique(tolerations.begin(), tolerations.end()), tolerations.end());
+  return tolerations;
+}
+
+Asks AsksOf(const Shape& shape) {
+  return {shape.requests, shape.host_ports, shape.node_selector, shape.affinity,
+          ThatMatter(shape.tolerations)};
+}
+
+Asks AsksOf(const api::Pod& pod, const Shape& asked) {
+  Asks asks{pod.requests, pod.host_ports, pod.admitted->node_selector, asked.affinity,
+            ThatMatter(pod.admitted->tolerations)};
+  // Of a pod that kube-scheduler binds, it is also ours.
+  if (!pod.admitted->for_scheduler) asks.affinity = DecodeNodeAffinity(pod.admitted->affinity);
+  return asks;
+}
+
+void Reshape(World& world, Admission& admission, Shape& to) {
+  Shape& from = *admission.shape;
+  if (&from == &to) return;
+  to.runs = from.runs;
+  TakeRefusals(world, from, to);
+  for (TaskState* task : admission.tasks) {
+    Settle(world, *task);
+    const bool queued = task->queued.has_value();
+    Dequeue(world, *task);
+    if (from.tasks == 1) GiveUpReservation(world, from);
+    --from.tasks;
+    ++to.tasks;
+    task->shape = &to;
+    world.dirty.insert(*task->key);
+    if (queued) JoinQueue(world, *task);
+  }
+  ++world.moves;
+  admission.shape = &to;
+  ++to.holds;
+  world.shapes.Unhold(from);
+}
+
+// Later pods of the kind will be admitted as this one was. True if that is not what was reckoned
+// with.
+bool Learn(World& world, Admission& admission, const api::Pod& pod) {
+  if (!pod.admitted) return false;
+  const Asks asks = AsksOf(pod, *admission.asked);
+  if (asks == AsksOf(*admission.shape)) return false;
+  const bool again = admission.shape != admission.asked;
+  if (again && world.now < admission.learned_at + kLearnEvery) return true;
+  admission.learned_at = world.now;
+  if (asks == AsksOf(*admission.asked)) {
+    Reshape(world, admission, *admission.asked);
+  } else {
+    Reshape(world, admission, world.shapes.Admitted(*admission.asked, pod.meta.ns, asks));
+    world.learned.insert(&admission);
+  }
+  return true;
+}
+
+}  // namespace
+
+void JoinAdmission(World& world, TaskState& task, Shape& asked) {
+  const auto [at, added] = world.admissions.try_emplace({task.tenant, &asked});
+  Admission& admission = at->second;
+  if (added) {
+    admission.tenant = task.tenant;
+    admission.asked = admission.shape = &asked;
+    asked.holds += 2;
+  }
+  task.admission = &admission;
+  task.admission_place = admission.tasks.size();
+  admission.tasks.push_back(&task);
+  task.shape = admission.shape;
+  if (task.shape == &asked) return;
+  ++task.shape->tasks;
+  world.shapes.Drop(&asked);
+}
+
+void LeaveAdmission(World& world, TaskState& task) {
+  Admission& admission = *std::exchange(task.admission, nullptr);
+  TaskState* last = admission.tasks.back();
+  admission.tasks[task.admission_place] = last;
+  last->admission_place = task.admission_place;
+  admission.tasks.pop_back();
+  Drop(world, admission);
+}
+
+bool MayCreate(const World& world, Admission& admission) {
+  if (admission.known && world.now < admission.answered_at + kLearnedFor) return true;
+  admission.known = false;
+  return GateOpen(world, admission);
+}
+
+void CloseGate(World& world, Admission& admission) {
+  if (!std::exchange(admission.closed, true)) world.closed.push_back(&admission);
+  ForEachShape(admission, [&](Shape& shape) { shape.waiting.Hide(*admission.tenant); });
+  world.gates_moved = true;
+}
+
+void OpenGates(World& world) {
+  if (world.closed.empty()) return;
+  if (!world.gates_moved && world.now < world.gates_at) return;
+  world.gates_moved = false;
+  world.gates_at = kNever;
+  bool more = false;
+  std::unordered_map<const Tenant*, int64_t> shown;
+  std::erase_if(world.closed, [&](Admission* admission) {
+    if (admission->backoff.not_before > world.now)
+      world.gates_at = std::min(world.gates_at, admission->backoff.not_before);
+    if (!GateOpen(world, *admission)) return false;
+    const Tenant& tenant = *admission->tenant;
+    if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) {
+      more = true;
+      return false;
+    }
+    ShowTasks(world, *admission);
+    return true;
+  });
+  // Whoever has the turn may find no room and try nothing: then it is the next one's.
+  if (more) {
+    world.gates_moved = true;
+    world.gates_at = world.now;
+  }
+}
+
+void CreationSent(World& world, TaskState& task) {
+  Admission& admission = *task.admission;
+  ++admission.in_flight;
+  ++admission.tenant->creating;
+  Owner& owner = *task.owner;
+  owner.creating = &admission;
+  owner.probe = !admission.known;
+  if (!owner.probe) return;
+  ++admission.tenant->probing;
+  CloseGate(world, admission);
+}
+
+void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome) {
+  if (owner.creating == nullptr) return;
+  Admission& admission = *std::exchange(owner.creating, nullptr);
+  --admission.in_flight;
+  --admission.tenant->creating;
+  if (task != nullptr && task->creating)
+    admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
+  if (std::exchange(owner.probe, false)) --admission.tenant->probing;
+  if (!world.closed.empty()) world.gates_moved = true;
+  const auto& error = outcome.error;
+  const auto* pod = outcome.object ? std::get_if<api::Pod>(&*outcome.object) : nullptr;
+  if (!error || error->kind == ErrorKind::kAlreadyExists) {
+    const bool own = pod != nullptr && task != nullptr && IsAttemptOf(*task, *pod);
+    if (!error || own) Succeeded(world, admission);
+    if (own && Learn(world, admission, *pod)) task->unsure = true;
+  } else if (const Denial denial = DenialOf(*error);
+             denial == Denial::kGated && !admission.by_scheduler) {
+    BindByScheduler(world, admission);
+  } else if (denial != Denial::kTemplate) {
+    Failed(world, admission, outcome.request_uid, task, *error);
+  }
+  Drop(world, admission);
+}
+
+bool CreationHangs(const TaskState& task) {
+  // They are sent in their order, and a few of them side by side.
+  constexpr int64_t kSideBySide = 4;
+  const Tenant& tenant = *task.tenant;
+  return tenant.creating <= kSideBySide || tenant.sent >= task.binding->assigned_at + kSlowAnswer;
+}
+
+void CreationOverdue(World& world, TaskState& task) {
+  Unreserve(world, *task.owner);
+  task.unsure = true;
+  Admission& admission = *task.admission;
+  admission.known = false;
+  if (admission.explanation == nullptr)
+    SetError(world, admission,
+             "the pod could not be created yet: the API server has not "
+             "answered for " +
+                 FormatDuration(kSlowAnswer) + "; an admission webhook may not answer");
+  CloseGate(world, admission);
+}
+
+void NoteAdopted(World& world, const TaskState& task, const api::Pod& pod) {
+  Admission* admission = task.admission;
+  if (admission == nullptr || admission->known || admission->explanation != nullptr) return;
+  if (pod.requests != task.shape->requests || pod.host_ports != task.shape->host_ports) return;
+  admission->known = true;
+  admission->answered_at = world.now;
+  world.gates_moved = true;
+}
+
+void EaseQuota(World& world, const Tenant& tenant) {
+  for (Admission* admission : world.closed) {
+    if (admission->tenant != &tenant || !admission->quota) continue;
+    // The quota is reckoned anew within a moment.
+    Time& at = admission->backoff.not_before;
+    at = std::min(at, world.now + Duration{500});
+    world.gates_at = std::min(world.gates_at, at);
+  }
+}
+
+Denial DenialOf(const Error& error) {
+  if (error.kind != ErrorKind::kInvalid) return Denial::kForNow;
+  const auto says = [&](const char* words) {
+    return error.message.find(words) != std::string::npos;
+  };
+  // Policies and webhooks may answer with any code.
+  if (says("is forbidden: ") || says("admission webhook") || says("AdmissionPolicy"))
+    return Denial::kForNow;
+  return says("schedulingGates") ? Denial::kGated : Denial::kTemplate;
+}
+
+namespace {
+
+// Whether more is counted on the server than it has.
+std::string Overfull(const ServerState& server, const api::Pod& pod) {
+  const NodeUsage& usage = *server.usage;
+  api::Resources others = usage.used;
+  others -= pod.requests;
+  api::Resources left = server.offered;
+  left -= others;
+  if (const auto misfit = AmountsMisfit(pod.requests, left)) return misfit->message;
+  if (usage.exclusive > 0 && usage.tasks > 1) return "an exclusive task is not alone there";
+  const auto& most = server.object.spec.max_tasks;
+  if (most && usage.tasks > *most) return "runs more tasks than it may";
+  if (usage.pods > server.max_pods) return "has more pods than it may";
+  for (const std::string& port : pod.host_ports) {
+    const auto at = usage.host_ports.find(port);
+    if (at != usage.host_ports.end() && at->second > 1) return "host port " + port + " is taken";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod) {
+  const ServerState* server = world.ServerOn(pod.node_name);
+  if (server == nullptr || pod.phase != api::PodPhase::kPending || pod.meta.deleted) return "";
+  const std::string name = "server " + server->object.meta.name + " ";
+  Misfit why;
+  if (!PropertiesFit(world, *task.shape, *server, &why)) return name + why.message;
+  const std::string full = Overfull(*server, pod);
+  return full.empty() ? "" : name + full;
+}
+
+void ForgetLearned(World& world) {
+  for (auto at = world.learned.begin(); at != world.learned.end();) {
+    Admission& admission = **at;
+    if (admission.in_flight > 0 || world.now < admission.answered_at + kLearnedFor) {
+      ++at;
+      continue;
+    }
+    at = world.learned.erase(at);
+    admission.by_scheduler = admission.known = false;
+    Reshape(world, admission, *admission.asked);
+  }
+}
+
+std::shared_ptr<const api::Explanation> ExplainAdmission(const TaskState& task) {
+  return task.admission == nullptr ? nullptr : task.admission->explanation;
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,165 @@
+#include "operator/core/scheduling/gangs.h"
+
+#include <algorithm>
+
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/tasks/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+// It runs, has ended, or has run since the group began to start.
+bool HasRun(const TaskState& task, Time begin) {
+  const api::TaskStatus& status = task.object.status;
+  return status.phase == api::TaskPhase::kRunning || api::Finished(status.phase) ||
+         (status.started_at && *status.started_at >= begin);
+}
+
+std::string Name(const TaskState& task) {
+  return task.object.meta.ns + "/" + task.object.spec.group->name;
+}
+
+constexpr char kTakenBack[] = "GroupDeadlineExceeded";
+
+// Of the members, those that are bound or have run to an end.
+int64_t BoundOf(const Gang& gang) {
+  return std::count_if(gang.members.begin(), gang.members.end(), [](const auto& member) {
+    const TaskState& task = *member.second;
+    return task.binding ||
+           (api::Finished(task.object.status.phase) && task.object.status.started_at);
+  });
+}
+
+void Regroup(World& world, Gang& gang) {
+  for (auto& [key, task] : gang.members) {
+    if (!task->queued || task->in_gang != WaitsAlone(*task)) continue;
+    Dequeue(world, *task);
+    JoinQueue(world, *task);
+  }
+}
+
+void TakeBack(World& world, Gang& gang) {
+  const std::string why = "not every task of its group ran within " +
+                          FormatDuration(gang.deadline) + "; the group starts again";
+  for (auto& [key, task] : gang.members) {
+    if (!task->binding) continue;
+    HoldBack(world, *task, kGroupPause);
+    SendBack(world, *task, kTakenBack, why);
+  }
+}
+
+void CheckDeadline(World& world, Gang& gang) {
+  Time begin = kNever;
+  for (const auto& [key, task] : gang.members) {
+    if (task->binding) begin = std::min(begin, task->binding->assigned_at);
+  }
+  const auto ran = std::count_if(gang.members.begin(), gang.members.end(),
+                                 [&](const auto& member) { return HasRun(*member.second, begin); });
+  gang.until = begin == kNever || ran >= gang.size ? kNever : begin + gang.deadline;
+  if (gang.until != kNever && world.now >= gang.until) TakeBack(world, gang);
+}
+
+}  // namespace
+
+void JoinGang(World& world, TaskState& task) {
+  const auto& group = task.object.spec.group;
+  if (!group) return;
+  task.gang = &world.gangs[Name(task)];
+  task.gang->members[*task.key] = &task;
+  task.gang->size = std::max(task.gang->size, group->size);
+  task.gang->deadline = std::max(task.gang->deadline, group->deadline);
+}
+
+void LeaveGang(World& world, TaskState& task) {
+  if (task.gang == nullptr) return;
+  task.gang->members.erase(*task.key);
+  if (task.gang->members.empty()) {
+    world.gangs.erase(Name(task));
+  } else {
+    TouchGang(world, task);
+  }
+  task.gang = nullptr;
+}
+
+void TouchGang(World& world, const TaskState& task) { world.touched_gangs.insert(Name(task)); }
+
+bool WaitsAlone(const TaskState& task) {
+  const auto& attempts = task.object.status.attempts;
+  const bool taken_back = !attempts.empty() && (attempts.back().reason == kTakenBack ||
+                                                attempts.back().reason == kDoesNotFit);
+  if (!attempts.empty() && !taken_back) return true;
+  return BoundOf(*task.gang) >= task.gang->size;
+}
+
+bool Complete(const Gang& gang) {
+  return static_cast<int64_t>(gang.waiting.size()) + BoundOf(gang) >= gang.size;
+}
+
+void FollowGangs(World& world) {
+  for (const std::string& name : std::exchange(world.touched_gangs, {})) {
+    const auto gang = world.gangs.find(name);
+    if (gang == world.gangs.end()) continue;
+    CheckDeadline(world, gang->second);
+    Regroup(world, gang->second);
+  }
+  for (auto& [name, gang] : world.gangs) {
+    if (gang.until == kNever) continue;
+    if (world.now >= gang.until) {
+      CheckDeadline(world, gang);
+      Regroup(world, gang);
+    } else {
+      world.WakeAt(gang.until);
+    }
+  }
+}
+
+bool WorthTrying(const World& world, const Gang& gang) {
+  return gang.tried_members != gang.waiting.size() || gang.tried_grown != world.grown.end() ||
+         gang.tried_changed != world.changed.end();
+}
+
+void Tried(const World& world, Gang& gang) {
+  gang.tried_members = gang.waiting.size();
+  gang.tried_grown = world.grown.end();
+  gang.tried_changed = world.changed.end();
+}
+
+std::vector<TaskState*> HardestFirst(const Gang& gang) {
+  std::vector<TaskState*> out;
+  for (const QueuePosition& position : gang.waiting) out.push_back(position.task);
+  const auto rank = [](const TaskState* task) {
+    const Shape& shape = *task->shape;
+    return std::tuple(shape.placement.policy != api::Policy::kLocalOnly, !shape.exclusive,
+                      -shape.requests.cpu_milli, -shape.requests.memory);
+  };
+  std::stable_sort(out.begin(), out.end(),
+                   [&](const TaskState* a, const TaskState* b) { return rank(a) < rank(b); });
+  return out;
+}
+
+void Pencil(World& world, TaskState& task, const ServerState& server) {
+  Binding binding;
+  binding.node_name = server.object.spec.node_name;
+  task.creating = std::make_shared<const Binding>(std::move(binding));
+  Reserve(world, task, *server.usage);
+}
+
+void Erase(World& world, TaskState& task) {
+  const NodeUsage* usage = world.ledger.Release(task.owner->reserved);
+  if (usage != nullptr) Reindex(world, *usage, false);
+  task.creating.reset();
+}
+
+std::string ExplainGang(const TaskState& task) {
+  if (task.gang == nullptr || !task.in_gang) return "";
+  const Gang& gang = *task.gang;
+  const std::string group = "group " + task.object.spec.group->name;
+  if (!Complete(gang))
+    return group + " starts with " + std::to_string(gang.size) + " tasks, " +
+           std::to_string(static_cast<int64_t>(gang.waiting.size()) + BoundOf(gang)) + " are there";
+  return group + " of " + std::to_string(gang.waiting.size()) +
+         " tasks starts when all have room, " + std::to_string(gang.lacking.size()) +
+         " of them have none";
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,128 @@
+#include "operator/core/scheduling/refusals.h"
+
+#include <algorithm>
+
+#include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/stuck.h"
+
+namespace spillway::core {
+namespace {
+
+template <typename S>
+S& Kept(S& shape) {
+  return shape.paid == nullptr ? shape : *shape.paid;
+}
+
+void MarkChanged(World& world, uint32_t slot) {
+  world.changed.Add(slot);
+  world.grown.Add(slot);
+  ++world.moves;
+}
+
+}  // namespace
+
+bool NeverRan(const api::Pod& pod) { return Refused(pod) && !pod.disrupted && !pod.meta.deleted; }
+
+void NoteRefusal(World& world, TaskState& task, const std::string& why) {
+  const auto server = world.servers.find(task.binding->server);
+  if (server == world.servers.end()) return;
+  auto& refused = Kept(*task.shape).refused;
+  if (!refused) refused.emplace();
+  ServerRefusal& refusal = (*refused)[server->second.object.meta.uid];
+  if (world.now < refusal.until) return;  // by another pod that was on its way there
+  refusal.slot = server->second.slot;
+  refusal.at = world.now;
+  refusal.until = world.now + BackoffAfter(++refusal.times, kPassOver, 0);
+  refusal.why = why;
+  world.refusals_end.emplace(refusal.until, refusal.slot);
+  world.refusals_end.emplace(refusal.at + kForgetRefusal, refusal.slot);
+  MarkChanged(world, refusal.slot);
+}
+
+void NoteAccepted(World& world, const TaskState& task) {
+  auto& refused = Kept(*task.shape).refused;
+  if (!refused) return;
+  const auto server = world.servers.find(task.binding->server);
+  if (server == world.servers.end() || refused->erase(server->second.object.meta.uid) == 0) return;
+  if (refused->empty()) refused.reset();
+  MarkChanged(world, server->second.slot);
+}
+
+void TakeRefusals(World& world, const Shape& from, Shape& to) {
+  if (!Kept(from).refused) return;
+  auto& refused = Kept(to).refused;
+  if (!refused) refused.emplace();
+  for (const auto& [uid, refusal] : *Kept(from).refused) {
+    if (refused->emplace(uid, refusal).second && world.slots[refusal.slot] != nullptr)
+      MarkChanged(world, refusal.slot);
+  }
+}
+
+namespace {
+
+void ForgetOld(World& world) {
+  for (Shape* shape : world.shapes.all()) {
+    if (!shape->refused) continue;
+    std::erase_if(*shape->refused, [&](const auto& refusal) {
+      return world.now >= refusal.second.at + kForgetRefusal;
+    });
+    if (shape->refused->empty()) shape->refused.reset();
+  }
+}
+
+}  // namespace
+
+void EndRefusals(World& world) {
+  auto& ends = world.refusals_end;
+  if (!ends.empty() && ends.begin()->first <= world.now) ForgetOld(world);
+  while (!ends.empty() && ends.begin()->first <= world.now) {
+    const uint32_t slot = ends.begin()->second;
+    ends.erase(ends.begin());
+    if (slot < world.slots.size() && world.slots[slot] != nullptr) MarkChanged(world, slot);
+  }
+  if (!ends.empty()) world.WakeAt(ends.begin()->first);
+}
+
+std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape) {
+  std::vector<uint32_t> slots;
+  const auto& refused = Kept(shape).refused;
+  if (!refused) return slots;
+  for (const auto& [uid, refusal] : *refused) {
+    const ServerState* server = world.slots[refusal.slot];  // another one may have it by now
+    if (server != nullptr && server->object.meta.uid == uid) slots.push_back(refusal.slot);
+  }
+  std::sort(slots.begin(), slots.end());
+  return slots;
+}
+
+void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause) {
+  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
+  CloudRefusal& refusal = *task.refused_in_cloud;
+  if (refusal.server == task.binding->server && world.now < refusal.until) return;
+  refusal.server = task.binding->server;
+  refusal.until = world.now + BackoffAfter(++refusal.times, pause, 0);
+}
+
+std::optional<Time> RefusedInCloud(const World& world, const TaskState& task) {
+  const auto if_ahead = [&](Time until) {
+    return world.now < until ? std::optional(until) : std::nullopt;
+  };
+  if (task.refused_in_cloud) return if_ahead(task.refused_in_cloud->until);
+  // Before this process began.
+  const api::TaskStatus& status = task.object.status;
+  if (!status.assignment || !status.assignment->cloud || status.attempts.empty())
+    return std::nullopt;
+  const api::Attempt& last = status.attempts.back();
+  if (last.reason != kUnschedulable || last.attempt != status.assignment->attempt)
+    return std::nullopt;
+  return if_ahead(last.finished_at.value_or(world.now) + kNoPurchase.first);
+}
+
+const ServerRefusal* PassedOver(const World& world, const Shape& shape, const ServerState& server) {
+  const auto& refused = Kept(shape).refused;
+  if (!refused) return nullptr;
+  const auto at = refused->find(server.object.meta.uid);
+  return at == refused->end() || world.now >= at->second.until ? nullptr : &at->second;
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,46 @@
+// The starvation guard: room that is kept for a task that has waited for long, and backfill.
+//
+// A task that many small ones pass never finds a server with as much room as it wants. So after a
+// while the server where that is expected first is kept for it: others start there only if they
+// leave it its room at that time, or have ended by then by their own deadline, or have a higher
+// priority (EASY backfilling: Mu'alem and Feitelson, 2001, with a reservation for the first task of
+// each of a few shapes).
+#pragma once
+
+#include <optional>
+
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// A task at the head of its queue that has waited for so long has a server kept for it.
+inline constexpr Duration kStarving{30'000};
+inline constexpr size_t kMostReservations = 16;
+// What is added to a deadline: until the pod runs, and until it has ended after its deadline.
+inline constexpr Duration kStartAllowance{5'000}, kStopAllowance{30'000};
+
+// Looks at every reservation anew: those that nobody needs, or whose server cannot keep them, are
+// given up.
+void KeepReservations(World& world);
+// Keeps servers for those that have waited for long, in the order of the queue.
+void MakeReservations(World& world);
+// Keeps the server for the shape's first task; what was kept for it elsewhere is given up, as is
+// what was kept there for another.
+void KeepFor(World& world, Shape& shape, ServerState& server);
+// Nothing is kept for the shape any more.
+void GiveUpReservation(World& world, Shape& shape);
+
+// Whether a task of the shape may start in spite of what is kept there. why may be null.
+bool ReservationFits(const Shape& shape, const ServerState& server, Misfit* why);
+
+// What becomes of a server's room as the tasks there end.
+struct Prospect {
+  Time start = kNever;   // when the shape fits; kNever: after the end of a task without a deadline
+  api::Resources spare;  // what is left beside it then
+  double ends = 0;       // tasks that must have ended
+};
+// Nothing where the shape would not even fit without any task. Pods that are not ours stay.
+std::optional<Prospect> Foresee(const World& world, const Shape& shape, const ServerState& server);
+
+}  // namespace spillway::core

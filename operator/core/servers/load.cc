@@ -1,0 +1,162 @@
+#include "operator/core/servers/load.h"
+
+#include <algorithm>
+
+#include "operator/base/saturate.h"
+
+namespace spillway::core {
+namespace {
+
+bool Watched(const api::RegisteredServerSpec& spec) {
+  return spec.requires_metrics || spec.max_cpu_percent || spec.max_memory_percent;
+}
+
+// The last measurement, if it is of this node and not of one that had its name before.
+const api::NodeMetrics* Last(const NodeState& node) {
+  return node.load && node.object && node.load->observed >= node.object->meta.created ? &*node.load
+                                                                                      : nullptr;
+}
+
+int64_t Percent(int64_t part, int64_t whole) {
+  return whole <= 0 ? 100 : SaturatingMultiply(part, 100) / whole;
+}
+
+int64_t Headroom(const std::optional<int64_t>& limit, int64_t total, int64_t measured,
+                 int64_t unmeasured) {
+  if (!limit) return std::numeric_limits<int64_t>::max();
+  return SaturatingSubtract(total * *limit / 100, SaturatingAdd(measured, unmeasured));
+}
+
+// Why the use of one resource is too high; nothing if it is not.
+std::optional<Misfit> Over(const char* name, const std::optional<int64_t>& limit, int64_t used,
+                           int64_t total, bool was_over) {
+  if (!limit) return std::nullopt;
+  const int64_t below = *limit - std::min(kOverloadMargin, *limit / 2);
+  if (used * 100 <= (was_over ? below : *limit) * total) return std::nullopt;
+  const std::string measured = std::to_string(Percent(used, total));
+  return Misfit{"Overloaded", "overloaded",
+                std::string("its ") + name + " was measured at " + measured + "%, its limit is " +
+                    std::to_string(*limit) + "%; it takes tasks again at " + std::to_string(below) +
+                    "%"};
+}
+
+bool TooMuch(const char* name, int64_t requested, int64_t headroom, int64_t limit, int64_t measured,
+             int64_t unmeasured, int64_t total, Misfit* why) {
+  if (why == nullptr) return false;
+  const auto percent = [&](int64_t amount) { return std::to_string(Percent(amount, total)) + "%"; };
+  *why = {"Overloaded",
+          "overloaded",
+          std::string("its ") + name + " would reach " +
+              percent(SaturatingAdd(measured + requested, unmeasured)) + ", over its limit of " +
+              std::to_string(limit) + "%: measured " + percent(measured) +
+              ", bound since and not measured yet " + percent(unmeasured) + ", requested " +
+              percent(requested),
+          name,
+          requested,
+          std::max<int64_t>(headroom, 0)};
+  return false;
+}
+
+void TakeUp(World& world, NodeState& node, const api::NodeMetrics& metrics) {
+  ServerState* server = node.server;
+  const bool watched = server != nullptr && Watched(server->object.spec);
+  const int64_t cpu = watched ? CpuHeadroom(*server) : 0;
+  const int64_t memory = watched ? MemoryHeadroom(*server) : 0;
+  node.load = metrics;
+  world.ledger.Measured(metrics.node, metrics.observed - metrics.window);
+  if (watched) {
+    ++world.moves;
+    world.dirty_nodes.insert(metrics.node);
+    if (CpuHeadroom(*server) > cpu || MemoryHeadroom(*server) > memory)
+      world.grown.Add(server->slot);
+  } else if (server != nullptr) {
+    world.TouchServer(*server);
+  }
+}
+
+}  // namespace
+
+void Measure(World& world, const Measured& measured) {
+  world.measured = true;
+  for (const api::NodeMetrics& metrics : measured.nodes) {
+    NodeState& node = world.nodes[metrics.node];  // which may come later
+    if (node.load && node.load->observed >= metrics.observed) continue;
+    TakeUp(world, node, metrics);
+  }
+}
+
+void ForgetOldLoads(World& world) {
+  if (world.now >= world.load_until) {
+    world.load_until = kNever;
+    for (const auto& [name, node] : world.nodes) {
+      if (node.server == nullptr || !node.load || !Watched(node.server->object.spec)) continue;
+      const Time until = node.load->observed + kLoadKept;
+      if (world.now < until) {
+        world.load_until = std::min(world.load_until, until);
+      } else if (node.server->usable || node.server->limited || node.server->overloaded) {
+        world.dirty_nodes.insert(name);
+      }
+    }
+  }
+  if (world.load_until != kNever) world.WakeAt(world.load_until);
+}
+
+std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
+  const api::RegisteredServerSpec& spec = server.object.spec;
+  const bool was_over = std::exchange(server.overloaded, false);
+  server.limited = false;
+  if (!Watched(spec)) return std::nullopt;
+  const api::NodeMetrics* load = Last(*server.node);
+  if (load == nullptr || world.now >= load->observed + kLoadKept) {
+    if (!spec.requires_metrics) return std::nullopt;
+    if (load == nullptr)
+      return Misfit{"NoMeasurement", "without a fresh measurement",
+                    "metricsPolicy is Require, and metrics.k8s.io has no measurement of its node"};
+    // The time and not the age, which would change with every look.
+    return Misfit{"StaleMeasurement", "without a fresh measurement",
+                  "metricsPolicy is Require, and its node was measured last at " +
+                      FormatTime(load->observed) + ", more than " + FormatDuration(kLoadKept) +
+                      " ago"};
+  }
+  world.load_until = std::min(world.load_until, load->observed + kLoadKept);
+  server.limited = spec.max_cpu_percent || spec.max_memory_percent;
+  const api::Resources& total = server.offered;
+  auto over = Over("cpu", spec.max_cpu_percent, load->cpu_milli, total.cpu_milli, was_over);
+  if (!over) over = Over("memory", spec.max_memory_percent, load->memory, total.memory, was_over);
+  server.overloaded = over.has_value();
+  return over;
+}
+
+int64_t LimitedCpuHeadroom(const ServerState& server) {
+  return Headroom(server.object.spec.max_cpu_percent, server.offered.cpu_milli,
+                  server.node->load->cpu_milli, server.usage->unmeasured_cpu_milli);
+}
+
+int64_t LimitedMemoryHeadroom(const ServerState& server) {
+  return Headroom(server.object.spec.max_memory_percent, server.offered.memory,
+                  server.node->load->memory, server.usage->unmeasured_memory);
+}
+
+bool LimitsFit(const api::Resources& requests, const ServerState& server, Misfit* why) {
+  const api::RegisteredServerSpec& spec = server.object.spec;
+  const api::NodeMetrics& load = *server.node->load;
+  const api::Resources& total = server.offered;
+  const int64_t cpu = LimitedCpuHeadroom(server), memory = LimitedMemoryHeadroom(server);
+  if (requests.cpu_milli > cpu)
+    return TooMuch("cpu", requests.cpu_milli, cpu, *spec.max_cpu_percent, load.cpu_milli,
+                   server.usage->unmeasured_cpu_milli, total.cpu_milli, why);
+  if (requests.memory > memory)
+    return TooMuch("memory", requests.memory, memory, *spec.max_memory_percent, load.memory,
+                   server.usage->unmeasured_memory, total.memory, why);
+  return true;
+}
+
+std::optional<api::ServerLoad> LoadOf(const NodeState& node) {
+  const api::NodeMetrics* load = Last(node);
+  if (load == nullptr) return std::nullopt;
+  const api::Resources& total = node.object->allocatable;
+  return api::ServerLoad{Percent(load->cpu_milli, total.cpu_milli),
+                         Percent(load->memory, total.memory), load->observed};
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,144 @@
+#include "operator/core/tasks/stuck.h"
+
+#include <algorithm>
+
+#include "operator/core/scheduling/refusals.h"
+#include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+// Reasons that containers have while they start as they should.
+bool Starts(const std::string& reason) {
+  return reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing";
+}
+
+std::string WithMessage(const std::string& reason, const std::string& message) {
+  return message.empty() ? reason : reason + ": " + message;
+}
+
+void Tell(World& world, TaskState& task, const std::string& reason, const std::string& message) {
+  const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
+  if (told != nullptr && told->message == message && told->reason == reason) return;
+  TellAssigned(task);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetProgress(conditions, api::Progress::kReconciling, reason, message,
+                     task.object.meta.generation, world.now);
+  });
+  task.status_due = std::min(task.status_due, std::max(world.now, task.writer.last + kTellAgain));
+}
+
+Stuck& StuckOf(TaskState& task) {
+  const Binding& binding = *task.binding;
+  if (!task.stuck || task.stuck->attempt != binding.attempt) {
+    task.stuck.emplace();
+    task.stuck->attempt = binding.attempt;
+    task.stuck->pause = kAskAgainAfter;
+    task.stuck->ask_at = binding.assigned_at + kStuckAfter;
+  }
+  return *task.stuck;
+}
+
+// Asks for the pod's Events when it is time.
+void AskEvents(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod) {
+  if (world.now >= stuck.ask_at) {
+    world.effects.push_back(AskWhy{pod.meta.ns, pod.meta.name, pod.meta.uid, task.uid()});
+    stuck.ask_at = world.now + stuck.pause;
+    stuck.pause =
+        stuck.pause == kAskAgainAfter ? Duration{60'000} : std::min(stuck.pause * 2, kMostAskPause);
+  }
+  world.WakeTask(task, stuck.ask_at);
+}
+
+// The kubelet has it.
+void FollowStart(World& world, TaskState& task, const api::Pod& pod) {
+  const Time late = task.binding->assigned_at + kStuckAfter;
+  if (world.now < late && Starts(pod.waiting_reason)) return world.WakeTask(task, late);
+  Stuck& stuck = StuckOf(task);
+  const std::string where = "on server " + task.binding->server + ": ";
+  AskEvents(world, task, stuck, pod);
+  if (!Starts(pod.waiting_reason)) {
+    return Tell(world, task, pod.waiting_reason,
+                where + WithMessage(pod.waiting_reason, pod.waiting_message));
+  }
+  if (!stuck.reason.empty())
+    return Tell(world, task, stuck.reason, where + WithMessage(stuck.reason, stuck.message));
+  if (pod.waiting_reason == "PodInitializing") return;  // its init containers run
+  Tell(world, task, "NotStarted",
+       where + "not started since " + FormatTime(task.binding->assigned_at) +
+           (pod.waiting_reason.empty() ? ", its kubelet has told nothing of it"
+                                       : ", " + pod.waiting_reason));
+}
+
+// Whether kube-scheduler complains of nodes, as in "0/5 nodes are available: 2 node(s) had ...",
+// and not of the pod itself, such as of a claim that does not exist.
+bool IsAboutNodes(const std::string& message) {
+  constexpr std::string_view kBegin = "nodes are available: ";
+  const size_t at = message.find(kBegin);
+  const size_t next = at + kBegin.size();
+  return at != std::string::npos && next < message.size() && message[next] >= '0' &&
+         message[next] <= '9';
+}
+
+// Others get its room; the next attempt comes after a pause that doubles, and that is short where
+// another server may take it.
+void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& why) {
+  const bool elsewhere = IsAboutNodes(pod.waiting_message);
+  const int times = ++task.unschedulable;
+  const Duration pause = BackoffAfter(times, elsewhere ? kPauseElsewhere : kPauseHere,
+                                      std::hash<std::string>{}(pod.meta.uid));
+  if (elsewhere) NoteRefusal(world, task, why);
+  if (task.binding->cloud) NoteRefusalInCloud(world, task, kNoPurchase);
+  StopAttempt(world, task, kUnschedulable, why);
+  HoldBack(world, task, pause);
+  DescribeWaiting(world, task, api::TaskPhase::kPending,
+                  why + "; tried again at " + FormatTime(world.now + pause));
+  world.Tell(task, true, kUnschedulable, why);
+}
+
+// kube-scheduler has it.
+void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
+  Stuck& stuck = StuckOf(task);
+  if (!pod.unscheduled) {
+    const Time silent = task.binding->assigned_at + kSchedulerSilent;
+    if (world.now < silent) return world.WakeTask(task, silent);
+    return Tell(world, task, "NotScheduled",
+                "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
+                    FormatTime(task.binding->assigned_at) + "; does it run?");
+  }
+  if (pod.waiting_reason == "SchedulingGated") {
+    return Tell(world, task, pod.waiting_reason,
+                "pod " + pod.meta.name + " waits for its scheduling gates: " +
+                    WithMessage(pod.waiting_reason, pod.waiting_message));
+  }
+  const std::string why = "kube-scheduler: " + WithMessage(pod.waiting_reason, pod.waiting_message);
+  if (stuck.unscheduled_since == kNever) stuck.unscheduled_since = world.now;
+  const Time until = stuck.unscheduled_since + kUnschedulableFor;
+  if (world.now >= until) return TakeBack(world, task, pod, why);
+  world.WakeTask(task, until);
+  Tell(world, task, pod.waiting_reason, why);
+}
+
+}  // namespace
+
+void FollowStuck(World& world, TaskState& task, const api::Pod& pod) {
+  if (pod.meta.deleted) return;
+  if (pod.intended || pod.unscheduled) {
+    FollowScheduling(world, task, pod);
+  } else {
+    FollowStart(world, task, pod);
+  }
+}
+
+void HearPod(World& world, const PodWarned& warned) {
+  TaskState* task = world.TaskByUid(warned.task_uid);
+  if (task == nullptr || !task->binding || !task->stuck) return;
+  const api::Pod* pod = world.PodOf(*task, task->binding->attempt);
+  if (pod == nullptr || pod->meta.uid != warned.pod_uid) return;
+  task->stuck->reason = warned.reason;
+  task->stuck->message = warned.message;
+  world.dirty.insert(*task->key);
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,205 @@
+#include "operator/core/explain/explain.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using std::chrono::seconds;
+
+api::Explanation ExplainTask(ApiModel& api, const std::string& name) {
+  api.Advance(seconds(1));
+  const auto& task = api.world().tasks.at("ns/" + name);
+  return task.object.status.explanation ? *task.object.status.explanation : api::Explanation{};
+}
+
+TEST(ExplainTest, CountsServersByTheTestThatFailed) {
+  ApiModel api;
+  api.AddServer("a", "1");
+  api.AddServer("b", "1");
+  api.AddServer("c", "8");
+  api.servers["c"].spec.cordoned = true;
+  api.Change(api.servers["c"]);
+  api.AddTask("t", api::Json::object(), "2");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.summary,
+            "0 of 3 servers fit: 2 insufficient cpu, 1 cordoned; no ServerPool exists, so no cloud "
+            "server can be requested");
+}
+
+TEST(ExplainTest, SpreadsTheLookAtManyServersOverSteps) {
+  ApiModel api;
+  for (int i = 0; i < 2'000; ++i) api.AddServer("s" + std::to_string(i), "1");
+  for (int i = 0; i < 20; ++i)
+    api.AddTask("t" + std::to_string(i), api::Json::object(), std::to_string(2 + i));
+  api.Advance(seconds(1));
+  for (const auto& [key, task] : api.tasks) EXPECT_NE(task.status.explanation, nullptr) << key;
+  EXPECT_GE(api.most_tested, 2'000u);
+  EXPECT_LT(api.most_tested, kMostTested + 2 * 2'000);
+}
+
+TEST(ExplainTest, NamesTheNearestServerWithItsNumbers) {
+  ApiModel api;
+  api.AddServer("far", "1");
+  api.AddServer("near", "3500m");
+  api.AddTask("t", api::Json::object(), "4");
+  const auto why = ExplainTask(api, "t");
+  ASSERT_FALSE(why.servers.empty());
+  EXPECT_EQ(why.servers[0].name, "near");
+  EXPECT_EQ(why.servers[0].message, "requests 4 cpu, 3500m free (500m short)");
+  EXPECT_EQ(why.nearest_fit, "would fit server near with cpu 3500m instead of 4");
+}
+
+TEST(ExplainTest, TellsFirstThatATaskIsLargerThanAllThereIs) {
+  ApiModel api;
+  api.AddServer("large", "16");
+  api.AddServer("busy", "8");
+  api.AddTask("other", api::Json::object(), "15");
+  api.Settle();
+  api.AddPool("p", "8");
+  api.AddTask("t", api::Json::object(), "200");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_TRUE(why.summary.starts_with(
+      "requests 200 cpu; the largest server has 16, the largest pool 8: it will never fit; 0 of 2"))
+      << why.summary;
+  EXPECT_EQ(why.nearest_fit, "would fit server large with cpu 16 instead of 200");
+}
+
+TEST(ExplainTest, DoesNotSayNeverOfATaskThatWouldFitAnEmptyServer) {
+  ApiModel api;
+  api.AddServer("a", "16");
+  api.AddTask("other", api::Json::object(), "15");
+  api.Settle();
+  api.AddTask("t", api::Json::object(), "16");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.summary.find("never"), std::string::npos) << why.summary;
+  EXPECT_EQ(why.nearest_fit, "would fit server a with cpu 1 instead of 16");
+}
+
+TEST(ExplainTest, NamesEachResourceOfWhichThereIsNotEnoughAnywhere) {
+  ApiModel api;
+  api.AddServer("a", "4");
+  api.AddTask(
+      "t",
+      {{"placement", {{"policy", "LocalOnly"}}},
+       {"template",
+        {{"spec",
+          api::Json::parse(
+              R"({"containers":[{"resources":{"requests":{"cpu":"5","nvidia.com/gpu":"1"}}}]})")}}}});
+  EXPECT_TRUE(ExplainTask(api, "t").summary.starts_with(
+      "requests 5 cpu; the largest server has 4; requests 1 nvidia.com/gpu; the largest server has "
+      "0: "
+      "it will never fit"))
+      << ExplainTask(api, "t").summary;
+}
+
+TEST(ExplainTest, TellsUntilWhenAPoolBacksOff) {
+  ApiModel api;
+  api.AddPool("p");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  const auto first = ExplainTask(api, "t");
+  ASSERT_EQ(first.pools.size(), 1u);
+  EXPECT_TRUE(first.pools[0].message.starts_with("backing off until 2027-01-15T08:00:3"))
+      << first.pools[0].message;
+  EXPECT_EQ(ExplainTask(api, "t").pools[0].message, first.pools[0].message);
+}
+
+TEST(ExplainTest, DoesNotPromiseAFitThatAnotherTestWouldRefuse) {
+  ApiModel api;
+  api.AddServer("a", "3");
+  api.AddTask(
+      "t",
+      {{"template",
+        {{"spec",
+          api::Json::parse(
+              R"({"containers":[{"resources":{"requests":{"cpu":"4","nvidia.com/gpu":"1"}}}]})")}}}});
+  EXPECT_EQ(ExplainTask(api, "t").nearest_fit, "");
+}
+
+TEST(ExplainTest, NamesEveryPoolAndWhyNot) {
+  ApiModel api;
+  api.AddPool("small", "1");
+  api.AddTask("t", {{"placement", {{"pools", {"small", "missing"}}}}}, "2");
+  const auto why = ExplainTask(api, "t");
+  ASSERT_EQ(why.pools.size(), 2u);
+  EXPECT_EQ(why.pools[0].reason, "ServerTooSmall");
+  EXPECT_EQ(why.pools[1].reason, "PoolNotFound");
+}
+
+TEST(ExplainTest, StaysBounded) {
+  ApiModel api;
+  for (int i = 0; i < 200; ++i) api.AddServer("s" + std::to_string(i), "1");
+  api.AddTask("t", api::Json::object(), "2");
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.servers.size(), kMostVerdicts);
+  EXPECT_LT(why.summary.size(), 500u);
+}
+
+TEST(ExplainTest, IsGoneOnceTheTaskIsBound) {
+  ApiModel api;
+  api.AddTask("t");
+  ASSERT_FALSE(ExplainTask(api, "t").summary.empty());
+  api.AddServer("a", "1");
+  api.Settle();
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Settle();
+  EXPECT_EQ(api.Status("t").explanation, nullptr);
+}
+
+TEST(ExplainTest, IsWrittenOnceForATaskThatBindsAtOnce) {
+  ApiModel api;
+  api.AddServer("a", "1");
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(api.task_writes, 0);
+}
+
+TEST(ExplainTest, IsNotWrittenAgainWithoutNews) {
+  ApiModel api;
+  api.AddTask("t");
+  for (int i = 0; i < 60; ++i) api.Advance(seconds(10));
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+TEST(ExplainTest, IsNotToldByWhatIsKnownWhileAWatchIsBroken) {
+  ApiModel api;
+  api.Settle();
+  api.AddTask("t");
+  api.Break(Kind::kServer);
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.task_writes, 0);
+  api.Resume(Kind::kServer);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+TEST(ExplainTest, IsToldOnceTheServersAreListedAgain) {
+  ApiModel api;
+  api.Settle();
+  api.AddTask("t");
+  api.Break(Kind::kServer);
+  api.AddServer("a", "500m");  // an event of the watch: it works again
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+TEST(ExplainTest, IsTheSameObjectForAsLongAsItSaysTheSame) {
+  ApiModel api;
+  api.AddServer("a", "500m");
+  api.AddTask("t", {{"placement", {{"policy", "LocalOnly"}}}});
+  api.Advance(seconds(5));
+  const auto& shape = *api.world().tasks.at("ns/t").shape;
+  const auto before = shape.explanation;
+  ASSERT_NE(before, nullptr);
+  api.Change(api.servers.at("a"));
+  for (int i = 0; i < 120; ++i) api.Advance(seconds(10));
+  EXPECT_GT(shape.explained_at, At(600));
+  EXPECT_EQ(shape.explanation, before);
+}
+
+}  // namespace
+}  // namespace spillway::core

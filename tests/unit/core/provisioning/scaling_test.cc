@@ -1,0 +1,676 @@
+#include "operator/core/provisioning/scaling.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "operator/core/scheduling/fit.h"
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::PodPhase;
+using std::chrono::seconds;
+
+class ScalingTest : public testing::Test {
+ protected:
+  std::string PhaseOf(const std::string& pool) {
+    std::string out;
+    for (const auto& [name, scale] : api.scales) {
+      if (scale.pool == pool)
+        out += (out.empty() ? "" : ",") + std::string(ToString(scale.status.phase));
+    }
+    return out;
+  }
+  ApiModel api;
+};
+
+TEST_F(ScalingTest, BuysWhatNoServerCanTakeAndRunsItThere) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Scaling");
+  EXPECT_EQ(PhaseOf("spot"), "Provisioning");
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  EXPECT_EQ(PhaseOf("spot"), "Ready");
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_TRUE(api.Status("t").assignment->cloud);
+  EXPECT_EQ(api.Status("t").assignment->pool, "spot");
+}
+
+TEST_F(ScalingTest, ReleasesAnIdleServer) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Settle();
+  api.Advance(seconds(299));
+  EXPECT_EQ(PhaseOf("spot"), "Ready");
+  api.Advance(seconds(2));
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+  EXPECT_TRUE(api.claims.empty());
+  EXPECT_TRUE(api.servers.empty());
+  EXPECT_FALSE(api.scales.begin()->second.status.cost_so_far.empty());
+  api.Advance(kKeepEnded + seconds(1));
+  EXPECT_TRUE(api.scales.empty());
+}
+
+TEST_F(ScalingTest, AServerTakesNoTaskInTheMomentInWhichItIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Settle();
+  api.Advance(seconds(299));
+  api.AddTask("u");
+  api.now += seconds(1);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+  EXPECT_TRUE(api.Status("u").attempts.empty());
+}
+
+TEST_F(ScalingTest, OneServerServesAllTasksThatFitIt) {
+  api.AddPool("spot", "8");
+  for (int i = 0; i < 10; ++i) api.AddTask("t" + std::to_string(i));
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, AnExclusiveTaskGetsAServerOfItsOwn) {
+  api.AddPool("spot", "8");
+  api.AddTask("alone", {{"exclusive", true}});
+  api.AddTask("other");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, NeverBuysTwiceForOneNeedAcrossRestarts) {
+  api.AddPool("spot", "1");
+  api.AddTask("t");
+  api.Settle();
+  for (int i = 0; i < 3; ++i) {
+    api.Restart();
+    api.Advance(seconds(1));
+  }
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_EQ(api.scales.size(), 1u);
+}
+
+TEST_F(ScalingTest, ALaterAndMoreUrgentTaskDoesNotTakeAnothersServer) {
+  api.AddPool("spot", "1");
+  api.AddTask("t");
+  api.Settle();
+  api.AddTask("urgent", {{"priority", 100}});
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+  int own = 0;
+  for (const auto& [name, scale] : api.scales) own += scale.for_tasks.size() == 1 ? 1 : 0;
+  EXPECT_EQ(own, 2);
+}
+
+TEST_F(ScalingTest, WithoutCapacityTheNextPoolIsAskedAtOnce) {
+  api.AddPool("spot", "8", 10);
+  api.AddPool("on-demand", "8", 0);
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(PhaseOf("spot"), "Provisioning");
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  EXPECT_EQ(PhaseOf("spot"), "Failed");
+  EXPECT_EQ(PhaseOf("on-demand"), "Provisioning");
+  EXPECT_EQ(api::FindCondition(api.pools["spot"].status.conditions, "Available")->reason,
+            "InsufficientCapacity");
+}
+
+TEST_F(ScalingTest, APoolIsAskedAgainAfterItsBackoff) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 1);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  api.Advance(seconds(28));
+  EXPECT_EQ(api.claims_made, 1);
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, ABackoffOutlivesARestart) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  api.Restart();
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(ScalingTest, AServerThatIsLateIsGivenBack) {
+  api.AddPool("spot", "8", 10);
+  api.AddPool("on-demand", "8", 0);
+  api.AddTask("t");
+  api.Settle();
+  api.Advance(seconds(901));
+  EXPECT_EQ(PhaseOf("spot"), "Failed");
+  EXPECT_EQ(api.scales.size(), 2u);
+  EXPECT_EQ(api.claims.size(), 1u);
+  EXPECT_EQ(PhaseOf("on-demand"), "Provisioning");
+}
+
+TEST_F(ScalingTest, IsWithdrawnWhenTheTaskIsDeleted) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.tasks, "ns/t");
+  api.Settle();
+  EXPECT_TRUE(api.claims.empty());
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+}
+
+TEST_F(ScalingTest, IsWithdrawnWhenALocalServerFreesUp) {
+  api.AddServer("s1", "1");
+  api.AddTask("first");
+  api.Settle();
+  api.AddPool("spot");
+  api.AddTask("second");
+  api.Settle();
+  ASSERT_EQ(api.claims_made, 1);
+  api.SetPod("first-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/second-1").node_name, "s1");
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+}
+
+TEST_F(ScalingTest, WaitsForALocalServerAsLongAsItIsTold) {
+  api.AddPool("spot");
+  api.AddTask("t", {{"placement", {{"burstAfterSeconds", 60}}}});
+  api.Advance(seconds(59));
+  EXPECT_EQ(api.claims_made, 0);
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(ScalingTest, NeverBuysForALocalOnlyTask) {
+  api.AddPool("spot");
+  api.AddTask("t", {{"placement", {{"policy", "LocalOnly"}}}});
+  api.Advance(seconds(600));
+  EXPECT_EQ(api.claims_made, 0);
+}
+
+TEST_F(ScalingTest, StaysUnderMaxServers) {
+  api.AddPool("spot", "1");
+  api.pools["spot"].spec.max_servers = 2;
+  api.Change(api.pools["spot"]);
+  for (int i = 0; i < 5; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.claims_made, 2);
+  EXPECT_NE(api.Status("t4").explanation->summary.find("spot full"), std::string::npos)
+      << api.Status("t4").explanation->summary;
+}
+
+TEST_F(ScalingTest, AsksTheCheaperOfEqualPools) {
+  api.AddPool("a-dear");
+  api.AddPool("b-cheap");
+  api.pools["a-dear"].spec.price_micros = 900000;
+  api.Change(api.pools["a-dear"]);
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(PhaseOf("b-cheap"), "Provisioning");
+  EXPECT_EQ(PhaseOf("a-dear"), "");
+}
+
+TEST_F(ScalingTest, DoesNotBuyAServerThatWouldBeTooSmall) {
+  api.AddPool("spot", "2");
+  api.AddTask("t", api::Json::object(), "3");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.claims_made, 0);
+  EXPECT_NE(api.Status("t").explanation->summary.find("spot insufficient cpu"), std::string::npos)
+      << api.Status("t").explanation->summary;
+}
+
+TEST_F(ScalingTest, LearnsThatServersAreSmallerThanDeclared) {
+  api.AddPool("spot", "8");
+  api.AddTask("t", api::Json::object(), "8");
+  api.Settle();
+  api.ProvideServer("cloud-1", "7");
+  api.Advance(seconds(1));
+  api.Advance(seconds(600));
+  EXPECT_EQ(api.claims_made, 1) << "a second server would be as small";
+}
+
+TEST_F(ScalingTest, ABusyServerSeenAfterARestartDoesNotMakeItsPoolLookSmall) {
+  api.AddPool("spot", "8");
+  api.AddTask("t", api::Json::object(), "6");
+  api.Settle();
+  api.ProvideServer("cloud-1", "8");
+  api.Settle();
+  api.Restart();
+  api.AddTask("u", api::Json::object(), "6");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, ALostCloudServerLetsItsTaskRunElsewhere) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Remove(api.nodes, "cloud-1");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+  api.ProvideServer("cloud-2");
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-2").node_name, "cloud-2");
+}
+
+TEST_F(ScalingTest, KeepsMinServersWithoutAnyTask) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.min_servers = 2;
+  api.Change(api.pools["spot"]);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+  api.ProvideServer("cloud-1");
+  api.ProvideServer("cloud-2");
+  api.Advance(seconds(2000));
+  EXPECT_EQ(api.claims_made, 2);
+  EXPECT_EQ(api.claims.size(), 2u);
+  api.Restart();
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 2);
+  api.pools["spot"].spec.min_servers = 0;
+  api.Change(api.pools["spot"]);
+  api.Advance(seconds(400));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, KeepsAWarmSpareBesideTheServersInUse) {
+  api.AddPool("spot", "1");
+  api.pools["spot"].spec.warm_spares = 1;
+  api.Change(api.pools["spot"]);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 1);
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1") << "the spare is there for this";
+  EXPECT_EQ(api.claims_made, 2) << "and is replaced";
+  api.ProvideServer("cloud-2");
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(2000));
+  EXPECT_EQ(api.claims.size(), 1u);
+}
+
+TEST_F(ScalingTest, KeepsAPaidServerUntilJustBeforeItsNextBillingStep) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.billing_quantum = seconds(3600);
+  api.Change(api.pools["spot"]);
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(3530));
+  EXPECT_EQ(api.claims.size(), 1u);
+  api.Advance(seconds(20));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, AServerThatNeverTakesTasksIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.nodes["cloud-1"].ready = api::NodeReady::kFalse;
+  api.Change(api.nodes["cloud-1"]);
+  api.Advance(seconds(890));
+  EXPECT_EQ(api.claims.size(), 1u);
+  api.Advance(seconds(30));
+  EXPECT_FALSE(api.nodes.contains("cloud-1"));
+  EXPECT_EQ(api.claims_made, 1) << "the next would be as useless: the pool is held";
+  api.Advance(seconds(300));
+  EXPECT_EQ(api.claims_made, 2) << "the task still needs one";
+}
+
+constexpr char kAgentTaint[] = "node.cilium.io/agent-not-ready";
+
+class UnfitServerTest : public ScalingTest {
+ protected:
+  UnfitServerTest() {
+    api.AddPool("spot", "8");
+    api.pools["spot"].spec.provision_timeout = seconds(120);
+    api.pools["spot"].spec.labels = {{"gpu", "a100"}};
+    api.Change(api.pools["spot"]);
+  }
+  void Buy(const api::Json& spec = api::Json::object()) {
+    api.AddTask("t", spec);
+    api.Settle();
+    api.ProvideServer("cloud-1");
+  }
+  void Taint() {
+    api.nodes["cloud-1"].taints = {{api::kPoolTaint, "spot", "NoSchedule"},
+                                   {kAgentTaint, "", "NoSchedule"}};
+    api.Change(api.nodes["cloud-1"]);
+  }
+  std::string Why() {
+    return api::FindCondition(*api.Status("t").conditions, "Reconciling")->message.str();
+  }
+};
+
+TEST_F(UnfitServerTest, AStartupTaintLeadsToNoSecondPurchase) {
+  Buy();
+  Taint();
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Scaling");
+  EXPECT_NE(Why().find(std::string("waiting for node cloud-1: taint ") + kAgentTaint),
+            std::string::npos)
+      << Why();
+  api.nodes["cloud-1"].taints.pop_back();
+  api.Change(api.nodes["cloud-1"]);
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
+}
+
+TEST_F(UnfitServerTest, ATaintThatStaysGivesTheServerBackByItsName) {
+  Buy();
+  Taint();
+  api.Advance(seconds(125));
+  EXPECT_TRUE(api.claims.empty());
+  const auto& status = api.scales.begin()->second.status;
+  EXPECT_NE(status.message.find(kAgentTaint), std::string::npos) << status.message;
+  EXPECT_EQ(api.claims_made, 1) << "its pool is held";
+  const auto* held = api::FindCondition(api.pools["spot"].status.conditions, "BackingOff");
+  EXPECT_EQ(held->status, "True");
+  EXPECT_NE(held->message.str().find(kAgentTaint), std::string::npos);
+}
+
+TEST_F(UnfitServerTest, ItsHoldOutlivesARestart) {
+  Buy();
+  Taint();
+  api.Advance(seconds(125));
+  api.Restart();
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(UnfitServerTest, ATaskThatToleratesTheTaintStartsAtOnce) {
+  Buy({{"template",
+        {{"spec",
+          {{"containers", {{{"name", "c"}}}}, {"tolerations", {{{"operator", "Exists"}}}}}}}}});
+  Taint();
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
+}
+
+TEST_F(UnfitServerTest, ALabelThatItsPoolPromisedLeadsToNoSecondPurchase) {
+  Buy({{"template",
+        {{"spec", {{"containers", {{{"name", "c"}}}}, {"nodeSelector", {{"gpu", "a100"}}}}}}}});
+  api.Advance(seconds(100));
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_NE(Why().find("waiting for node cloud-1: label gpu is missing"), std::string::npos)
+      << Why();
+  api.Advance(seconds(30));
+  EXPECT_TRUE(api.claims.empty());
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(UnfitServerTest, OneThatIsTooSmallMakesRoomForAnotherPoolSoon) {
+  api.AddPool("other", "8", -1);
+  api.AddTask("t", api::Json::object(), "8");
+  api.Settle();
+  api.ProvideServer("cloud-1", "7");
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.claims_made, 1);
+  api.Advance(seconds(20));
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+  EXPECT_EQ(PhaseOf("other"), "Provisioning");
+}
+
+TEST_F(UnfitServerTest, AReadyServerThatWasNeverUsedIsNotBoughtAgain) {
+  Buy();
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 1);
+  // Another that needs one gets its own: the first has hosted a task.
+  api.AddTask("u", api::Json::object(), "8");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, WhatIsNotTakenBackYetCountsToMaxServers) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.max_servers = 1;
+  api.Change(api.pools["spot"]);
+  api.AddTask("t");
+  api.Settle();
+  api.slow_release = true;
+  api.Advance(seconds(901 + 600));
+  EXPECT_EQ(PhaseOf("spot"), "Failed");
+  EXPECT_EQ(api.claims_made, 1) << "its claim is still there";
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, AClaimWithoutARequestCountsToMaxServers) {
+  api.AddPool("spot");
+  api.pools["spot"].spec.max_servers = 1;
+  api.Change(api.pools["spot"]);
+  api.AddTask("t");
+  api.Settle();
+  api.slow_release = true;
+  api.Remove(api.scales, api.scales.begin()->first);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(ScalingTest, ARefusedReleaseIsAskedForAgainEverMoreSlowly) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.release_error = Error{ErrorKind::kForbidden, "a policy says no", {}};
+  api.Remove(api.tasks, "ns/t");
+  api.Advance(seconds(60));
+  EXPECT_GE(api.releases_asked, 3);
+  EXPECT_LE(api.releases_asked, 8);
+  api.release_error.reset();
+  api.Advance(seconds(120));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, ARefusedReleaseOfAnOrphanIsAskedForAgainSlowly) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.release_error = Error{ErrorKind::kForbidden, "a policy says no", {}};
+  api.tasks.clear();
+  api.scales.clear();
+  api.Restart();
+  api.Advance(seconds(100));
+  EXPECT_LE(api.releases_asked, 5);
+  api.release_error.reset();
+  api.Advance(seconds(60));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, APoolMadeAnewUnderItsNameForgetsTheFailuresOfTheOldOne) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(5));
+  ASSERT_EQ(api.claims_made, 1) << "held";
+  api.AddPool("spot");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, APoolDeletedAndMadeAnewForgetsTheFailuresOfTheOldOne) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(5));
+  api.Remove(api.pools, "spot");
+  api.Settle();
+  api.AddPool("spot");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST(ServerNameTest, IsTheWholeUidWhereAnotherPurchaseHasTheFirstDigits) {
+  World world;
+  ScaleState scale;
+  scale.object.pool = "spot";
+  scale.object.meta.name = "mine";
+  scale.object.meta.uid = "12345678-9999";
+  EXPECT_EQ(ServerName(world, scale), "spot-12345678");
+  world.servers["spot-12345678"].object.spec.scale_request = "mine";
+  EXPECT_EQ(ServerName(world, scale), "spot-12345678");
+  world.servers["spot-12345678"].object.spec.scale_request = "another";
+  EXPECT_EQ(ServerName(world, scale), "spot-12345678-9999");
+}
+
+class PoolLabelsTest : public ScalingTest {
+ protected:
+  bool Buys(const api::Json& pod_spec, const api::Json& more = api::Json::object()) {
+    api::Json pool = {{"metadata", {{"name", "p"}, {"uid", "p"}, {"resourceVersion", "1"}}},
+                      {"spec",
+                       {{"template", {{"resources", {{"cpu", "8"}, {"memory", "8Gi"}}}}},
+                        {"backend", {{"karpenter", {{"requirements", api::Json::parse(R"([
+             {"key":"kubernetes.io/arch","operator":"In","values":["arm64"]},
+             {"key":"zone","operator":"In","values":["a","b","c"]},
+             {"key":"zone","operator":"NotIn","values":["c"]},
+             {"key":"family","operator":"Exists"},
+             {"key":"spot","operator":"DoesNotExist"}])")}}}}}}}};
+    ApiModel api;
+    api.pools["p"] = *api::DecodeServerPool(pool);
+    api.Change(api.pools["p"]);
+    api::Json spec = more;
+    spec["template"]["spec"] = pod_spec;
+    spec["template"]["spec"]["containers"] = {{{"name", "c"}}};
+    api.AddTask("t", spec);
+    api.Settle();
+    asked = api.asked;
+    return api.claims_made == 1;
+  }
+  std::vector<api::Requirement> asked;
+  static api::Json Selects(const char* key, const char* value) {
+    return {{"nodeSelector", {{key, value}}}};
+  }
+  static api::Json Affinity(const api::Json& expressions) {
+    return {{"affinity",
+             {{"nodeAffinity",
+               {{"requiredDuringSchedulingIgnoredDuringExecution",
+                 {{"nodeSelectorTerms", {{{"matchExpressions", expressions}}}}}}}}}}};
+  }
+};
+
+TEST_F(PoolLabelsTest, ARequirementOfOneValueIsALabelOfItsServers) {
+  EXPECT_TRUE(Buys(Selects("kubernetes.io/arch", "arm64")));
+  EXPECT_FALSE(Buys(Selects("kubernetes.io/arch", "amd64")));
+}
+
+TEST_F(PoolLabelsTest, OfSeveralValuesAnyMayMatch) {
+  EXPECT_TRUE(Buys(Selects("zone", "b")));
+  EXPECT_FALSE(Buys(Selects("zone", "c"))) << "excluded by the other requirement";
+  EXPECT_FALSE(Buys(Selects("zone", "d")));
+}
+
+TEST_F(PoolLabelsTest, OneValueMustMeetAllWishes) {
+  EXPECT_TRUE(Buys(Affinity(api::Json::parse(
+      R"([{"key":"zone","operator":"In","values":["a","b"]},
+          {"key":"zone","operator":"NotIn","values":["a"]}])"))));
+  EXPECT_FALSE(Buys(Affinity(api::Json::parse(
+      R"([{"key":"zone","operator":"In","values":["a"]},
+          {"key":"zone","operator":"NotIn","values":["a"]}])"))));
+}
+
+TEST_F(PoolLabelsTest, ALabelOfUnknownValueExists) {
+  const auto one = [](const char* key, const char* op) {
+    return Affinity({{{"key", key}, {"operator", op}}});
+  };
+  EXPECT_TRUE(Buys(one("family", "Exists")));
+  EXPECT_TRUE(Buys(one(kHostnameLabel, "Exists")));
+  EXPECT_FALSE(Buys(one("other", "Exists")));
+  EXPECT_TRUE(Buys(one("spot", "DoesNotExist")));
+  EXPECT_FALSE(Buys(one("family", "DoesNotExist")));
+  EXPECT_FALSE(Buys(Selects("family", "c5")));
+}
+
+TEST_F(PoolLabelsTest, TheEngineIsAskedForAValueThatTheTaskCanUse) {
+  ASSERT_TRUE(Buys(Selects("zone", "b")));
+  ASSERT_EQ(asked.size(), 6u);
+  EXPECT_EQ(asked.back(), (api::Requirement{"zone", "In", {"b"}}));
+  ASSERT_TRUE(
+      Buys(Affinity(api::Json::parse(R"([{"key":"zone","operator":"NotIn","values":["a"]}])"))));
+  EXPECT_EQ(asked.back(), (api::Requirement{"zone", "In", {"b"}}));
+  ASSERT_TRUE(Buys(api::Json::object()));
+  EXPECT_EQ(asked.size(), 5u) << "any will do";
+}
+
+TEST_F(PoolLabelsTest, CountForRequirementsOfTheTask) {
+  const auto wish = [](const char* value) {
+    return api::Json{{"requirements",
+                      {{{"key", "kubernetes.io/arch"}, {"operator", "In"}, {"values", {value}}}}}};
+  };
+  EXPECT_TRUE(Buys(api::Json::object(), wish("arm64")));
+  EXPECT_FALSE(Buys(api::Json::object(), wish("amd64")));
+}
+
+TEST_F(ScalingTest, AServerWhoseNodeIsLostIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.nodes["cloud-1"].ready = api::NodeReady::kUnknown;
+  api.Change(api.nodes["cloud-1"]);
+  api.Advance(kLostServerAfter + seconds(1));
+  EXPECT_FALSE(api.nodes.contains("cloud-1"));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  ASSERT_EQ(api.servers.size(), 1u);
+  api.Remove(api.servers, api.servers.begin()->first);
+  api.Settle();
+  EXPECT_EQ(api.servers.size(), 1u);
+}
+
+TEST_F(ScalingTest, AClaimWhoseRequestIsGoneIsGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.tasks.clear();
+  api.scales.clear();
+  api.Restart();
+  api.Settle();
+  EXPECT_TRUE(api.claims.empty());
+}
+
+}  // namespace
+}  // namespace spillway::core

@@ -1,0 +1,459 @@
+#include "operator/core/scheduling/admission.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::Json;
+using api::PodPhase;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+const Error kDenied{ErrorKind::kForbidden, "pods \"t-1\" is forbidden: violates PodSecurity", {}};
+
+class AdmissionTest : public testing::Test {
+ protected:
+  AdmissionTest() {
+    api.AddServer("s1", "8");
+    api.Settle();
+  }
+  void DenyPods(const Error& error, const std::string& ns = "ns") {
+    api.refuse = [=](const Write& write) {
+      const bool pod = write.verb == Verb::kCreate && write.kind == Kind::kPod;
+      return pod && write.ns == ns ? std::optional(error) : std::nullopt;
+    };
+  }
+  int Tries() { return api.tries[{Verb::kCreate, Kind::kPod}]; }
+  std::string Why(const std::string& task) {
+    const auto* ready = api::FindCondition(*api.Status(task).conditions, "Ready");
+    return ready == nullptr ? "" : ready->message.str();
+  }
+  bool Says(const std::string& task, const std::string& words) {
+    return Why(task).find(words) != std::string::npos;
+  }
+  int Told(const std::string& reason) {
+    return static_cast<int>(std::count_if(api.notes.begin(), api.notes.end(),
+                                          [&](const Note& note) { return note.reason == reason; }));
+  }
+  int64_t TasksOn(const std::string& node) { return api.world().ledger.On(node).tasks; }
+  ApiModel api;
+};
+
+// ---- refusals ----
+
+TEST_F(AdmissionTest, ARefusalThatMayPassHoldsTheTaskBackAndSaysWhy) {
+  for (const ErrorKind kind : {ErrorKind::kForbidden, ErrorKind::kNotFound, ErrorKind::kConflict,
+                               ErrorKind::kUnavailable}) {
+    api.AddTask("t" + std::to_string(static_cast<int>(kind)), {}, "1", "ns");
+    DenyPods(Error{kind, "serviceaccount \"builder\" not found", {}});
+    api.Advance(seconds(5));
+    const std::string name = "t" + std::to_string(static_cast<int>(kind));
+    EXPECT_EQ(api.Phase(name), "Pending");
+    EXPECT_TRUE(Says(name, "serviceaccount \"builder\" not found")) << Why(name);
+    EXPECT_EQ(TasksOn("s1"), 0);
+    api.refuse = nullptr;
+    api.Advance(seconds(61));
+    EXPECT_TRUE(api.pods.contains("ns/" + name + "-1"));
+    api.Remove(api.tasks, "ns/" + name);
+    api.Remove(api.pods, "ns/" + name + "-1");
+    api.Settle();
+  }
+}
+
+TEST_F(AdmissionTest, ADenialByAPolicyIsNotTheTemplatesFaultWhateverItsCode) {
+  for (const char* text : {"pods \"t-1\" is forbidden: ValidatingAdmissionPolicy 'x' with binding "
+                           "'x' denied request: "
+                           "no",
+                           "admission webhook \"x\" denied the request: no"})
+    EXPECT_EQ(DenialOf(Invalid(text)), Denial::kForNow) << text;
+  EXPECT_EQ(DenialOf(Invalid("Pod \"t-1\" is invalid: spec.containers[0].image: Required value")),
+            Denial::kTemplate);
+  EXPECT_EQ(DenialOf(kDenied), Denial::kForNow);
+}
+
+TEST_F(AdmissionTest, ANamespaceUnderABrokenPolicyCostsOneTryNowAndThen) {
+  DenyPods(kDenied);
+  for (int i = 0; i < 200; ++i) api.AddTask("t" + std::to_string(i));
+  api.AddTask("other", {}, "1", "elsewhere");
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("elsewhere/other-1"));
+  api.Advance(seconds(60));
+  EXPECT_GE(Tries(), 5);
+  EXPECT_LE(Tries(), 15);
+  EXPECT_EQ(Told("FailedCreate"), 1);
+}
+
+TEST_F(AdmissionTest, EveryTaskThatWaitsForItIsToldWhy) {
+  DenyPods(kDenied);
+  for (int i = 0; i < 20; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(5));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_TRUE(Says("t" + std::to_string(i), "violates PodSecurity")) << i;
+  const int writes = api.task_writes;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.task_writes, writes) << "nothing has changed";
+}
+
+TEST_F(AdmissionTest, OnceAPodIsCreatedAgainAllAre) {
+  DenyPods(kDenied);
+  for (int i = 0; i < 8; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.pods_made, 0);
+  api.refuse = nullptr;
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.pods_made, 8);
+}
+
+TEST_F(AdmissionTest, TheStartDeadlineEndsTheWaitAndSaysWhy) {
+  DenyPods(kDenied);
+  api.AddTask("t", {{"startDeadlineSeconds", 30}});
+  api.Advance(seconds(31));
+  EXPECT_EQ(api.Phase("t"), "Failed");
+  EXPECT_EQ(api.Status("t").result->reason, "StartDeadlineExceeded");
+  EXPECT_NE(api.Status("t").result->message.find("violates PodSecurity"), std::string::npos);
+}
+
+TEST_F(AdmissionTest, NothingIsBoughtForPodsThatCannotBeCreated) {
+  DenyPods(kDenied);
+  api.AddTask("t");
+  api.Settle();
+  api.AddPool("p");
+  for (int i = 0; i < 20; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(50));
+  EXPECT_EQ(api.claims_made, 0);
+}
+
+TEST_F(AdmissionTest, AQuotaWithRoomAgainIsUsedSoon) {
+  const Error full{ErrorKind::kForbidden, "pods \"t-1\" is forbidden: exceeded quota: q", {}};
+  api.AddTask("first");
+  api.Settle();
+  DenyPods(full);
+  api.AddTask("second");
+  api.Advance(seconds(200));
+  api.refuse = nullptr;
+  api.SetPod("first-1", PodPhase::kSucceeded);
+  api.Advance(seconds(2));
+  EXPECT_TRUE(api.pods.contains("ns/second-1"));
+}
+
+TEST_F(AdmissionTest, AKindThatFindsNoRoomDoesNotKeepItsNamespacesOthersWaiting) {
+  DenyPods(kDenied);
+  api.AddTask("large", {}, "6");
+  api.Advance(seconds(1));
+  api.AddTask("small", {}, "1");
+  api.Advance(seconds(1));
+  api.refuse = nullptr;
+  api.AddTask("elsewhere", {}, "5", "other");
+  api.Advance(minutes(3));
+  ASSERT_EQ(api.Phase("large"), "Pending") << "there is no room for it";
+  EXPECT_EQ(api.Phase("small"), "Assigned") << Why("small");
+}
+
+TEST_F(AdmissionTest, KindsThatFindNoRoomDoNotHaveTheirTurnsInASpinningLoop) {
+  DenyPods(kDenied);
+  for (int i = 1; i <= 8; ++i)  // as many kinds as are tried side by side
+    api.AddTask("a" + std::to_string(i), {}, std::to_string(100 + i) + "m");
+  for (int i = 1; i <= 20; ++i) api.AddTask("large" + std::to_string(i), {}, std::to_string(8 + i));
+  api.Settle();
+  EXPECT_EQ(Tries(), 8);
+  EXPECT_GT(api.wake, api.now);
+}
+
+TEST_F(AdmissionTest, AGroupIsTriedAsAWholeNowAndThen) {
+  DenyPods(kDenied);
+  for (int i = 0; i < 4; ++i)
+    api.AddTask("g" + std::to_string(i), {{"group", {{"name", "g"}, {"size", 4}}}});
+  api.Advance(seconds(60));
+  EXPECT_LE(Tries(), 4 * 12);
+  EXPECT_TRUE(Says("g0", "violates PodSecurity")) << Why("g0");
+  api.refuse = nullptr;
+  api.Advance(seconds(61));
+  EXPECT_EQ(api.pods_made, 4);
+}
+
+TEST_F(AdmissionTest, WhereASchedulingGateIsAddedThePodIsLeftToKubeScheduler) {
+  api.refuse = [](const Write& write) -> std::optional<Error> {
+    if (write.kind != Kind::kPod || !Body(write)["spec"].contains("nodeName")) return std::nullopt;
+    return Invalid(
+        "Pod \"t-1\" is invalid: spec.nodeName: Forbidden: cannot "
+        "be set until all "
+        "schedulingGates have been cleared");
+  };
+  api.AddTask("t");
+  api.AddTask("u");
+  api.Settle();
+  EXPECT_EQ(api.pods_made, 2);
+  EXPECT_EQ(api.Phase("t"), "");
+  EXPECT_EQ(Tries(), 3) << "what is known of the shape is used";
+  EXPECT_EQ(TasksOn("s1"), 2);
+}
+
+// ---- creations that hang ----
+
+class HangingTest : public AdmissionTest {
+ protected:
+  void Hang(const std::string& ns = "ns") {
+    api.hangs = [=](const Write& write) {
+      return write.verb == Verb::kCreate && write.kind == Kind::kPod && write.ns == ns;
+    };
+  }
+};
+
+TEST_F(HangingTest, ItIsToldAndTakesNoRoom) {
+  Hang();
+  api.AddTask("t", {}, "8");
+  api.Advance(seconds(4));
+  EXPECT_EQ(TasksOn("s1"), 1);
+  api.Advance(seconds(2));
+  EXPECT_EQ(TasksOn("s1"), 0);
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  EXPECT_TRUE(Says("t", "has not answered for 5s")) << Why("t");
+  EXPECT_EQ(api.Status("t").assignment, nullptr);
+}
+
+TEST_F(HangingTest, OneHangsAndNoOtherOfItsKindIsSent) {
+  Hang();
+  for (int i = 0; i < 50; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.hanging(), 1u);
+  EXPECT_TRUE(Says("t7", "has not answered")) << api.Phase("t7") << Why("t7");
+}
+
+TEST_F(HangingTest, ANamespaceHasFewThatHangHoweverManyKindsOfPodsItWants) {
+  Hang();
+  for (int i = 0; i < 200; ++i)
+    api.AddTask("t" + std::to_string(i), {}, std::to_string(i + 1) + "m");
+  api.AddTask("other", {}, "1", "elsewhere");
+  api.Advance(seconds(60));
+  EXPECT_LE(api.hanging(), 8u);
+  EXPECT_TRUE(api.pods.contains("elsewhere/other-1"));
+}
+
+TEST_F(HangingTest, ACreationThatSucceedsAfterAllIsAdopted) {
+  Hang();
+  api.AddTask("t");
+  api.Advance(seconds(10));
+  api.Unblock();
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.Phase("t"), "Assigned");
+  EXPECT_EQ(api.ServerOf("t"), "s1");
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(HangingTest, ItIsTakenBackWhereItsRoomIsGone) {
+  Hang();
+  api.AddTask("t", {}, "8");
+  api.Advance(seconds(10));
+  api.AddTask("other", {}, "4", "elsewhere");
+  api.Settle();
+  ASSERT_TRUE(api.pods.contains("elsewhere/other-1"));
+  api.Unblock();
+  api.Advance(seconds(5));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.Status("t").attempts.at(0).reason, "DoesNotFit");
+  EXPECT_EQ(api.Status("t").retries, 0);
+  api.AddServer("s2", "8");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods.at("ns/t-2").node_name, "s2");
+}
+
+TEST_F(HangingTest, ACancelledTasksPodIsDeletedWhenItAppears) {
+  Hang();
+  api.AddTask("t");
+  api.Advance(seconds(10));
+  api.tasks.at("ns/t").spec.cancel = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  api.Unblock();
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.Phase("t"), "Cancelled");
+  EXPECT_TRUE(api.pods.empty());
+}
+
+TEST_F(HangingTest, ASuspendedTasksPodIsDeletedWhenItAppears) {
+  Hang();
+  api.AddTask("t");
+  api.Advance(seconds(10));
+  api.tasks.at("ns/t").spec.suspend = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  api.Unblock();
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+  EXPECT_TRUE(api.pods.empty());
+}
+
+TEST_F(HangingTest, ManyThatAreOnlyQueuedDoNotHang) {
+  api.AddServer("large", "1000");
+  api.AddTask("first", {}, "1");
+  api.Settle();
+  Hang();
+  for (int i = 0; i < 12; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(14));
+  EXPECT_EQ(api.hanging(), 12u);
+  EXPECT_EQ(api.Phase("t1"), "Assigned");
+}
+
+TEST_F(HangingTest, AfterAnErrorWithoutAnAnswerWhatAppearsIsAdoptedWhereItReallyIs) {
+  api.AddServer("s2", "8");
+  api.Settle();
+  DenyPods(Error{ErrorKind::kUnavailable, "connection reset", {}});
+  api.AddTask("t");
+  api.Settle();
+  // It was carried out all the same, in its own time.
+  api.refuse = nullptr;
+  const auto& task = api.tasks.at("ns/t");
+  api::Pod pod;
+  pod.meta.ns = "ns", pod.meta.name = "t-1", pod.meta.uid = "late";
+  pod.meta.owners = {{"TaskRequest", "t", task.meta.uid, true, true}};
+  pod.node_name = "s2";
+  pod.requests.cpu_milli = 1000;
+  api.pods["ns/t-1"] = pod;
+  api.Change(api.pods["ns/t-1"]);
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.ServerOf("t"), "s2");
+  EXPECT_EQ(api.pods.size(), 1u);
+  EXPECT_EQ(TasksOn("s1"), 0);
+}
+
+// ---- what was admitted ----
+
+class AdmittedTest : public AdmissionTest {
+ protected:
+  void AddEmpty(const std::string& name, int containers = 1) {
+    Json all = Json::array();
+    for (int i = 0; i < containers; ++i) all.push_back({{"name", "c" + std::to_string(i)}});
+    api.AddTask(name, {{"template", {{"spec", {{"containers", all}}}}}});
+  }
+  // A LimitRange: a container without a request for cpu gets one.
+  void DefaultCpu(const std::string& cpu) {
+    api.mutate = [=](Json& pod) {
+      for (Json& container : pod["spec"]["containers"]) {
+        Json& requests = container["resources"]["requests"];
+        if (!requests.contains("cpu")) requests["cpu"] = cpu;
+      }
+    };
+  }
+};
+
+TEST_F(AdmittedTest, DefaultsOfTheNamespaceAreReckonedWith) {
+  DefaultCpu("4");
+  for (int i = 0; i < 6; ++i) AddEmpty("t" + std::to_string(i));
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.pods_made, 2) << "two of 4 cpu fit on 8";
+  EXPECT_TRUE(Says("t5", "insufficient cpu")) << Why("t5");
+  api.SetPod("t0-1", PodPhase::kSucceeded);
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods_made, 3);
+}
+
+TEST_F(AdmittedTest, TwoContainersGetTheDefaultTwice) {
+  DefaultCpu("2");
+  AddEmpty("one", 1);
+  AddEmpty("two", 2);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.world().ledger.On("s1").used.cpu_milli, 6000);
+  AddEmpty("three", 2);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods_made, 2);
+}
+
+TEST_F(AdmittedTest, OtherNamespacesAreNotTouched) {
+  DefaultCpu("8");
+  AddEmpty("t");
+  api.Settle();
+  api.mutate = nullptr;
+  api.AddTask("u", {{"template", {{"spec", {{"containers", {{{"name", "c0"}}}}}}}}}, "1", "other");
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("other/u-1"));
+}
+
+TEST_F(AdmittedTest, APodThatDoesNotFitAfterAllIsDeletedAndTriedWhereItFits) {
+  api.AddServer("small", "1");
+  api.Settle();
+  DefaultCpu("4");
+  AddEmpty("t");
+  api.Advance(seconds(5));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.pods.at("ns/t-2").node_name, "s1");
+  EXPECT_EQ(api.Status("t").retries, 0);
+  EXPECT_EQ(Told("DoesNotFit"), 1);
+}
+
+TEST_F(AdmittedTest, ANodeSelectorThatAPolicyAddsIsReckonedWith) {
+  api.nodes.at("s1").meta.labels["disk"] = "hdd";
+  api.Change(api.nodes.at("s1"));
+  api.AddServer("s2", "8");
+  api.nodes.at("s2").meta.labels["disk"] = "ssd";
+  api.Change(api.nodes.at("s2"));
+  api.Settle();
+  api.mutate = [](Json& pod) { pod["spec"]["nodeSelector"]["disk"] = "ssd"; };
+  for (int i = 0; i < 4; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(5));
+  EXPECT_EQ(TasksOn("s1"), 0);
+  EXPECT_EQ(TasksOn("s2"), 4);
+  EXPECT_LE(Told("DoesNotFit"), 1);
+}
+
+TEST_F(AdmittedTest, AMemberOfAGroupThatDoesNotFitStillStartsWithTheOthers) {
+  DefaultCpu("4");
+  for (int i = 0; i < 3; ++i)
+    api.AddTask("g" + std::to_string(i),
+                {{"group", {{"name", "g"}, {"size", 3}}},
+                 {"template", {{"spec", {{"containers", {{{"name", "c"}}}}}}}}});
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.pods.size(), 2u) << "4 cpu each, on 8";
+  api.AddServer("s2", "4");
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.pods.size(), 3u);
+}
+
+TEST_F(AdmittedTest, WhatEveryClusterAddsChangesNothing) {
+  api.mutate = [](Json& pod) {
+    for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
+      pod["spec"]["tolerations"].push_back({{"key", key},
+                                            {"operator", "Exists"},
+                                            {"effect", "NoExecute"},
+                                            {"tolerationSeconds", 300}});
+    pod["spec"]["serviceAccountName"] = "default";
+  };
+  api.AddTask("t");
+  api.Settle();
+  const TaskState& task = api.world().tasks.at("ns/t");
+  EXPECT_EQ(task.shape, task.admission->asked);
+}
+
+TEST_F(AdmittedTest, WhatWasLearnedIsForgottenWhenNoPodIsCreatedForLong) {
+  DefaultCpu("16");
+  AddEmpty("t");
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.pods.size(), 0u);
+  EXPECT_TRUE(Says("t", "insufficient cpu")) << Why("t");
+  api.mutate = nullptr;
+  api.Advance(minutes(5));
+  EXPECT_EQ(api.pods.size(), 0u);
+  api.Advance(minutes(6));
+  EXPECT_EQ(api.pods.size(), 1u);
+}
+
+TEST_F(AdmittedTest, AllThatWasLearnedGoesWithTheTasks) {
+  DefaultCpu("4");
+  for (int i = 0; i < 3; ++i) AddEmpty("t" + std::to_string(i));
+  api.Advance(seconds(5));
+  api.Remove(api.pods, "ns/t0-1");
+  api.Remove(api.pods, "ns/t1-1");
+  for (int i = 0; i < 3; ++i) api.Remove(api.tasks, "ns/t" + std::to_string(i));
+  api.Advance(seconds(5));
+  for (const auto& [key, pod] : std::map(api.pods)) api.Remove(api.pods, key);
+  api.Settle();
+  EXPECT_TRUE(api.world().admissions.empty());
+  EXPECT_TRUE(api.world().shapes.all().empty());
+  EXPECT_TRUE(api.world().closed.empty());
+  EXPECT_TRUE(api.world().learned.empty());
+}
+
+}  // namespace
+}  // namespace spillway::core

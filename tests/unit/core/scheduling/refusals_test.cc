@@ -1,0 +1,218 @@
+#include "operator/core/scheduling/refusals.h"
+
+#include <gtest/gtest.h>
+
+#include "operator/core/explain/explain.h"
+#include "operator/core/scheduling/fit.h"
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::PodPhase;
+using std::chrono::seconds;
+
+class RefusalsTest : public testing::Test {
+ protected:
+  RefusalsTest() {
+    api.AddServer("small", "2");
+    api.AddServer("large", "8");
+    api.Settle();
+  }
+  // The kubelet refuses the pod of the task's attempt.
+  void Refuse(const std::string& pod) {
+    api::Pod& refused = api.pods.at("ns/" + pod);
+    refused.phase = PodPhase::kFailed;
+    refused.reason = "UnexpectedAdmissionError";
+    refused.message = "no healthy devices present";
+    api.Change(refused);
+    api.Settle();
+  }
+  std::string NodeOf(const std::string& pod) { return api.pods.at("ns/" + pod).node_name; }
+  ApiModel api;
+};
+
+TEST_F(RefusalsTest, AnotherServerIsTriedAtOnce) {
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(NodeOf("t-1"), "small");
+  Refuse("t-1");
+  EXPECT_EQ(NodeOf("t-2"), "large");
+  api.SetPod("t-2", PodPhase::kRunning);
+  api.Settle();
+  EXPECT_EQ(api.Status("t").retries, 0);
+  EXPECT_EQ(api.Status("t").attempts.at(0).reason, "UnexpectedAdmissionError");
+}
+
+TEST_F(RefusalsTest, TheServerIsPassedOverForAWhileWhichGrows) {
+  api.Remove(api.servers, "large");
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.Advance(seconds(9));
+  EXPECT_EQ(api.pods_made, 1);
+  api.Advance(seconds(1));
+  ASSERT_EQ(api.pods_made, 2);
+  Refuse("t-2");
+  api.Advance(seconds(19));
+  EXPECT_EQ(api.pods_made, 2);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods_made, 3);
+}
+
+TEST_F(RefusalsTest, TheExplanationSaysWhoRefusedAndUntilWhen) {
+  api.Remove(api.servers, "large");
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  const api::Explanation why = Explain(api.world(), *api.world().tasks.at("ns/t").shape);
+  ASSERT_EQ(why.servers.size(), 1u);
+  EXPECT_EQ(why.servers[0].reason, kRefusedRecently);
+  EXPECT_NE(why.servers[0].message.find("UnexpectedAdmissionError: no healthy devices present"),
+            std::string::npos);
+  EXPECT_NE(why.servers[0].message.find("passed over until " + FormatTime(At(10))),
+            std::string::npos);
+}
+
+TEST_F(RefusalsTest, TasksThatAskForSomethingElseMayGoThere) {
+  api.Remove(api.servers, "large");
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.AddTask("other", {}, "500m");
+  api.Settle();
+  EXPECT_EQ(NodeOf("other-1"), "small");
+}
+
+TEST_F(RefusalsTest, APodThatRunsThereMakesItAsGoodAsBefore) {
+  api.Remove(api.servers, "large");
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.Advance(seconds(10));
+  Refuse("t-2");
+  api.Advance(seconds(20));
+  api.SetPod("t-3", PodPhase::kRunning);
+  api.Settle();
+  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+}
+
+TEST_F(RefusalsTest, AServerThatMayBeAskedAgainIsTheLastChoice) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.SetPod("t-2", PodPhase::kSucceeded);
+  api.Advance(seconds(60));
+  api.AddTask("next");
+  api.Settle();
+  EXPECT_EQ(NodeOf("next-1"), "large");
+  api.AddTask("wide", {}, "7");
+  api.Settle();
+  api.AddTask("last");
+  api.Settle();
+  EXPECT_EQ(NodeOf("last-1"), "small");
+}
+
+TEST_F(RefusalsTest, WhatGetsRoomOnItIsPutElsewhereIfThatHasRoomAsWell) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.AddTask("on-small", {}, "2");
+  api.AddTask("on-large", {}, "7");
+  api.Settle();
+  ASSERT_EQ(NodeOf("on-small-1"), "small");
+  ASSERT_EQ(NodeOf("on-large-1"), "large");
+  api.AddTask("waits");
+  api.Advance(seconds(60));
+  ASSERT_FALSE(api.pods.contains("ns/waits-1"));
+  api.SetPod("on-small-1", PodPhase::kSucceeded);
+  api.SetPod("on-large-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_EQ(NodeOf("waits-1"), "large");
+}
+
+TEST_F(RefusalsTest, ItIsRememberedWhereAdmissionHasChangedWhatSuchPodsAskFor) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.admit = [](api::Pod& pod) { pod.requests.cpu_milli = 1'100; };
+  api.AddTask("next");
+  api.Settle();
+  ASSERT_NE(api.world().tasks.at("ns/t").shape->requests.cpu_milli, 1'000);
+  api.AddTask("last");
+  api.Settle();
+  EXPECT_EQ(NodeOf("last-1"), "large");
+}
+
+TEST_F(RefusalsTest, AnOldRefusalIsForgotten) {
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  api.SetPod("t-2", PodPhase::kSucceeded);
+  api.Advance(seconds(1'300));
+  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+  api.AddTask("next");
+  api.Settle();
+  EXPECT_EQ(NodeOf("next-1"), "small");
+}
+
+TEST_F(RefusalsTest, ABoughtServerThatRefusesIsFollowedByAnotherAfterAPause) {
+  api.Remove(api.servers, "small");
+  api.Remove(api.servers, "large");
+  api.AddPool("p");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  Refuse("t-1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.claims_made, 1);
+  EXPECT_NE(api.Status("t").explanation->summary.find("no other server is bought for it before"),
+            std::string::npos)
+      << api.Status("t").explanation->summary;
+  for (int i = 0; i < 70; ++i) {
+    for (const auto& [key, pod] : std::map(api.pods)) {
+      if (!pod.terminal()) Refuse(pod.meta.name);
+    }
+    api.Advance(seconds(1));
+  }
+  EXPECT_EQ(api.claims_made, 2);
+}
+
+TEST_F(RefusalsTest, ATaskThatIsRefusedEverywhereIsTriedEverMoreSeldom) {
+  for (int i = 0; i < 50; ++i) api.AddServer("s" + std::to_string(i));
+  api.AddTask("t");
+  api.Settle();
+  for (int i = 0; i < 60; ++i) {
+    const std::string pod = "t-" + std::to_string(api.pods_made);
+    if (api.pods.contains("ns/" + pod) && !api.pods.at("ns/" + pod).terminal()) Refuse(pod);
+    api.Advance(seconds(1));
+  }
+  EXPECT_LE(api.pods_made, 10);
+  EXPECT_GE(api.pods_made, 6);
+}
+
+TEST_F(RefusalsTest, APodThatFailedAfterAContainerStartedWasNotRefused) {
+  api.AddTask("t");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kFailed, 1);
+  api.Settle();
+  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+  EXPECT_EQ(api.Phase("t"), "Failed");
+}
+
+TEST_F(RefusalsTest, WhereAllServersRefuseTheCloudIsTried) {
+  api.AddPool("p");
+  api.Settle();
+  api.AddTask("t");
+  api.Settle();
+  Refuse("t-1");
+  Refuse("t-2");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+}  // namespace
+}  // namespace spillway::core

@@ -1,0 +1,143 @@
+#include "operator/core/servers/registrar.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using std::chrono::seconds;
+
+class RegistrarTest : public testing::Test {
+ protected:
+  ApiModel api;
+};
+
+TEST_F(RegistrarTest, RegistersALabelledNodeAndTakesItBack) {
+  api.AddNode("n", "4");
+  api.Settle();
+  EXPECT_TRUE(api.servers.empty());
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  ASSERT_TRUE(api.servers.contains("n"));
+  EXPECT_EQ(api.servers["n"].meta.owners.at(0).kind, "Node");
+  api.nodes["n"].meta.labels.clear();
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  EXPECT_TRUE(api.servers.empty());
+}
+
+TEST_F(RegistrarTest, LeavesAServerAloneThatWasRegisteredByHand) {
+  api.AddServer("n");
+  api.Settle();
+  api.Advance(seconds(30));
+  EXPECT_TRUE(api.servers.contains("n"));
+}
+
+TEST_F(RegistrarTest, ReportsPhaseRoomAndTasks) {
+  api.AddServer("n", "4");
+  api.AddTask("t");
+  api.Settle();
+  api.Advance(kServerStatusEvery);
+  EXPECT_EQ(api.servers["n"].status.phase, "Ready");
+  EXPECT_EQ(api.servers["n"].status.tasks, 1);
+  EXPECT_EQ(api.servers["n"].status.allocated.at("cpu"), "1");
+  api.servers["n"].spec.cordoned = true;
+  api.Change(api.servers["n"]);
+  api.Settle();
+  EXPECT_EQ(api.servers["n"].status.phase, "Cordoned");
+}
+
+TEST_F(RegistrarTest, AServerThatIsCordonedStaysReadyAsItsNodeDoes) {
+  api.AddServer("n");
+  api.servers["n"].spec.cordoned = true;
+  api.Change(api.servers["n"]);
+  api.Settle();
+  const auto& conditions = api.servers["n"].status.conditions;
+  EXPECT_EQ(api::FindCondition(conditions, "Ready")->status, "True");
+  EXPECT_EQ(api::FindCondition(conditions, "Ready")->reason, "Cordoned");
+  EXPECT_EQ(api::FindCondition(conditions, "Reconciling")->status, "False");
+}
+
+TEST_F(RegistrarTest, WithoutTheMeasurementThatItRequiresAServerTakesNoTasks) {
+  api.AddServer("n");
+  api.servers["n"].spec.requires_metrics = true;
+  api.Change(api.servers["n"]);
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_EQ(api::FindCondition(api.servers["n"].status.conditions, "Ready")->reason,
+            "NoMeasurement");
+}
+
+TEST_F(RegistrarTest, AServerThatIsJudgedBetweenTwoHeartbeatsIsJudgedAgain) {
+  api.AddServer("n");
+  api.Settle();  // nodes are checked now, and every 5 s from now
+  api.Advance(seconds(1));
+  api.RenewLease("n");
+  api.Advance(kHeartbeatTimeout + std::chrono::milliseconds(500));
+  api.servers["n"].spec.capabilities["a"] = "b";
+  api.Change(api.servers["n"]);
+  api.Settle();
+  ASSERT_EQ(api.world().servers.at("n").reason, "HeartbeatLost");
+  api.RenewLease("n");
+  api.Settle();
+  EXPECT_TRUE(api.world().servers.at("n").usable);
+}
+
+TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {
+  api.AddServer("n");
+  api.Remove(api.nodes, "n");
+  api.Settle();
+  EXPECT_EQ(api.servers["n"].status.phase, "NotReady");
+  EXPECT_EQ(api::FindCondition(api.servers["n"].status.conditions, "Ready")->reason,
+            "NodeNotFound");
+}
+
+TEST_F(RegistrarTest, OfTwoServersOnOneNodeTheOlderCounts) {
+  api.AddServer("n");
+  api.Advance(seconds(1));
+  api::RegisteredServer twin = api.servers["n"];
+  twin.meta.name = "twin", twin.meta.uid = "twin", twin.meta.created = api.now;
+  api.servers["twin"] = twin;
+  api.Change(api.servers["twin"]);
+  api.Settle();
+  EXPECT_EQ(api.servers["n"].status.phase, "Ready");
+  EXPECT_EQ(api::FindCondition(api.servers["twin"].status.conditions, "Ready")->reason,
+            "DuplicateNode");
+}
+
+TEST_F(RegistrarTest, ANodeUnderTheNameOfOneThatVanishedIsUnreadyNoLongerThanItIsThere) {
+  api.AddServer("n");
+  api.RenewLease("n");
+  api.Settle();
+  api.Remove(api.nodes, "n");
+  api.Settle();
+  for (int i = 0; i < 12; ++i) {
+    api.Advance(seconds(10));
+    api.RenewLease("other");
+  }
+  api.AddNode("n", "4");  // with the Lease that the one before has left
+  api.Settle();
+  EXPECT_EQ(api.world().nodes.at("n").not_ready_since, api.world().news);
+}
+
+TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
+  api.AddServer("n");
+  api.Settle();
+  World world;
+  world.nodes["n"].object = api.nodes["n"];
+  world.nodes["n"].renewed = At(0);
+  world.nodes["n"].heard = At(0);
+  world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout - seconds(1);
+  CheckNode(world, "n");
+  EXPECT_EQ(world.nodes["n"].not_ready_since, kNever);
+  world.news = world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout;
+  CheckNode(world, "n");
+  EXPECT_EQ(world.nodes["n"].not_ready_since, world.news);
+}
+
+}  // namespace
+}  // namespace spillway::core
