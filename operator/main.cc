@@ -75,7 +75,8 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_flag("--metrics-secure", flags.metrics_secure,
                "Serve /metrics over TLS, to those whom the API server allows to get that path.");
   app.add_option("--metrics-cert-path", flags.metrics_cert_path,
-                 "Directory of its tls.crt and tls.key; without it a certificate is made.");
+                 "Directory of its tls.crt and tls.key, read again every ten seconds; without it a "
+                 "certificate is made.");
   app.add_option("--health-probe-bind-address", flags.probe_address,
                  "Where /healthz and /readyz are served; 0 means not at all.")
       ->capture_default_str();
@@ -150,20 +151,23 @@ int Await(const Flags& flags, std::stop_token stop) {
   if (!config) return Refuse(config.error());
   const auto transport = kube::MakeTransport(*config);
   if (!transport) return Refuse(transport.error());
-  const auto succeeded = runtime::AwaitTask(
+  const auto fields = [&](const runtime::AwaitedTask& task) {
+    return runtime::Fields{{"namespace", flags.await_namespace},
+                           {"task", flags.await_task},
+                           {"uid", task.uid},
+                           {"attempt", task.attempt}};
+  };
+  const auto [succeeded, task] = runtime::AwaitTask(
       **transport,
       {flags.await_namespace, flags.await_task, std::chrono::seconds(flags.await_seconds)},
-      [&](const std::string& line, const std::string& uid, int64_t attempt) {
-        runtime::Info(line, {{"namespace", flags.await_namespace},
-                             {"task", flags.await_task},
-                             {"uid", uid},
-                             {"attempt", attempt}});
+      [&](const std::string& line, const runtime::AwaitedTask& seen) {
+        runtime::Info(line, fields(seen));
       },
       stop);
   if (succeeded) return *succeeded ? EXIT_SUCCESS : EXIT_FAILURE;
-  runtime::Fail("not waited for", {{"namespace", flags.await_namespace},
-                                   {"task", flags.await_task},
-                                   {"error", succeeded.error().message}});
+  runtime::Fields last = fields(task);
+  last.push_back({"error", succeeded.error().message});
+  runtime::Fail("not waited for", last);
   return EXIT_FAILURE;
 }
 
@@ -176,11 +180,7 @@ Result<std::unique_ptr<runtime::SecureMetrics>> ServeMetrics(const Flags& flags,
     if (!served) return served.error();
     return std::unique_ptr<runtime::SecureMetrics>();
   }
-  const auto certificate = flags.metrics_cert_path.empty()
-                               ? runtime::SelfSignedCertificate()
-                               : runtime::ReadCertificate(flags.metrics_cert_path);
-  if (!certificate) return certificate.error();
-  return runtime::ServeSecureMetrics(flags.metrics_address, *certificate, access,
+  return runtime::ServeSecureMetrics({flags.metrics_address, flags.metrics_cert_path}, access,
                                      [&metrics] { return metrics.Text(); });
 }
 

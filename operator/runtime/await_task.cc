@@ -30,33 +30,36 @@ std::string Describe(const Json& status, const std::string& phase) {
 
 }  // namespace
 
-Result<bool> AwaitTask(kube::Transport& transport, const AwaitOptions& options,
-                       const TellAwaited& tell, std::stop_token stop) {
+Awaited AwaitTask(kube::Transport& transport, const AwaitOptions& options,
+                  const std::function<void(const std::string& line, const AwaitedTask&)>& tell,
+                  std::stop_token stop) {
   const auto end = std::chrono::steady_clock::now() + options.timeout;
   std::string last = "not seen by the operator yet";
+  AwaitedTask seen;
   while (!stop.stop_requested()) {
     const auto task =
         kube::Call(transport, kube::GetRequest(kTaskRequests, options.ns, options.name), stop);
-    if (!task && !task.error().retryable()) return task.error();
+    if (!task && !task.error().retryable()) return {task.error(), seen};
     if (task) {
       const Json& status = Member(*task, "status");
       const std::string phase = api::GetString(status, "phase");
+      seen = {api::GetString(Member(*task, "metadata"), "uid"),
+              api::GetInt(Member(status, "assignment"), "attempt")};
       const std::string now = phase.empty() ? last : Describe(status, phase);
-      if (now != last)
-        tell(now, api::GetString(Member(*task, "metadata"), "uid"),
-             api::GetInt(Member(status, "assignment"), "attempt"));
+      if (now != last) tell(now, seen);
       last = now;
-      if (phase == "Succeeded") return true;
-      if (phase == "Failed" || phase == "Cancelled") return false;
+      if (phase == "Succeeded") return {true, seen};
+      if (phase == "Failed" || phase == "Cancelled") return {false, seen};
     }
     if (std::chrono::steady_clock::now() + options.interval > end) {
-      return Error{ErrorKind::kUnavailable, "the task had not ended after " +
-                                                std::to_string(options.timeout.count()) + " s; " +
-                                                (task ? last : task.error().message)};
+      return {Error{ErrorKind::kUnavailable, "the task had not ended after " +
+                                                 std::to_string(options.timeout.count()) + " s; " +
+                                                 (task ? last : task.error().message)},
+              seen};
     }
     std::this_thread::sleep_for(options.interval);
   }
-  return Error{ErrorKind::kCancelled, "stopped"};
+  return {Error{ErrorKind::kCancelled, "stopped"}, seen};
 }
 
 }  // namespace spillway::runtime

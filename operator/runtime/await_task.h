@@ -15,13 +15,22 @@ struct AwaitOptions {
   std::chrono::milliseconds interval{1000};  // between two looks
 };
 
-// One line for whoever waits, with the task's UID and its attempt (0: none yet).
-using TellAwaited =
-    std::function<void(const std::string& line, const std::string& uid, int64_t attempt)>;
+// What every line about it names.
+struct AwaitedTask {
+  std::string uid;      // empty: it was never read
+  int64_t attempt = 0;  // 0: none yet
+};
 
-// True if the task succeeded, false if it failed or was cancelled. An error if it could not be read
-// or had not ended in time. tell gets one line whenever the phase or its reason has changed.
-Result<bool> AwaitTask(kube::Transport& transport, const AwaitOptions& options,
-                       const TellAwaited& tell, std::stop_token stop);
+struct Awaited {
+  // True if the task succeeded, false if it failed or was cancelled. An error if it could not be
+  // read or had not ended in time.
+  Result<bool> succeeded;
+  AwaitedTask task;  // as it was last read
+};
+
+// tell gets one line whenever the phase or its reason has changed.
+Awaited AwaitTask(kube::Transport& transport, const AwaitOptions& options,
+                  const std::function<void(const std::string& line, const AwaitedTask&)>& tell,
+                  std::stop_token stop);
 
 }  // namespace spillway::runtime

@@ -145,19 +145,24 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   int& open_;
 };
 
-// Throws where the certificate cannot be used.
-std::unique_ptr<asio::ssl::context> TlsContext(const Certificate& certificate) {
+using Tls = std::shared_ptr<asio::ssl::context>;
+
+Result<Tls> TlsContext(const Certificate& certificate) {
   using asio::ssl::context;
-  auto out = std::make_unique<context>(context::tls_server);
-  out->set_options(context::default_workarounds | context::no_tlsv1 | context::no_tlsv1_1);
-  out->use_certificate_chain(asio::buffer(certificate.chain));
-  out->use_private_key(asio::buffer(certificate.key), context::pem);
+  Tls out;
+  const auto thrown = Guarded([&] {
+    out = std::make_shared<context>(context::tls_server);
+    out->set_options(context::default_workarounds | context::no_tlsv1 | context::no_tlsv1_1);
+    out->use_certificate_chain(asio::buffer(certificate.chain));
+    out->use_private_key(asio::buffer(certificate.key), context::pem);
+  });
+  if (thrown) return Invalid("the certificate or its key cannot be used: " + *thrown);
   return out;
 }
 
 class AsioServer : public HttpServer {
  public:
-  AsioServer(Handler handler, std::unique_ptr<asio::ssl::context> tls)
+  AsioServer(Handler handler, Tls tls)
       : handler_(std::move(handler)), tls_(std::move(tls)), acceptor_(context_) {}
   ~AsioServer() override {
     context_.stop();
@@ -181,6 +186,13 @@ class AsioServer : public HttpServer {
     });
   }
   int port() const override { return acceptor_.local_endpoint().port(); }
+  Result<Unit> Renew(const Certificate& certificate) override {
+    auto tls = TlsContext(certificate);
+    if (!tls) return tls.error();
+    // A connection that is being made keeps what OpenSSL needs of the old one.
+    asio::post(context_, [this, tls = std::move(tls).value()]() mutable { tls_ = std::move(tls); });
+    return Unit{};
+  }
 
  private:
   void Accept() {
@@ -202,8 +214,9 @@ class AsioServer : public HttpServer {
   }
 
   const Handler handler_;
-  const std::unique_ptr<asio::ssl::context> tls_;
-  int open_ = 0;  // of the server's thread
+  // Of the server's thread. Null: plainly.
+  Tls tls_;
+  int open_ = 0;
   asio::io_context context_{1};
   asio::steady_timer pause_{context_};
   tcp::acceptor acceptor_;
@@ -239,10 +252,11 @@ Result<std::unique_ptr<HttpServer>> ServeHttp(const std::string& address, Handle
                                               const Certificate* certificate) {
   const auto endpoints = Endpoints(address);
   if (!endpoints) return endpoints.error();
-  std::unique_ptr<asio::ssl::context> tls;
+  Tls tls;
   if (certificate != nullptr) {
-    const auto thrown = Guarded([&] { tls = TlsContext(*certificate); });
-    if (thrown) return Invalid("the certificate or its key cannot be used: " + *thrown);
+    auto made = TlsContext(*certificate);
+    if (!made) return made.error();
+    tls = std::move(made).value();
   }
   auto server = std::make_unique<AsioServer>(std::move(answer), std::move(tls));
   error_code error;

@@ -19,17 +19,22 @@ struct HttpAnswer {
   std::string content_type, body;
 };
 
+// PEM.
+struct Certificate {
+  std::string chain, key;
+
+  bool operator==(const Certificate&) const = default;
+};
+
 // Serves until destroyed, from a thread of its own.
 class HttpServer {
  public:
   virtual ~HttpServer() = default;
   // The port that is listened on, which the system chose where 0 was asked for.
   virtual int port() const = 0;
-};
-
-// PEM.
-struct Certificate {
-  std::string chain, key;
+  // For connections from now on, where a certificate was given at the start. Thread-safe. One that
+  // cannot be used is refused, and the last one stays.
+  virtual Result<Unit> Renew(const Certificate& certificate) = 0;
 };
 
 // address: "host:port", "[host]:port", or ":port" for every address of both families. answer:

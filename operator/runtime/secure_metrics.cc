@@ -5,8 +5,12 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#include <fstream>
-#include <sstream>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "operator/runtime/certificate_rotation.h"
+#include "operator/runtime/log.h"
 
 namespace spillway::runtime {
 namespace {
@@ -29,11 +33,18 @@ class Listener : public SecureMetrics {
       : access_(access), text_(std::move(text)) {}
   ~Listener() override { stop_.request_stop(); }
 
-  Result<Unit> Serve(const std::string& address, const Certificate& certificate) {
+  Result<Unit> Serve(const SecureMetricsOptions& options) {
+    const std::string& directory = options.certificate_directory;
+    const auto certificate =
+        directory.empty() ? SelfSignedCertificate() : ReadCertificate(directory);
+    if (!certificate) return certificate.error();
     auto server = ServeHttp(
-        address, [this](const HttpRequest& request) { return Answer(request); }, &certificate);
-    if (!server) return server.error();
+        options.address, [this](const HttpRequest& request) { return Answer(request); },
+        &*certificate);
+    if (!server)
+      return Invalid("--metrics-bind-address " + options.address + ": " + server.error().message);
     server_ = std::move(server).value();
+    if (!directory.empty()) Follow(directory, *certificate, options.reread_every);
     return Unit{};
   }
 
@@ -46,26 +57,34 @@ class Listener : public SecureMetrics {
             access == Access::kAllowed ? text_() : ""};
   }
 
+  void Follow(const std::string& directory, const Certificate& current,
+              std::chrono::milliseconds every) {
+    follower_ = std::jthread([=, this](std::stop_token stop) {
+      CertificateRotation rotation(directory, current, [this](const Certificate& certificate) {
+        return server_->Renew(certificate);
+      });
+      std::mutex mutex;
+      std::condition_variable_any changed;
+      std::unique_lock lock(mutex);
+      while (!changed.wait_for(lock, stop, every, [&] { return stop.stop_requested(); }))
+        Tell(directory, rotation.Look());
+    });
+  }
+  static void Tell(const std::string& directory, const CertificateRotation::News& news) {
+    if (news.renewed) Info("metrics certificate renewed", {{"path", directory}});
+    if (!news.refusal.empty())
+      Fail("metrics certificate not renewed, the last one stays",
+           {{"path", directory}, {"error", news.refusal}});
+  }
+
   ScrapeAccess& access_;
   const std::function<std::string()> text_;
   std::stop_source stop_;
   std::unique_ptr<HttpServer> server_;
+  std::jthread follower_;
 };
 
 }  // namespace
-
-Result<Certificate> ReadCertificate(const std::string& directory) {
-  Certificate certificate;
-  for (const auto& [file, out] :
-       {std::pair("/tls.crt", &certificate.chain), std::pair("/tls.key", &certificate.key)}) {
-    std::ifstream in(directory + file);
-    std::stringstream text;
-    text << in.rdbuf();
-    *out = text.str();
-    if (!in || out->empty()) return Invalid("cannot read " + directory + file);
-  }
-  return certificate;
-}
 
 Result<Certificate> SelfSignedCertificate() {
   const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
@@ -90,13 +109,11 @@ Result<Certificate> SelfSignedCertificate() {
       })};
 }
 
-Result<std::unique_ptr<SecureMetrics>> ServeSecureMetrics(const std::string& address,
-                                                          const Certificate& certificate,
+Result<std::unique_ptr<SecureMetrics>> ServeSecureMetrics(const SecureMetricsOptions& options,
                                                           ScrapeAccess& access,
                                                           std::function<std::string()> text) {
   auto listener = std::make_unique<Listener>(access, std::move(text));
-  if (const auto served = listener->Serve(address, certificate); !served)
-    return Invalid("--metrics-bind-address " + address + ": " + served.error().message);
+  if (const auto served = listener->Serve(options); !served) return served.error();
   return std::unique_ptr<SecureMetrics>(std::move(listener));
 }
 

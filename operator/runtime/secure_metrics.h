@@ -1,6 +1,7 @@
 // /metrics over TLS, for whom ScrapeAccess lets in.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,10 +12,15 @@
 
 namespace spillway::runtime {
 
-// tls.crt and tls.key of the directory, as a mounted Secret has them.
-Result<Certificate> ReadCertificate(const std::string& directory);
 // A new key, signed by itself and valid for a year: against eavesdroppers, not against impostors.
 Result<Certificate> SelfSignedCertificate();
+
+struct SecureMetricsOptions {
+  std::string address;                // as for ServeHttp
+  std::string certificate_directory;  // of its tls.crt and tls.key; empty: a certificate is made
+  // How often the directory is looked at for a new pair.
+  std::chrono::milliseconds reread_every{10'000};
+};
 
 // Serves until destroyed.
 class SecureMetrics {
@@ -22,9 +28,10 @@ class SecureMetrics {
   virtual ~SecureMetrics() = default;
 };
 
-// address as for ServeHttp. access must outlive it; text is called from a thread of its own.
-Result<std::unique_ptr<SecureMetrics>> ServeSecureMetrics(const std::string& address,
-                                                          const Certificate& certificate,
+// access must outlive it; text is called from a thread of its own. Fails where the address cannot
+// be listened on, or the directory holds no pair that can be used; a later pair that cannot be used
+// is logged, and the last one stays.
+Result<std::unique_ptr<SecureMetrics>> ServeSecureMetrics(const SecureMetricsOptions& options,
                                                           ScrapeAccess& access,
                                                           std::function<std::string()> text);
 
