@@ -180,6 +180,9 @@ Metrics::Metrics(const std::string& version)
                         .Help("Time of one try of an effect.")
                         .Register(*registry_)
                         .Add({{"name", "effects"}}, kQueueSeconds)) {
+  // From zero on: what begins at one has not grown.
+  for (size_t kind = 0; kind < core::kKinds; ++kind)
+    watch_failures_.Add({{"resource", ResourceOf(static_cast<core::Kind>(kind)).plural}});
   BuildGauge()
       .Name("spillway_build_info")
       .Help("1, with the version and what compiled it.")

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -111,14 +112,11 @@ Operator::Operator(std::vector<std::string> arguments, const std::string& kubeco
   char path[] = "/tmp/spillway-test-XXXXXX";
   const int log = mkstemp(path);
   log_path_ = path;
-  std::vector<std::string> words{Env("SPILLWAY_TEST_BINARY"),
-                                 "--kubeconfig",
-                                 kubeconfig,
-                                 "--metrics-bind-address",
-                                 "0",
-                                 "--health-probe-bind-address",
-                                 "0"};
+  std::vector<std::string> words{Env("SPILLWAY_TEST_BINARY"), "--kubeconfig", kubeconfig,
+                                 "--health-probe-bind-address", "0"};
   words.insert(words.end(), arguments.begin(), arguments.end());
+  if (std::find(words.begin(), words.end(), "--metrics-bind-address") == words.end())
+    words.insert(words.end(), {"--metrics-bind-address", "0"});
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

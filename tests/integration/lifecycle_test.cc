@@ -1,3 +1,5 @@
+#include <signal.h>
+
 #include <thread>
 
 #include "tests/integration/cluster.h"
@@ -88,6 +90,27 @@ TEST_F(LifecycleTest, ApplyingItAgainDoesNotRunItAgain) {
   std::this_thread::sleep_for(std::chrono::seconds(1));
   EXPECT_EQ(At(Get("t"), "metadata.resourceVersion"), version);
   EXPECT_EQ(Pods().size(), 1u);
+}
+
+TEST_F(LifecycleTest, ItsPodsGoAfterTheirTtlAndAppliedAgainItDoesNotRunAgain) {
+  AddServer("a");
+  Json manifest = Task("t");
+  manifest["spec"]["podTTLSeconds"] = 1;
+  ASSERT_EQ(cluster.Kubectl("apply -f -", manifest.dump()).first, 0);
+  ASSERT_TRUE(Reaches("t", "Succeeded"));
+  EXPECT_TRUE(Eventually([&] { return Pods().empty(); }));
+  const Json ended = Get("t");
+  EXPECT_EQ(At(ended, "status.result.exitCode"), "0");
+  EXPECT_EQ(At(ended, "status.result.output"), "output of t");
+  const auto [code, text] = cluster.Kubectl("apply -f -", manifest.dump());
+  EXPECT_EQ(code, 0);
+  EXPECT_NE(text.find("unchanged"), std::string::npos);
+  // Nor does an operator that sees it without its pod for the first time.
+  spillway->Kill(SIGKILL);
+  SetUpTestSuite();
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  EXPECT_TRUE(Pods().empty());
+  EXPECT_EQ(At(Get("t"), "metadata.resourceVersion"), At(ended, "metadata.resourceVersion"));
 }
 
 TEST_F(LifecycleTest, ATemplateThatTheApiServerRefusesFailsWithItsMessage) {

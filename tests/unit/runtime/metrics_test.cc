@@ -58,6 +58,12 @@ class MetricsTest : public testing::Test {
   Metrics metrics{"v9"};
 };
 
+TEST_F(MetricsTest, FailuresOfWatchesAreCountedFromZero) {
+  EXPECT_THAT(metrics.Text(), HasSubstr("spillway_watch_failures_total{resource=\"pods\"} 0\n"));
+  metrics.CountWatchFailure("pods");
+  EXPECT_THAT(metrics.Text(), HasSubstr("spillway_watch_failures_total{resource=\"pods\"} 1\n"));
+}
+
 TEST_F(MetricsTest, AreAllInTheDocumentationAndNoOthersAre) {
   dashboard::Recorded recorded(metrics);
   recorded.Round();
