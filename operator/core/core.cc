@@ -41,13 +41,13 @@ struct Taker {
   }
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
-    if (Moves(KindOf(seen.object))) ++world.moves;
+    if (Moves(KindOf(seen.object))) ++world.explain.generation;
     Observe(world, seen.object);
     if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
     world.Hear(gone.kind);
-    ++world.moves;
+    ++world.explain.generation;
     Forget(world, gone);
     Advance(gone.kind, gone.resource_version);
   }
@@ -68,27 +68,27 @@ struct Taker {
   void operator()(const PodWarned& warned) const { HearPod(world, warned); }
   void operator()(const Measured& measured) const { Measure(world, measured); }
   void operator()(const Outcome& outcome) const {
-    if (outcome.verb != Verb::kPatchStatus) ++world.moves;
+    if (outcome.verb != Verb::kPatchStatus) ++world.explain.generation;
     Conclude(world, outcome);
   }
 };
 
 void WakeDue(World& world) {
-  world.wakes.Due(world.now, [&](Time time, const std::string& key) {
-    const auto task = world.tasks.find(key);
-    if (task == world.tasks.end() || task->second.wake != time) return;  // meant no more
+  world.tasks.wakes.Due(world.now, [&](Time time, const std::string& key) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task == world.tasks.by_key.end() || task->second.wake != time) return;  // meant no more
     task->second.wake = kNever;
-    world.dirty.insert(key);
+    world.tasks.to_reconcile.insert(key);
   });
 }
 
 void ReconcileServers(World& world) {
-  if (world.now >= world.next_check) {
-    world.next_check = world.now + kCheckEvery;
+  if (world.now >= world.servers.next_check) {
+    world.servers.next_check = world.now + kCheckEvery;
     CheckNodes(world);
     ForgetLearned(world);
   }
-  world.WakeAt(world.next_check);
+  world.WakeAt(world.servers.next_check);
   ForgetOldLoads(world);
   RegisterAndJudge(world);
 }
@@ -99,24 +99,24 @@ template <typename Visit>
 void TakeTasks(World& world, std::set<std::string>& keys, Visit visit) {
   for (std::set<std::string> round = std::exchange(keys, {}); !round.empty();) {
     auto key = round.extract(round.begin());
-    const auto task = world.tasks.find(key.value());
-    if (task != world.tasks.end()) visit(task->second, std::move(key));
+    const auto task = world.tasks.by_key.find(key.value());
+    if (task != world.tasks.by_key.end()) visit(task->second, std::move(key));
   }
 }
 
 void ReconcileTasks(World& world) {
   // One task may make others dirty only by way of a new event, so one round is enough.
-  TakeTasks(world, world.dirty, [&](TaskState& task, auto key) {
+  TakeTasks(world, world.tasks.to_reconcile, [&](TaskState& task, auto key) {
     ReconcileTask(world, task);
-    world.touched.insert(std::move(key));
+    world.tasks.touched.insert(std::move(key));
   });
 }
 
 // A write that may not be needed when others have had their turn.
 bool MayWait(const World& world, const TaskState& task) {
   if (api::Finished(task.object.status.phase)) return false;
-  if (world.to_write.size() + task.tenant->to_write.size() > kCrowded) return true;
-  return world.statuses_in_flight >= kBusy && task.binding &&
+  if (world.tasks.to_write.size() + task.tenant->to_write.size() > kCrowded) return true;
+  return world.tasks.statuses_in_flight >= kBusy && task.binding &&
          world.now < task.binding->assigned_at + kShortTask;
 }
 
@@ -134,12 +134,12 @@ void StandInLine(TaskState& task, const std::string& key) {
 // A status is encoded when its turn has come and not before: what happens to the task until then
 // costs no write of its own, and the creation of pods does not wait behind statuses.
 void WriteStatuses(World& world) {
-  while (!world.to_write.empty() && world.statuses_in_flight < kMostStatusesInFlight) {
-    const auto task = world.tasks.find(world.to_write.front());
-    world.to_write.pop_front();
-    if (task == world.tasks.end() || !std::exchange(task->second.to_write, false)) continue;
+  while (!world.tasks.to_write.empty() && world.tasks.statuses_in_flight < kMostStatusesInFlight) {
+    const auto task = world.tasks.by_key.find(world.tasks.to_write.front());
+    world.tasks.to_write.pop_front();
+    if (task == world.tasks.by_key.end() || !std::exchange(task->second.to_write, false)) continue;
     if (task->second.queued) {
-      world.to_explain.insert(task->first);  // by now
+      world.explain.to_explain.insert(task->first);  // by now
     } else if (MayWait(world, task->second)) {
       PutOffStatus(world, task->second);
     } else if (Crowds(*task->second.tenant)) {
@@ -151,22 +151,22 @@ void WriteStatuses(World& world) {
 }
 
 void FlushTasks(World& world) {
-  TakeTasks(world, world.touched, [&](TaskState& task, auto key) {
+  TakeTasks(world, world.tasks.touched, [&](TaskState& task, auto key) {
     if (task.queued) {
-      world.to_explain.insert(std::move(key));
+      world.explain.to_explain.insert(std::move(key));
     } else if (!std::exchange(task.to_write, true)) {
-      world.to_write.push_back(std::move(key.value()));
+      world.tasks.to_write.push_back(std::move(key.value()));
     }
   });
   WriteStatuses(world);
   // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
   if (world.IsBehind()) return;
-  world.tested = 0;
-  for (size_t explained = 0; !world.to_explain.empty() && explained < kMostExplained &&
-                             world.tested < kMostTested &&
-                             world.statuses_in_flight < kMostExplanationsInFlight;) {
-    TaskState& task = world.tasks.at(*world.to_explain.begin());
-    auto key = world.to_explain.extract(world.to_explain.begin());
+  world.explain.tested = 0;
+  for (size_t explained = 0; !world.explain.to_explain.empty() && explained < kMostExplained &&
+                             world.explain.tested < kMostTested &&
+                             world.tasks.statuses_in_flight < kMostExplanationsInFlight;) {
+    TaskState& task = world.tasks.by_key.at(*world.explain.to_explain.begin());
+    auto key = world.explain.to_explain.extract(world.explain.to_explain.begin());
     if (Crowds(*task.tenant)) {
       StandInLine(task, key.value());
       continue;
@@ -175,7 +175,8 @@ void FlushTasks(World& world) {
     FlushStatus(world, task);
   }
   // Otherwise the next outcome of a status brings us back.
-  if (!world.to_explain.empty() && world.statuses_in_flight < kMostExplanationsInFlight)
+  if (!world.explain.to_explain.empty() &&
+      world.tasks.statuses_in_flight < kMostExplanationsInFlight)
     world.WakeAt(world.now);
 }
 
@@ -197,8 +198,8 @@ void Decide(World& world) {
   DescribeServers(world);
   DescribePools(world);
   DescribeBudgets(world);
-  UpdateIndex(world);
-  world.WakeAt(world.wakes.next());
+  UpdateIndex(world.servers);
+  world.WakeAt(world.tasks.wakes.next());
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -21,38 +22,38 @@ using api::ObjectMeta;
 // ---- tasks ----
 
 void ForgetTask(World& world, const std::string& key) {
-  const auto at = world.tasks.find(key);
-  if (at == world.tasks.end()) return;
+  const auto at = world.tasks.by_key.find(key);
+  if (at == world.tasks.by_key.end()) return;
   TaskState& task = at->second;
   Commit(world, task, 0);
   Dequeue(world, task);
   Settle(world, task);
   if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
   LeaveGang(world, task);
-  world.shapes.Drop(task.shape);
+  world.scheduling.shapes.Drop(task.shape);
   if (task.admission != nullptr) LeaveAdmission(world, task);
-  world.giving_way -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
+  world.scheduling.preemptible -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.owner->task = nullptr;
   DropOwner(world, task.uid());
-  world.dirty.erase(key);
-  world.touched.erase(key);
-  world.to_explain.erase(key);
-  world.nominated.erase(key);
-  world.tasks.erase(at);
+  world.tasks.to_reconcile.erase(key);
+  world.tasks.touched.erase(key);
+  world.explain.to_explain.erase(key);
+  world.provisioning.nominated.erase(key);
+  world.tasks.by_key.erase(at);
 }
 
 void AddTask(World& world, const api::TaskRequest& object) {
-  ++world.moves;
+  ++world.explain.generation;
   const std::string key = object.meta.key();
-  const auto at = world.tasks.try_emplace(key).first;
+  const auto at = world.tasks.by_key.try_emplace(key).first;
   TaskState& task = at->second;
   task.key = &at->first;
   task.object = object;
-  task.owner = &world.owners[object.meta.uid];
+  task.owner = &world.tasks.owners[object.meta.uid];
   task.owner->task = &task;
   JoinGang(world, task);
-  world.giving_way += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
-  task.tenant = &world.tenants[object.meta.ns];
+  world.scheduling.preemptible += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
+  task.tenant = &world.scheduling.tenants[object.meta.ns];
   NoteSpent(*task.tenant, object.status);
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
@@ -61,7 +62,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   task.first_seen = world.now;
   if (object.status.phase == api::TaskPhase::kScaling)
     task.object.status.phase = api::TaskPhase::kPending;
-  const auto shape = world.shapes.Intern(object.spec);
+  const auto shape = world.scheduling.shapes.Intern(object.spec);
   task.object.spec.pod_template.reset();
   task.object.spec.requirements = {};
   task.object.spec.placement.reset();
@@ -99,25 +100,25 @@ void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
   task.object.status = status;
   task.status_due = kNever;
   task.writer.written = Fingerprint(EncodeStatus(status));
-  world.touched.insert(task.object.meta.key());
+  world.tasks.touched.insert(task.object.meta.key());
 }
 
 void SeeTask(World& world, const api::TaskRequest& object) {
   const std::string key = object.meta.key();
-  auto at = world.tasks.find(key);
-  if (at != world.tasks.end() && at->second.uid() != object.meta.uid) {
+  auto at = world.tasks.by_key.find(key);
+  if (at != world.tasks.by_key.end() && at->second.uid() != object.meta.uid) {
     if (at->second.object.meta.resource_version > object.meta.resource_version) return;
     ForgetTask(world, key);
-    at = world.tasks.end();
+    at = world.tasks.by_key.end();
   }
-  if (at == world.tasks.end()) {
+  if (at == world.tasks.by_key.end()) {
     AddTask(world, object);
   } else {
     TaskState& task = at->second;
     if (object.meta.resource_version <= task.object.meta.resource_version) return;
     if (task.object.meta.generation != object.meta.generation ||
         task.object.meta.deleted != object.meta.deleted)
-      ++world.moves;
+      ++world.explain.generation;
     task.object.meta = object.meta;
     task.object.meta.labels.clear();
     task.object.spec.priority = object.spec.priority;
@@ -127,21 +128,23 @@ void SeeTask(World& world, const api::TaskRequest& object) {
     if (api::Finished(object.status.phase) && !SameEnd(object.status, task.object.status))
       AcceptEnd(world, task, object.status);
   }
-  world.dirty.insert(key);
+  world.tasks.to_reconcile.insert(key);
 }
 
 // ---- pods ----
 
 void TouchOwner(World& world, const PodState& pod) {
-  if (pod.owner != nullptr && pod.owner->task != nullptr) world.dirty.insert(*pod.owner->task->key);
+  if (pod.owner != nullptr && pod.owner->task != nullptr)
+    world.tasks.to_reconcile.insert(*pod.owner->task->key);
 }
 
 void ForgetPod(World& world, const std::string& key) {
-  const auto at = world.pods.find(key);
-  if (at == world.pods.end()) return;
+  const auto at = world.servers.pods.find(key);
+  if (at == world.servers.pods.end()) return;
   PodState& pod = at->second;
   TouchOwner(world, pod);
-  if (!world.closed.empty()) EaseQuota(world, world.tenants[pod.object.meta.ns]);
+  if (!world.scheduling.closed.empty())
+    EaseQuota(world, world.scheduling.tenants[pod.object.meta.ns]);
   const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
   if (pod.owner != nullptr && pod.owner->task != nullptr && pod.owner->task->pods_deleted)
     pod.owner->task->pods_deleted->erase(pod.object.meta.uid);
@@ -149,8 +152,8 @@ void ForgetPod(World& world, const std::string& key) {
   // It was another leader's; ours is still on its way.
   if (task != nullptr && task->creating && task->creating == task->binding &&
       pod.object.meta.name == task->creating->pod_name)
-    Reserve(world, *task, world.ledger.Keep(task->creating->node_name));
-  world.pods.erase(at);
+    AssumePod(world, *task, world.servers.ledger.Keep(task->creating->node_name));
+  world.servers.pods.erase(at);
 }
 
 // Whether someone has edited it so that it belongs to another, or to nobody.
@@ -162,7 +165,7 @@ bool ChangesHands(const api::Pod& known, const api::Pod& pod) {
 
 void SeePod(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
-  if (const auto at = world.pods.find(key); at != world.pods.end()) {
+  if (const auto at = world.servers.pods.find(key); at != world.servers.pods.end()) {
     const api::Pod& known = at->second.object;
     if (known.meta.resource_version >= pod.meta.resource_version) return;
     if (known.meta.uid != pod.meta.uid) {
@@ -172,11 +175,12 @@ void SeePod(World& world, const api::Pod& pod) {
       Disown(world, at->second);
     }
   }
-  PodState& state = world.pods[key];
+  PodState& state = world.servers.pods[key];
   state.object = pod;
   state.object.meta.labels.clear();
   state.object.admitted.reset();
-  if (pod.terminal() && !world.closed.empty()) EaseQuota(world, world.tenants[pod.meta.ns]);
+  if (pod.terminal() && !world.scheduling.closed.empty())
+    EaseQuota(world, world.scheduling.tenants[pod.meta.ns]);
   if (state.owner == nullptr) Own(world, state);
   if (!world.synced[static_cast<size_t>(Kind::kTask)]) {  // its task may be still to come
     state.task = state.owner != nullptr && pod.meta.labels.contains(api::kTaskLabel);
@@ -189,7 +193,7 @@ void SeePod(World& world, const api::Pod& pod) {
 // ---- nodes and servers ----
 
 void SeeNode(World& world, const api::Node& object) {
-  NodeState& node = world.nodes[object.meta.name];
+  NodeState& node = world.servers.nodes[object.meta.name];
   if (node.object && node.object->meta.resource_version >= object.meta.resource_version) return;
   const bool same =
       node.object && node.object->meta.labels == object.meta.labels &&
@@ -212,8 +216,8 @@ void SeeNode(World& world, const api::Node& object) {
 }
 
 void ForgetNode(World& world, const std::string& name) {
-  const auto node = world.nodes.find(name);
-  if (node == world.nodes.end()) return;
+  const auto node = world.servers.nodes.find(name);
+  if (node == world.servers.nodes.end()) return;
   node->second.object.reset();
   node->second.gone = true;
   node->second.registering = false;
@@ -223,7 +227,7 @@ void ForgetNode(World& world, const std::string& name) {
 }
 
 void SeeLease(World& world, const api::NodeLease& lease) {
-  NodeState& node = world.nodes[lease.meta.name];
+  NodeState& node = world.servers.nodes[lease.meta.name];
   if (node.renewed == lease.renewed) return;
   // At first sight its own time counts, if it is not ahead of ours; later the moment of its
   // arrival.
@@ -237,40 +241,40 @@ void SeeLease(World& world, const api::NodeLease& lease) {
 // Its node has one server less.
 void Detach(World& world, ServerState& server) {
   const std::string& name = server.object.spec.node_name;
-  NodeState& node = world.nodes[name];
+  NodeState& node = world.servers.nodes[name];
   node.servers.erase(server.object.meta.name);
   ChooseServer(world, name);
-  world.dirty_nodes.insert(name);
+  world.servers.to_reconcile.insert(name);
 }
 
 void ForgetServer(World& world, const std::string& name) {
-  const auto at = world.servers.find(name);
-  if (at == world.servers.end()) return;
+  const auto at = world.servers.by_name.find(name);
+  if (at == world.servers.by_name.end()) return;
   ServerState& server = at->second;
-  world.capacity -= server.offered;
+  world.servers.capacity -= server.offered;
   if (server.reservation) GiveUpReservation(world, *server.reservation->shape);
   Detach(world, server);
-  world.index.Free(server.slot);
-  world.slots[server.slot] = nullptr;
-  world.changed.Add(server.slot);
-  if (server.wake != kNever) world.server_wakes.erase({server.wake, name});
-  if (server.touched) std::erase(world.touched_servers, server.slot);
-  world.servers.erase(at);
+  world.servers.index.Free(server.slot);
+  world.servers.slots[server.slot] = nullptr;
+  world.servers.property_log.Add(server.slot);
+  if (server.wake != kNever) world.servers.wakes.erase({server.wake, name});
+  if (server.touched) std::erase(world.servers.touched, server.slot);
+  world.servers.by_name.erase(at);
 }
 
 void SeeServer(World& world, const api::RegisteredServer& object) {
-  const auto at = world.servers.find(object.meta.name);
-  if (at != world.servers.end()) {
+  const auto at = world.servers.by_name.find(object.meta.name);
+  if (at != world.servers.by_name.end()) {
     if (at->second.object.meta.resource_version >= object.meta.resource_version) return;
     if (at->second.object.meta.uid != object.meta.uid) ForgetServer(world, object.meta.name);
   }
-  const bool added = !world.servers.contains(object.meta.name);
-  ServerState& server = world.servers[object.meta.name];
+  const bool added = !world.servers.by_name.contains(object.meta.name);
+  ServerState& server = world.servers.by_name[object.meta.name];
   if (added) {
     server.object = object;
-    server.slot = world.index.Claim();
-    world.slots.resize(world.index.slots());
-    world.slots[server.slot] = &server;
+    server.slot = world.servers.index.Claim();
+    world.servers.slots.resize(world.servers.index.slots());
+    world.servers.slots[server.slot] = &server;
     server.writer.written = Fingerprint(EncodeStatus(object.status));
   } else {
     const bool same = server.object.meta.generation == object.meta.generation &&
@@ -280,9 +284,9 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
     server.object.spec = object.spec;
     if (same) return;  // an echo of our own status
   }
-  NodeState& node = world.nodes[object.spec.node_name];
+  NodeState& node = world.servers.nodes[object.spec.node_name];
   server.node = &node;
-  server.usage = &world.ledger.Keep(object.spec.node_name);
+  server.usage = &world.servers.ledger.Keep(object.spec.node_name);
   node.registering = false;
   node.servers.insert(object.meta.name);
   ChooseServer(world, object.spec.node_name);
@@ -292,13 +296,13 @@ void SeeServer(World& world, const api::RegisteredServer& object) {
 // ---- pools, scale requests, cloud servers ----
 
 void SeePool(World& world, const api::ServerPool& object) {
-  const auto known = world.pools.find(object.meta.name);
+  const auto known = world.provisioning.pools.find(object.meta.name);
   // One of the same name that was made anew has nothing to do with it.
-  if (known != world.pools.end() && known->second.object.meta.uid != object.meta.uid &&
+  if (known != world.provisioning.pools.end() && known->second.object.meta.uid != object.meta.uid &&
       known->second.object.meta.resource_version < object.meta.resource_version)
-    world.pools.erase(known);
-  const bool added = !world.pools.contains(object.meta.name);
-  PoolState& pool = world.pools[object.meta.name];
+    world.provisioning.pools.erase(known);
+  const bool added = !world.provisioning.pools.contains(object.meta.name);
+  PoolState& pool = world.provisioning.pools[object.meta.name];
   if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
   if (added) pool.writer.written = Fingerprint(EncodeStatus(object.status));
   if (!added && pool.object.meta.generation != object.meta.generation) {
@@ -310,7 +314,7 @@ void SeePool(World& world, const api::ServerPool& object) {
   pool.object = object;
   pool.object.status = status;
   if (!added) return;
-  for (const auto& [name, scale] : world.scales) {
+  for (const auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.pool != object.meta.name) continue;
     RememberFailure(world, scale);
     NoteBoot(pool, scale);
@@ -341,8 +345,8 @@ bool Further(api::ScalePhase a, api::ScalePhase b) {
 }
 
 void SeeScale(World& world, const api::ScaleRequest& object) {
-  const auto at = world.scales.find(object.meta.name);
-  if (at != world.scales.end() && at->second.created) {
+  const auto at = world.provisioning.scales.find(object.meta.name);
+  if (at != world.provisioning.scales.end() && at->second.created) {
     ScaleState& scale = at->second;
     if (scale.object.meta.resource_version >= object.meta.resource_version) return;
     if (scale.object.meta.uid == object.meta.uid) {
@@ -356,7 +360,7 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
       return;
     }
   }
-  ScaleState& scale = world.scales[object.meta.name];
+  ScaleState& scale = world.provisioning.scales[object.meta.name];
   const int64_t nominated = scale.nominated;
   scale = {};
   scale.object = object;
@@ -364,40 +368,43 @@ void SeeScale(World& world, const api::ScaleRequest& object) {
   scale.created = true;
   scale.seen_ended = object.status.finished_at.has_value();
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
-  if (const auto pool = world.pools.find(object.pool); pool != world.pools.end())
+  if (const auto pool = world.provisioning.pools.find(object.pool);
+      pool != world.provisioning.pools.end())
     NoteBoot(pool->second, scale);
   // A purchase that was asked for before a restart is asked for again: the name makes it the same.
   RememberFailure(world, scale);
 }
 
 void SeeCloudServer(World& world, const api::CloudServer& object) {
-  auto [at, added] = world.cloud_servers.emplace(object.request_uid, object);
+  auto [at, added] = world.provisioning.cloud_servers.emplace(object.request_uid, object);
   if (added) return;
   if (at->second.resource_version < object.resource_version) at->second = object;
 }
 
 void ForgetCloudServer(World& world, const std::string& name) {
-  std::erase_if(world.cloud_servers, [&](const auto& entry) { return entry.second.name == name; });
+  std::erase_if(world.provisioning.cloud_servers,
+                [&](const auto& entry) { return entry.second.name == name; });
 }
 
 // ---- priority classes, namespaces ----
 
 // What waits may have another priority now, or one at all.
 void Reprioritize(World& world) {
-  for (const auto& [key, task] : world.tasks) {
-    if (!task.binding && !api::Finished(task.object.status.phase)) world.dirty.insert(key);
+  for (const auto& [key, task] : world.tasks.by_key) {
+    if (!task.binding && !api::Finished(task.object.status.phase))
+      world.tasks.to_reconcile.insert(key);
   }
 }
 
 void SeePriorityClass(World& world, const api::PriorityClass& object) {
-  api::PriorityClass& known = world.priority_classes[object.meta.name];
+  api::PriorityClass& known = world.scheduling.priority_classes[object.meta.name];
   if (known.meta.resource_version >= object.meta.resource_version) return;
   known = object;
   Reprioritize(world);
 }
 
 void SeeNamespace(World& world, const api::Namespace& object) {
-  Tenant& tenant = world.tenants[object.meta.name];
+  Tenant& tenant = world.scheduling.tenants[object.meta.name];
   if (tenant.resource_version >= object.meta.resource_version) return;
   tenant.resource_version = object.meta.resource_version;
   tenant.weight_milli = object.weight_milli;
@@ -405,12 +412,13 @@ void SeeNamespace(World& world, const api::Namespace& object) {
 
 void SeeBudget(World& world, const api::Budget& object) {
   const std::string key = object.meta.key();
-  const auto at = world.budgets.find(key);
-  if (at != world.budgets.end() &&
+  const auto at = world.budgets.by_key.find(key);
+  if (at != world.budgets.by_key.end() &&
       at->second.object.meta.resource_version >= object.meta.resource_version)
     return;
-  const bool added = at == world.budgets.end() || at->second.object.meta.uid != object.meta.uid;
-  BudgetState& budget = world.budgets[key];
+  const bool added =
+      at == world.budgets.by_key.end() || at->second.object.meta.uid != object.meta.uid;
+  BudgetState& budget = world.budgets.by_key[key];
   if (added) {
     budget = {};
     budget.object = object;
@@ -419,18 +427,18 @@ void SeeBudget(World& world, const api::Budget& object) {
     budget.object.meta = object.meta;
     budget.object.spec = object.spec;
   }
-  Tenant& tenant = world.tenants[object.meta.ns];
+  Tenant& tenant = world.scheduling.tenants[object.meta.ns];
   tenant.budgets.insert(key);
   EaseAtOnce(tenant);
 }
 
 void ForgetBudget(World& world, const std::string& key) {
-  const auto at = world.budgets.find(key);
-  if (at == world.budgets.end()) return;
-  Tenant& tenant = world.tenants[at->second.object.meta.ns];
+  const auto at = world.budgets.by_key.find(key);
+  if (at == world.budgets.by_key.end()) return;
+  Tenant& tenant = world.scheduling.tenants[at->second.object.meta.ns];
   tenant.budgets.erase(key);
   EaseAtOnce(tenant);
-  world.budgets.erase(at);
+  world.budgets.by_key.erase(at);
 }
 
 struct Observer {
@@ -459,28 +467,29 @@ void ForgetKey(World& world, Kind kind, const std::string& key) {
     case Kind::kCloudServer:
       return ForgetCloudServer(world, key);
     case Kind::kPool:
-      world.pools.erase(key);
+      world.provisioning.pools.erase(key);
       return;
     case Kind::kScale:
-      world.scales.erase(key);
+      world.provisioning.scales.erase(key);
       return;
     case Kind::kServer:
       ForgetServer(world, key);
-      for (auto& [name, scale] : world.scales) {
+      for (auto& [name, scale] : world.provisioning.scales) {
         if (MayBeNamed(scale, key)) scale.server_sent = false;  // it may be registered again
       }
       return;
     case Kind::kLease:
       if (const auto slash = key.find('/'); slash != std::string::npos) {
-        if (const auto node = world.nodes.find(key.substr(slash + 1)); node != world.nodes.end())
+        if (const auto node = world.servers.nodes.find(key.substr(slash + 1));
+            node != world.servers.nodes.end())
           node->second.renewed.reset();
       }
       return;
     case Kind::kPriorityClass:
-      world.priority_classes.erase(key);
+      world.scheduling.priority_classes.erase(key);
       return Reprioritize(world);
     case Kind::kNamespace:
-      world.tenants[key].weight_milli = 1000;
+      world.scheduling.tenants[key].weight_milli = 1000;
       return;
     case Kind::kBudget:
       return ForgetBudget(world, key);
@@ -504,39 +513,40 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
   };
   switch (listed.kind) {
     case Kind::kTask:
-      Collect(world.tasks, listed, out, by_meta);
+      Collect(world.tasks.by_key, listed, out, by_meta);
       break;
     case Kind::kServer:
-      Collect(world.servers, listed, out, by_meta);
+      Collect(world.servers.by_name, listed, out, by_meta);
       break;
     case Kind::kPool:
-      Collect(world.pools, listed, out, by_meta);
+      Collect(world.provisioning.pools, listed, out, by_meta);
       break;
     case Kind::kScale:
-      Collect(world.scales, listed, out, by_meta);
+      Collect(world.provisioning.scales, listed, out, by_meta);
       break;
     case Kind::kPod:
-      Collect(world.pods, listed, out, [](const auto& key, const auto& pod) {
+      Collect(world.servers.pods, listed, out, [](const auto& key, const auto& pod) {
         return std::pair(key, pod.object.meta.resource_version);
       });
       break;
     case Kind::kNode:
-      Collect(world.nodes, listed, out, [](const auto& key, const auto& node) {
+      Collect(world.servers.nodes, listed, out, [](const auto& key, const auto& node) {
         return std::pair(key, node.object ? node.object->meta.resource_version : 0);
       });
       break;
     case Kind::kCloudServer:
-      Collect(world.cloud_servers, listed, out, [](const auto&, const auto& server) {
+      Collect(world.provisioning.cloud_servers, listed, out, [](const auto&, const auto& server) {
         return std::pair(server.name, server.resource_version);
       });
       break;
     case Kind::kPriorityClass:
-      Collect(world.priority_classes, listed, out, [](const auto& key, const auto& each) {
-        return std::pair(key, each.meta.resource_version);
-      });
+      Collect(world.scheduling.priority_classes, listed, out,
+              [](const auto& key, const auto& each) {
+                return std::pair(key, each.meta.resource_version);
+              });
       break;
     case Kind::kBudget:
-      Collect(world.budgets, listed, out, by_meta);
+      Collect(world.budgets.by_key, listed, out, by_meta);
       break;
     case Kind::kNamespace:  // what is in them tells more than whether they are there
     case Kind::kLease:
@@ -551,12 +561,12 @@ void Observe(World& world, const Object& object) { std::visit(Observer{world}, o
 
 void Forget(World& world, const Gone& gone) {
   if (gone.kind == Kind::kTask) {
-    const auto task = world.tasks.find(gone.key);
-    if (task != world.tasks.end() && task->second.uid() != gone.uid) return;
+    const auto task = world.tasks.by_key.find(gone.key);
+    if (task != world.tasks.by_key.end() && task->second.uid() != gone.uid) return;
   }
   if (gone.kind == Kind::kPod) {
-    const auto pod = world.pods.find(gone.key);
-    if (pod != world.pods.end() && pod->second.object.meta.uid != gone.uid) return;
+    const auto pod = world.servers.pods.find(gone.key);
+    if (pod != world.servers.pods.end() && pod->second.object.meta.uid != gone.uid) return;
   }
   ForgetKey(world, gone.kind, gone.key);
 }
@@ -574,61 +584,63 @@ constexpr char kAgain[] = "; tried again with growing pauses of up to a minute";
 
 // Those of its namespace that wait for it have their turn.
 void StatusAnswered(World& world, Tenant& tenant, const std::optional<Error>& error) {
-  --world.statuses_in_flight;
+  --world.tasks.statuses_in_flight;
   --tenant.statuses_in_flight;
   tenant.statuses_fail = error && error->retryable();
   const bool all = tenant.statuses_in_flight == 0;
   for (int64_t free = kMostStatusesOfOne - tenant.statuses_in_flight;
        !tenant.to_write.empty() && (all || free > 0); --free) {
-    world.to_write.push_back(std::move(tenant.to_write.front()));
+    world.tasks.to_write.push_back(std::move(tenant.to_write.front()));
     tenant.to_write.pop_front();
   }
 }
 
 void ConcludeTask(World& world, const Outcome& outcome) {
   if (outcome.verb == Verb::kPatchStatus)
-    StatusAnswered(world, world.tenants[outcome.key.substr(0, outcome.key.find('/'))],
+    StatusAnswered(world, world.scheduling.tenants[outcome.key.substr(0, outcome.key.find('/'))],
                    outcome.error);
-  const auto at = world.tasks.find(outcome.key);
-  if (at == world.tasks.end() || at->second.uid() != outcome.request_uid) return;
+  const auto at = world.tasks.by_key.find(outcome.key);
+  if (at == world.tasks.by_key.end() || at->second.uid() != outcome.request_uid) return;
   TaskState& task = at->second;
   const auto& error = outcome.error;
-  world.dirty.insert(outcome.key);
+  world.tasks.to_reconcile.insert(outcome.key);
   if (outcome.verb == Verb::kDelete) {
     if (!task.deletion) task.deletion.emplace();
     if (Deleted(world, *task.deletion, task.uid(), error))
-      world.Tell(task, true, kDeleteFailed, "could not be deleted: " + error->message + kAgain);
+      RecordEvent(world, task, true, kDeleteFailed,
+                  "could not be deleted: " + error->message + kAgain);
     return;
   }
   if (StatusWritten(world, task.writer, task.object.meta, error))
-    world.Tell(task, true, "StatusRefused", "the status was refused: " + error->message + kAgain);
+    RecordEvent(world, task, true, "StatusRefused",
+                "the status was refused: " + error->message + kAgain);
   if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
 }
 
 void PodDeleted(World& world, const Outcome& outcome) {
-  const auto pod = world.pods.find(outcome.key);
-  if (pod == world.pods.end() || pod->second.object.meta.uid != outcome.request_uid) return;
+  const auto pod = world.servers.pods.find(outcome.key);
+  if (pod == world.servers.pods.end() || pod->second.object.meta.uid != outcome.request_uid) return;
   TaskState* task = pod->second.owner == nullptr ? nullptr : pod->second.owner->task;
   if (task == nullptr || !task->pods_deleted) return;
   const std::string& uid = outcome.request_uid;
   if (Deleted(world, (*task->pods_deleted)[uid], uid, outcome.error))
-    world.Tell(*task, true, kDeleteFailed,
-               "pod " + outcome.key + " could not be deleted: " + outcome.error->message + kAgain);
-  world.dirty.insert(*task->key);
+    RecordEvent(world, *task, true, kDeleteFailed,
+                "pod " + outcome.key + " could not be deleted: " + outcome.error->message + kAgain);
+  world.tasks.to_reconcile.insert(*task->key);
 }
 
 void ConcludePod(World& world, const Outcome& outcome) {
   if (outcome.verb == Verb::kDelete) return PodDeleted(world, outcome);
-  const auto owner = world.owners.find(outcome.request_uid);
-  if (owner == world.owners.end()) return;
+  const auto owner = world.tasks.owners.find(outcome.request_uid);
+  if (owner == world.tasks.owners.end()) return;
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
-  Unreserve(world, owner->second);
+  ForgetAssumed(world, owner->second);
   TaskState* task = owner->second.task;
   CreationAnswered(world, owner->second, task, outcome);
   if (task != nullptr) {
     task->creating.reset();
     PodCreated(world, *task, outcome);
-    world.dirty.insert(*task->key);
+    world.tasks.to_reconcile.insert(*task->key);
   }
   DropOwner(world, outcome.request_uid);
 }
@@ -644,59 +656,63 @@ void ConcludeStatus(World& world, Map& map, const Outcome& outcome) {
 }
 
 void ServerDeleted(World& world, const Outcome& outcome) {
-  const auto at = world.servers.find(outcome.key);
-  if (at == world.servers.end() || at->second.object.meta.uid != outcome.request_uid) return;
+  const auto at = world.servers.by_name.find(outcome.key);
+  if (at == world.servers.by_name.end() || at->second.object.meta.uid != outcome.request_uid)
+    return;
   ServerState& server = at->second;
   if (Deleted(world, server.deletion, outcome.request_uid, outcome.error))
-    world.Tell(server, true, kDeleteFailed,
-               "could not be deleted: " + outcome.error->message + kAgain);
+    RecordEvent(world, server, true, kDeleteFailed,
+                "could not be deleted: " + outcome.error->message + kAgain);
   if (!server.deletion.sent)
-    world.nodes[server.object.spec.node_name].register_at = server.deletion.backoff.not_before;
+    world.servers.nodes[server.object.spec.node_name].register_at =
+        server.deletion.backoff.not_before;
 }
 
 void ConcludeServer(World& world, const Outcome& outcome) {
-  const auto server = world.servers.find(outcome.key);
+  const auto server = world.servers.by_name.find(outcome.key);
   if (outcome.verb == Verb::kPatchStatus) {
-    if (server != world.servers.end()) world.TouchServer(server->second);
-    return ConcludeStatus(world, world.servers, outcome);
+    if (server != world.servers.by_name.end()) world.servers.Touch(server->second);
+    return ConcludeStatus(world, world.servers.by_name, outcome);
   }
   if (outcome.verb == Verb::kDelete) return ServerDeleted(world, outcome);
   if (!outcome.error) return;
   const std::string& why = outcome.error->message;
-  if (const auto node = world.nodes.find(outcome.key); node != world.nodes.end()) {
+  if (const auto node = world.servers.nodes.find(outcome.key); node != world.servers.nodes.end()) {
     node->second.registering = false;
     node->second.registration.Fail(world.now, outcome.key, why, kRegister);
     node->second.register_at = node->second.registration.not_before;
   }
-  for (auto& [name, scale] : world.scales) {
+  for (auto& [name, scale] : world.provisioning.scales) {
     if (!MayBeNamed(scale, outcome.key)) continue;
     scale.server_sent = false;
     if (scale.registration.Fail(world.now, outcome.key, why, kRegister))
-      world.Tell(scale, true, "RegisterFailed",
-                 "RegisteredServer " + outcome.key + " could not be created: " + why + kAgain);
+      RecordEvent(world, scale, true, "RegisterFailed",
+                  "RegisteredServer " + outcome.key + " could not be created: " + why + kAgain);
   }
 }
 
 void ConcludeScale(World& world, const Outcome& outcome) {
-  const auto at = world.scales.find(outcome.key);
-  if (at == world.scales.end()) return;
+  const auto at = world.provisioning.scales.find(outcome.key);
+  if (at == world.provisioning.scales.end()) return;
   ScaleState& scale = at->second;
-  if (outcome.verb == Verb::kPatchStatus) return ConcludeStatus(world, world.scales, outcome);
+  if (outcome.verb == Verb::kPatchStatus)
+    return ConcludeStatus(world, world.provisioning.scales, outcome);
   if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale, outcome);
   if (scale.object.meta.uid != outcome.request_uid) return;
   if (Deleted(world, scale.deletion, outcome.request_uid, outcome.error))
-    world.Tell(scale, true, kDeleteFailed,
-               "could not be deleted: " + outcome.error->message + kAgain);
+    RecordEvent(world, scale, true, kDeleteFailed,
+                "could not be deleted: " + outcome.error->message + kAgain);
 }
 
 void ConcludeCloud(World& world, const Outcome& outcome) {
-  for (auto& [name, scale] : world.scales) {
+  for (auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.meta.uid == outcome.request_uid) return CloudAsked(world, scale, outcome);
   }
-  if (const auto server = world.cloud_servers.find(outcome.request_uid);
-      server != world.cloud_servers.end() && outcome.error) {
+  if (const auto server = world.provisioning.cloud_servers.find(outcome.request_uid);
+      server != world.provisioning.cloud_servers.end() && outcome.error) {
     server->second.deleting = outcome.error->kind == ErrorKind::kNotFound;
-    if (!server->second.deleting) world.orphans_at = world.now + std::chrono::seconds(30);
+    if (!server->second.deleting)
+      world.provisioning.orphans_at = world.now + std::chrono::seconds(30);
   }
 }
 
@@ -717,13 +733,13 @@ void Conclude(World& world, const Outcome& outcome) {
     case Kind::kServer:
       return ConcludeServer(world, outcome);
     case Kind::kPool:
-      return ConcludeStatus(world, world.pools, outcome);
+      return ConcludeStatus(world, world.provisioning.pools, outcome);
     case Kind::kScale:
       return ConcludeScale(world, outcome);
     case Kind::kCloudServer:
       return ConcludeCloud(world, outcome);
     case Kind::kBudget:
-      return ConcludeStatus(world, world.budgets, outcome);
+      return ConcludeStatus(world, world.budgets.by_key, outcome);
     case Kind::kNode:
     case Kind::kLease:
     case Kind::kPriorityClass:

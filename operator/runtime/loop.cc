@@ -198,8 +198,8 @@ bool Loop::Run(std::stop_token stop) {
     if (!ready_ && core_.world().ready()) {
       ready_ = true;
       Info("every resource was listed",
-           {{"tasks", static_cast<int64_t>(core_.world().tasks.size())},
-            {"servers", static_cast<int64_t>(core_.world().servers.size())}});
+           {{"tasks", static_cast<int64_t>(core_.world().tasks.by_key.size())},
+            {"servers", static_cast<int64_t>(core_.world().servers.by_name.size())}});
     }
     if (now - described > kDescribeEvery) {
       metrics_.Describe(core_.world());

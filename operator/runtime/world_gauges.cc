@@ -66,7 +66,7 @@ void AddTasks(const core::World& world, Gauges& out) {
   std::map<std::string, std::map<std::string, double>> pending;  // by namespace and reason
   std::map<std::string, double> sums;
   double oldest = 0;
-  for (const auto& [key, task] : world.tasks) {
+  for (const auto& [key, task] : world.tasks.by_key) {
     ++phases[task.object.status.phase];
     const std::string reason = PendingReason(world, task);
     if (reason.empty()) continue;
@@ -125,7 +125,7 @@ void AddAmounts(Gauges& out, const std::string& name, const std::string& help,
 void AddServers(const core::World& world, Gauges& out) {
   std::map<std::string, double> phases;
   Amounts allocatable, requested, used;
-  for (const auto& [name, server] : world.servers) {
+  for (const auto& [name, server] : world.servers.by_name) {
     ++phases[server.phase];
     if (!server.usable || server.node == nullptr || !server.node->object) continue;
     const std::string origin = server.object.spec.cloud ? "Cloud" : "Local";
@@ -163,10 +163,10 @@ const char* StateOf(const core::ScaleState& scale) {
 
 void AddPools(const core::World& world, Gauges& out) {
   std::map<std::string, std::map<std::string, double>> states;
-  for (const auto& [name, scale] : world.scales) {
+  for (const auto& [name, scale] : world.provisioning.scales) {
     if (const char* state = StateOf(scale)) ++states[scale.object.pool][state];
   }
-  for (const auto& [name, pool] : world.pools) {
+  for (const auto& [name, pool] : world.provisioning.pools) {
     const Gauges::Labels labels{{"pool", name}};
     const api::ServerPoolSpec& spec = pool.object.spec;
     for (const char* state : {"Ordered", "Joining", "InUse", "Idle", "Releasing"})
@@ -187,7 +187,7 @@ void AddPools(const core::World& world, Gauges& out) {
 }
 
 void AddBudgets(const core::World& world, Gauges& out) {
-  for (const auto& [key, budget] : world.budgets) {
+  for (const auto& [key, budget] : world.budgets.by_key) {
     const Gauges::Labels labels{{"namespace", budget.object.meta.ns},
                                 {"budget", budget.object.meta.name}};
     const api::BudgetStatus& status = budget.object.status;

@@ -9,6 +9,7 @@
 #include "operator/core/core.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/placer.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"
 
@@ -66,7 +67,7 @@ class Fleet {
   }
   // The pod can be created; nobody has seen it yet.
   void Answer(const Write& write) {
-    TaskState* task = world().TaskByUid(write.uid);
+    TaskState* task = world().tasks.ByUid(write.uid);
     CreationAnswered(world(), *task->owner, task, Created(write));
   }
   // The pod of a bound task as the API server shows it, in the given phase.
@@ -172,7 +173,7 @@ void BM_Decide(benchmark::State& state) {
   World& world = fleet.world();
   world.effects.clear();
   std::vector<TaskState*> running;
-  for (const Write& write : fleet.bound) running.push_back(world.TaskByUid(write.uid));
+  for (const Write& write : fleet.bound) running.push_back(world.tasks.ByUid(write.uid));
   int64_t decisions = 0, joined = 0;
   const auto decide = [&] {
     TaskState*& task = running[random() % running.size()];
@@ -180,14 +181,14 @@ void BM_Decide(benchmark::State& state) {
     Owner& owner = *ended.owner;
     Renew(ended, ++joined);
     const auto begin = std::chrono::steady_clock::now();
-    Unreserve(world, owner);
+    ForgetAssumed(world, owner);
     JoinQueue(world, ended);
     PlaceWaiting(world);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     Forget(ended);  // there are others whose turn is first
     if (world.effects.size() == 1) {
       const Write& write = std::get<Write>(world.effects.front());
-      task = world.TaskByUid(write.uid);
+      task = world.tasks.ByUid(write.uid);
       fleet.Answer(write);
       ++decisions;
     }

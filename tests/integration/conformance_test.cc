@@ -9,6 +9,7 @@
 
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/servers/registrar.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "tests/integration/cluster.h"
 
 namespace spillway::test {
@@ -188,10 +189,10 @@ class ConformanceTest : public ClusterTest {
                             const Json& pod_spec) {
     core::World world;
     const std::string name = At(node, "metadata.name");
-    core::NodeState& state = world.nodes[name];
+    core::NodeState& state = world.servers.nodes[name];
     state.object = *api::DecodeNode(node);
     for (const Json& neighbour : neighbours) {
-      core::PodState& pod = world.pods[At(neighbour, "metadata.name")];
+      core::PodState& pod = world.servers.pods[At(neighbour, "metadata.name")];
       pod.object = *api::DecodePod(neighbour);
       core::CountPod(world, pod);
     }
@@ -202,10 +203,10 @@ class ConformanceTest : public ClusterTest {
     server.offered = state.object->allocatable;
     server.max_pods = state.object->max_pods;
     server.node = &state;
-    server.usage = &world.ledger.Keep(name);
+    server.usage = &world.servers.ledger.Keep(name);
     api::TaskSpec spec;
     spec.pod_template = std::make_shared<const Json>(Json{{"spec", pod_spec}});
-    core::Shape* shape = *world.shapes.Intern(spec);
+    core::Shape* shape = *world.scheduling.shapes.Intern(spec);
     core::Misfit why;
     const bool fits =
         core::PropertiesFit(world, *shape, server, &why) && core::RoomFits(*shape, server, &why);

@@ -49,7 +49,7 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
 
 void Checks::Settled(const Replica& replica) {
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
-    if (!replica.core().world().tasks.contains(key))
+    if (!replica.core().world().tasks.by_key.contains(key))
       return Violate("lost-task", key + " is not known to the operator");
   }
 }
@@ -177,7 +177,7 @@ std::optional<Violation> Checks::Quiet(const Replica& replica) const {
       const Pod& pod = std::get<Pod>(*entry);
       if (pod.node_name == name && !pod.terminal()) used += pod.requests;
     }
-    if (!(replica.core().world().ledger.On(name).used == used))
+    if (!(replica.core().world().servers.ledger.On(name).used == used))
       return Violation{"ledger", "what is booked on node " + name + " is not what runs there"};
   }
   return std::nullopt;

@@ -46,7 +46,7 @@ int64_t LeftOf(const BudgetState& budget, const Tenant& tenant) {
 const BudgetState* Tightest(const World& world, const Tenant& tenant) {
   const BudgetState* tightest = nullptr;
   for (const std::string& key : tenant.budgets) {
-    const BudgetState& budget = world.budgets.at(key);
+    const BudgetState& budget = world.budgets.by_key.at(key);
     if (budget.object.spec.action == BudgetAction::kWarn) continue;
     if (tightest == nullptr || LeftOf(budget, tenant) < LeftOf(*tightest, tenant))
       tightest = &budget;
@@ -108,13 +108,13 @@ void Roll(World& world, BudgetState& budget, Tenant& tenant) {
 
 // What has run for longer than was expected has cost more.
 void CountOverruns(World& world) {
-  if (world.budgets.empty() || world.now < world.overruns_at) return;
-  world.overruns_at = world.now + kAmountsEvery;
-  for (auto& [key, task] : world.tasks) {
+  if (world.budgets.by_key.empty() || world.now < world.budgets.overruns_at) return;
+  world.budgets.overruns_at = world.now + kAmountsEvery;
+  for (auto& [key, task] : world.tasks.by_key) {
     if (task.committed == 0 || !task.binding) continue;
-    const auto server = world.servers.find(task.binding->server);
-    const api::Pod* pod = world.PodOf(task, task.binding->attempt);
-    if (server == world.servers.end() || pod == nullptr) continue;
+    const auto server = world.servers.by_name.find(task.binding->server);
+    const api::Pod* pod = PodOf(task, task.binding->attempt);
+    if (server == world.servers.by_name.end() || pod == nullptr) continue;
     if (!pod->started && !pod->init_started) continue;
     const int64_t by_now =
         CostOf(server->second.object.spec.price_micros, world.now - RunsSince(world, task, *pod));
@@ -131,7 +131,7 @@ void Ease(World& world, Tenant& tenant) {
   int64_t left = LeftOf(world, tenant);
   std::vector<std::pair<QueuePosition, int64_t>> held;
   for (const auto& [key, each] : tenant.held) {
-    TaskState& task = world.tasks.at(key);
+    TaskState& task = world.tasks.by_key.at(key);
     const int64_t need = NeedOf(task, each);
     if (need <= left) held.emplace_back(task.position(), need);
   }
@@ -145,7 +145,7 @@ void Ease(World& world, Tenant& tenant) {
     if (!with_others) left -= need;
     if (task.gang != nullptr) paid.insert(task.gang);
     Settle(world, task);
-    world.touched.insert(*task.key);
+    world.tasks.touched.insert(*task.key);
   }
 }
 
@@ -155,7 +155,7 @@ void SetAlarm(World& world, BudgetState& budget, const char* type, bool on, cons
   auto& conditions = budget.object.status.conditions;
   const api::Condition* before = api::FindCondition(conditions, type);
   if (on && (before == nullptr || before->status != "True"))
-    world.Tell(budget, true, reason, message);
+    RecordEvent(world, budget, true, reason, message);
   api::SetCondition(conditions,
                     {type,
                      on ? "True" : "False",
@@ -268,7 +268,7 @@ void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {
   Tenant& tenant = *task.tenant;
   const BudgetState* budget = Tightest(world, tenant);
   if (budget == nullptr || task.shape->paid != nullptr) return;
-  world.touched.insert(*task.key);
+  world.tasks.touched.insert(*task.key);
   if (task.gang != nullptr) TouchGang(world, task);
   task.nominated.clear();
   Commit(world, task, 0);
@@ -276,14 +276,14 @@ void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {
     const std::string message =
         "no server without a price has room, and " + Refusal(*budget, tenant, NeedOf(task, held));
     Finish(world, task, api::TaskPhase::kFailed, "BudgetExceeded", message);
-    world.Tell(task, true, "BudgetExceeded", message);
-    world.dirty.insert(*task.key);
+    RecordEvent(world, task, true, "BudgetExceeded", message);
+    world.tasks.to_reconcile.insert(*task.key);
     return world.WakeAt(world.now);
   }
   Dequeue(world, task);
-  task.shape = world.shapes.Unpaid(*task.shape);
+  task.shape = world.scheduling.shapes.Unpaid(*task.shape);
   tenant.held[*task.key] = held;
-  world.holding.insert(task.object.meta.ns);
+  world.budgets.holding.insert(task.object.meta.ns);
   JoinQueue(world, task);
   if (task.gang != nullptr) task.gang->tried_members = 0;
   world.WakeAt(world.now);  // others may be waiting for what it was first for
@@ -295,7 +295,7 @@ void Settle(World& world, TaskState& task) {
   const bool queued = task.queued.has_value();
   Dequeue(world, task);
   if (task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
-  task.shape = world.shapes.Paid(*task.shape);
+  task.shape = world.scheduling.shapes.Paid(*task.shape);
   if (queued) JoinQueue(world, task);
   if (task.gang != nullptr) task.gang->tried_members = 0;
   task.shape->burst_at = Time{};
@@ -307,21 +307,21 @@ void EaseAtOnce(Tenant& tenant) {
 }
 
 void KeepBudgets(World& world) {
-  for (auto& [key, budget] : world.budgets)
-    Roll(world, budget, world.tenants[budget.object.meta.ns]);
+  for (auto& [key, budget] : world.budgets.by_key)
+    Roll(world, budget, world.scheduling.tenants[budget.object.meta.ns]);
   CountOverruns(world);
-  for (auto at = world.holding.begin(); at != world.holding.end();) {
-    Tenant& tenant = world.tenants[*at];
+  for (auto at = world.budgets.holding.begin(); at != world.budgets.holding.end();) {
+    Tenant& tenant = world.scheduling.tenants[*at];
     Ease(world, tenant);
-    at = tenant.held.empty() ? world.holding.erase(at) : std::next(at);
+    at = tenant.held.empty() ? world.budgets.holding.erase(at) : std::next(at);
   }
 }
 
 void DescribeBudgets(World& world) {
-  for (auto& [key, budget] : world.budgets) {
+  for (auto& [key, budget] : world.budgets.by_key) {
     const bool fresh = budget.object.status.observed_generation != budget.object.meta.generation;
     if (world.now >= budget.told_at + kAmountsEvery || fresh) {
-      Describe(world, budget, world.tenants[budget.object.meta.ns]);
+      Describe(world, budget, world.scheduling.tenants[budget.object.meta.ns]);
       budget.told_at = world.now;
     }
     KeepStatus(world, budget, Kind::kBudget);

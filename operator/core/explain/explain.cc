@@ -29,7 +29,7 @@ bool Nearer(const Tested& a, const Tested& b) {
 
 std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   std::vector<Tested> out;
-  for (const auto& [name, server] : world.servers) {
+  for (const auto& [name, server] : world.servers.by_name) {
     Misfit why;
     const bool property = !PropertiesFit(world, shape, server, &why);
     if (!property && RoomFits(shape, server, &why)) continue;
@@ -43,7 +43,7 @@ std::vector<Tested> TestServers(const World& world, const Shape& shape) {
 // As TestServers, as if nothing ran there.
 std::vector<Tested> TestTotals(const World& world, const Shape& shape) {
   std::vector<Tested> out;
-  for (const auto& [name, server] : world.servers) {
+  for (const auto& [name, server] : world.servers.by_name) {
     Misfit why;
     why.property = !PropertiesFit(world, shape, server, &why);
     if (!why.property) {
@@ -86,7 +86,7 @@ struct Totals {
 Totals TotalsFor(const World& world, const Shape& shape) {
   const api::Policy policy = shape.placement.policy;
   Totals out;
-  for (const auto& [name, server] : world.servers) {
+  for (const auto& [name, server] : world.servers.by_name) {
     const bool cloud = server.object.spec.cloud;
     const bool may = policy == api::Policy::kLocalOnly   ? !cloud
                      : policy == api::Policy::kCloudOnly ? cloud
@@ -94,7 +94,8 @@ Totals TotalsFor(const World& world, const Shape& shape) {
     if (may && server.node->object) out.servers.push_back(&server.offered);
   }
   if (policy == api::Policy::kLocalOnly) return out;
-  for (const auto& [name, pool] : world.pools) out.pools.push_back(&pool.object.spec.resources);
+  for (const auto& [name, pool] : world.provisioning.pools)
+    out.pools.push_back(&pool.object.spec.resources);
   return out;
 }
 
@@ -123,13 +124,13 @@ std::string NeverFits(const World& world, const Shape& shape) {
 
 std::vector<Tested> TestPools(const World& world, const Shape& shape) {
   std::vector<Tested> out;
-  for (const auto& [name, pool] : world.pools) {
+  for (const auto& [name, pool] : world.provisioning.pools) {
     Misfit why{"Available", "available", "can be asked for a server", "", 0, 0};
     if (PoolFits(shape, pool, &why)) PoolMayBuy(world, pool, &why);
     out.push_back({name, why});
   }
   for (const std::string& name : shape.placement.pools) {
-    if (!world.pools.contains(name))
+    if (!world.provisioning.pools.contains(name))
       out.push_back(
           {name,
            {"PoolNotFound", "not found", "ServerPool " + name + " does not exist", "", 0, 0}});
@@ -165,7 +166,7 @@ api::Explanation Explain(const World& world, const Shape& shape) {
   const auto servers = TestServers(world, shape);
   api::Explanation out;
   const std::string never = NeverFits(world, shape);
-  out.summary = never + Count("servers", world.servers.size(), servers);
+  out.summary = never + Count("servers", world.servers.by_name.size(), servers);
   out.servers = Verdicts(servers);
   if (shape.admitted)
     out.summary +=
@@ -188,11 +189,12 @@ namespace {
 
 // How long what was found out about the shape still holds.
 Duration KeptFor(const World& world, const Shape& shape) {
-  const bool held = std::any_of(world.pools.begin(), world.pools.end(), [&](const auto& entry) {
-    return entry.second.hold_until >= shape.explained_at;  // its end is no event
-  });
-  if (shape.explained_moves == world.moves && !held) return kExplainAtLeastEvery;
-  const size_t servers = world.servers.size();
+  const bool held = std::any_of(
+      world.provisioning.pools.begin(), world.provisioning.pools.end(), [&](const auto& entry) {
+        return entry.second.hold_until >= shape.explained_at;  // its end is no event
+      });
+  if (shape.explained_moves == world.explain.generation && !held) return kExplainAtLeastEvery;
+  const size_t servers = world.servers.by_name.size();
   if (servers <= kManyServers) return Duration{0};
   // To look at ten thousand servers takes 20 ms.
   return kExplanationKept * static_cast<int64_t>(1 + servers / 1'000);
@@ -202,12 +204,12 @@ Duration KeptFor(const World& world, const Shape& shape) {
 const std::shared_ptr<const api::Explanation>& Shared(World& world, Shape& shape) {
   if (shape.explained_at == Time{} || world.now > shape.explained_at + KeptFor(world, shape)) {
     api::Explanation now = Explain(world, shape);
-    world.tested += world.servers.size();
+    world.explain.tested += world.servers.by_name.size();
     // Where it says the same, nothing is new for any of its tasks.
     if (shape.explanation == nullptr || *shape.explanation != now)
       shape.explanation = std::make_shared<const api::Explanation>(std::move(now));
     shape.explained_at = world.now;
-    shape.explained_moves = world.moves;
+    shape.explained_moves = world.explain.generation;
   }
   return shape.explanation;
 }
@@ -249,13 +251,13 @@ bool ExplainTask(World& world, TaskState& task) {
   if (!task.queued) return false;
   const Time first = std::max(task.waiting_since, task.object.meta.created) + kExplainAfter;
   if (world.now < first) {
-    world.WakeTask(task, first);
+    world.tasks.Wake(task, first);
     return false;
   }
   const bool due =
       world.now >= task.writer.last + task.explain_after || !task.object.status.explanation;
   if (!due) {
-    world.WakeTask(task, task.writer.last + task.explain_after);
+    world.tasks.Wake(task, task.writer.last + task.explain_after);
     return false;
   }
   const auto& shared = Shared(world, *task.shape);
@@ -265,7 +267,7 @@ bool ExplainTask(World& world, TaskState& task) {
     task.object.status.forecast.reset();
   }
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
-  world.WakeTask(task, world.now + task.explain_after);
+  world.tasks.Wake(task, world.now + task.explain_after);
   const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr;
   if (told && task.status_due == kNever) return false;
   task.object.status.explanation = task.nominated.empty() ? Personal(world, task, shared) : shared;

@@ -37,7 +37,7 @@ void ForeseeStarts(const World& world, Shape& shape) {
   if (world.now < shape.foreseen_at + kForecastKept && shape.foreseen_at != Time{}) return;
   shape.foreseen_at = world.now;
   std::vector<End> starts;
-  for (const ServerState* server : world.slots) {
+  for (const ServerState* server : world.servers.slots) {
     if (server != nullptr && server->usable && shape.fits.Test(server->slot))
       AddStarts(world, shape, *server, starts);
   }
@@ -96,7 +96,7 @@ End ExpectedEnd(const World& world, const TaskState& task, const std::string& no
 
 std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when) {
   std::vector<Leaving> out;
-  world.ledger.ForEachOwner(node, [&](const Owner& owner) {
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
     const TaskState* task = owner.task;
     if (task != nullptr && task->shape != nullptr)
       out.push_back({ExpectedEnd(world, *task, node, when), task->shape});
@@ -117,11 +117,12 @@ void Rank(World& world, Shape& shape) {
 }
 
 std::optional<Estimate> EstimateArrival(const World& world, const std::string& name) {
-  const auto scale = world.scales.find(name);
-  if (scale == world.scales.end()) return std::nullopt;
-  const auto pool = world.pools.find(scale->second.object.pool);
+  const auto scale = world.provisioning.scales.find(name);
+  if (scale == world.provisioning.scales.end()) return std::nullopt;
+  const auto pool = world.provisioning.pools.find(scale->second.object.pool);
   const auto& requested = scale->second.object.status.requested_at;
-  if (pool == world.pools.end() || !requested || !pool->second.boot.known()) return std::nullopt;
+  if (pool == world.provisioning.pools.end() || !requested || !pool->second.boot.known())
+    return std::nullopt;
   return Estimate{std::max(*requested + pool->second.boot.value(), world.now),
                   "observed start of servers of pool " + pool->first};
 }
@@ -171,7 +172,7 @@ void ForecastTask(World& world, TaskState& task) {
     now.start = std::chrono::floor<std::chrono::seconds>(estimate->start);
     now.basis = estimate->basis;
   }
-  if (shape.foreseen_at != foreseen_at) world.tested += world.servers.size();
+  if (shape.foreseen_at != foreseen_at) world.explain.tested += world.servers.by_name.size();
   auto& told = task.object.status.forecast;
   if (told && !Differs(*told, now, world.now)) return;
   told = std::move(now);

@@ -176,7 +176,7 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     if (proposal && (!best || *proposal < *best)) best = std::move(proposal);
   };
   for (size_t i = 0; i < servers.size() && i < kMostTried; ++i) {
-    const ServerState& server = world.servers.at(servers[i].name);
+    const ServerState& server = world.servers.by_name.at(servers[i].name);
     take(Propose(shape, OfferOf(server), "server " + servers[i].name,
                  [&](const Shape& changed, Misfit* why) {
                    if (!PropertiesFit(world, changed, server, why)) return false;
@@ -185,8 +185,8 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
                  }));
   }
   for (const Tested& test : pools) {
-    const auto pool = world.pools.find(test.name);
-    if (pool == world.pools.end()) continue;
+    const auto pool = world.provisioning.pools.find(test.name);
+    if (pool == world.provisioning.pools.end()) continue;
     take(Propose(shape, OfferOf(pool->second), "a server of pool " + test.name,
                  [&](const Shape& changed, Misfit* why) {
                    return PoolFits(changed, pool->second, why) &&

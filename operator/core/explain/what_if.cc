@@ -13,7 +13,7 @@ namespace {
 
 size_t Ahead(const World& world, int64_t priority) {
   size_t count = 0;
-  for (const Shape* shape : world.shapes.all()) {
+  for (const Shape* shape : world.scheduling.shapes.all()) {
     shape->waiting.AnyOf([&](const QueuePosition& each) {
       count += each.priority >= priority ? 1 : 0;
       return false;
@@ -23,9 +23,9 @@ size_t Ahead(const World& world, int64_t priority) {
 }
 
 int64_t Payable(const World& world, const std::string& ns, const Shape& shape) {
-  const auto tenant = world.tenants.find(ns);
-  return tenant == world.tenants.end() ? api::kMostMicros
-                                       : PayableUpTo(world, tenant->second, shape);
+  const auto tenant = world.scheduling.tenants.find(ns);
+  return tenant == world.scheduling.tenants.end() ? api::kMostMicros
+                                                  : PayableUpTo(world, tenant->second, shape);
 }
 
 void SetStart(const std::optional<Estimate>& estimate, Forecast& out) {
@@ -77,7 +77,7 @@ Result<Forecast> WhatIf(const World& world, const std::string& ns, const api::Ta
   const auto interned = table.Intern(spec);
   if (!interned) return interned.error();
   Shape& shape = **interned;
-  const Shape* known = world.shapes.Find(shape.key);
+  const Shape* known = world.scheduling.shapes.Find(shape.key);
   if (known != nullptr) shape.runs = known->runs;
   const int64_t most = Payable(world, ns, shape);
   Forecast out;

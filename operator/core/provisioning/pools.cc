@@ -31,7 +31,7 @@ void CountSpending(World& world, PoolState& pool) {
   const int64_t ended = status.ended_micros;
   const Time until = *status.ended_until;
   int64_t running = 0;
-  for (auto& [name, scale] : world.scales) {
+  for (auto& [name, scale] : world.provisioning.scales) {
     if (!IsOf(scale, pool)) continue;
     const auto& finished = scale.object.status.finished_at;
     const int64_t cost = CostInMonth(scale.object.status, month, world.now);
@@ -53,14 +53,16 @@ void DescribePool(World& world, PoolState& pool) {
   const api::ObjectMeta& meta = pool.object.meta;
   status.observed_generation = meta.generation;
   status.servers = PoolServers(world, meta.name);
-  status.ready = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    return entry.second.object.pool == meta.name &&
-           entry.second.object.status.phase == ScalePhase::kReady;
-  });
-  status.pending = std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-    return entry.second.object.pool == meta.name && OnItsWay(entry.second) &&
-           entry.second.object.status.phase != ScalePhase::kReady;
-  });
+  status.ready = std::count_if(world.provisioning.scales.begin(), world.provisioning.scales.end(),
+                               [&](const auto& entry) {
+                                 return entry.second.object.pool == meta.name &&
+                                        entry.second.object.status.phase == ScalePhase::kReady;
+                               });
+  status.pending = std::count_if(
+      world.provisioning.scales.begin(), world.provisioning.scales.end(), [&](const auto& entry) {
+        return entry.second.object.pool == meta.name && OnItsWay(entry.second) &&
+               entry.second.object.status.phase != ScalePhase::kReady;
+      });
   CountSpending(world, pool);
   const bool held = world.now < pool.hold_until;
   // The time at which it ends, not what is left: that would change with every write.
@@ -85,7 +87,7 @@ void DescribePool(World& world, PoolState& pool) {
 }  // namespace
 
 void DescribePools(World& world) {
-  for (auto& [name, pool] : world.pools) {
+  for (auto& [name, pool] : world.provisioning.pools) {
     DescribePool(world, pool);
     KeepStatus(world, pool, Kind::kPool);
   }

@@ -20,8 +20,9 @@ using api::ScalePhase;
 bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
 
 bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
-  const auto pool = world.pools.find(scale.object.pool);
-  if (pool == world.pools.end() || AmountsMisfit(shape.requests, scale.room)) return false;
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool == world.provisioning.pools.end() || AmountsMisfit(shape.requests, scale.room))
+    return false;
   if (scale.promised_whole || (shape.exclusive && scale.nominated > 0)) return false;
   return PoolFits(shape, pool->second, nullptr);
 }
@@ -31,19 +32,19 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   scale.room -= task.shape->requests;
   ++scale.nominated;
   scale.promised_whole = task.shape->exclusive;
-  task.planned = world.plan;
+  task.planned = world.provisioning.plan;
   const std::string& name = scale.object.meta.name;
-  world.nominated.insert(task.object.meta.key());
+  world.provisioning.nominated.insert(task.object.meta.key());
   if (task.nominated == name) return;
   task.nominated = name;
-  const auto pool = world.pools.find(scale.object.pool);
-  if (pool != world.pools.end())
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool != world.provisioning.pools.end())
     Commit(world, task, EstimateCost(*task.shape, pool->second.object.spec.price_micros));
   TellNominated(world, task, scale, note);
 }
 
 bool Keep(World& world, TaskState& task, ScaleState& scale) {
-  if (!task.queued || task.planned == world.plan || !OnItsWay(scale) ||
+  if (!task.queued || task.planned == world.provisioning.plan || !OnItsWay(scale) ||
       !HasRoom(world, *task.shape, scale))
     return false;
   Nominate(world, task, scale);
@@ -51,56 +52,56 @@ bool Keep(World& world, TaskState& task, ScaleState& scale) {
 }
 
 void BeginPlan(World& world) {
-  ++world.plan;
-  for (auto& [name, scale] : world.scales) {
+  ++world.provisioning.plan;
+  for (auto& [name, scale] : world.provisioning.scales) {
     scale.nominated = 0;
     scale.promised_whole = false;
-    const auto pool = world.pools.find(scale.object.pool);
-    scale.room = pool == world.pools.end() ? api::Resources{} : PoolRoom(pool->second);
+    const auto pool = world.provisioning.pools.find(scale.object.pool);
+    scale.room = pool == world.provisioning.pools.end() ? api::Resources{} : PoolRoom(pool->second);
   }
 }
 
 // Tasks that a server was bought for come first, so that it is not promised away from them; then
 // those that wait for one already.
 void KeepPromises(World& world) {
-  for (auto& [name, scale] : world.scales) {
+  for (auto& [name, scale] : world.provisioning.scales) {
     if (!OnItsWay(scale)) continue;
     for (const api::TaskRef& buyer : scale.object.for_tasks) {
-      if (TaskState* task = world.TaskByUid(buyer.uid)) Keep(world, *task, scale);
+      if (TaskState* task = world.tasks.ByUid(buyer.uid)) Keep(world, *task, scale);
     }
   }
   std::vector<std::pair<QueuePosition, TaskState*>> waiting;
-  for (const std::string& key : world.nominated) {
-    const auto task = world.tasks.find(key);
-    if (task != world.tasks.end() && task->second.queued)
+  for (const std::string& key : world.provisioning.nominated) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task != world.tasks.by_key.end() && task->second.queued)
       waiting.emplace_back(task->second.place(), &task->second);
   }
   std::sort(waiting.begin(), waiting.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [position, task] : waiting) {
-    const auto scale = world.scales.find(task->nominated);
-    if (scale != world.scales.end()) Keep(world, *task, scale->second);
+    const auto scale = world.provisioning.scales.find(task->nominated);
+    if (scale != world.provisioning.scales.end()) Keep(world, *task, scale->second);
   }
 }
 
 // Those that lost their server on the way wait like any other.
 void BreakPromises(World& world) {
-  for (auto at = world.nominated.begin(); at != world.nominated.end();) {
-    const auto task = world.tasks.find(*at);
-    if (task != world.tasks.end() && task->second.planned == world.plan) {
+  for (auto at = world.provisioning.nominated.begin(); at != world.provisioning.nominated.end();) {
+    const auto task = world.tasks.by_key.find(*at);
+    if (task != world.tasks.by_key.end() && task->second.planned == world.provisioning.plan) {
       ++at;
       continue;
     }
-    if (task != world.tasks.end() && task->second.queued) {
+    if (task != world.tasks.by_key.end() && task->second.queued) {
       task->second.shape->burst_at = Time{};
       const std::string lost = std::exchange(task->second.nominated, {});
       Commit(world, task->second, 0);
       DescribeWaiting(world, task->second, api::TaskPhase::kPending,
                       "ScaleRequest " + lost + " no longer provides a server; choosing again");
       task->second.status_due = world.now + kExplainAfter;
-      world.WakeTask(task->second, task->second.status_due);
+      world.tasks.Wake(task->second, task->second.status_due);
     }
-    at = world.nominated.erase(at);
+    at = world.provisioning.nominated.erase(at);
   }
 }
 
@@ -111,11 +112,11 @@ bool MayHostYet(const World& world, const ScaleState& scale) {
   if (status.phase != ScalePhase::kReady || scale.hosted || !status.ready_at) return false;
   const bool alone = std::none_of(scale.object.for_tasks.begin(), scale.object.for_tasks.end(),
                                   [&](const api::TaskRef& buyer) {
-                                    const TaskState* task = world.TaskByUid(buyer.uid);
+                                    const TaskState* task = world.tasks.ByUid(buyer.uid);
                                     return task != nullptr && task->gang != nullptr;
                                   });
-  const auto pool = world.pools.find(scale.object.pool);
-  return alone && pool != world.pools.end() &&
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  return alone && pool != world.provisioning.pools.end() &&
          world.now < *status.ready_at + pool->second.object.spec.provision_timeout;
 }
 
@@ -129,15 +130,16 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
   const std::string prefix = "spw-" + need + "-";
   int64_t last = 0;
   bool lasts = false;
-  for (auto at = world.scales.lower_bound(prefix);
-       at != world.scales.end() && at->first.starts_with(prefix); ++at) {
+  for (auto at = world.provisioning.scales.lower_bound(prefix);
+       at != world.provisioning.scales.end() && at->first.starts_with(prefix); ++at) {
     const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
     if (number < last) continue;
     last = number;
     // Nor is the next made before the engine has taken the one before back.
-    const auto server = world.cloud_servers.find(at->second.object.meta.uid);
+    const auto server = world.provisioning.cloud_servers.find(at->second.object.meta.uid);
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
-                           server != world.cloud_servers.end() && !server->second.deleting;
+                           server != world.provisioning.cloud_servers.end() &&
+                           !server->second.deleting;
     lasts = OnItsWay(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
   }
   return {last, lasts};
@@ -145,7 +147,7 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
 
 ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, int64_t number) {
   const std::string name = PurchaseName(need, number);
-  ScaleState& scale = world.scales[name];
+  ScaleState& scale = world.provisioning.scales[name];
   scale.object.meta.name = name;
   scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}};
   scale.object.pool = pool.object.meta.name;
@@ -156,7 +158,7 @@ ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, in
 
 // A node that is being registered may take what waits: a moment's patience saves a purchase.
 bool Registering(const World& world) {
-  return std::any_of(world.nodes.begin(), world.nodes.end(), [](const auto& entry) {
+  return std::any_of(world.servers.nodes.begin(), world.servers.nodes.end(), [](const auto& entry) {
     return entry.second.registering && entry.second.object;
   });
 }
@@ -171,8 +173,8 @@ struct Plan {
 // there is none.
 std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
   if (const ScaleState* coming = ServerOnTheWay(world, shape)) {
-    const auto pool = world.pools.find(coming->object.pool);
-    if (pool != world.pools.end()) return pool->second.object.spec.price_micros;
+    const auto pool = world.provisioning.pools.find(coming->object.pool);
+    if (pool != world.provisioning.pools.end()) return pool->second.object.spec.price_micros;
   }
   const PoolState* pool = BestPool(world, shape);
   if (pool == nullptr) return std::nullopt;
@@ -183,13 +185,13 @@ std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
 ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
   const int64_t most = PayableUpTo(world, task);
   if (const ScaleState* coming = ServerOnTheWay(world, *task.shape, most))
-    return &world.scales.at(coming->object.meta.name);
+    return &world.provisioning.scales.at(coming->object.meta.name);
   const auto [last, lasts] = LastPurchase(world, task.uid());
   if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape, most);
   if (pool == nullptr || Registering(world)) return nullptr;
   if (const auto until = RefusedInCloud(world, task)) {
-    world.WakeTask(task, *until);
+    world.tasks.Wake(task, *until);
     return nullptr;
   }
   ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
@@ -203,7 +205,7 @@ constexpr size_t kMostBuyers = 100;
 
 // minServers and warmSpares: purchases that no task has asked for, named after their pool.
 void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
-  for (auto& [name, pool] : world.pools) {
+  for (auto& [name, pool] : world.provisioning.pools) {
     for (int64_t lacks = PoolLacks(world, pool); lacks > 0 && PoolMayBuy(world, pool, nullptr);
          --lacks) {
       fresh.push_back(&Buy(world, pool, pool.object.meta.uid,
@@ -215,7 +217,7 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
 // Lets the task wait for a server on its way, or for a new one. False if there is neither. next:
 // set to when it may, if not yet.
 bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
-  if (task.planned == world.plan) return true;
+  if (task.planned == world.provisioning.plan) return true;
   const Time patient_until = task.waiting_since + task.shape->placement.burst_after;
   if (world.now < patient_until) {
     *next = std::min(*next, patient_until);
@@ -304,7 +306,7 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
   for (const std::string& key : gang.lacking) {
     const auto member = gang.members.find(key);
     if (member == gang.members.end() || !member->second->queued) return;
-    if (member->second->planned != world.plan) lacking.push_back(member->second);
+    if (member->second->planned != world.provisioning.plan) lacking.push_back(member->second);
   }
   if (lacking.empty() || !Complete(gang) || !MayBuyAll(world, lacking) ||
       !PayAll(world, lacking, plan))
@@ -319,18 +321,18 @@ void Announce(World& world, const std::vector<ScaleState*>& fresh) {
     world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
                                   EncodeNew(scale->object), std::nullopt});
     if (scale->object.for_tasks.empty()) continue;
-    if (const TaskState* task = world.TaskByUid(scale->object.for_tasks.front().uid)) {
-      world.Tell(*task, false, "Scaling",
-                 "no registered server has room; asking pool " + scale->object.pool +
-                     " for a server (ScaleRequest " + scale->object.meta.name + ")");
+    if (const TaskState* task = world.tasks.ByUid(scale->object.for_tasks.front().uid)) {
+      RecordEvent(world, *task, false, "Scaling",
+                  "no registered server has room; asking pool " + scale->object.pool +
+                      " for a server (ScaleRequest " + scale->object.meta.name + ")");
     }
   }
 }
 
 void Withdraw(World& world) {
-  for (auto& [name, scale] : world.scales) {
-    const auto pool = world.pools.find(scale.object.pool);
-    if (pool != world.pools.end() && KeptAsStock(world, pool->second)) continue;
+  for (auto& [name, scale] : world.provisioning.scales) {
+    const auto pool = world.provisioning.pools.find(scale.object.pool);
+    if (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second)) continue;
     if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) ||
         scale.object.status.phase == ScalePhase::kReady)
       continue;
@@ -344,7 +346,7 @@ void Withdraw(World& world) {
     api::SetProgress(scale.object.status.conditions,
                      asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
                      scale.object.meta.generation, world.now);
-    world.Tell(scale, false, "Withdrawn", why);
+    RecordEvent(world, scale, false, "Withdrawn", why);
     world.WakeAt(world.now);
   }
 }
@@ -372,13 +374,13 @@ void TellNominated(World& world, TaskState& task, const ScaleState& scale,
   DescribeWaiting(world, task, api::TaskPhase::kScaling,
                   what + " (ScaleRequest " + name + ")" + note);
   task.status_due = world.now;
-  world.touched.insert(task.object.meta.key());
+  world.tasks.touched.insert(task.object.meta.key());
 }
 
 const ScaleState* ServerOnTheWay(const World& world, const Shape& shape, int64_t most) {
-  for (const auto& [name, scale] : world.scales) {
+  for (const auto& [name, scale] : world.provisioning.scales) {
     if (OnItsWay(scale) && HasRoom(world, shape, scale) &&
-        world.pools.at(scale.object.pool).object.spec.price_micros <= most)
+        world.provisioning.pools.at(scale.object.pool).object.spec.price_micros <= most)
       return &scale;
   }
   return nullptr;
@@ -386,7 +388,7 @@ const ScaleState* ServerOnTheWay(const World& world, const Shape& shape, int64_t
 
 const PoolState* BestPool(const World& world, const Shape& shape, int64_t most) {
   const PoolState* best = nullptr;
-  for (const auto& [name, pool] : world.pools) {
+  for (const auto& [name, pool] : world.provisioning.pools) {
     if (pool.object.spec.price_micros > most) continue;
     if (!PoolFits(shape, pool, nullptr) || !PoolMayBuy(world, pool, nullptr)) continue;
     const auto rank = [](const PoolState& state) {
@@ -404,7 +406,7 @@ void PlanPurchases(World& world) {
       WaitingShapes(world, [](const Shape& shape, const TaskState&) { return MayUseCloud(shape); });
   Plan plan;
   for (auto& [turn, shape] : order) PlanShape(world, *shape, plan);
-  for (auto& [name, gang] : world.gangs) PlanGang(world, gang, plan);
+  for (auto& [name, gang] : world.scheduling.gangs) PlanGang(world, gang, plan);
   KeepStock(world, plan.fresh);
   Announce(world, plan.fresh);
   BreakPromises(world);

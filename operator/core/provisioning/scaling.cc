@@ -19,8 +19,10 @@ using api::ScaleStatus;
 using std::chrono::seconds;
 
 const CloudServer* ServerOf(const World& world, const ScaleState& scale) {
-  const auto at = world.cloud_servers.find(scale.object.meta.uid);
-  return scale.object.meta.uid.empty() || at == world.cloud_servers.end() ? nullptr : &at->second;
+  const auto at = world.provisioning.cloud_servers.find(scale.object.meta.uid);
+  return scale.object.meta.uid.empty() || at == world.provisioning.cloud_servers.end()
+             ? nullptr
+             : &at->second;
 }
 
 void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::string& message) {
@@ -61,8 +63,8 @@ Duration HoldAfter(CloudError error, int failures) {
 // The pool of the name may have been made after the purchase, which then was another's.
 void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,
               Time from) {
-  const auto pool = world.pools.find(scale.object.pool);
-  if (pool == world.pools.end() || !IsOf(scale, pool->second)) return;
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second)) return;
   PoolState& state = pool->second;
   state.hold_until = from + HoldAfter(error, ++state.failures);
   state.error = error;
@@ -84,7 +86,7 @@ void FailScale(World& world, ScaleState& scale, CloudError error, const std::str
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kFailed, message);
   HoldPool(world, scale, error, message, world.now);
-  world.Tell(scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
+  RecordEvent(world, scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
   AskRelease(world, scale);
 }
 
@@ -103,7 +105,7 @@ void Vanished(World& world, ScaleState& scale) {
 // Null if it is bought as stock, or nobody is left of those that it is bought for.
 const TaskState* FirstBuyer(const World& world, const ScaleState& scale) {
   for (const api::TaskRef& buyer : scale.object.for_tasks) {
-    const TaskState* task = world.TaskByUid(buyer.uid);
+    const TaskState* task = world.tasks.ByUid(buyer.uid);
     if (task != nullptr && task->shape != nullptr) return task;
   }
   return nullptr;
@@ -118,8 +120,8 @@ void Ensure(World& world, ScaleState& scale) {
   }
   if (scale.ensured || !scale.created) return;
   if (world.now < scale.retry_at) return world.WakeAt(scale.retry_at);
-  const auto pool = world.pools.find(scale.object.pool);
-  if (pool == world.pools.end()) {
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool == world.provisioning.pools.end()) {
     return FailScale(world, scale, CloudError::kInvalidRequest,
                      "pool " + scale.object.pool + " does not exist");
   }
@@ -140,15 +142,15 @@ void Ensure(World& world, ScaleState& scale) {
 }
 
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
-  if (scale.server_sent || world.ServerOn(server.node_name) != nullptr) return;
+  if (scale.server_sent || world.servers.On(server.node_name) != nullptr) return;
   if (world.now < scale.registration.not_before) return world.WakeAt(scale.registration.not_before);
   const std::string name = ServerName(world, scale);
-  if (const auto old = world.servers.find(name); old != world.servers.end()) {
+  if (const auto old = world.servers.by_name.find(name); old != world.servers.by_name.end()) {
     // Registered for the node that its engine gave before this one.
     if (old->second.object.spec.node_name != server.node_name) Unregister(world, old->second);
     return;
   }
-  const auto pool = world.pools.find(scale.object.pool);
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
   api::RegisteredServer object;
   object.meta.name = name;
   object.meta.labels = {{api::kPoolLabel, scale.object.pool}};
@@ -156,7 +158,8 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
   object.spec.cloud = true;
   object.spec.pool = scale.object.pool;
   object.spec.scale_request = scale.object.meta.name;
-  if (pool != world.pools.end()) object.spec.capabilities = pool->second.object.spec.capabilities;
+  if (pool != world.provisioning.pools.end())
+    object.spec.capabilities = pool->second.object.spec.capabilities;
   object.spec.price_micros = api::ParsePrice(scale.object.status.price_per_hour).value_or(0);
   const api::OwnerReference owner{"ScaleRequest", scale.object.meta.name, scale.object.meta.uid,
                                   true};
@@ -167,7 +170,7 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
 
 ServerState* RegisteredFor(World& world, const ScaleState& scale) {
   const std::string& node = scale.object.status.node_name;
-  return node.empty() ? nullptr : world.ServerOn(node);
+  return node.empty() ? nullptr : world.servers.On(node);
 }
 
 void DeleteServer(World& world, ScaleState& scale) {
@@ -194,10 +197,11 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   RegisterServer(world, scale, server);
   status.ready_at = world.now;
   SetPhase(world, scale, ScalePhase::kReady, "node " + server.node_name + " is ready");
-  world.Tell(scale, false, "ServerReady",
-             "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
-                 FormatDuration(world.now - status.requested_at.value_or(world.now)));
-  if (const auto pool = world.pools.find(scale.object.pool); pool != world.pools.end()) {
+  RecordEvent(world, scale, false, "ServerReady",
+              "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
+                  FormatDuration(world.now - status.requested_at.value_or(world.now)));
+  if (const auto pool = world.provisioning.pools.find(scale.object.pool);
+      pool != world.provisioning.pools.end()) {
     pool->second.failures = 0;
     pool->second.hold_until = Time{};
     NoteBoot(pool->second, scale);
@@ -205,9 +209,9 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
 }
 
 Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
-  const auto pool = world.pools.find(scale.object.pool);
-  return pool == world.pools.end() ? Duration(seconds(900))
-                                   : pool->second.object.spec.provision_timeout;
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  return pool == world.provisioning.pools.end() ? Duration(seconds(900))
+                                                : pool->second.object.spec.provision_timeout;
 }
 
 bool TimedOut(World& world, const ScaleState& scale) {
@@ -219,7 +223,7 @@ bool TimedOut(World& world, const ScaleState& scale) {
 
 void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
   SetPhase(world, scale, ScalePhase::kReleasing, why);
-  world.Tell(scale, false, "Releasing", why);
+  RecordEvent(world, scale, false, "Releasing", why);
   DeleteServer(world, scale);  // now, so that it takes no task in this very step
 }
 
@@ -263,7 +267,7 @@ std::optional<Misfit> RefusesBuyers(const World& world, const ScaleState& scale,
                                     const ServerState& server) {
   std::optional<Misfit> first;
   for (const api::TaskRef& buyer : scale.object.for_tasks) {
-    const TaskState* task = world.TaskByUid(buyer.uid);
+    const TaskState* task = world.tasks.ByUid(buyer.uid);
     // What may not go there at all by now has nothing to do with the server.
     if (task == nullptr || !task->queued || !OriginFits(*task->shape, server, nullptr)) continue;
     Misfit why;
@@ -285,9 +289,9 @@ std::string Lacks(const World& world, const ScaleState& scale, const ServerState
                   bool* too_small) {
   if (!server.usable) return server.message.empty() ? server.reason : server.message;
   if (server.usage->tasks > 0) return "";
-  const auto pool = world.pools.find(scale.object.pool);
-  if (const auto* taint =
-          ForeignTaint(*server.node->object, pool == world.pools.end() ? nullptr : &pool->second))
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (const auto* taint = ForeignTaint(
+          *server.node->object, pool == world.provisioning.pools.end() ? nullptr : &pool->second))
     return "taint " + FormatTaint(*taint);
   const auto why = RefusesBuyers(world, scale, server);
   if (!why) return "";
@@ -298,8 +302,9 @@ std::string Lacks(const World& world, const ScaleState& scale, const ServerState
 // What it really offers, without what runs there already for tasks: after a restart that may be
 // much.
 void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
-  const auto pool = world.pools.find(scale.object.pool);
-  if (scale.sized || !server.usable || pool == world.pools.end() || !IsOf(scale, pool->second))
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (scale.sized || !server.usable || pool == world.provisioning.pools.end() ||
+      !IsOf(scale, pool->second))
     return;
   scale.sized = true;
   api::Resources room = server.node->object->allocatable;
@@ -315,9 +320,9 @@ void TellLack(World& world, ScaleState& scale, std::string lacks) {
   SetPhase(world, scale, ScalePhase::kReady,
            "node " + scale.object.status.node_name + " is ready" +
                (scale.lacks.empty() ? "" : ", but takes no task: " + scale.lacks));
-  for (const std::string& key : world.nominated) {
-    const auto task = world.tasks.find(key);
-    if (task != world.tasks.end() && task->second.nominated == scale.object.meta.name)
+  for (const std::string& key : world.provisioning.nominated) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task != world.tasks.by_key.end() && task->second.nominated == scale.object.meta.name)
       TellNominated(world, task->second, scale);
   }
 }
@@ -356,8 +361,8 @@ bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
 
 // Why a server that has joined can do nothing for its money; empty if it can.
 std::string Useless(World& world, const ScaleState& scale) {
-  const auto node = world.nodes.find(scale.object.status.node_name);
-  if (node == world.nodes.end() || node->second.not_ready_since == kNever) return "";
+  const auto node = world.servers.nodes.find(scale.object.status.node_name);
+  if (node == world.servers.nodes.end() || node->second.not_ready_since == kNever) return "";
   const Time until = node->second.not_ready_since + kLostServerAfter;
   if (world.news >= until)
     return "its node has not been ready for " +
@@ -369,8 +374,8 @@ std::string Useless(World& world, const ScaleState& scale) {
 // When an idle server is given back: after its pool's time, just before its next billing step, and
 // never while the pool wants it as stock.
 Time KeptUntil(const World& world, const ScaleState& scale) {
-  const auto at = world.pools.find(scale.object.pool);
-  if (at == world.pools.end()) return world.now;
+  const auto at = world.provisioning.pools.find(scale.object.pool);
+  if (at == world.provisioning.pools.end()) return world.now;
   if (KeptAsStock(world, at->second)) return kNever;
   const api::ServerPoolSpec& spec = at->second.object.spec;
   const Time idle = scale.idle_since + spec.idle_before_release;
@@ -390,7 +395,7 @@ void InUse(World& world, ScaleState& scale) {
   }
   ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
-    if (world.ServerOn(server->node_name) == nullptr) RegisterServer(world, scale, *server);
+    if (world.servers.On(server->node_name) == nullptr) RegisterServer(world, scale, *server);
     return;
   }
   TakeSize(world, scale, *registered);
@@ -417,8 +422,8 @@ void InUse(World& world, ScaleState& scale) {
 void Release(World& world, ScaleState& scale) {
   DeleteServer(world, scale);
   AskRelease(world, scale);
-  const auto node = world.nodes.find(scale.object.status.node_name);
-  const bool node_gone = node == world.nodes.end() || !node->second.object;
+  const auto node = world.servers.nodes.find(scale.object.status.node_name);
+  const bool node_gone = node == world.servers.nodes.end() || !node->second.object;
   if (ServerOf(world, scale) != nullptr || !node_gone) return;
   if (scale.asking) return;  // there may be a server yet
   scale.object.status.finished_at = world.now;
@@ -452,17 +457,18 @@ void Ended(World& world, ScaleState& scale) {
 
 // A server whose request is gone was bought for nobody.
 void ReleaseOrphans(World& world) {
-  for (auto& [name, pool] : world.pools) pool.orphans = 0;
-  if (world.cloud_servers.empty()) return;
+  for (auto& [name, pool] : world.provisioning.pools) pool.orphans = 0;
+  if (world.provisioning.cloud_servers.empty()) return;
   std::unordered_set<std::string_view> known;
-  for (const auto& [name, scale] : world.scales) known.insert(scale.object.meta.uid);
-  for (auto& [uid, server] : world.cloud_servers) {
+  for (const auto& [name, scale] : world.provisioning.scales) known.insert(scale.object.meta.uid);
+  for (auto& [uid, server] : world.provisioning.cloud_servers) {
     if (known.contains(uid)) continue;
-    if (const auto pool = world.pools.find(server.pool); pool != world.pools.end())
+    if (const auto pool = world.provisioning.pools.find(server.pool);
+        pool != world.provisioning.pools.end())
       ++pool->second.orphans;
     if (server.deleting) continue;
-    if (world.now < world.orphans_at) {
-      world.WakeAt(world.orphans_at);
+    if (world.now < world.provisioning.orphans_at) {
+      world.WakeAt(world.provisioning.orphans_at);
       continue;
     }
     server.deleting = true;
@@ -473,7 +479,7 @@ void ReleaseOrphans(World& world) {
 }  // namespace
 
 void AdvanceScales(World& world) {
-  for (auto& [name, scale] : world.scales) {
+  for (auto& [name, scale] : world.provisioning.scales) {
     if (!scale.created) continue;
     const ScalePhase before = scale.object.status.phase;
     scale.object.status.observed_generation = scale.object.meta.generation;
@@ -510,7 +516,7 @@ int64_t PoolLacks(const World& world, const PoolState& pool) {
   const api::ObjectMeta& meta = pool.object.meta;
   if (meta.deleted) return -PoolServers(world, meta.name);
   int64_t idle = 0;
-  for (const auto& [name, scale] : world.scales) {
+  for (const auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.pool != meta.name) continue;
     const bool in_use = scale.object.status.phase == ScalePhase::kReady && scale.joined;
     idle +=
@@ -533,8 +539,8 @@ bool IsOf(const ScaleState& scale, const PoolState& pool) {
 std::string ServerName(const World& world, const ScaleState& scale) {
   const std::string& uid = scale.object.meta.uid;
   std::string name = scale.object.pool + "-" + uid.substr(0, 8);
-  const auto other = world.servers.find(name);
-  const bool taken = other != world.servers.end() &&
+  const auto other = world.servers.by_name.find(name);
+  const bool taken = other != world.servers.by_name.end() &&
                      other->second.object.spec.scale_request != scale.object.meta.name;
   return taken ? scale.object.pool + "-" + uid : name;
 }
@@ -550,7 +556,7 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
     return;  // it is seen, or will be
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
-  world.scales.erase(scale.object.meta.name);
+  world.provisioning.scales.erase(scale.object.meta.name);
 }
 
 namespace {
@@ -568,8 +574,8 @@ void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& e
       std::min<Duration>(seconds(2) * (1 << std::min(scale.refusals++, 6)), seconds(60));
   world.WakeAt(scale.release_at);
   if (scale.refusals == 1)
-    world.Tell(scale, true, "ReleaseRefused",
-               "the server could not be given back: " + error->message);
+    RecordEvent(world, scale, true, "ReleaseRefused",
+                "the server could not be given back: " + error->message);
 }
 
 }  // namespace
@@ -592,7 +598,7 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
 }
 
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
-  for (auto& [name, scale] : world.scales) {
+  for (auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.meta.uid != diagnosis.request_uid) continue;
     if (scale.object.status.phase == ScalePhase::kProvisioning)
       FailScale(world, scale, diagnosis.error, diagnosis.message);

@@ -11,6 +11,7 @@
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -42,8 +43,8 @@ void ShowTasks(World& world, Admission& admission) {
       shape.waiting.Show(*admission.tenant);
     }
     if (shape.waiting.empty()) return;
-    if (!world.reserved.empty()) shape.blocked = false;
-    if (!shape.blocked || !shape.grown.empty()) world.shapes.SetUntried(shape);
+    if (!world.scheduling.reserved.empty()) shape.blocked = false;
+    if (!shape.blocked || !shape.grown.empty()) world.scheduling.shapes.SetUntried(shape);
   });
 }
 
@@ -52,7 +53,7 @@ void TellTasks(World& world, const Admission& admission) {
   for (TaskState* task : admission.tasks) {
     if (!task->queued) continue;
     task->explain_after = Duration{1'000};
-    world.to_explain.insert(*task->key);
+    world.explain.to_explain.insert(*task->key);
   }
 }
 
@@ -60,12 +61,12 @@ void TellTasks(World& world, const Admission& admission) {
 void Drop(World& world, Admission& admission) {
   if (!admission.tasks.empty() || admission.in_flight > 0) return;
   if (admission.closed) ShowTasks(world, admission);
-  std::erase(world.closed, &admission);
-  world.learned.erase(&admission);
+  std::erase(world.scheduling.closed, &admission);
+  world.scheduling.learned.erase(&admission);
   Shape &asked = *admission.asked, &shape = *admission.shape;
-  world.admissions.erase({admission.tenant, &asked});
-  world.shapes.Unhold(shape);
-  world.shapes.Unhold(asked);
+  world.scheduling.admissions.erase({admission.tenant, &asked});
+  world.scheduling.shapes.Unhold(shape);
+  world.scheduling.shapes.Unhold(asked);
 }
 
 void SetError(World& world, Admission& admission, std::string text) {
@@ -100,7 +101,8 @@ void Failed(World& world, Admission& admission, const std::string& key, TaskStat
              "the pods of this kind cannot be created: " + error.message +
                  "; tried again with growing pauses of up to a minute");
     if (task != nullptr)
-      world.Tell(*task, true, "FailedCreate", "the pod could not be created: " + error.message);
+      RecordEvent(world, *task, true, "FailedCreate",
+                  "the pod could not be created: " + error.message);
   }
   CloseGate(world, admission);
 }
@@ -108,7 +110,7 @@ void Failed(World& world, Admission& admission, const std::string& key, TaskStat
 void BindByScheduler(World& world, Admission& admission) {
   admission.by_scheduler = true;
   admission.answered_at = world.now;
-  world.learned.insert(&admission);
+  world.scheduling.learned.insert(&admission);
 }
 
 // ---- what was admitted ----
@@ -152,13 +154,13 @@ void Reshape(World& world, Admission& admission, Shape& to) {
     --from.tasks;
     ++to.tasks;
     task->shape = &to;
-    world.dirty.insert(*task->key);
+    world.tasks.to_reconcile.insert(*task->key);
     if (queued) JoinQueue(world, *task);
   }
-  ++world.moves;
+  ++world.explain.generation;
   admission.shape = &to;
   ++to.holds;
-  world.shapes.Unhold(from);
+  world.scheduling.shapes.Unhold(from);
 }
 
 // Later pods of the kind will be admitted as this one was. True if that is not what was reckoned
@@ -173,8 +175,9 @@ bool Learn(World& world, Admission& admission, const api::Pod& pod) {
   if (asks == AsksOf(*admission.asked)) {
     Reshape(world, admission, *admission.asked);
   } else {
-    Reshape(world, admission, world.shapes.Admitted(*admission.asked, pod.meta.ns, asks));
-    world.learned.insert(&admission);
+    Reshape(world, admission,
+            world.scheduling.shapes.Admitted(*admission.asked, pod.meta.ns, asks));
+    world.scheduling.learned.insert(&admission);
   }
   return true;
 }
@@ -182,7 +185,7 @@ bool Learn(World& world, Admission& admission, const api::Pod& pod) {
 }  // namespace
 
 void JoinAdmission(World& world, TaskState& task, Shape& asked) {
-  const auto [at, added] = world.admissions.try_emplace({task.tenant, &asked});
+  const auto [at, added] = world.scheduling.admissions.try_emplace({task.tenant, &asked});
   Admission& admission = at->second;
   if (added) {
     admission.tenant = task.tenant;
@@ -195,7 +198,7 @@ void JoinAdmission(World& world, TaskState& task, Shape& asked) {
   task.shape = admission.shape;
   if (task.shape == &asked) return;
   ++task.shape->tasks;
-  world.shapes.Drop(&asked);
+  world.scheduling.shapes.Drop(&asked);
 }
 
 void LeaveAdmission(World& world, TaskState& task) {
@@ -214,21 +217,22 @@ bool MayCreate(const World& world, Admission& admission) {
 }
 
 void CloseGate(World& world, Admission& admission) {
-  if (!std::exchange(admission.closed, true)) world.closed.push_back(&admission);
+  if (!std::exchange(admission.closed, true)) world.scheduling.closed.push_back(&admission);
   ForEachShape(admission, [&](Shape& shape) { shape.waiting.Hide(*admission.tenant); });
-  world.gates_moved = true;
+  world.scheduling.gates_moved = true;
 }
 
 void OpenGates(World& world) {
-  if (world.closed.empty()) return;
-  if (!world.gates_moved && world.now < world.gates_at) return;
-  world.gates_moved = false;
-  world.gates_at = kNever;
+  if (world.scheduling.closed.empty()) return;
+  if (!world.scheduling.gates_moved && world.now < world.scheduling.gates_at) return;
+  world.scheduling.gates_moved = false;
+  world.scheduling.gates_at = kNever;
   bool more = false;
   std::unordered_map<const Tenant*, int64_t> shown;
-  std::erase_if(world.closed, [&](Admission* admission) {
+  std::erase_if(world.scheduling.closed, [&](Admission* admission) {
     if (admission->backoff.not_before > world.now)
-      world.gates_at = std::min(world.gates_at, admission->backoff.not_before);
+      world.scheduling.gates_at =
+          std::min(world.scheduling.gates_at, admission->backoff.not_before);
     if (!GateOpen(world, *admission)) return false;
     const Tenant& tenant = *admission->tenant;
     if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) {
@@ -240,8 +244,8 @@ void OpenGates(World& world) {
   });
   // Whoever has the turn may find no room and try nothing: then it is the next one's.
   if (more) {
-    world.gates_moved = true;
-    world.gates_at = world.now;
+    world.scheduling.gates_moved = true;
+    world.scheduling.gates_at = world.now;
   }
 }
 
@@ -265,7 +269,7 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
   if (task != nullptr && task->creating)
     admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
   if (std::exchange(owner.probe, false)) --admission.tenant->probing;
-  if (!world.closed.empty()) world.gates_moved = true;
+  if (!world.scheduling.closed.empty()) world.scheduling.gates_moved = true;
   const auto& error = outcome.error;
   const auto* pod = outcome.object ? std::get_if<api::Pod>(&*outcome.object) : nullptr;
   if (!error || error->kind == ErrorKind::kAlreadyExists) {
@@ -289,7 +293,7 @@ bool CreationHangs(const TaskState& task) {
 }
 
 void CreationOverdue(World& world, TaskState& task) {
-  Unreserve(world, *task.owner);
+  ForgetAssumed(world, *task.owner);
   task.unsure = true;
   Admission& admission = *task.admission;
   admission.known = false;
@@ -307,16 +311,16 @@ void NoteAdopted(World& world, const TaskState& task, const api::Pod& pod) {
   if (pod.requests != task.shape->requests || pod.host_ports != task.shape->host_ports) return;
   admission->known = true;
   admission->answered_at = world.now;
-  world.gates_moved = true;
+  world.scheduling.gates_moved = true;
 }
 
 void EaseQuota(World& world, const Tenant& tenant) {
-  for (Admission* admission : world.closed) {
+  for (Admission* admission : world.scheduling.closed) {
     if (admission->tenant != &tenant || !admission->quota) continue;
     // The quota is reckoned anew within a moment.
     Time& at = admission->backoff.not_before;
     at = std::min(at, world.now + Duration{500});
-    world.gates_at = std::min(world.gates_at, at);
+    world.scheduling.gates_at = std::min(world.scheduling.gates_at, at);
   }
 }
 
@@ -355,7 +359,7 @@ std::string Overfull(const ServerState& server, const api::Pod& pod) {
 }  // namespace
 
 std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod) {
-  const ServerState* server = world.ServerOn(pod.node_name);
+  const ServerState* server = world.servers.On(pod.node_name);
   if (server == nullptr || pod.phase != api::PodPhase::kPending || pod.meta.deleted) return "";
   const std::string name = "server " + server->object.meta.name + " ";
   Misfit why;
@@ -365,13 +369,13 @@ std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod
 }
 
 void ForgetLearned(World& world) {
-  for (auto at = world.learned.begin(); at != world.learned.end();) {
+  for (auto at = world.scheduling.learned.begin(); at != world.scheduling.learned.end();) {
     Admission& admission = **at;
     if (admission.in_flight > 0 || world.now < admission.answered_at + kLearnedFor) {
       ++at;
       continue;
     }
-    at = world.learned.erase(at);
+    at = world.scheduling.learned.erase(at);
     admission.by_scheduler = admission.known = false;
     Reshape(world, admission, *admission.asked);
   }

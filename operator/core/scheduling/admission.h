@@ -27,7 +27,8 @@ void LeaveAdmission(World& world, TaskState& task);
 bool MayCreate(const World& world, Admission& admission);
 // Takes its tasks out of the queues' sight until a pod may be created again.
 void CloseGate(World& world, Admission& admission);
-// Shows what may be created again. World::gates_at: when there may be more to show, such as now.
+// Shows what may be created again. Scheduling::gates_at: when there may be more to show, such as
+// now.
 void OpenGates(World& world);
 
 // The creation of the task's pod is on its way.

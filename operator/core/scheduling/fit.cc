@@ -370,8 +370,8 @@ bool OriginFits(const Shape& shape, const ServerState& server, Misfit* why) {
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
   if (!OriginFits(shape, server, why)) return false;
   const api::RegisteredServerSpec& spec = server.object.spec;
-  const auto node = world.nodes.find(spec.node_name);
-  if (node == world.nodes.end() || !node->second.object) {
+  const auto node = world.servers.nodes.find(spec.node_name);
+  if (node == world.servers.nodes.end() || !node->second.object) {
     return Fail(why, {"NodeNotFound", "without a node",
                       "node " + spec.node_name + " does not exist", "", 0, 0});
   }
@@ -494,15 +494,19 @@ bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
 }
 
 int64_t PoolServers(const World& world, const std::string& pool) {
-  const auto known = world.pools.find(pool);
-  const int64_t orphans = known == world.pools.end() ? 0 : known->second.orphans;
-  return orphans + std::count_if(world.scales.begin(), world.scales.end(), [&](const auto& entry) {
-           const ScaleState& scale = entry.second;
-           const api::ScalePhase phase = scale.object.status.phase;
-           if (scale.object.pool != pool) return false;
-           return (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased) ||
-                  scale.asking || world.cloud_servers.contains(scale.object.meta.uid);
-         });
+  const auto known = world.provisioning.pools.find(pool);
+  const int64_t orphans = known == world.provisioning.pools.end() ? 0 : known->second.orphans;
+  return orphans +
+         std::count_if(
+             world.provisioning.scales.begin(), world.provisioning.scales.end(),
+             [&](const auto& entry) {
+               const ScaleState& scale = entry.second;
+               const api::ScalePhase phase = scale.object.status.phase;
+               if (scale.object.pool != pool) return false;
+               return (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased) ||
+                      scale.asking ||
+                      world.provisioning.cloud_servers.contains(scale.object.meta.uid);
+             });
 }
 
 bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -64,7 +65,7 @@ void CheckDeadline(World& world, Gang& gang) {
 void JoinGang(World& world, TaskState& task) {
   const auto& group = task.object.spec.group;
   if (!group) return;
-  task.gang = &world.gangs[Name(task)];
+  task.gang = &world.scheduling.gangs[Name(task)];
   task.gang->members[*task.key] = &task;
   task.gang->size = std::max(task.gang->size, group->size);
   task.gang->deadline = std::max(task.gang->deadline, group->deadline);
@@ -74,14 +75,16 @@ void LeaveGang(World& world, TaskState& task) {
   if (task.gang == nullptr) return;
   task.gang->members.erase(*task.key);
   if (task.gang->members.empty()) {
-    world.gangs.erase(Name(task));
+    world.scheduling.gangs.erase(Name(task));
   } else {
     TouchGang(world, task);
   }
   task.gang = nullptr;
 }
 
-void TouchGang(World& world, const TaskState& task) { world.touched_gangs.insert(Name(task)); }
+void TouchGang(World& world, const TaskState& task) {
+  world.scheduling.touched_gangs.insert(Name(task));
+}
 
 bool WaitsAlone(const TaskState& task) {
   const auto& attempts = task.object.status.attempts;
@@ -96,13 +99,13 @@ bool Complete(const Gang& gang) {
 }
 
 void FollowGangs(World& world) {
-  for (const std::string& name : std::exchange(world.touched_gangs, {})) {
-    const auto gang = world.gangs.find(name);
-    if (gang == world.gangs.end()) continue;
+  for (const std::string& name : std::exchange(world.scheduling.touched_gangs, {})) {
+    const auto gang = world.scheduling.gangs.find(name);
+    if (gang == world.scheduling.gangs.end()) continue;
     CheckDeadline(world, gang->second);
     Regroup(world, gang->second);
   }
-  for (auto& [name, gang] : world.gangs) {
+  for (auto& [name, gang] : world.scheduling.gangs) {
     if (gang.until == kNever) continue;
     if (world.now >= gang.until) {
       CheckDeadline(world, gang);
@@ -114,14 +117,15 @@ void FollowGangs(World& world) {
 }
 
 bool WorthTrying(const World& world, const Gang& gang) {
-  return gang.tried_members != gang.waiting.size() || gang.tried_grown != world.grown.end() ||
-         gang.tried_changed != world.changed.end();
+  return gang.tried_members != gang.waiting.size() ||
+         gang.tried_grown != world.servers.capacity_log.end() ||
+         gang.tried_changed != world.servers.property_log.end();
 }
 
 void Tried(const World& world, Gang& gang) {
   gang.tried_members = gang.waiting.size();
-  gang.tried_grown = world.grown.end();
-  gang.tried_changed = world.changed.end();
+  gang.tried_grown = world.servers.capacity_log.end();
+  gang.tried_changed = world.servers.property_log.end();
 }
 
 std::vector<TaskState*> HardestFirst(const Gang& gang) {
@@ -141,12 +145,12 @@ void Pencil(World& world, TaskState& task, const ServerState& server) {
   Binding binding;
   binding.node_name = server.object.spec.node_name;
   task.creating = std::make_shared<const Binding>(std::move(binding));
-  Reserve(world, task, *server.usage);
+  AssumePod(world, task, *server.usage);
 }
 
 void Erase(World& world, TaskState& task) {
-  const NodeUsage* usage = world.ledger.Release(task.owner->reserved);
-  if (usage != nullptr) Reindex(world, *usage, false);
+  const NodeUsage* usage = world.servers.ledger.Release(task.owner->assumed);
+  if (usage != nullptr) Reindex(world.servers, *usage, false);
   task.creating.reset();
 }
 

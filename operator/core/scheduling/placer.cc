@@ -15,13 +15,14 @@
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
 namespace {
 
 void Match(const World& world, Shape& shape, uint32_t slot) {
-  const ServerState* server = world.slots[slot];
+  const ServerState* server = world.servers.slots[slot];
   if (server != nullptr && PropertiesFit(world, shape, *server, nullptr)) {
     shape.fits.Set(slot);
   } else {
@@ -31,11 +32,12 @@ void Match(const World& world, Shape& shape, uint32_t slot) {
 
 // Takes up what has changed in servers' properties since the last time.
 void RefreshMatches(const World& world, Shape& shape) {
-  const uint64_t end = world.changed.end();
-  if (shape.matched && world.changed.Knows(shape.changed_read)) {
-    for (uint64_t i = shape.changed_read; i < end; ++i) Match(world, shape, world.changed.at(i));
+  const uint64_t end = world.servers.property_log.end();
+  if (shape.matched && world.servers.property_log.Knows(shape.changed_read)) {
+    for (uint64_t i = shape.changed_read; i < end; ++i)
+      Match(world, shape, world.servers.property_log.at(i));
   } else {
-    for (uint32_t slot = 0; slot < world.slots.size(); ++slot) Match(world, shape, slot);
+    for (uint32_t slot = 0; slot < world.servers.slots.size(); ++slot) Match(world, shape, slot);
     shape.matched = true;
   }
   shape.changed_read = end;
@@ -68,19 +70,19 @@ const ServerState* SearchAmong(const World& world, const Shape& shape, const Bit
   const void* of = nullptr;
   double best_left = 2;
   int compared = 0;
-  world.index.Search(among, shape.requests.cpu_milli, shape.requests.memory,
-                     [&](uint32_t slot, const void* cell) {
-                       if (best != nullptr && cell != of) return true;
-                       const ServerState& server = *world.slots[slot];
-                       if (!RoomFits(shape, server, nullptr)) return false;
-                       const double left = Leftover(shape, server);
-                       if (left < best_left) {
-                         best = &server;
-                         best_left = left;
-                       }
-                       of = cell;
-                       return ++compared == kMostCompared;
-                     });
+  world.servers.index.Search(among, shape.requests.cpu_milli, shape.requests.memory,
+                             [&](uint32_t slot, const void* cell) {
+                               if (best != nullptr && cell != of) return true;
+                               const ServerState& server = *world.servers.slots[slot];
+                               if (!RoomFits(shape, server, nullptr)) return false;
+                               const double left = Leftover(shape, server);
+                               if (left < best_left) {
+                                 best = &server;
+                                 best_left = left;
+                               }
+                               of = cell;
+                               return ++compared == kMostCompared;
+                             });
   return best;
 }
 
@@ -96,22 +98,22 @@ const ServerState* SearchIndex(const World& world, const Shape& shape) {
 
 // What no waiting task has found room on needs no look by this shape, if it has tasks that wait.
 void SkipTried(const World& world, Shape& shape) {
-  shape.grown_read = std::max(shape.grown_read, world.tried_grown);
+  shape.grown_read = std::max(shape.grown_read, world.scheduling.tried_capacity);
 }
 
 // The servers that may have grown since the shape was refused, best first.
 void GatherGrown(const World& world, Shape& shape) {
-  const uint64_t end = world.grown.end();
+  const uint64_t end = world.servers.capacity_log.end();
   for (uint64_t i = shape.grown_read; i < end; ++i) {
-    shape.grown.push_back(world.grown.at(i));
+    shape.grown.push_back(world.servers.capacity_log.at(i));
   }
   shape.grown_read = end;
   std::erase_if(shape.grown, [&](uint32_t slot) {
-    return world.slots[slot] == nullptr || !shape.fits.Test(slot);
+    return world.servers.slots[slot] == nullptr || !shape.fits.Test(slot);
   });
   const auto refused = RefusedBefore(world, shape);
   const auto rank = [&](uint32_t slot) {
-    const auto& spec = world.slots[slot]->object.spec;
+    const auto& spec = world.servers.slots[slot]->object.spec;
     return std::tuple(std::binary_search(refused.begin(), refused.end(), slot), spec.cloud,
                       spec.price_micros, slot);
   };
@@ -123,7 +125,7 @@ void GatherGrown(const World& world, Shape& shape) {
 const ServerState* SearchGrown(const World& world, Shape& shape) {
   GatherGrown(world, shape);
   for (size_t i = 0; i < shape.grown.size(); ++i) {
-    const ServerState& server = *world.slots[shape.grown[i]];
+    const ServerState& server = *world.servers.slots[shape.grown[i]];
     if (!MayHaveRoom(shape.requests, server) || !RoomFits(shape, server, nullptr)) continue;
     // Those before it have no room; it may have room for more.
     shape.grown.erase(shape.grown.begin(), shape.grown.begin() + static_cast<std::ptrdiff_t>(i));
@@ -136,11 +138,12 @@ const ServerState* SearchGrown(const World& world, Shape& shape) {
 const ServerState* BestServer(World& world, Shape& shape) {
   RefreshMatches(world, shape);
   SkipTried(world, shape);
-  if (shape.blocked && world.grown.Knows(shape.grown_read)) return SearchGrown(world, shape);
-  UpdateIndex(world);
+  if (shape.blocked && world.servers.capacity_log.Knows(shape.grown_read))
+    return SearchGrown(world, shape);
+  UpdateIndex(world.servers);
   const ServerState* server = SearchIndex(world, shape);
   shape.blocked = server == nullptr;
-  shape.grown_read = world.grown.end();
+  shape.grown_read = world.servers.capacity_log.end();
   shape.grown.clear();
   return server;
 }
@@ -148,23 +151,23 @@ const ServerState* BestServer(World& world, Shape& shape) {
 // Other servers that would do as well and cost the same, for kube-scheduler to choose from.
 std::vector<std::string> OtherNodes(World& world, const Shape& shape, const ServerState& chosen) {
   std::vector<std::string> out;
-  UpdateIndex(world);
+  UpdateIndex(world.servers);
   const api::RegisteredServerSpec& spec = chosen.object.spec;
   const auto refused = RefusedBefore(world, shape);
   const auto has_refused = [&](const ServerState& server) {
     return std::binary_search(refused.begin(), refused.end(), server.slot);
   };
-  world.index.Search(shape.fits, shape.requests.cpu_milli, shape.requests.memory,
-                     [&](uint32_t slot, const void*) {
-                       const ServerState& server = *world.slots[slot];
-                       const api::RegisteredServerSpec& other = server.object.spec;
-                       const bool alike = other.cloud == spec.cloud && other.pool == spec.pool &&
-                                          other.price_micros == spec.price_micros &&
-                                          has_refused(server) <= has_refused(chosen);
-                       if (&server != &chosen && alike && RoomFits(shape, server, nullptr))
-                         out.push_back(other.node_name);
-                       return out.size() + 1 == kMostCandidates;
-                     });
+  world.servers.index.Search(
+      shape.fits, shape.requests.cpu_milli, shape.requests.memory, [&](uint32_t slot, const void*) {
+        const ServerState& server = *world.servers.slots[slot];
+        const api::RegisteredServerSpec& other = server.object.spec;
+        const bool alike = other.cloud == spec.cloud && other.pool == spec.pool &&
+                           other.price_micros == spec.price_micros &&
+                           has_refused(server) <= has_refused(chosen);
+        if (&server != &chosen && alike && RoomFits(shape, server, nullptr))
+          out.push_back(other.node_name);
+        return out.size() + 1 == kMostCandidates;
+      });
   return out;
 }
 
@@ -177,7 +180,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
       BindingTo(task, server, PodName(task.object.meta.name, attempt), attempt, world.now);
   task.confirmed = false;
   task.creating = task.binding;
-  Reserve(world, task, *server.usage);
+  AssumePod(world, task, *server.usage);
   CreationSent(world, task);
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kCreate, Kind::kPod, meta.ns, task.binding->pod_name,
@@ -195,7 +198,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
 }
 
 bool MayFitOn(const World& world, const Shape& shape, uint32_t slot) {
-  const ServerState* server = world.slots[slot];
+  const ServerState* server = world.servers.slots[slot];
   return server != nullptr && shape.fits.Test(slot) && MayHaveRoom(shape.requests, *server);
 }
 
@@ -203,22 +206,26 @@ bool MayFitOn(const World& world, const Shape& shape, uint32_t slot) {
 bool MayFit(const World& world, Shape& shape) {
   if (shape.waiting.empty()) return false;
   SkipTried(world, shape);
-  if (!shape.blocked || !shape.grown.empty() || shape.changed_read != world.changed.end() ||
-      !world.grown.Knows(shape.grown_read))
+  if (!shape.blocked || !shape.grown.empty() ||
+      shape.changed_read != world.servers.property_log.end() ||
+      !world.servers.capacity_log.Knows(shape.grown_read))
     return true;
-  for (const uint64_t end = world.grown.end(); shape.grown_read < end; ++shape.grown_read) {
-    if (MayFitOn(world, shape, world.grown.at(shape.grown_read))) return true;
+  for (const uint64_t end = world.servers.capacity_log.end(); shape.grown_read < end;
+       ++shape.grown_read) {
+    if (MayFitOn(world, shape, world.servers.capacity_log.at(shape.grown_read))) return true;
   }
   return false;
 }
 
 // Whether any shape may find room where there is more than before.
 bool AnyMayFit(World& world) {
-  if (world.tenants_waiting.empty()) return false;
-  if (!world.grown.Knows(world.tried_grown)) return true;
-  for (const uint64_t end = world.grown.end(); world.tried_grown < end; ++world.tried_grown) {
-    const ServerState* server = world.slots[world.grown.at(world.tried_grown)];
-    if (server != nullptr && MayHaveRoom(world.shapes.least(), *server)) return true;
+  if (world.scheduling.tenants_waiting.empty()) return false;
+  if (!world.servers.capacity_log.Knows(world.scheduling.tried_capacity)) return true;
+  for (const uint64_t end = world.servers.capacity_log.end(); world.scheduling.tried_capacity < end;
+       ++world.scheduling.tried_capacity) {
+    const ServerState* server =
+        world.servers.slots[world.servers.capacity_log.at(world.scheduling.tried_capacity)];
+    if (server != nullptr && MayHaveRoom(world.scheduling.shapes.least(), *server)) return true;
   }
   return false;
 }
@@ -318,7 +325,7 @@ void PlaceTogether(World& world, Gang& gang) {
   std::vector<std::pair<TaskState*, int64_t>> unpaid;  // and their prices
   int64_t need = 0;
   const auto choose = [&](Shape& shape) {
-    UpdateIndex(world);
+    UpdateIndex(world.servers);
     return Choose(world, shape);
   };
   PlaceGang(
@@ -342,11 +349,13 @@ void PlaceTogether(World& world, Gang& gang) {
 }  // namespace
 
 void CatchUp(const World& world, Shape& shape) {
-  if (shape.changed_read != world.changed.end() || !world.grown.Knows(shape.grown_read))
+  if (shape.changed_read != world.servers.property_log.end() ||
+      !world.servers.capacity_log.Knows(shape.grown_read))
     shape.blocked = false;
   if (!shape.blocked) return;
-  for (const uint64_t end = world.grown.end(); shape.grown_read < end; ++shape.grown_read) {
-    const uint32_t slot = world.grown.at(shape.grown_read);
+  for (const uint64_t end = world.servers.capacity_log.end(); shape.grown_read < end;
+       ++shape.grown_read) {
+    const uint32_t slot = world.servers.capacity_log.at(shape.grown_read);
     if (MayFitOn(world, shape, slot)) shape.grown.push_back(slot);
   }
 }
@@ -354,7 +363,7 @@ void CatchUp(const World& world, Shape& shape) {
 namespace {
 
 void AddTenants(const World& world, Heads& heads) {
-  for (Tenant* tenant : world.tenants_waiting) {
+  for (Tenant* tenant : world.scheduling.tenants_waiting) {
     if (Head head{.tenant = tenant}; Refresh(world, head)) heads.Push(head);
   }
 }
@@ -366,10 +375,10 @@ Heads WhoMayFit(World& world, bool changed) {
   const auto add = [&](Head head) {
     if (Refresh(world, head)) heads.Push(head);
   };
-  for (Shape* shape : world.shapes.TakeUntried()) {
+  for (Shape* shape : world.scheduling.shapes.TakeUntried()) {
     if (MayFit(world, *shape)) add({.shape = shape});
   }
-  for (auto& [name, gang] : world.gangs) {
+  for (auto& [name, gang] : world.scheduling.gangs) {
     if (Complete(gang) && WorthTrying(world, gang)) add({.gang = &gang});
   }
   if (changed || AnyMayFit(world)) AddTenants(world, heads);
@@ -398,9 +407,10 @@ bool TryHead(World& world, Head& head) {
 }
 
 void PlaceShown(World& world) {
-  world.by_share = world.tenants_waiting.size() > 1;
-  const uint64_t grown = world.grown.end(), changes = world.changed.end();
-  const bool changed = world.tried_changed != changes;
+  world.scheduling.by_share = world.scheduling.tenants_waiting.size() > 1;
+  const uint64_t grown = world.servers.capacity_log.end(),
+                 changes = world.servers.property_log.end();
+  const bool changed = world.scheduling.tried_properties != changes;
   Heads heads = WhoMayFit(world, changed);
   bool others = true;  // may fit who was refused before
   while (!heads.empty()) {
@@ -411,10 +421,10 @@ void PlaceShown(World& world) {
       heads.Push(head);
       continue;
     }
-    const size_t kept = world.reserved.size();
+    const size_t kept = world.scheduling.reserved.size();
     const bool goes_on = TryHead(world, head);
     // What was kept for it is for all others, whose turn comes anew: some of them were refused.
-    if (world.reserved.size() < kept) {
+    if (world.scheduling.reserved.size() < kept) {
       heads.DropTenants();
       AddTenants(world, heads);
       others = true;
@@ -428,8 +438,8 @@ void PlaceShown(World& world) {
     }
     if ((others || head.tenant == nullptr) && Refresh(world, head)) heads.Push(head);
   }
-  world.tried_grown = std::max(world.tried_grown, grown);
-  world.tried_changed = changes;
+  world.scheduling.tried_capacity = std::max(world.scheduling.tried_capacity, grown);
+  world.scheduling.tried_properties = changes;
 }
 
 // Where this is not enough, the rest has its turn in the next step.
@@ -441,9 +451,9 @@ void PlaceWaiting(World& world) {
   for (int round = 0; round < kMostRounds; ++round) {
     OpenGates(world);
     PlaceShown(world);
-    if (world.closed.empty() || world.now < world.gates_at) break;
+    if (world.scheduling.closed.empty() || world.now < world.scheduling.gates_at) break;
   }
-  if (!world.closed.empty()) world.WakeAt(world.gates_at);
+  if (!world.scheduling.closed.empty()) world.WakeAt(world.scheduling.gates_at);
 }
 
 }  // namespace spillway::core

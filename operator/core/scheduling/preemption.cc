@@ -23,7 +23,7 @@ bool Consents(const TaskState& waiting, const TaskState& running) {
 std::vector<TaskState*> Candidates(World& world, const TaskState& task, const ServerState& server) {
   std::vector<TaskState*> out;
   const std::string& node = server.object.spec.node_name;
-  world.ledger.ForEachOwner(node, [&](const Owner& owner) {
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
     TaskState* other = owner.task;
     if (other == nullptr || !other->binding || other->binding->node_name != node ||
         other->priority >= task.priority || !Consents(task, *other))
@@ -48,7 +48,7 @@ struct Choice {
 
 Choice Choose(World& world, const TaskState& task) {
   Choice best;
-  for (ServerState* server : world.slots) {
+  for (ServerState* server : world.servers.slots) {
     if (server == nullptr || !server->usable || !task.shape->fits.Test(server->slot)) continue;
     if (server->reservation && server->reservation->shape != task.shape &&
         server->reservation->priority >= task.priority)
@@ -63,7 +63,7 @@ Choice Choose(World& world, const TaskState& task) {
 
 bool RoomIsComing(const World& world, const Shape& shape) {
   if (shape.reserved == NodeUsage::kNoSlot) return false;
-  const ServerState* server = world.slots[shape.reserved];
+  const ServerState* server = world.servers.slots[shape.reserved];
   return server != nullptr && server->reservation && server->reservation->shape == &shape &&
          server->reservation->start != kNever &&
          server->reservation->start <= world.now + kWorthWaiting;
@@ -77,7 +77,8 @@ bool MayBuy(const World& world, const Shape& shape) {
 bool Wants(const World& world, const Shape& shape, const TaskState& first) {
   const Preemption says = first.object.spec.preemption;
   if (!shape.blocked || !first.may_preempt || !first.nominated.empty()) return false;
-  if (says == Preemption::kNever || (says == Preemption::kUnset && world.giving_way == 0))
+  if (says == Preemption::kNever ||
+      (says == Preemption::kUnset && world.scheduling.preemptible == 0))
     return false;
   return !RoomIsComing(world, shape) && !MayBuy(world, shape);
 }

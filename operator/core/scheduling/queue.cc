@@ -113,11 +113,11 @@ int64_t Queue::TopPriority() const {
 }
 
 double ShareOf(const World& world, const Tenant& tenant) {
-  if (!world.by_share) return 0;
+  if (!world.scheduling.by_share) return 0;
   const auto fraction = [](int64_t part, int64_t whole) {
     return whole <= 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
   };
-  const api::Resources &used = tenant.used, &total = world.capacity;
+  const api::Resources &used = tenant.used, &total = world.servers.capacity;
   double share =
       std::max(fraction(used.cpu_milli, total.cpu_milli), fraction(used.memory, total.memory));
   for (const auto& [name, amount] : used.extended) {
@@ -132,14 +132,14 @@ std::optional<std::string> Prioritize(const World& world, TaskState& task) {
   task.priority = spec.priority;
   task.may_preempt = true;
   if (!spec.priority_class.empty()) {
-    const auto named = world.priority_classes.find(spec.priority_class);
-    if (named == world.priority_classes.end()) return spec.priority_class;
+    const auto named = world.scheduling.priority_classes.find(spec.priority_class);
+    if (named == world.scheduling.priority_classes.end()) return spec.priority_class;
     task.priority = named->second.value;
     task.may_preempt = named->second.preempts;
     return std::nullopt;
   }
   if (spec.priority != 0) return std::nullopt;
-  for (const auto& [name, each] : world.priority_classes) {
+  for (const auto& [name, each] : world.scheduling.priority_classes) {
     if (!each.global_default) continue;
     task.priority = each.value;
     task.may_preempt = each.preempts;

@@ -30,7 +30,7 @@ struct World;
 struct QueuePosition {
   int64_t priority = 0;
   Time created{};
-  const std::string* key = nullptr;  // of the task, in World::tasks
+  const std::string* key = nullptr;  // of the task, in Tasks::by_key
   TaskState* task = nullptr;         // which has it; plays no part in the order
 
   // The key lies elsewhere: it is looked at only where it decides.
@@ -61,7 +61,7 @@ struct Tenant {
   // See budgets.h. All in millionths of the currency unit.
   std::map<std::chrono::sys_days, int64_t> spent;  // by attempts, on the day of their end
   int64_t committed = 0;                           // estimated, by those that have not ended
-  std::set<std::string> budgets;                   // keys in World::budgets
+  std::set<std::string> budgets;                   // keys in Budgets::by_key
   std::map<std::string, HeldTask> held;            // by their keys
   bool eased = false;                              // more may be left than when they were held
   Time ease_at{};                                  // not before
@@ -135,7 +135,7 @@ class Queue {
   std::map<Tenant*, Positions> hidden_;
 };
 
-// The namespace's share, divided by its weight; 0 while World::by_share is not set.
+// The namespace's share, divided by its weight; 0 while Scheduling::by_share is not set.
 double ShareOf(const World& world, const Tenant& tenant);
 
 // Sets the task's priority: of spec.priorityClassName, of spec.priority, of its pod's

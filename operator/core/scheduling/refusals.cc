@@ -14,9 +14,9 @@ S& Kept(S& shape) {
 }
 
 void MarkChanged(World& world, uint32_t slot) {
-  world.changed.Add(slot);
-  world.grown.Add(slot);
-  ++world.moves;
+  world.servers.property_log.Add(slot);
+  world.servers.capacity_log.Add(slot);
+  ++world.explain.generation;
 }
 
 }  // namespace
@@ -24,8 +24,8 @@ void MarkChanged(World& world, uint32_t slot) {
 bool NeverRan(const api::Pod& pod) { return Refused(pod) && !pod.disrupted && !pod.meta.deleted; }
 
 void NoteRefusal(World& world, TaskState& task, const std::string& why) {
-  const auto server = world.servers.find(task.binding->server);
-  if (server == world.servers.end()) return;
+  const auto server = world.servers.by_name.find(task.binding->server);
+  if (server == world.servers.by_name.end()) return;
   auto& refused = Kept(*task.shape).refused;
   if (!refused) refused.emplace();
   ServerRefusal& refusal = (*refused)[server->second.object.meta.uid];
@@ -34,16 +34,17 @@ void NoteRefusal(World& world, TaskState& task, const std::string& why) {
   refusal.at = world.now;
   refusal.until = world.now + BackoffAfter(++refusal.times, kPassOver, 0);
   refusal.why = why;
-  world.refusals_end.emplace(refusal.until, refusal.slot);
-  world.refusals_end.emplace(refusal.at + kForgetRefusal, refusal.slot);
+  world.scheduling.refusals_end.emplace(refusal.until, refusal.slot);
+  world.scheduling.refusals_end.emplace(refusal.at + kForgetRefusal, refusal.slot);
   MarkChanged(world, refusal.slot);
 }
 
 void NoteAccepted(World& world, const TaskState& task) {
   auto& refused = Kept(*task.shape).refused;
   if (!refused) return;
-  const auto server = world.servers.find(task.binding->server);
-  if (server == world.servers.end() || refused->erase(server->second.object.meta.uid) == 0) return;
+  const auto server = world.servers.by_name.find(task.binding->server);
+  if (server == world.servers.by_name.end() || refused->erase(server->second.object.meta.uid) == 0)
+    return;
   if (refused->empty()) refused.reset();
   MarkChanged(world, server->second.slot);
 }
@@ -53,7 +54,7 @@ void TakeRefusals(World& world, const Shape& from, Shape& to) {
   auto& refused = Kept(to).refused;
   if (!refused) refused.emplace();
   for (const auto& [uid, refusal] : *Kept(from).refused) {
-    if (refused->emplace(uid, refusal).second && world.slots[refusal.slot] != nullptr)
+    if (refused->emplace(uid, refusal).second && world.servers.slots[refusal.slot] != nullptr)
       MarkChanged(world, refusal.slot);
   }
 }
@@ -61,7 +62,7 @@ void TakeRefusals(World& world, const Shape& from, Shape& to) {
 namespace {
 
 void ForgetOld(World& world) {
-  for (Shape* shape : world.shapes.all()) {
+  for (Shape* shape : world.scheduling.shapes.all()) {
     if (!shape->refused) continue;
     std::erase_if(*shape->refused, [&](const auto& refusal) {
       return world.now >= refusal.second.at + kForgetRefusal;
@@ -73,12 +74,13 @@ void ForgetOld(World& world) {
 }  // namespace
 
 void EndRefusals(World& world) {
-  auto& ends = world.refusals_end;
+  auto& ends = world.scheduling.refusals_end;
   if (!ends.empty() && ends.begin()->first <= world.now) ForgetOld(world);
   while (!ends.empty() && ends.begin()->first <= world.now) {
     const uint32_t slot = ends.begin()->second;
     ends.erase(ends.begin());
-    if (slot < world.slots.size() && world.slots[slot] != nullptr) MarkChanged(world, slot);
+    if (slot < world.servers.slots.size() && world.servers.slots[slot] != nullptr)
+      MarkChanged(world, slot);
   }
   if (!ends.empty()) world.WakeAt(ends.begin()->first);
 }
@@ -88,7 +90,8 @@ std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape) {
   const auto& refused = Kept(shape).refused;
   if (!refused) return slots;
   for (const auto& [uid, refusal] : *refused) {
-    const ServerState* server = world.slots[refusal.slot];  // another one may have it by now
+    const ServerState* server =
+        world.servers.slots[refusal.slot];  // another one may have it by now
     if (server != nullptr && server->object.meta.uid == uid) slots.push_back(refusal.slot);
   }
   std::sort(slots.begin(), slots.end());

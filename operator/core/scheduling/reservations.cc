@@ -17,7 +17,7 @@ bool Better(const Prospect& a, const Prospect& b) {
 void GiveUp(World& world, ServerState& server) {
   server.reservation->shape->reserved = NodeUsage::kNoSlot;
   server.reservation.reset();
-  world.grown.Add(server.slot);  // for all the others
+  world.servers.capacity_log.Add(server.slot);  // for all the others
 }
 
 // False if it is to be given up.
@@ -28,7 +28,8 @@ bool Renew(World& world, ServerState& server) {
   const auto prospect = Foresee(world, *kept.shape, server);
   if (!prospect) return false;
   const int64_t priority = kept.shape->waiting.TopPriority();
-  if (prospect->start > kept.start || priority < kept.priority) world.grown.Add(server.slot);
+  if (prospect->start > kept.start || priority < kept.priority)
+    world.servers.capacity_log.Add(server.slot);
   kept.start = prospect->start;
   kept.spare = prospect->spare;
   kept.used_then = server.usage->used;
@@ -40,7 +41,7 @@ bool Renew(World& world, ServerState& server) {
 ServerState* BestToKeep(const World& world, Shape& shape) {
   ServerState* best = nullptr;
   Prospect of_best;
-  for (ServerState* server : world.slots) {
+  for (ServerState* server : world.servers.slots) {
     if (server == nullptr || !server->usable || server->reservation ||
         !shape.fits.Test(server->slot))
       continue;
@@ -86,29 +87,29 @@ void KeepFor(World& world, Shape& shape, ServerState& server) {
   if (server.reservation) {
     GiveUp(world, server);
   } else {
-    world.reserved.push_back(server.slot);
+    world.scheduling.reserved.push_back(server.slot);
   }
   shape.reserved = server.slot;
   server.reservation.emplace();
   server.reservation->shape = &shape;
   server.reservation->task = *shape.waiting.First(world).position.key;
-  ++world.moves;
+  ++world.explain.generation;
   Renew(world, server);
 }
 
 void GiveUpReservation(World& world, Shape& shape) {
   if (shape.reserved == NodeUsage::kNoSlot) return;
-  ServerState* server = world.slots[shape.reserved];
+  ServerState* server = world.servers.slots[shape.reserved];
   if (server != nullptr && server->reservation && server->reservation->shape == &shape) {
     GiveUp(world, *server);
-    std::erase(world.reserved, server->slot);
+    std::erase(world.scheduling.reserved, server->slot);
   }
   shape.reserved = NodeUsage::kNoSlot;
 }
 
 void KeepReservations(World& world) {
-  std::erase_if(world.reserved, [&](uint32_t slot) {
-    ServerState* server = world.slots[slot];
+  std::erase_if(world.scheduling.reserved, [&](uint32_t slot) {
+    ServerState* server = world.servers.slots[slot];
     if (server == nullptr || !server->reservation) return true;
     if (Renew(world, *server)) return false;
     GiveUp(world, *server);
@@ -117,12 +118,12 @@ void KeepReservations(World& world) {
 }
 
 void MakeReservations(World& world) {
-  if (world.reserved.size() >= kMostReservations) return;
+  if (world.scheduling.reserved.size() >= kMostReservations) return;
   const auto starving = WaitingShapes(world, [&](const Shape& shape, const TaskState& first) {
     return Starves(world, shape, first);
   });
   for (auto& [turn, shape] : starving) {
-    if (world.reserved.size() >= kMostReservations) return;
+    if (world.scheduling.reserved.size() >= kMostReservations) return;
     if (ServerState* server = BestToKeep(world, *shape)) {
       KeepFor(world, *shape, *server);
     } else {

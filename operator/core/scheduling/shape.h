@@ -52,11 +52,12 @@ struct Shape {
 
   // The tasks of this shape that wait.
   Queue waiting;
-  // The slots of servers whose properties match, as far as World::changed was read.
+  // The slots of servers whose properties match, as far as Servers::property_log was read.
   Bits fits;
   uint64_t changed_read = 0;
   bool matched = false;  // fits was filled at all
-  // No server had room, as far as World::grown was read; only what has grown since is looked at.
+  // No server had room, as far as Servers::capacity_log was read; only what has grown since is
+  // looked at.
   bool blocked = false;
   uint64_t grown_read = 0;
   std::vector<uint32_t> grown;  // those that may have room yet
@@ -64,7 +65,7 @@ struct Shape {
   // What was found out last about why its tasks wait.
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
-  uint64_t explained_moves = 0;  // World::moves then
+  uint64_t explained_moves = 0;  // Explanations::generation then
   // Of the last of its tasks that was told why it waits: mostly they are told the same.
   Shared<std::vector<api::Condition>> conditions;
   // The server that is kept for its first task, or none; see reservations.h.

@@ -27,7 +27,7 @@ struct Demand {
 
 struct Footprint {
   Shared<Demand> demand;  // by pods that take the same
-  // Its task, in World::owners; null if it has none. Outlives what is counted for it.
+  // Its task, in Tasks::owners; null if it has none. Outlives what is counted for it.
   Owner* owner = nullptr;
   // Where what it requests is counted as well; null if nowhere. Outlives the ledger.
   api::Resources* account = nullptr;

@@ -63,14 +63,14 @@ void TakeUp(World& world, NodeState& node, const api::NodeMetrics& metrics) {
   const int64_t cpu = watched ? CpuHeadroom(*server) : 0;
   const int64_t memory = watched ? MemoryHeadroom(*server) : 0;
   node.load = metrics;
-  world.ledger.Measured(metrics.node, metrics.observed - metrics.window);
+  world.servers.ledger.Measured(metrics.node, metrics.observed - metrics.window);
   if (watched) {
-    ++world.moves;
-    world.dirty_nodes.insert(metrics.node);
+    ++world.explain.generation;
+    world.servers.to_reconcile.insert(metrics.node);
     if (CpuHeadroom(*server) > cpu || MemoryHeadroom(*server) > memory)
-      world.grown.Add(server->slot);
+      world.servers.capacity_log.Add(server->slot);
   } else if (server != nullptr) {
-    world.TouchServer(*server);
+    world.servers.Touch(*server);
   }
 }
 
@@ -79,26 +79,26 @@ void TakeUp(World& world, NodeState& node, const api::NodeMetrics& metrics) {
 void Measure(World& world, const Measured& measured) {
   world.measured = true;
   for (const api::NodeMetrics& metrics : measured.nodes) {
-    NodeState& node = world.nodes[metrics.node];  // which may come later
+    NodeState& node = world.servers.nodes[metrics.node];  // which may come later
     if (node.load && node.load->observed >= metrics.observed) continue;
     TakeUp(world, node, metrics);
   }
 }
 
 void ForgetOldLoads(World& world) {
-  if (world.now >= world.load_until) {
-    world.load_until = kNever;
-    for (const auto& [name, node] : world.nodes) {
+  if (world.now >= world.servers.load_until) {
+    world.servers.load_until = kNever;
+    for (const auto& [name, node] : world.servers.nodes) {
       if (node.server == nullptr || !node.load || !Watched(node.server->object.spec)) continue;
       const Time until = node.load->observed + kLoadKept;
       if (world.now < until) {
-        world.load_until = std::min(world.load_until, until);
+        world.servers.load_until = std::min(world.servers.load_until, until);
       } else if (node.server->usable || node.server->limited || node.server->overloaded) {
-        world.dirty_nodes.insert(name);
+        world.servers.to_reconcile.insert(name);
       }
     }
   }
-  if (world.load_until != kNever) world.WakeAt(world.load_until);
+  if (world.servers.load_until != kNever) world.WakeAt(world.servers.load_until);
 }
 
 std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
@@ -118,7 +118,7 @@ std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
                       FormatTime(load->observed) + ", more than " + FormatDuration(kLoadKept) +
                       " ago"};
   }
-  world.load_until = std::min(world.load_until, load->observed + kLoadKept);
+  world.servers.load_until = std::min(world.servers.load_until, load->observed + kLoadKept);
   server.limited = spec.max_cpu_percent || spec.max_memory_percent;
   const api::Resources& total = server.offered;
   auto over = Over("cpu", spec.max_cpu_percent, load->cpu_milli, total.cpu_milli, was_over);

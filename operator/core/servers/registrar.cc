@@ -40,8 +40,8 @@ void CheckOne(World& world, const std::string& name, NodeState& node) {
   const bool lost = !node.object || !NotReadyReason(world, node).first.empty();
   if (lost == (node.not_ready_since != kNever)) return;
   node.not_ready_since = lost ? world.news : kNever;
-  ++world.moves;
-  world.dirty_nodes.insert(name);
+  ++world.explain.generation;
+  world.servers.to_reconcile.insert(name);
   WakeTasksOn(world, name);
 }
 
@@ -53,8 +53,8 @@ void Judge(World& world, ServerState& server) {
     server.usable = server.phase == "Ready" && !server.releasing && !server.object.meta.deleted;
   };
   const api::RegisteredServerSpec& spec = server.object.spec;
-  const auto node = world.nodes.find(spec.node_name);
-  if (node == world.nodes.end() || !node->second.object) {
+  const auto node = world.servers.nodes.find(spec.node_name);
+  if (node == world.servers.nodes.end() || !node->second.object) {
     return set("NotReady", "NodeNotFound", "node " + spec.node_name + " does not exist");
   }
   if (const ServerState* other = node->second.server; other != &server) {
@@ -77,9 +77,9 @@ api::RegisteredServerStatus Describe(const World& world, const ServerState& serv
   api::RegisteredServerStatus status = server.object.status;
   status.observed_generation = server.object.meta.generation;
   status.phase = server.phase;
-  const auto node = world.nodes.find(server.object.spec.node_name);
-  if (node != world.nodes.end() && node->second.object) {
-    const NodeUsage& usage = world.ledger.On(node->first);
+  const auto node = world.servers.nodes.find(server.object.spec.node_name);
+  if (node != world.servers.nodes.end() && node->second.object) {
+    const NodeUsage& usage = world.servers.ledger.On(node->first);
     status.tasks = usage.tasks;
     status.allocatable = EncodeResources(node->second.object->allocatable);
     status.allocated = EncodeResources(usage.used);
@@ -97,9 +97,9 @@ api::RegisteredServerStatus Describe(const World& world, const ServerState& serv
 // Cheap to compare, unlike the status itself.
 ServerDigest Digest(const World& world, const ServerState& server) {
   ServerDigest digest{server.phase, server.reason, server.object.meta.generation, 0, {}, {}, 0};
-  const auto node = world.nodes.find(server.object.spec.node_name);
-  if (node == world.nodes.end() || !node->second.object) return digest;
-  const NodeUsage& usage = world.ledger.On(node->first);
+  const auto node = world.servers.nodes.find(server.object.spec.node_name);
+  if (node == world.servers.nodes.end() || !node->second.object) return digest;
+  const NodeUsage& usage = world.servers.ledger.On(node->first);
   digest.tasks = usage.tasks;
   digest.used = usage.used;
   digest.allocatable = node->second.object->allocatable;
@@ -110,14 +110,15 @@ ServerDigest Digest(const World& world, const ServerState& server) {
 
 // At a bounded rate for all servers together: of ten thousand, each is written less often.
 Duration HeartbeatEvery(const World& world) {
-  return std::max(kHeartbeatEvery, kHeartbeatEach * static_cast<int64_t>(world.servers.size()));
+  return std::max(kHeartbeatEvery,
+                  kHeartbeatEach * static_cast<int64_t>(world.servers.by_name.size()));
 }
 
 Duration PauseAfter(const World& world, ServerDigest old, const ServerDigest& now) {
   if (old == now) return HeartbeatEvery(world);
   old.load = now.load;
   // The load of a great many is written seldom: it changes all the time.
-  const auto servers = static_cast<int64_t>(world.servers.size());
+  const auto servers = static_cast<int64_t>(world.servers.by_name.size());
   return old == now ? std::max(kServerStatusEvery, kHeartbeatEach * servers) : kServerStatusEvery;
 }
 
@@ -127,24 +128,24 @@ void DescribeServer(World& world, ServerState& server) {
   const bool turned = server.phase != server.object.status.phase;
   const Duration pause = PauseAfter(world, server.digest, digest);
   if (!turned && world.now < server.writer.last + pause)
-    return world.WakeServer(server, server.writer.last + pause);
+    return world.servers.Wake(server, server.writer.last + pause);
   api::RegisteredServerStatus status = Describe(world, server);
   Time wake = kNever;
   if (!WriteStatus(world, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status),
                    &wake))
-    return world.WakeServer(server, wake);
+    return world.servers.Wake(server, wake);
   server.writer.last = world.now;
   server.object.status = std::move(status);
   server.digest = digest;
-  world.WakeServer(server, world.now + HeartbeatEvery(world));
+  world.servers.Wake(server, world.now + HeartbeatEvery(world));
 }
 
 void RegisterNode(World& world, const std::string& name, NodeState& node) {
   if (!node.object || node.object->meta.deleted) return;
   const auto label = node.object->meta.labels.find(api::kRegisterLabel);
   const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
-  if (!wanted || node.registering || node.server != nullptr || world.servers.contains(name) ||
-      world.now < node.registration.not_before)
+  if (!wanted || node.registering || node.server != nullptr ||
+      world.servers.by_name.contains(name) || world.now < node.registration.not_before)
     return;
   api::RegisteredServer server;
   server.meta.name = name;
@@ -162,8 +163,8 @@ void CountCapacity(World& world, ServerState& server) {
   const api::Resources offered = counts ? node.object->allocatable : api::Resources{};
   server.max_pods = counts ? node.object->max_pods : 0;
   if (offered == server.offered) return;
-  world.capacity -= server.offered;
-  world.capacity += offered;
+  world.servers.capacity -= server.offered;
+  world.servers.capacity += offered;
   server.offered = offered;
 }
 
@@ -188,41 +189,41 @@ bool CallsItselfReady(const NodeState& node) {
 }
 
 void WakeTasksOn(World& world, const std::string& node) {
-  world.ledger.ForEachOwner(node, [&](const Owner& owner) {
-    if (owner.task != nullptr) world.dirty.insert(*owner.task->key);
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    if (owner.task != nullptr) world.tasks.to_reconcile.insert(*owner.task->key);
   });
 }
 
 void NodeChanged(World& world, const std::string& name) {
-  ++world.moves;
-  world.dirty_nodes.insert(name);
-  for (const std::string& server : world.nodes[name].servers) {
-    const uint32_t slot = world.servers.at(server).slot;
-    world.changed.Add(slot);
-    world.grown.Add(slot);
+  ++world.explain.generation;
+  world.servers.to_reconcile.insert(name);
+  for (const std::string& server : world.servers.nodes[name].servers) {
+    const uint32_t slot = world.servers.by_name.at(server).slot;
+    world.servers.property_log.Add(slot);
+    world.servers.capacity_log.Add(slot);
   }
 }
 
 void ChooseServer(World& world, const std::string& name) {
-  NodeState& node = world.nodes[name];
+  NodeState& node = world.servers.nodes[name];
   ServerState* first = nullptr;
   for (const std::string& each : node.servers) {
-    ServerState& server = world.servers.at(each);
+    ServerState& server = world.servers.by_name.at(each);
     const auto rank = [](const ServerState& state) {
       return std::pair(state.object.meta.created, state.object.meta.name);
     };
     if (first == nullptr || rank(server) < rank(*first)) first = &server;
   }
   if (node.server == first) return;
-  if (node.server != nullptr) world.Misplace(*node.server);
+  if (node.server != nullptr) world.servers.Misplace(*node.server);
   node.server = first;
-  world.ledger.Keep(name).slot = first == nullptr ? NodeUsage::kNoSlot : first->slot;
+  world.servers.ledger.Keep(name).slot = first == nullptr ? NodeUsage::kNoSlot : first->slot;
   WakeTasksOn(world, name);
 }
 
 void Unregister(World& world, ServerState& server) {
   if (!std::exchange(server.releasing, true))
-    world.dirty_nodes.insert(server.object.spec.node_name);
+    world.servers.to_reconcile.insert(server.object.spec.node_name);
   Time wake = kNever;
   if (!MayDelete(world, server.deletion, &wake)) return world.WakeAt(wake);
   server.deletion.sent = true;
@@ -231,24 +232,25 @@ void Unregister(World& world, ServerState& server) {
 }
 
 void CheckNode(World& world, const std::string& name) {
-  if (const auto node = world.nodes.find(name); node != world.nodes.end())
+  if (const auto node = world.servers.nodes.find(name); node != world.servers.nodes.end())
     CheckOne(world, name, node->second);
 }
 
 void CheckNodes(World& world) {
-  std::erase_if(world.nodes, [&](const auto& entry) {
+  std::erase_if(world.servers.nodes, [&](const auto& entry) {
     const NodeState& node = entry.second;
-    if (!node.gone || !node.servers.empty() || world.ledger.On(entry.first).pods > 0) return false;
+    if (!node.gone || !node.servers.empty() || world.servers.ledger.On(entry.first).pods > 0)
+      return false;
     // It may be of a node of this name that is on its way to us.
     if (node.load && world.now < node.load->observed + kLoadKept) return false;
-    world.ledger.Forget(entry.first);
+    world.servers.ledger.Forget(entry.first);
     return true;
   });
-  for (auto& [name, node] : world.nodes) {
+  for (auto& [name, node] : world.servers.nodes) {
     CheckOne(world, name, node);
     if (node.register_at != Time{} && world.now >= node.register_at) {
       node.register_at = Time{};
-      world.dirty_nodes.insert(name);
+      world.servers.to_reconcile.insert(name);
     }
   }
 }
@@ -256,39 +258,40 @@ void CheckNodes(World& world) {
 void RegisterAndJudge(World& world) {
   // Judging may make a node dirty again, so that it is done in a second round.
   for (int round = 0; round < 2; ++round) {
-    for (const std::string& name : std::exchange(world.dirty_nodes, {})) {
-      const auto at = world.nodes.find(name);
-      if (at == world.nodes.end()) continue;
+    for (const std::string& name : std::exchange(world.servers.to_reconcile, {})) {
+      const auto at = world.servers.nodes.find(name);
+      if (at == world.servers.nodes.end()) continue;
       RegisterNode(world, name, at->second);
       // So that the end of what its servers are judged by is noticed as well.
       CheckOne(world, name, at->second);
       for (const std::string& each : at->second.servers) {
-        ServerState& server = world.servers.at(each);
+        ServerState& server = world.servers.by_name.at(each);
         CountCapacity(world, server);
         TakeBack(world, server, at->second);
         const bool before = server.usable;
         const int64_t cpu = CpuHeadroom(server), memory = MemoryHeadroom(server);
         Judge(world, server);
-        world.TouchServer(server);
+        world.servers.Touch(server);
         const bool grown = !before || CpuHeadroom(server) > cpu || MemoryHeadroom(server) > memory;
-        if (at->second.server == &server) Reindex(world, *server.usage, server.usable && grown);
+        if (at->second.server == &server)
+          Reindex(world.servers, *server.usage, server.usable && grown);
       }
     }
   }
 }
 
 void DescribeServers(World& world) {
-  while (!world.server_wakes.empty() && world.server_wakes.begin()->first <= world.now) {
-    const std::string name = world.server_wakes.begin()->second;
-    world.server_wakes.erase(world.server_wakes.begin());
-    world.servers.at(name).wake = kNever;
-    world.TouchServer(world.servers.at(name));
+  while (!world.servers.wakes.empty() && world.servers.wakes.begin()->first <= world.now) {
+    const std::string name = world.servers.wakes.begin()->second;
+    world.servers.wakes.erase(world.servers.wakes.begin());
+    world.servers.by_name.at(name).wake = kNever;
+    world.servers.Touch(world.servers.by_name.at(name));
   }
-  for (const uint32_t slot : std::exchange(world.touched_servers, {})) {
-    world.slots[slot]->touched = false;
-    DescribeServer(world, *world.slots[slot]);
+  for (const uint32_t slot : std::exchange(world.servers.touched, {})) {
+    world.servers.slots[slot]->touched = false;
+    DescribeServer(world, *world.servers.slots[slot]);
   }
-  if (!world.server_wakes.empty()) world.WakeAt(world.server_wakes.begin()->first);
+  if (!world.servers.wakes.empty()) world.WakeAt(world.servers.wakes.begin()->first);
 }
 
 }  // namespace spillway::core

@@ -5,6 +5,9 @@
 
 namespace spillway::core {
 
+// Between tries to register a server that were refused.
+inline constexpr BackoffRange kRegister{std::chrono::milliseconds(5'000), kRefused.last};
+
 // A node whose Lease was not renewed for this long is not ready. The kubelet renews every 10 s, and
 // the node controller gives up after 50 s.
 inline constexpr Duration kHeartbeatTimeout{40'000};

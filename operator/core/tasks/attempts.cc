@@ -124,7 +124,7 @@ void RetryLater(World& world, TaskState& task, const std::string& exit) {
                               FormatDuration(wait);
   HoldBack(world, task, wait);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
-  world.Tell(task, true, "Retrying", message);
+  RecordEvent(world, task, true, "Retrying", message);
 }
 
 // Its end was asked for while it ran: it was seen so, or it has ended since. A node's clock, as
@@ -170,7 +170,7 @@ void EndLost(World& world, TaskState& task, const std::string& last) {
                               " times, and spec.retry.lossLimit is " +
                               std::to_string(task.object.spec.retry.loss_limit);
   Finish(world, task, TaskPhase::kFailed, "LossLimitExceeded", message);
-  world.Tell(task, true, "LossLimitExceeded", message);
+  RecordEvent(world, task, true, "LossLimitExceeded", message);
 }
 
 // The current attempt's pod, which the cluster has ended, says why.
@@ -253,7 +253,7 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
 
 void LoseAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message) {
-  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
+  const api::Pod* pod = PodOf(task, task.binding->attempt);
   const bool refused = pod != nullptr && Refused(*pod);
   api::Attempt attempt = Describe(world, task, pod);
   attempt.reason = reason;
@@ -271,11 +271,11 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason,
   const int doublings = std::min(task.losses++, 6);
   if (doublings > 0) HoldBack(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}));
   DescribeWaiting(world, task, TaskPhase::kPending, text);
-  world.Tell(task, true, reason, text);
+  RecordEvent(world, task, true, reason, text);
 }
 
 void RecordEarlier(World& world, TaskState& task) {
-  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
+  const api::Pod* pod = PodOf(task, task.binding->attempt);
   api::Attempt attempt = Describe(world, task, pod);
   if (attempt.reason.empty()) attempt.reason = "Superseded";
   Record(world, task, attempt);
@@ -291,7 +291,7 @@ void RecordEarlier(World& world, TaskState& task) {
 void StopAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message) {
   if (!task.binding) return;
-  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
+  const api::Pod* pod = PodOf(task, task.binding->attempt);
   api::Attempt attempt = Describe(world, task, pod);
   attempt.reason = reason;
   attempt.message = message;

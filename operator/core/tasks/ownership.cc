@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_usage.h"
 
 namespace spillway::core {
 
@@ -25,9 +26,9 @@ void Own(World& world, PodState& state) {
   const api::Pod& pod = state.object;
   const Claim claim = ClaimOf(pod);
   if (claim.task == nullptr) return;
-  const TaskState* task = world.TaskByUid(claim.task->uid);
+  const TaskState* task = world.tasks.ByUid(claim.task->uid);
   if (task != nullptr && !IsAttemptOf(*task, pod)) return;
-  state.owner = &world.owners[claim.task->uid];
+  state.owner = &world.tasks.owners[claim.task->uid];
   ++state.owner->counted;
   auto& pods = state.owner->pods;
   const auto at = std::upper_bound(pods.begin(), pods.end(), claim.attempt,
@@ -36,7 +37,7 @@ void Own(World& world, PodState& state) {
 }
 
 void Disown(World& world, PodState& state) {
-  Unbook(world, state.place);
+  Unbook(world.servers, state.place);
   state.task = state.exclusive = false;
   Owner* owner = std::exchange(state.owner, nullptr);
   if (owner == nullptr) return;
@@ -47,14 +48,14 @@ void Disown(World& world, PodState& state) {
 
 void TakePods(World& world, TaskState& task) {
   for (const auto& [attempt, pod] : std::vector(task.owner->pods)) {
-    PodState& state = world.pods.at(pod->meta.key());
+    PodState& state = world.servers.pods.at(pod->meta.key());
     if (!IsAttemptOf(task, *pod)) Disown(world, state);
     CountPod(world, state);
   }
 }
 
 void DropClaims(World& world) {
-  for (auto& [key, state] : world.pods) {
+  for (auto& [key, state] : world.servers.pods) {
     if (!state.task || (state.owner != nullptr && state.owner->task != nullptr)) continue;
     state.task = state.exclusive = false;
     CountPod(world, state);
@@ -62,12 +63,12 @@ void DropClaims(World& world) {
 }
 
 void DropOwner(World& world, const std::string& uid) {
-  const auto at = world.owners.find(uid);
-  if (at == world.owners.end()) return;
+  const auto at = world.tasks.owners.find(uid);
+  if (at == world.tasks.owners.end()) return;
   const Owner& owner = at->second;
-  if (owner.task == nullptr && owner.counted == 0 && !owner.reserved.counted() &&
+  if (owner.task == nullptr && owner.counted == 0 && !owner.assumed.counted() &&
       owner.creating == nullptr)
-    world.owners.erase(at);
+    world.tasks.owners.erase(at);
 }
 
 }  // namespace spillway::core

@@ -48,13 +48,13 @@ void AskEvents(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod)
     stuck.pause =
         stuck.pause == kAskAgainAfter ? Duration{60'000} : std::min(stuck.pause * 2, kMostAskPause);
   }
-  world.WakeTask(task, stuck.ask_at);
+  world.tasks.Wake(task, stuck.ask_at);
 }
 
 // The kubelet has it.
 void FollowStart(World& world, TaskState& task, const api::Pod& pod) {
   const Time late = task.binding->assigned_at + kStuckAfter;
-  if (world.now < late && Starts(pod.waiting_reason)) return world.WakeTask(task, late);
+  if (world.now < late && Starts(pod.waiting_reason)) return world.tasks.Wake(task, late);
   Stuck& stuck = StuckOf(task);
   const std::string where = "on server " + task.binding->server + ": ";
   AskEvents(world, task, stuck, pod);
@@ -94,7 +94,7 @@ void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::str
   HoldBack(world, task, pause);
   DescribeWaiting(world, task, api::TaskPhase::kPending,
                   why + "; tried again at " + FormatTime(world.now + pause));
-  world.Tell(task, true, kUnschedulable, why);
+  RecordEvent(world, task, true, kUnschedulable, why);
 }
 
 // kube-scheduler has it.
@@ -102,7 +102,7 @@ void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
   Stuck& stuck = StuckOf(task);
   if (!pod.unscheduled) {
     const Time silent = task.binding->assigned_at + kSchedulerSilent;
-    if (world.now < silent) return world.WakeTask(task, silent);
+    if (world.now < silent) return world.tasks.Wake(task, silent);
     return Tell(world, task, "NotScheduled",
                 "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
                     FormatTime(task.binding->assigned_at) + "; does it run?");
@@ -116,7 +116,7 @@ void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
   if (stuck.unscheduled_since == kNever) stuck.unscheduled_since = world.now;
   const Time until = stuck.unscheduled_since + kUnschedulableFor;
   if (world.now >= until) return TakeBack(world, task, pod, why);
-  world.WakeTask(task, until);
+  world.tasks.Wake(task, until);
   Tell(world, task, pod.waiting_reason, why);
 }
 
@@ -132,13 +132,13 @@ void FollowStuck(World& world, TaskState& task, const api::Pod& pod) {
 }
 
 void HearPod(World& world, const PodWarned& warned) {
-  TaskState* task = world.TaskByUid(warned.task_uid);
+  TaskState* task = world.tasks.ByUid(warned.task_uid);
   if (task == nullptr || !task->binding || !task->stuck) return;
-  const api::Pod* pod = world.PodOf(*task, task->binding->attempt);
+  const api::Pod* pod = PodOf(*task, task->binding->attempt);
   if (pod == nullptr || pod->meta.uid != warned.pod_uid) return;
   task->stuck->reason = warned.reason;
   task->stuck->message = warned.message;
-  world.dirty.insert(*task->key);
+  world.tasks.to_reconcile.insert(*task->key);
 }
 
 }  // namespace spillway::core

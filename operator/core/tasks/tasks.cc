@@ -13,6 +13,7 @@
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/stuck.h"
 
 namespace spillway::core {
@@ -24,8 +25,8 @@ using api::TaskStatus;
 // Why the node's pods count as lost; nothing while they do not. wake: when that may change.
 std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
   if (name.empty()) return std::nullopt;  // kube-scheduler has not bound the pod yet
-  const auto node = world.nodes.find(name);
-  if (node == world.nodes.end()) return "node " + name + " does not exist";
+  const auto node = world.servers.nodes.find(name);
+  if (node == world.servers.nodes.end()) return "node " + name + " does not exist";
   if (node->second.gone) return "node " + name + " no longer exists";
   if (!node->second.object) {  // not seen yet: the check of all nodes takes it up
     *wake = world.now + std::chrono::seconds(5);
@@ -57,7 +58,7 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
 // The attempt as its pod tells it.
 std::shared_ptr<const Binding> BindingOf(const World& world, const TaskState& task, int64_t attempt,
                                          const api::Pod& pod, Time at) {
-  if (const ServerState* server = world.ServerOn(pod.node_name))
+  if (const ServerState* server = world.servers.On(pod.node_name))
     return BindingTo(task, *server, pod.meta.name, attempt, at);
   return std::make_shared<const Binding>(
       Binding{{pod.node_name, pod.node_name, false, "", "", pod.meta.name, attempt, at, 0}, 0});
@@ -65,8 +66,8 @@ std::shared_ptr<const Binding> BindingOf(const World& world, const TaskState& ta
 
 // The attempt as the status tells it.
 std::shared_ptr<const Binding> BindingOf(const World& world, const api::Assignment& told) {
-  const auto server = world.servers.find(told.server);
-  const bool known = server != world.servers.end();
+  const auto server = world.servers.by_name.find(told.server);
+  const bool known = server != world.servers.by_name.end();
   return std::make_shared<const Binding>(
       Binding{told, known ? server->second.object.spec.price_micros : 0});
 }
@@ -79,10 +80,10 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
   NoteAdopted(world, task, pod);
   if (is_told && pod.intended) {  // where it was to go
     task.binding = BindingOf(world, *told);
-    return CountPod(world, world.pods.at(pod.meta.key()));
+    return CountPod(world, world.servers.pods.at(pod.meta.key()));
   }
   task.binding = BindingOf(world, task, attempt, pod, pod.meta.created);
-  if (is_told ? told->node_name != pod.node_name : world.ServerOn(pod.node_name) != nullptr)
+  if (is_told ? told->node_name != pod.node_name : world.servers.On(pod.node_name) != nullptr)
     Bound(world, task);
 }
 
@@ -182,8 +183,8 @@ void Unassign(World& world, TaskState& task, const std::string& reason, const st
 // namespace are, is given more time.
 void AwaitAnswer(World& world, TaskState& task) {
   const Time due = task.binding->assigned_at + kSlowAnswer;
-  if (world.now < due) return world.WakeTask(task, due);
-  if (!CreationHangs(task)) return world.WakeTask(task, world.now + kSlowAnswer);
+  if (world.now < due) return world.tasks.Wake(task, due);
+  if (!CreationHangs(task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
   CreationOverdue(world, task);
   Unassign(world, task, "FailedCreate", ExplainAdmission(task)->summary);
 }
@@ -194,11 +195,11 @@ void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::str
       "pod " + pod.meta.name + " does not fit as it was admitted: " + unfit + "; it is taken back";
   StopAttempt(world, task, kDoesNotFit, why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
-  world.Tell(task, true, kDoesNotFit, why);
+  RecordEvent(world, task, true, kDoesNotFit, why);
 }
 
 void Follow(World& world, TaskState& task) {
-  const api::Pod* pod = world.PodOf(task, task.binding->attempt);
+  const api::Pod* pod = PodOf(task, task.binding->attempt);
   if (pod == nullptr) {
     if (!task.confirmed) return AwaitAnswer(world, task);
     Time unused = kNever;
@@ -222,7 +223,7 @@ void Follow(World& world, TaskState& task) {
   if (const auto lost = NodeLost(world, task.binding->node_name, &wake)) {
     return LoseAttempt(world, task, "ServerLost", *lost);
   }
-  if (wake != kNever) world.WakeTask(task, wake);
+  if (wake != kNever) world.tasks.Wake(task, wake);
   if (pod->phase == api::PodPhase::kRunning) {
     MarkRunning(world, task, *pod);
   } else {
@@ -233,14 +234,14 @@ void Follow(World& world, TaskState& task) {
 void Expire(World& world, TaskState& task, const char* reason, const std::string& message) {
   StopAttempt(world, task, reason);
   Finish(world, task, TaskPhase::kFailed, reason, message);
-  world.Tell(task, true, reason, message);
+  RecordEvent(world, task, true, reason, message);
 }
 
 // True if the deadline has passed; otherwise the task is looked at again then.
 bool Passed(World& world, TaskState& task, Time from, const std::optional<Duration>& deadline) {
   if (!deadline) return false;
   if (world.now >= from + *deadline) return true;
-  world.WakeTask(task, from + *deadline);
+  world.tasks.Wake(task, from + *deadline);
   return false;
 }
 
@@ -316,7 +317,7 @@ void TellLingering(World& world, TaskState& task) {
   const api::Pod* pod = Lingering(world, task, &unused);
   if (pod == nullptr || !pod->meta.deleted) return;
   const Time asked = pod->asked_to_end.value_or(*pod->meta.deleted);
-  if (world.now < asked + kLingersFor) return world.WakeTask(task, asked + kLingersFor);
+  if (world.now < asked + kLingersFor) return world.tasks.Wake(task, asked + kLingersFor);
   const std::string why = "waiting for pod " + pod->meta.name + " on node " + pod->node_name +
                           " to end, as it was asked to at " + FormatTime(asked);
   const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
@@ -334,7 +335,7 @@ void Enqueue(World& world, TaskState& task) {
   if (first) {
     if (task.waiting_since == Time{}) task.waiting_since = task.object.meta.created;
     task.explain_after = Duration{5'000};
-    world.WakeTask(task, std::max(world.now, task.waiting_since) + kExplainAfter);
+    world.tasks.Wake(task, std::max(world.now, task.waiting_since) + kExplainAfter);
   }
 }
 
@@ -346,11 +347,11 @@ void Await(World& world, TaskState& task) {
     DescribeWaiting(world, task, TaskPhase::kPending, "resumed");
     task.status_due = world.now;
     const auto& deadline = task.object.spec.start_deadline;
-    if (deadline) world.WakeTask(task, world.now + *deadline);
+    if (deadline) world.tasks.Wake(task, world.now + *deadline);
   }
   if (world.now < task.not_before) {
     Dequeue(world, task);
-    world.WakeTask(task, task.not_before);
+    world.tasks.Wake(task, task.not_before);
     return;
   }
   if (task.creating) {
@@ -376,7 +377,7 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
   if (!task.pods_deleted) task.pods_deleted.emplace();
   Deletion& deletion = (*task.pods_deleted)[pod.meta.uid];
   Time wake = kNever;
-  if (!MayDelete(world, deletion, &wake)) return world.WakeTask(task, wake);
+  if (!MayDelete(world, deletion, &wake)) return world.tasks.Wake(task, wake);
   deletion.sent = true;
   Write write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
               pod.meta.uid,  0,          nullptr,     grace};
@@ -399,8 +400,8 @@ void StopStrays(World& world, TaskState& task) {
       if (attempt <= last && ++ended > kKeptPods) DeletePod(world, task, pod, std::nullopt);
       continue;
     }
-    const auto node = world.nodes.find(pod.node_name);
-    const bool node_gone = node == world.nodes.end() || !node->second.object;
+    const auto node = world.servers.nodes.find(pod.node_name);
+    const bool node_gone = node == world.servers.nodes.end() || !node->second.object;
     if (pod.meta.deleted && !node_gone) continue;
     // Nobody is left on a vanished node to confirm the end of a pod.
     DeletePod(world, task, pod, node_gone ? std::optional<int64_t>(0) : std::nullopt);
@@ -424,7 +425,7 @@ void DeleteWhenOld(World& world, TaskState& task) {
   if (!Passed(world, task, finished, ttl)) return;
   if (!task.deletion) task.deletion.emplace();
   Time wake = kNever;
-  if (!MayDelete(world, *task.deletion, &wake)) return world.WakeTask(task, wake);
+  if (!MayDelete(world, *task.deletion, &wake)) return world.tasks.Wake(task, wake);
   task.deletion->sent = true;
   const api::ObjectMeta& meta = task.object.meta;
   Write write{Verb::kDelete, Kind::kTask, meta.ns, meta.name, meta.uid, 0, nullptr, std::nullopt};
@@ -454,7 +455,7 @@ bool Held(World& world, TaskState& task) {
   const api::Pod* pod = Lingering(world, task, &wake);
   if (pod == nullptr) return false;
   Dequeue(world, task);
-  if (wake != kNever) world.WakeTask(task, wake);
+  if (wake != kNever) world.tasks.Wake(task, wake);
   return true;
 }
 
@@ -469,11 +470,12 @@ void JoinQueue(World& world, TaskState& task) {
     if (task.admission->closed) shape.waiting.Hide(*task.tenant);
   }
   task.queued = task.priority;
-  if (task.tenant->waiting++ == 0) world.tenants_waiting.insert(task.tenant);
-  world.by_share = world.by_share || world.tenants_waiting.size() > 1;
+  if (task.tenant->waiting++ == 0) world.scheduling.tenants_waiting.insert(task.tenant);
+  world.scheduling.by_share =
+      world.scheduling.by_share || world.scheduling.tenants_waiting.size() > 1;
   // One of a higher priority may have what is kept for others.
-  if (!world.reserved.empty()) shape.blocked = false;
-  if (!shape.blocked || !shape.grown.empty()) world.shapes.SetUntried(shape);
+  if (!world.scheduling.reserved.empty()) shape.blocked = false;
+  if (!shape.blocked || !shape.grown.empty()) world.scheduling.shapes.SetUntried(shape);
 }
 
 void Dequeue(World& world, TaskState& task) {
@@ -484,20 +486,20 @@ void Dequeue(World& world, TaskState& task) {
     task.shape->waiting.Erase(*task.tenant, task.place());
   }
   task.queued.reset();
-  if (--task.tenant->waiting == 0) world.tenants_waiting.erase(task.tenant);
+  if (--task.tenant->waiting == 0) world.scheduling.tenants_waiting.erase(task.tenant);
 }
 
 void HoldBack(World& world, TaskState& task, Duration wait) {
   task.not_before = world.now + wait;
-  world.WakeTask(task, task.not_before);
+  world.tasks.Wake(task, task.not_before);
 }
 
 void SendBack(World& world, TaskState& task, const std::string& reason, const std::string& why) {
   StopAttempt(world, task, reason, why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
-  world.Tell(task, true, reason, why);
+  RecordEvent(world, task, true, reason, why);
   ReconcileTask(world, task);
-  world.touched.insert(*task.key);
+  world.tasks.touched.insert(*task.key);
 }
 
 void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
@@ -537,7 +539,7 @@ void Bound(World& world, TaskState& task) {
   Commit(world, task, status.assignment->estimated_micros);
   task.assigned_untold = true;
   task.status_due = world.now + kAssignedAfter;
-  world.WakeTask(task, task.status_due);
+  world.tasks.Wake(task, task.status_due);
 }
 
 void TellAssigned(TaskState& task) {
@@ -587,7 +589,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     task.object.status.assignment.reset();
     task.binding.reset();
     Finish(world, task, TaskPhase::kFailed, "InvalidTemplate", message);
-    world.Tell(task, true, "InvalidTemplate", message);
+    RecordEvent(world, task, true, "InvalidTemplate", message);
   } else {
     task.unsure = task.unsure || error.kind == ErrorKind::kUnavailable;
     const auto why = ExplainAdmission(task);
@@ -622,13 +624,13 @@ void ReconcileTask(World& world, TaskState& task) {
 void PutOffStatus(World& world, TaskState& task) {
   if (task.status_due == kNever) return;
   task.status_due = std::max(task.status_due, world.now + kPutOff);
-  world.WakeTask(task, task.status_due);
+  world.tasks.Wake(task, task.status_due);
 }
 
 void FlushStatus(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due == kNever) return;
   if (world.now < task.status_due) {
-    world.WakeTask(task, task.status_due);
+    world.tasks.Wake(task, task.status_due);
     return;
   }
   TellAssigned(task);
@@ -636,12 +638,12 @@ void FlushStatus(World& world, TaskState& task) {
   if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta,
                   EncodeStatus(task.object.status), &wake)) {
     task.status_due = kNever;
-    world.statuses_in_flight += task.writer.in_flight ? 1 : 0;
+    world.tasks.statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
   } else {
-    world.WakeTask(task, wake);
+    world.tasks.Wake(task, wake);
   }
 }
 

@@ -113,7 +113,7 @@ void ApiModel::Settle() {
     StepResult result = core_->Step(events, now);
     wake = result.wake;
     milestones.insert(milestones.end(), result.milestones.begin(), result.milestones.end());
-    most_tested = std::max(most_tested, core_->world().tested);
+    most_tested = std::max(most_tested, core_->world().explain.tested);
     for (Effect& effect : result.effects) std::visit([&](auto& value) { Carry(value); }, effect);
     if (pending_.empty() && result.effects.empty() && i > 0) return;
   }

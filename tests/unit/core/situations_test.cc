@@ -534,12 +534,12 @@ class SituationTest : public testing::TestWithParam<Situation> {};
 
 // Bound, or promised a server that is bought for it.
 bool Starts(const ApiModel& api, const std::string& task) {
-  const auto& state = api.world().tasks.at("ns/" + task);
+  const auto& state = api.world().tasks.by_key.at("ns/" + task);
   return state.binding != nullptr || !state.nominated.empty();
 }
 
 std::string AllThatIsSaid(const ApiModel& api) {
-  const api::TaskStatus& status = api.world().tasks.at("ns/t").object.status;
+  const api::TaskStatus& status = api.world().tasks.by_key.at("ns/t").object.status;
   std::string out;
   for (const api::Condition& condition : *status.conditions) out += condition.message.str() + "\n";
   if (!status.explanation) return out;
@@ -558,7 +558,7 @@ TEST_P(SituationTest, IsExplainedByWhatWouldMendIt) {
   api.Advance(std::chrono::milliseconds(600));
   ASSERT_FALSE(Starts(api, "t")) << "it does not wait";
   EXPECT_NE(AllThatIsSaid(api).find(situation.says), std::string::npos) << AllThatIsSaid(api);
-  const auto& explanation = api.world().tasks.at("ns/t").object.status.explanation;
+  const auto& explanation = api.world().tasks.by_key.at("ns/t").object.status.explanation;
   EXPECT_EQ(explanation ? explanation->nearest_fit : "", situation.nearest);
   if (situation.mend) {
     situation.mend(api);

@@ -11,7 +11,7 @@ using std::chrono::seconds;
 
 api::Explanation ExplainTask(ApiModel& api, const std::string& name) {
   api.Advance(seconds(1));
-  const auto& task = api.world().tasks.at("ns/" + name);
+  const auto& task = api.world().tasks.by_key.at("ns/" + name);
   return task.object.status.explanation ? *task.object.status.explanation : api::Explanation{};
 }
 
@@ -192,7 +192,7 @@ TEST(ExplainTest, IsTheSameObjectForAsLongAsItSaysTheSame) {
   api.AddServer("a", "500m");
   api.AddTask("t", {{"placement", {{"policy", "LocalOnly"}}}});
   api.Advance(seconds(5));
-  const auto& shape = *api.world().tasks.at("ns/t").shape;
+  const auto& shape = *api.world().tasks.by_key.at("ns/t").shape;
   const auto before = shape.explanation;
   ASSERT_NE(before, nullptr);
   api.Change(api.servers.at("a"));

@@ -21,7 +21,7 @@ Json With(Json spec, const Json& more) {
 
 const api::Forecast& ForecastOf(const ApiModel& api, const std::string& name) {
   static const api::Forecast kNone;
-  const auto& forecast = api.world().tasks.at("ns/" + name).object.status.forecast;
+  const auto& forecast = api.world().tasks.by_key.at("ns/" + name).object.status.forecast;
   return forecast ? *forecast : kNone;
 }
 

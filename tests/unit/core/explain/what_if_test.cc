@@ -44,7 +44,7 @@ TEST_F(WhatIfTest, ChangesNothing) {
   api.Advance(std::chrono::seconds(5));
   EXPECT_EQ(api.pods_made, 0);
   EXPECT_EQ(api.claims_made, 0);
-  EXPECT_TRUE(api.world().shapes.all().empty());
+  EXPECT_TRUE(api.world().scheduling.shapes.all().empty());
 }
 
 TEST_F(WhatIfTest, NamesThePoolThatWouldBeAskedAndWhen) {

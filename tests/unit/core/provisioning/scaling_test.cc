@@ -542,9 +542,9 @@ TEST(ServerNameTest, IsTheWholeUidWhereAnotherPurchaseHasTheFirstDigits) {
   scale.object.meta.name = "mine";
   scale.object.meta.uid = "12345678-9999";
   EXPECT_EQ(ServerName(world, scale), "spot-12345678");
-  world.servers["spot-12345678"].object.spec.scale_request = "mine";
+  world.servers.by_name["spot-12345678"].object.spec.scale_request = "mine";
   EXPECT_EQ(ServerName(world, scale), "spot-12345678");
-  world.servers["spot-12345678"].object.spec.scale_request = "another";
+  world.servers.by_name["spot-12345678"].object.spec.scale_request = "another";
   EXPECT_EQ(ServerName(world, scale), "spot-12345678-9999");
 }
 

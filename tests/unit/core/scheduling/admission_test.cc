@@ -38,7 +38,7 @@ class AdmissionTest : public testing::Test {
     return static_cast<int>(std::count_if(api.notes.begin(), api.notes.end(),
                                           [&](const Note& note) { return note.reason == reason; }));
   }
-  int64_t TasksOn(const std::string& node) { return api.world().ledger.On(node).tasks; }
+  int64_t TasksOn(const std::string& node) { return api.world().servers.ledger.On(node).tasks; }
   ApiModel api;
 };
 
@@ -355,7 +355,7 @@ TEST_F(AdmittedTest, TwoContainersGetTheDefaultTwice) {
   AddEmpty("one", 1);
   AddEmpty("two", 2);
   api.Advance(seconds(1));
-  EXPECT_EQ(api.world().ledger.On("s1").used.cpu_milli, 6000);
+  EXPECT_EQ(api.world().servers.ledger.On("s1").used.cpu_milli, 6000);
   AddEmpty("three", 2);
   api.Advance(seconds(1));
   EXPECT_EQ(api.pods_made, 2);
@@ -422,7 +422,7 @@ TEST_F(AdmittedTest, WhatEveryClusterAddsChangesNothing) {
   };
   api.AddTask("t");
   api.Settle();
-  const TaskState& task = api.world().tasks.at("ns/t");
+  const TaskState& task = api.world().tasks.by_key.at("ns/t");
   EXPECT_EQ(task.shape, task.admission->asked);
 }
 
@@ -449,10 +449,10 @@ TEST_F(AdmittedTest, AllThatWasLearnedGoesWithTheTasks) {
   api.Advance(seconds(5));
   for (const auto& [key, pod] : std::map(api.pods)) api.Remove(api.pods, key);
   api.Settle();
-  EXPECT_TRUE(api.world().admissions.empty());
-  EXPECT_TRUE(api.world().shapes.all().empty());
-  EXPECT_TRUE(api.world().closed.empty());
-  EXPECT_TRUE(api.world().learned.empty());
+  EXPECT_TRUE(api.world().scheduling.admissions.empty());
+  EXPECT_TRUE(api.world().scheduling.shapes.all().empty());
+  EXPECT_TRUE(api.world().scheduling.closed.empty());
+  EXPECT_TRUE(api.world().scheduling.learned.empty());
 }
 
 }  // namespace

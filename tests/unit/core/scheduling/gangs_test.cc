@@ -23,7 +23,7 @@ int Pods(const ApiModel& api) {
 }
 
 std::string Why(const ApiModel& api, const std::string& name) {
-  const auto& told = api.world().tasks.at("ns/" + name).object.status.explanation;
+  const auto& told = api.world().tasks.by_key.at("ns/" + name).object.status.explanation;
   return told == nullptr ? "" : told->summary;
 }
 

@@ -24,7 +24,7 @@ TEST(PlacerTest, NeverOvercommitsAServer) {
   for (int i = 0; i < 10; ++i) api.AddTask("t" + std::to_string(i));
   api.Settle();
   EXPECT_EQ(api.pods.size(), 4u);
-  EXPECT_EQ(api.world().ledger.On("s1").used.cpu_milli, 4000);
+  EXPECT_EQ(api.world().servers.ledger.On("s1").used.cpu_milli, 4000);
 }
 
 TEST(PlacerTest, LeavesRoomForPodsOfOthers) {

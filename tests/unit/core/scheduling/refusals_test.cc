@@ -67,7 +67,7 @@ TEST_F(RefusalsTest, TheExplanationSaysWhoRefusedAndUntilWhen) {
   Refuse("t-1");
   api.Advance(seconds(2));
   EXPECT_EQ(api.Phase("t"), "Pending");
-  const api::Explanation why = Explain(api.world(), *api.world().tasks.at("ns/t").shape);
+  const api::Explanation why = Explain(api.world(), *api.world().tasks.by_key.at("ns/t").shape);
   ASSERT_EQ(why.servers.size(), 1u);
   EXPECT_EQ(why.servers[0].reason, kRefusedRecently);
   EXPECT_NE(why.servers[0].message.find("UnexpectedAdmissionError: no healthy devices present"),
@@ -96,7 +96,7 @@ TEST_F(RefusalsTest, APodThatRunsThereMakesItAsGoodAsBefore) {
   api.Advance(seconds(20));
   api.SetPod("t-3", PodPhase::kRunning);
   api.Settle();
-  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+  EXPECT_FALSE(api.world().tasks.by_key.at("ns/t").shape->refused);
 }
 
 TEST_F(RefusalsTest, AServerThatMayBeAskedAgainIsTheLastChoice) {
@@ -140,7 +140,7 @@ TEST_F(RefusalsTest, ItIsRememberedWhereAdmissionHasChangedWhatSuchPodsAskFor) {
   api.admit = [](api::Pod& pod) { pod.requests.cpu_milli = 1'100; };
   api.AddTask("next");
   api.Settle();
-  ASSERT_NE(api.world().tasks.at("ns/t").shape->requests.cpu_milli, 1'000);
+  ASSERT_NE(api.world().tasks.by_key.at("ns/t").shape->requests.cpu_milli, 1'000);
   api.AddTask("last");
   api.Settle();
   EXPECT_EQ(NodeOf("last-1"), "large");
@@ -152,7 +152,7 @@ TEST_F(RefusalsTest, AnOldRefusalIsForgotten) {
   Refuse("t-1");
   api.SetPod("t-2", PodPhase::kSucceeded);
   api.Advance(seconds(1'300));
-  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+  EXPECT_FALSE(api.world().tasks.by_key.at("ns/t").shape->refused);
   api.AddTask("next");
   api.Settle();
   EXPECT_EQ(NodeOf("next-1"), "small");
@@ -199,7 +199,7 @@ TEST_F(RefusalsTest, APodThatFailedAfterAContainerStartedWasNotRefused) {
   api.Settle();
   api.SetPod("t-1", PodPhase::kFailed, 1);
   api.Settle();
-  EXPECT_FALSE(api.world().tasks.at("ns/t").shape->refused);
+  EXPECT_FALSE(api.world().tasks.by_key.at("ns/t").shape->refused);
   EXPECT_EQ(api.Phase("t"), "Failed");
 }
 

@@ -43,7 +43,7 @@ TEST(ReservationTest, TheySayForWhomTheServerIsKept) {
   api.SetPod("a-1", PodPhase::kSucceeded);
   api.AddTask("e");
   api.Advance(seconds(2));
-  const auto& told = api.world().tasks.at("ns/e").object.status.explanation;
+  const auto& told = api.world().tasks.by_key.at("ns/e").object.status.explanation;
   ASSERT_NE(told, nullptr);
   EXPECT_TRUE(told->summary.starts_with("0 of 1 servers fit: 1 reserved")) << told->summary;
   EXPECT_TRUE(told->servers.at(0).message.starts_with("reserved for task ns/large"));
@@ -103,7 +103,7 @@ TEST(ReservationTest, TheHostPortIsKeptAsWell) {
   api.Settle();
   api.AddTask("waits", WithPort("4"));
   api.Advance(kStarving + seconds(1));
-  ASSERT_EQ(api.world().reserved.size(), 1u);
+  ASSERT_EQ(api.world().scheduling.reserved.size(), 1u);
   api.AddTask("port", WithPort("1"));
   api.AddTask("none");
   api.Settle();
@@ -112,7 +112,7 @@ TEST(ReservationTest, TheHostPortIsKeptAsWell) {
 }
 
 Time KeptFrom(const ApiModel& api) {
-  const auto& kept = api.world().servers.at("s1").reservation;
+  const auto& kept = api.world().servers.by_name.at("s1").reservation;
   return kept ? kept->start : Time{};
 }
 
@@ -175,7 +175,7 @@ TEST(ReservationTest, IsMovedWhenItsServerIsCordoned) {
   api.Settle();
   // s3 takes it at once: nothing is kept any more.
   EXPECT_TRUE(Runs(api, "large-1"));
-  EXPECT_TRUE(api.world().reserved.empty());
+  EXPECT_TRUE(api.world().scheduling.reserved.empty());
 }
 
 TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {

@@ -81,10 +81,10 @@ TEST_F(RegistrarTest, AServerThatIsJudgedBetweenTwoHeartbeatsIsJudgedAgain) {
   api.servers["n"].spec.capabilities["a"] = "b";
   api.Change(api.servers["n"]);
   api.Settle();
-  ASSERT_EQ(api.world().servers.at("n").reason, "HeartbeatLost");
+  ASSERT_EQ(api.world().servers.by_name.at("n").reason, "HeartbeatLost");
   api.RenewLease("n");
   api.Settle();
-  EXPECT_TRUE(api.world().servers.at("n").usable);
+  EXPECT_TRUE(api.world().servers.by_name.at("n").usable);
 }
 
 TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {
@@ -121,22 +121,22 @@ TEST_F(RegistrarTest, ANodeUnderTheNameOfOneThatVanishedIsUnreadyNoLongerThanItI
   }
   api.AddNode("n", "4");  // with the Lease that the one before has left
   api.Settle();
-  EXPECT_EQ(api.world().nodes.at("n").not_ready_since, api.world().news);
+  EXPECT_EQ(api.world().servers.nodes.at("n").not_ready_since, api.world().news);
 }
 
 TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
   api.AddServer("n");
   api.Settle();
   World world;
-  world.nodes["n"].object = api.nodes["n"];
-  world.nodes["n"].renewed = At(0);
-  world.nodes["n"].heard = At(0);
+  world.servers.nodes["n"].object = api.nodes["n"];
+  world.servers.nodes["n"].renewed = At(0);
+  world.servers.nodes["n"].heard = At(0);
   world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout - seconds(1);
   CheckNode(world, "n");
-  EXPECT_EQ(world.nodes["n"].not_ready_since, kNever);
+  EXPECT_EQ(world.servers.nodes["n"].not_ready_since, kNever);
   world.news = world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout;
   CheckNode(world, "n");
-  EXPECT_EQ(world.nodes["n"].not_ready_since, world.news);
+  EXPECT_EQ(world.servers.nodes["n"].not_ready_since, world.news);
 }
 
 }  // namespace

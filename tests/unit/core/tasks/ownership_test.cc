@@ -31,7 +31,9 @@ class OwnershipTest : public testing::Test {
     api.SetPod("t-1", PodPhase::kRunning);
     api.Settle();
   }
-  const NodeUsage& Usage(const std::string& node = "s1") { return api.world().ledger.On(node); }
+  const NodeUsage& Usage(const std::string& node = "s1") {
+    return api.world().servers.ledger.On(node);
+  }
   ApiModel api;
 };
 
@@ -111,8 +113,8 @@ TEST_F(OwnershipTest, AnOwnerOfAnotherApiGroupOrThatIsNoControllerIsNotTheTask) 
   api.Change(api.pods["ns/t-3"]);
   api.Advance(seconds(1));
   EXPECT_EQ(api.Phase("t"), "Running");
-  EXPECT_EQ(api.world().PodOf(api.world().tasks.at("ns/t"), 2), nullptr);
-  EXPECT_EQ(api.world().PodOf(api.world().tasks.at("ns/t"), 3), nullptr);
+  EXPECT_EQ(PodOf(api.world().tasks.by_key.at("ns/t"), 2), nullptr);
+  EXPECT_EQ(PodOf(api.world().tasks.by_key.at("ns/t"), 3), nullptr);
 }
 
 TEST_F(OwnershipTest, APolicyThatTakesOurLabelsMakesNoMorePods) {

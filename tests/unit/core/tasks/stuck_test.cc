@@ -189,7 +189,7 @@ TEST(StuckInCloudTest, NoSecondServerIsBoughtForWhatKubeSchedulerRefuses) {
     api.Advance(seconds(5));
   }
   EXPECT_EQ(api.claims_made, 1);
-  const auto& told = api.world().tasks.at("ns/t").object.status;
+  const auto& told = api.world().tasks.by_key.at("ns/t").object.status;
   const std::string why = told.explanation ? told.explanation->summary : "";
   EXPECT_TRUE(!api.claims.empty() || why.find("no other server is bought for it") < why.size())
       << why;

@@ -81,12 +81,12 @@ TEST_F(TaskTest, WhereManyStatusesAreOnTheirWayAShortTaskIsToldWhenItEnds) {
     api.SetPod("t" + std::to_string(i) + "-1", PodPhase::kRunning);
     api.Settle();
   }
-  EXPECT_EQ(api.world().statuses_in_flight, kBusy);
+  EXPECT_EQ(api.world().tasks.statuses_in_flight, kBusy);
   api.SetPod("t59-1", PodPhase::kSucceeded);
   api.Settle();
-  EXPECT_EQ(api.world().statuses_in_flight, kBusy + 1);
+  EXPECT_EQ(api.world().tasks.statuses_in_flight, kBusy + 1);
   api.Advance(kShortTask + 2 * kPutOff);
-  EXPECT_EQ(api.world().statuses_in_flight, kMostStatusesOfOne);
+  EXPECT_EQ(api.world().tasks.statuses_in_flight, kMostStatusesOfOne);
 }
 
 TEST_F(TaskTest, AFailureWithoutRetriesIsFinal) {
@@ -168,7 +168,7 @@ TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
     }
   };
   pass(45);
-  ASSERT_NE(api.world().nodes.at("s1").not_ready_since, kNever);
+  ASSERT_NE(api.world().servers.nodes.at("s1").not_ready_since, kNever);
   api.nodes["s1"].ready = api::NodeReady::kUnknown;
   api.Change(api.nodes["s1"]);
   api.Settle();
@@ -243,7 +243,7 @@ TEST_F(TaskTest, TheAnswerToAStatusOfTheTaskBeforeItIsNotTakenForItsOwn) {
   api.Advance(seconds(5));  // Assigned is on its way
   api.Conclude({Verb::kPatchStatus, Kind::kTask, "ns/t", old, std::nullopt, std::nullopt});
   api.Settle();
-  EXPECT_TRUE(api.world().tasks.at("ns/t").writer.in_flight);
+  EXPECT_TRUE(api.world().tasks.by_key.at("ns/t").writer.in_flight);
 }
 
 TEST_F(TaskTest, APodThatAListHasNotComeToIsNotGone) {
@@ -494,7 +494,7 @@ TEST_F(TaskTest, ATemplateThatIsRefusedFailsWithTheReason) {
   Start();
   EXPECT_EQ(Reason("Failed"), "True InvalidTemplate");
   EXPECT_NE(api.Status("t").result->message.find("image: Required"), std::string::npos);
-  EXPECT_EQ(api.world().ledger.On("s1").pods, 0);
+  EXPECT_EQ(api.world().servers.ledger.On("s1").pods, 0);
 }
 
 TEST_F(TaskTest, AQuotaHoldsItBackWithoutFailingIt) {
@@ -588,8 +588,8 @@ TEST_F(TaskTest, AForgottenTaskFreesItsServer) {
   api.Remove(api.tasks, "ns/t");
   api.Remove(api.pods, "ns/t-1");
   api.Settle();
-  EXPECT_EQ(api.world().ledger.On("s1").pods, 0);
-  EXPECT_EQ(api.world().tasks.size(), 0u);
+  EXPECT_EQ(api.world().servers.ledger.On("s1").pods, 0);
+  EXPECT_EQ(api.world().tasks.by_key.size(), 0u);
 }
 
 TEST_F(TaskTest, ACopyOfItsPodTakesRoomUntilItIsGoneWhateverBecameOfTheTask) {
@@ -598,17 +598,17 @@ TEST_F(TaskTest, ACopyOfItsPodTakesRoomUntilItIsGoneWhateverBecameOfTheTask) {
   copy.meta.name = copy.meta.uid = "copy";
   api.Change(copy);
   api.Settle();
-  EXPECT_EQ(api.world().ledger.On("s1").pods, 2);
+  EXPECT_EQ(api.world().servers.ledger.On("s1").pods, 2);
   api.Remove(api.tasks, "ns/t");
   api.Remove(api.pods, "ns/t-1");
   api.nodes.at("s1").unschedulable = true;
   api.Change(api.nodes.at("s1"));
   api.Advance(seconds(10));
-  EXPECT_EQ(api.world().ledger.On("s1").pods, 1);
+  EXPECT_EQ(api.world().servers.ledger.On("s1").pods, 1);
   api.Remove(api.pods, "ns/copy");
   api.Settle();
-  EXPECT_EQ(api.world().ledger.On("s1").pods, 0);
-  EXPECT_TRUE(api.world().owners.empty());
+  EXPECT_EQ(api.world().servers.ledger.On("s1").pods, 0);
+  EXPECT_TRUE(api.world().tasks.owners.empty());
 }
 
 TEST_F(TaskTest, NothingIsDecidedBeforeEverythingWasListed) {

@@ -1,0 +1,65 @@
+// What every step begins with and what comes of it: the time, what is heard of the API server, the
+// effects, and when the core wants to be called next. No room owns it; all may read it, and write
+// to it by the functions below.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "operator/core/events.h"
+
+namespace spillway::core {
+
+// The longest time between two events that counts in full: shorter than any heartbeat's patience.
+inline constexpr Duration kMostSilence{10'000};
+// A watch that has said nothing for longer may hang: it sends a bookmark about every minute, if
+// nothing else.
+inline constexpr Duration kFresh{90'000};
+// So long may it take until a watch that comes back has told all that it had missed.
+inline constexpr Duration kBacklog{15'000};
+
+struct Context {
+  Time now{};
+  // Watch time: advances only while events arrive, and ignores jumps of the wall clock. How long a
+  // node is silent or unready is measured by it, so losing the API server never makes nodes look
+  // lost.
+  Time news{};
+  Time heard_at{};                           // when the last event came
+  std::array<Time, kKinds> heard_of{};       // of each kind, by news: its watch was alive then
+  std::array<Time, kKinds> last_of{};        // the same, by now
+  std::array<Time, kKinds> row_of{};         // since when it is heard without a long pause
+  std::array<int64_t, kKinds> seen_up_to{};  // the version up to which everything was delivered
+  std::array<bool, kKinds> synced{};         // listed at least once
+  std::array<bool, kKinds> behind{};         // its watch broke, and is not current again
+  bool measured = false;                     // the load was asked for at least once
+
+  std::vector<Effect> effects;
+  std::vector<Milestone> milestones;
+  Time wake = kNever;  // when the core must be called again, if nothing happens before
+
+  // Enough is known to decide.
+  bool ready() const;
+  void WakeAt(Time time) {
+    if (time < wake) wake = time;
+  }
+  // A task, server, node or pod may have changed without our knowledge, and news are on their way.
+  bool IsBehind() const;
+  // An event of a watch has come.
+  void Hear(Kind kind);
+  Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }
+  // The watch was heard of recently, and the events that it had missed have been delivered.
+  bool HearsOf(Kind kind) const {
+    const auto i = static_cast<size_t>(kind);
+    return now <= last_of[i] + kFresh && now >= row_of[i] + kBacklog;
+  }
+  // When news will have reached that time, if events keep coming.
+  Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }
+};
+
+// A Kubernetes Event on the object. attempt: of a task, the latest.
+void RecordEvent(Context& context, Kind kind, const api::ObjectMeta& meta, bool warning,
+                 std::string reason, std::string message, int64_t attempt = 0);
+
+}  // namespace spillway::core

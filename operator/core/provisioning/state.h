@@ -1,0 +1,75 @@
+// What the provisioning room owns: the pools that servers are bought from, the purchases, and what
+// the engines say of them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "operator/core/backoff.h"
+#include "operator/core/context.h"
+#include "operator/core/deletion.h"
+#include "operator/core/mean.h"
+#include "operator/core/status_writer.h"
+
+namespace spillway::core {
+
+struct PoolState {
+  api::ServerPool object;
+  StatusWriter writer;
+  std::optional<api::ServerPoolStatus> settled;  // the status that was written last
+  Time hold_until{};                             // no purchase before
+  api::CloudError error = api::CloudError::kNone;
+  std::string error_message;
+  int failures = 0;     // in a row
+  Mean boot;            // from a purchase until its server was ready
+  int64_t orphans = 0;  // claims of the engine whose ScaleRequest is gone
+  Time spent_at{};      // when what it has cost was reckoned last
+  // What the last server of the pool really offered to tasks.
+  std::optional<api::Resources> observed;
+};
+
+struct ScaleState {
+  api::ScaleRequest object;  // status: as it should be written
+  StatusWriter writer;
+  std::optional<api::ScaleStatus> settled;  // the status that was written last
+  bool created = false;                     // it exists in the API server
+  bool creating = false;
+  bool counted = false;     // in its pool's spending: it has ended
+  bool seen_ended = false;  // when it was first seen
+  bool ensured = false;     // its engine was asked
+  bool asking = false;      // and has not answered yet
+  std::string released;     // the uid of the engine's object whose release was asked for
+  bool diagnose_sent = false;
+  bool server_sent = false;
+  Backoff registration;  // of its server
+  Time release_at{};     // not before: the last try was refused
+  int refusals = 0;      // of its release, in a row
+  bool joined = false;   // its server was able to take a task that it was bought for, at least once
+  bool hosted = false;   // and has taken one, since this process knows it
+  bool sized = false;    // what it really offers was taken down
+  std::string lacks;     // what keeps it from joining, once its engine calls it ready
+  Deletion deletion;
+  Time retry_at{};
+  Time idle_since = kNever;
+  Time unusable_since = kNever;  // ready by its engine's word, and not joined; by Context::news
+  int64_t nominated = 0;         // tasks that wait for it
+  bool promised_whole = false;   // to an exclusive task
+  api::Resources room;           // left for more of them
+};
+
+struct Provisioning {
+  std::map<std::string, PoolState> pools;
+  std::map<std::string, ScaleState> scales;
+  std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
+  Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
+  std::set<std::string> nominated;  // tasks that wait for a server on its way
+  uint64_t plan = 0;                // counts the plans of purchases
+};
+
+void RecordEvent(Context& context, const ScaleState& scale, bool warning, std::string reason,
+                 std::string message);
+
+}  // namespace spillway::core

@@ -1,0 +1,75 @@
+// What the scheduling room owns: the shapes of tasks and the queues of those that wait, namespaces
+// and their shares, groups, what admission makes of pods, and the room that is kept for a task.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "operator/core/backoff.h"
+#include "operator/core/scheduling/queue.h"
+#include "operator/core/scheduling/shape.h"
+
+namespace spillway::core {
+
+struct TaskState;
+
+// Tasks that start together; see gangs.h.
+struct Gang {
+  int64_t size = 0;
+  Duration deadline{0};
+  std::map<std::string, TaskState*> members;  // all that exist, by key
+  Positions waiting;                          // together
+  Time until = kNever;                        // when it is taken back if not all run
+  // Of the last try to place it, and the keys of those that found no room.
+  size_t tried_members = 0;
+  uint64_t tried_grown = 0, tried_changed = 0;
+  std::vector<std::string> lacking;
+};
+
+// What the API server makes of pods; see admission.h.
+struct Admission {
+  Tenant* tenant = nullptr;
+  Shape* asked = nullptr;  // as templates say; holds it, and the next
+  Shape* shape = nullptr;  // as its pods are admitted; its tasks have it
+  std::vector<TaskState*> tasks;
+  int64_t in_flight = 0;      // creations without an answer
+  bool known = false;         // a pod was created, and none has been refused since
+  bool closed = false;        // its tasks are hidden in their queues; in Scheduling::closed
+  bool quota = false;         // a quota is in the way
+  bool by_scheduler = false;  // its pods are left to kube-scheduler
+  Time answered_at{};         // when a pod was created last
+  Backoff backoff;
+  Time learned_at{};  // when its shape was changed last
+  // Why its pods cannot be created; null while they can, as far as is known.
+  std::shared_ptr<const api::Explanation> explanation;
+};
+
+struct Scheduling {
+  ShapeTable shapes;
+  std::unordered_map<std::string, Tenant> tenants;  // by namespace
+  std::set<Tenant*> tenants_waiting;                // that have tasks in queues
+  // More than one has, or had when PlaceWaiting began: meanwhile, no share becomes smaller.
+  bool by_share = false;
+  std::map<std::string, api::PriorityClass> priority_classes;
+  std::map<std::string, Gang> gangs;    // by namespace and name
+  std::set<std::string> touched_gangs;  // whose members have changed
+  size_t preemptible = 0;               // tasks whose spec says so: preemption Allowed
+  std::vector<uint32_t> reserved;       // slots of servers that are kept for a task
+  // By namespace and shape as asked for.
+  std::map<std::pair<Tenant*, Shape*>, Admission> admissions;
+  std::vector<Admission*> closed;              // whose tasks are hidden
+  std::set<Admission*> learned;                // that differ from what templates say
+  bool gates_moved = false;                    // one of them may be open again
+  Time gates_at = kNever;                      // the same, by then
+  std::multimap<Time, uint32_t> refusals_end;  // and of which slot; see refusals.h
+  // Log positions up to which every waiting shape was tried.
+  uint64_t tried_properties = 0, tried_capacity = 0;
+};
+
+}  // namespace spillway::core

@@ -1,0 +1,65 @@
+// When the status of an object is written: at most one patch in flight, only when it says something
+// new, and with backoff while it is refused.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "operator/base/boxed.h"
+#include "operator/core/backoff.h"
+#include "operator/core/context.h"
+
+namespace spillway::core {
+
+// Of a status that was refused. A text that the schema, or a webhook, calls invalid may be so for
+// ever: that very text waits longer than another one.
+struct StatusRefusal : Backoff {
+  Time same_not_before{};
+};
+
+struct StatusWriter {
+  size_t written = 0;  // fingerprint of the status as the API server has it
+  size_t sent = 0;     // of the patch in flight, or sent last
+  bool in_flight = false;
+  Boxed<StatusRefusal> refused;
+  Time last{};
+  // When a status with this fingerprint may be sent.
+  Time NotBefore(size_t fingerprint) const {
+    if (!refused) return Time{};
+    return fingerprint == sent ? std::max(refused->not_before, refused->same_not_before)
+                               : refused->not_before;
+  }
+};
+
+// Of a status as it is sent: equal texts have equal fingerprints, and different ones, for all that
+// matters, different ones. The texts themselves would be the most of our memory.
+size_t Fingerprint(const api::Json& status);
+
+// Emits a status patch if the status differs from what is written and none is in flight.
+// True if the status stands as it should, or is on its way; otherwise wake is when it may be sent.
+bool WriteStatus(Context& context, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
+                 api::Json status, Time* wake);
+// The same for an object whose status is calculated in every step: what has not changed since it
+// was written is not even encoded.
+template <typename State>
+void KeepStatus(Context& context, State& state, Kind kind) {
+  if (state.writer.in_flight || state.settled == state.object.status) return;
+  if (WriteStatus(context, state.writer, kind, state.object.meta, EncodeStatus(state.object.status),
+                  &context.wake))
+    state.settled = state.object.status;
+}
+// How a status patch of the object ended. True if it was refused for another reason than before.
+bool StatusWritten(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta,
+                   const std::optional<Error>& error);
+// The same, for the object in the map that the patch was meant for, if it is still there.
+template <typename Map>
+void ConcludeStatus(const Context& context, Map& map, const Outcome& outcome) {
+  const auto at = map.find(outcome.key);
+  if (at == map.end() || at->second.object.meta.uid != outcome.request_uid) return;
+  StatusWritten(context, at->second.writer, at->second.object.meta, outcome.error);
+  if constexpr (requires { at->second.settled; }) {
+    if (outcome.error) at->second.settled.reset();
+  }
+}
+
+}  // namespace spillway::core

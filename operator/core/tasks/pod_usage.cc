@@ -1,0 +1,63 @@
+#include "operator/core/tasks/pod_usage.h"
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+void AssumePod(World& world, const TaskState& task, const NodeUsage& node) {
+  Owner& owner = *task.owner;
+  Book(world.servers, owner.assumed, node, {task.shape->demand, &owner, &task.tenant->used});
+}
+
+void ForgetAssumed(World& world, Owner& owner) { Unbook(world.servers, owner.assumed); }
+
+namespace {
+
+// Mostly its task's shape has it.
+Shared<Demand> DemandOf(const PodState& state) {
+  Demand demand{state.object.requests, state.object.host_ports, state.task, state.exclusive};
+  const TaskState* task = state.owner == nullptr ? nullptr : state.owner->task;
+  if (task != nullptr && task->shape != nullptr && *task->shape->demand == demand)
+    return task->shape->demand;
+  return demand;
+}
+
+// What its task knows better than the pod, of which others may have taken something away.
+void TakeFromTask(PodState& state) {
+  if (state.owner == nullptr || state.owner->task == nullptr) return;
+  const TaskState& task = *state.owner->task;
+  state.task = true;
+  state.exclusive = task.object.spec.exclusive;
+  api::Pod& pod = state.object;
+  if (!pod.intended) return;
+  for (const auto& binding : {task.creating, task.binding}) {
+    if (binding != nullptr && binding->pod_name == pod.meta.name)
+      pod.node_name = binding->node_name;
+  }
+}
+
+}  // namespace
+
+void CountPod(World& world, PodState& state) {
+  const api::Pod& pod = state.object;
+  TakeFromTask(state);
+  if (state.owner != nullptr && state.owner->task != nullptr) {
+    const TaskState& task = *state.owner->task;
+    if (task.creating && task.creating->pod_name == pod.meta.name)
+      ForgetAssumed(world, *task.owner);
+  }
+  // A pod that waits for its gates may do so for long: meanwhile its room is for others.
+  const bool gated = pod.unscheduled && pod.waiting_reason == "SchedulingGated";
+  if (pod.node_name.empty() || pod.terminal() || (pod.intended && !state.task) || gated) {
+    Unbook(world.servers, state.place);
+    return;
+  }
+  NodeState& node = world.servers.nodes[pod.node_name];
+  if (!node.object && node.named_by == 0) node.named_by = pod.meta.resource_version;
+  const Shared<Demand> demand = DemandOf(state);
+  Book(world.servers, state.place, world.servers.ledger.Keep(pod.node_name),
+       {demand, state.owner, demand->task ? &world.scheduling.tenants[pod.meta.ns].used : nullptr});
+  if (pod.started) world.servers.ledger.Started(state.place, *pod.started);
+}
+
+}  // namespace spillway::core
