@@ -119,7 +119,7 @@ EOF
     helm get manifest "$release" -n "$namespace" | grep -q "name: $object\$" || die "the upgrade did not take $object over"
   done
   after=$(kubectl get rsv/chart-server pool/chart-pool -o jsonpath='{.items[*].metadata.uid}')
-  [[ $after == "$before" ]] || die "the upgrade made servers or pools anew"
+  [[ $after == "$before" ]] || die "the upgrade replaced servers or pools"
   helm uninstall "$release" -n "$namespace" --wait >/dev/null
   kubectl get pool/chart-pool rsv/chart-server >/dev/null
   kubectl delete pool chart-pool >/dev/null

@@ -74,7 +74,7 @@ struct Pod {
   Boxed<Admitted> admitted;  // only in the answer to its creation
   bool disrupted = false;    // condition DisruptionTarget: ended by the cluster, not by the task
   bool started_any = false;  // a container, of whatever kind, ran or was started
-  // When its end was asked for: by its deletion, or by whoever disrupted it.
+  // When it was asked to end: by its deletion, or by a disruption.
   std::optional<Time> asked_to_end;
 
   bool terminal() const { return phase == PodPhase::kSucceeded || phase == PodPhase::kFailed; }

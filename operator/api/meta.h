@@ -65,7 +65,7 @@ struct Condition {
 
 // Lookups that never throw: a missing member or one of another type gives the default. An int is a
 // whole number of at most 2^53 in size; a number of seconds is brought to within a hundred years,
-// so that moments can be reckoned with it.
+// so that it can be added to any time.
 std::string GetString(const Json& object, const char* key);
 int64_t GetInt(const Json& object, const char* key, int64_t otherwise = 0);
 bool GetBool(const Json& object, const char* key, bool otherwise = false);

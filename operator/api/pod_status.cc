@@ -182,7 +182,7 @@ const Json* FindCondition(const Json& object, std::string_view type, std::string
   return nullptr;
 }
 
-// Its end was asked for at the earlier of the two: by its deletion, or by whoever disrupted it.
+// When it was asked to end: the earlier of its deletion and its disruption.
 void SetAskedToEnd(const Json& object, Pod& pod) {
   const auto ask = [&](Time at) {
     if (!pod.asked_to_end || at < *pod.asked_to_end) pod.asked_to_end = at;

@@ -135,7 +135,7 @@ Result<Resources> PodRequests(const Json& pod_spec) {
   }
   auto total = WithPodLevel(Max(sum, init), pod_spec);
   if (!total) return total;
-  const auto overhead = DecodeResources(GetObject(pod_spec, "overhead"));
+  auto overhead = DecodeResources(GetObject(pod_spec, "overhead"));
   if (!overhead) return overhead;
   *total += *overhead;
   return Bounded(*total);

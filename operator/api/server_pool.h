@@ -14,7 +14,7 @@ namespace spillway::api {
 struct ServerPoolSpec {
   int64_t priority = 0;
   StringMap capabilities, labels;
-  // What the engine is asked for beside: each is true of the labels of every server that it gives.
+  // What else the engine is asked for. The labels of every server that it provides satisfy each.
   // First those of backend, in their order.
   std::vector<Requirement> requirements;
   std::vector<Taint> taints;

@@ -10,7 +10,8 @@
 namespace spillway::api {
 namespace {
 
-// Of ten attempts, which are told of beside the result of the last.
+// How much of its message each of the ten listed attempts keeps; the result has the last one's in
+// full.
 constexpr size_t kMostAttemptMessage = 2048;
 
 constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{

@@ -1,4 +1,5 @@
-// How long to wait before what has failed is tried again.
+// The one backoff of the operator: how long to wait before something that failed is tried again.
+// The watcher, the executor, its queue and the core all use it, each with a range of its own.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +12,9 @@ struct BackoffRange {
   std::chrono::milliseconds first, last;
 };
 
-// After so many failures in a row (at least one): doubles from first to last. Up to half of it is
-// taken off by chance, so that those who failed together do not come again together; random: any
-// number, passed in because the core and its simulator have no chance of their own.
+// The wait after so many failures in a row (at least one): doubles from first to last. Jitter takes
+// off up to half of it, so that clients that failed together do not retry together. random: any
+// number; passed in because the core is deterministic.
 inline std::chrono::milliseconds BackoffAfter(int failures, BackoffRange range, uint64_t random) {
   const int doublings = std::clamp(failures - 1, 0, 20);
   const auto whole = std::min(range.first * (int64_t{1} << doublings), range.last);

@@ -1,5 +1,5 @@
-// Tells the processor what will be read soon: for large structures that have lain in no cache for
-// long, where one miss after the other would be most of the time.
+// Tells the processor what will be read soon, for large structures that are not in its cache, where
+// waiting for one miss after the other would take most of the time.
 #pragma once
 
 #include <cstddef>

@@ -29,7 +29,7 @@ std::string MessageOf(const Json& object) {
   return Bounded(api::GetString(object, "message"), kMostConditionMessage);
 }
 
-// As the pool has them, and what was added for whom the server is bought.
+// The pool's requirements, and those of the tasks that the server is bought for.
 Json Requirements(const api::ServerPool& pool) {
   Json out = api::GetArray(api::GetObject(pool.spec.backend, "karpenter"), "requirements");
   for (size_t i = out.size(); i < pool.spec.requirements.size(); ++i) {

@@ -212,7 +212,7 @@ Result<Unit> ReadUser(const Entry& entry, Config& config) {
   config.token = Text(user, "token");
   config.token_file = Resolve(Text(user, "tokenFile"), path);
   if (!config.token_file.empty()) {
-    // It counts before the token beside it.
+    // It wins over a token in the same entry.
     if (auto token = ReadFile(config.token_file); token)
       config.token = OneWord(*token);
     else

@@ -20,7 +20,7 @@ struct Config {
   std::string server;  // https://host:port; an IPv6 address in brackets
   // PEM texts. Without an authority those of the system count.
   std::string ca, client_certificate, client_key;
-  // Where they were read from, if they were: such files are rotated. The same of the token.
+  // The file they were read from, if any: it is read again when it is rotated. Likewise the token.
   std::string ca_file, client_certificate_file, client_key_file;
   std::string token, token_file;
   std::string tls_server_name;  // that the server's certificate must have, if not its host's

@@ -19,15 +19,14 @@ using web::http::http_response;
 using web::http::client::http_client;
 using web::http::client::http_client_config;
 
-// The API server itself gives a request up after 60 s, and says why: an answer tells more than
-// none. A list that is given up begins anew, and a server that is slow because it has much to do
-// would only get more.
+// Longer than the 60 s after which the API server gives up a request and says why. A list that is
+// given up starts again from the beginning, and would load a slow server even more.
 constexpr std::chrono::seconds kTimeout{65};
 // A watch is silent for as long as nothing changes, but bookmarks come once a minute.
 constexpr std::chrono::seconds kWatchTimeout{130};
 constexpr int kIoThreads = 4;
 
-// No answer was had. What went wrong before the request was sent was not carried out.
+// There was no answer. A request that failed before it was sent was not carried out.
 Error Explain(const std::string& server, const std::exception& error) {
   std::string what = OneLine(error.what(), kMostMessage);
   bool ambiguous = true;
@@ -51,7 +50,7 @@ std::optional<std::chrono::seconds> RetryAfter(const http_response& response) {
 // An IPv6 address is in brackets in a URL. The library would look it up with them, and compare the
 // server's certificate with them.
 web::uri BaseUri(const std::string& server) {
-  const web::uri uri(server);
+  web::uri uri(server);
   const std::string& host = uri.host();
   if (!host.starts_with('[') || !host.ends_with(']')) return uri;
   return web::uri_builder(uri).set_host(host.substr(1, host.size() - 2)).to_uri();
@@ -174,7 +173,7 @@ class CpprestTransport : public Transport {
     }
   }
 
-  // Whatever the buffer holds at once: asking for more would wait until it is full.
+  // Reads what the buffer holds now; asking for more would block until it is full.
   static void Pump(const concurrency::streams::istream& body,
                    const std::function<void(std::string_view)>& piece) {
     auto buffer = body.streambuf();

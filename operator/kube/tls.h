@@ -9,7 +9,7 @@
 namespace spillway::kube {
 
 // Puts the authorities and the client certificate into the context. Only the given authorities are
-// trusted, not the system's beside them.
+// trusted, not the system's.
 Result<Unit> ConfigureTls(SSL_CTX* context, const Config& config);
 
 }  // namespace spillway::kube

@@ -41,7 +41,7 @@ class Transport {
 };
 
 // The transport on cpprestsdk. Fails where the configuration cannot be used (unreadable key, …).
-// Files that the configuration names are looked at again so often: certificates and tokens are
+// How often the files that the configuration names are read again: certificates and tokens are
 // rotated.
 Result<std::unique_ptr<Transport>> MakeTransport(
     const Config& config, std::chrono::seconds reread_every = std::chrono::seconds(10));

@@ -15,7 +15,7 @@ namespace {
 constexpr int kWatchSeconds = 300;
 constexpr BackoffRange kBackoff{std::chrono::milliseconds(400), std::chrono::milliseconds(15'000)};
 constexpr std::chrono::milliseconds kMissingRetry{5'000};
-// A watch that lasted for so long works; so many in a row that did not are a failure.
+// A watch that lasted for so long counts as working; so many shorter ones in a row are a failure.
 constexpr std::chrono::seconds kSteady{5};
 constexpr int kMostShort = 4;
 using Clock = std::chrono::steady_clock;
@@ -160,8 +160,8 @@ class Session {
     sink_.trouble(std::nullopt);
   }
 
-  // A watch that lasted is resumed at once. One of a row that end as soon as they begin is not, or
-  // we would do nothing else.
+  // Resumes a watch that lasted at once. Backs off where several in a row end as soon as they
+  // begin.
   void Ended(Clock::duration lasted) {
     short_ = lasted < kSteady ? short_ + 1 : 0;
     if (short_ == 0) return Recovered();

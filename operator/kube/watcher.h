@@ -1,5 +1,5 @@
-// Keeps a copy of one resource current elsewhere: lists it, then watches it, and begins again where
-// the server says that its history is gone.
+// Follows one resource: lists it, then watches it, and lists it again when the server no longer has
+// the history.
 #pragma once
 
 #include <chrono>
@@ -22,8 +22,8 @@ struct WatchSink {
   std::function<void(int64_t version, std::set<std::string> keys)> listed;
   // A list begins: what was known of the resource may be old.
   std::function<void()> listing = [] {};
-  // The list or watch failed and is tried again; once per row of failures, and with nothing once it
-  // works again.
+  // The list or watch failed and is tried again; called once for several failures in a row,
+  // and with nothing once it works again.
   std::function<void(const std::optional<Error>&)> trouble;
 };
 

@@ -10,16 +10,16 @@
 
 namespace spillway::runtime {
 
-// Events are not worth more tries than this.
+// Tries of an Event.
 inline constexpr int kMostNoteTries = 4;
-// Nor are statuses: the core will have a newer one to write, and knows whose turn it is.
+// Tries of a status: the core writes a newer one by then, and knows whose turn it is.
 inline constexpr int kMostStatusTries = 3;
-// Of an API server that asks to come again (Retry-After).
+// Tries where the API server said when to come again (Retry-After).
 inline constexpr int kMostPolitePodTries = 4;
-// A pod's creation that took longer is not tried again by us.
+// A pod's creation that took longer is not retried here; the core decides.
 inline constexpr std::chrono::seconds kQuickTry{2};
 
-// Of one pod, at most so many are read.
+// How many Events of one pod are read at most.
 inline constexpr int64_t kMostPodEvents = 100;
 
 // Whether the effect is sent again after this error; attempts: how often it was tried before; took:
@@ -27,11 +27,12 @@ inline constexpr int64_t kMostPodEvents = 100;
 // answer was lost may be sent again. A pod's creation gets one more try at most: the core says to
 // the user why there is no pod, and spaces the tries of all that ask for the same.
 bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Duration took);
-// Doubles from 100 ms up to a minute with jitter, and never less than what the server asked for.
-// random: any number.
+// The wait before the next try: BackoffAfter from 200 ms up to a minute, and never less than what
+// the server asked for. random: any number.
 std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t random);
-// Whether the next effect on the object has to wait: it was refused, and may be so again. Not for
-// what says that there is nothing to do, nor for a pod's creation, which the core spaces.
+// Whether the next effect on the object has to wait, since this one was refused and the next may
+// be as well. False for answers that mean that nothing is left to do, and for the creation of a
+// pod, which the core spaces.
 bool Refused(const core::Effect& effect, const Error& error);
 
 // The report of a write, or of a request to a cloud engine (kEnsure, kRelease), without its result.

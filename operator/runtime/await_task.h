@@ -12,7 +12,7 @@ namespace spillway::runtime {
 struct AwaitOptions {
   std::string ns, name;
   std::chrono::seconds timeout{120};
-  std::chrono::milliseconds interval{1000};  // between two looks
+  std::chrono::milliseconds interval{1000};  // between two reads
 };
 
 // What every line about it names.

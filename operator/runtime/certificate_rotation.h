@@ -1,5 +1,5 @@
-// The serving certificate of a directory, looked at again and again: cert-manager and admins
-// replace it long before it expires, and nobody starts a process anew for that.
+// Reads a serving certificate from a directory again and again: cert-manager and admins replace it
+// long before it expires, without restarting the process.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ class CertificateRotation {
  public:
   // Takes a pair, or says why it cannot be used.
   using Use = std::function<Result<Unit>(const Certificate&)>;
-  // What is to be told of a look.
+  // What to log after a read.
   struct News {
     bool renewed = false;
     std::string refusal;  // empty: none, or one that was told already
@@ -28,9 +28,9 @@ class CertificateRotation {
   CertificateRotation(std::string directory, Certificate current, Use use)
       : directory_(std::move(directory)), current_(std::move(current)), use_(std::move(use)) {}
 
-  // Reads the files; has what is new of them used, if it can be, and keeps the last pair otherwise.
-  // The two files may be replaced one after the other: a refusal is told at the second look that
-  // finds it.
+  // Reads the files, and puts a new pair to use; keeps the last one if the new one cannot be used.
+  // The two files may be replaced one after the other, so a refusal is logged only when the second
+  // read in a row finds it.
   News Look();
 
  private:

@@ -17,10 +17,10 @@ struct Line {
   Fields fields;
 };
 
-// The lines of what one step of the core has brought. The end of an attempt that ended its task is
-// told with that.
+// The lines of one step of the core. The end of an attempt that ended its task is part of the
+// task's line.
 std::vector<Line> LinesOf(const std::vector<core::Milestone>& milestones);
-// Of a Kubernetes Event, where no milestone tells the same.
+// The line of a Kubernetes Event; nothing if a milestone says the same.
 std::optional<Line> LineOf(const core::Note& note);
 // Whose task the effect is about: namespace, task, uid, attempt; empty if it is about none.
 Fields TaskFields(const core::Effect& effect);

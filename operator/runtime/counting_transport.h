@@ -15,7 +15,7 @@ class CountingTransport : public kube::Transport {
   CountingTransport(kube::Transport& transport, Metrics& metrics, std::string host);
 
   Result<kube::Response> Send(const kube::Request& request, std::stop_token stop) override;
-  // Counted when it ends; its time is not observed, since it is as long as its server likes.
+  // Counted when it ends. Its duration is not observed: a watch lasts as long as the server likes.
   Result<kube::Response> Stream(const kube::Request& request, std::stop_token stop,
                                 const std::function<void(std::string_view)>& piece) override;
 

@@ -1,13 +1,12 @@
 // The order in which effects are carried out: those on one object one after the other, those on
-// different objects side by side. What makes something happen (a pod, a purchase, a deletion) goes
-// before what tells of it (a status, an Event), but not for ever: of four effects at least one
-// tells if any waits.
+// different objects side by side. Actions (a pod, a purchase, a deletion) go before reports (a
+// status, an Event), but of four effects at least one is a report if any waits.
 //
 // Namespaces take turns, and each has a bound of its own for what is in flight, so that one whose
 // webhook hangs leaves room to the others: a quarter at first and after each effect that was slow,
-// and more with each that was not. What is tried again waits before, and takes no room meanwhile;
-// and where what was asked for an object was refused, what is asked for it next waits as well, ever
-// longer. No threads and no clock here, so that the simulator uses the same rules.
+// and more with each that was not. An effect that waits for its next try is not in flight and takes
+// no worker. After a refusal, the next effect on the same object waits as well, longer each time.
+// No threads and no clock here, so that the simulator uses the same rules.
 #pragma once
 
 #include <array>
@@ -28,7 +27,7 @@ std::string EffectGroup(const core::Effect& effect);
 
 // An effect that is slow lets its namespace have less in flight.
 inline constexpr std::chrono::seconds kSlowEffect{2};
-// Between effects on an object whose last was refused.
+// The wait before the next effect on an object whose last one was refused.
 inline constexpr BackoffRange kAfterRefusal{std::chrono::milliseconds(100),
                                             std::chrono::milliseconds(30'000)};
 
@@ -48,19 +47,20 @@ class EffectQueue {
   void Push(core::Effect effect, Time now);
   // The next effect that may start now.
   std::optional<Job> Pop(Time now);
-  // The job, popped before, has ended: for good, or to be tried again then. What else waits for its
-  // object waits until it has ended for good.
+  // The popped job has ended: for good (Done), or to be tried again at `then` (Again). Other
+  // effects on its object wait until it has ended for good.
   void Done(const Job& job, Time now, bool refused = false);
   void Again(Job job, Time now, Time at);
   // Whether Pop would give something.
   bool ready(Time now);
-  // When something may start that may not yet; kNever if that is a matter of what is in flight.
+  // The next time at which a waiting effect may start; kNever if that depends only on what is in
+  // flight.
   Time next() const { return later_.empty() ? kNever : later_.begin()->first; }
   // Those that are not in flight.
   size_t size() const { return size_; }
 
  private:
-  // Index 0: what makes something happen; 1: what tells of it.
+  // Index 0: actions; 1: reports.
   struct Group {
     std::array<std::deque<std::string>, 2> ready;  // keys that may start
     std::array<bool, 2> in_turn{};
@@ -80,7 +80,7 @@ class EffectQueue {
   using Objects = std::map<std::string, Object>;
 
   Object& Find(const std::string& key, const core::Effect& effect);
-  // Where nothing holds it, the first that waits for the object may start.
+  // Marks the object's first waiting effect as ready, unless something holds it back.
   void Offer(const std::string& key, Object& object, Time now);
   Object& Land(const Job& job, Time now);
   void TakeTurns(Group& group);

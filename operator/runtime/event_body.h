@@ -5,8 +5,8 @@
 
 namespace spillway::runtime {
 
-// What nobody bounded yet is bounded here, as Kubernetes does it or refuses it. number: one that
-// this process never uses twice at one moment. identity: of this process.
+// Texts are cut to the lengths that Kubernetes accepts. number: never used twice by this process at
+// the same time, for the Event's name. identity: of this process.
 api::Json EventBody(const core::Note& note, const std::string& identity, Time now, uint64_t number);
 // Where the Event is made: that of the object, or "default" for one of the whole cluster.
 std::string NamespaceOf(const core::Note& note);

@@ -57,7 +57,7 @@ std::pair<Error, std::optional<core::Event>> BrokenReport(const core::Effect& ef
   return {std::move(error), std::move(outcome)};
 }
 
-// By the clock that does not go back.
+// By the monotonic clock.
 Time Monotonic() {
   return Time(std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
@@ -180,7 +180,7 @@ void Executor::Carry(Job job, std::stop_token stop) {
 }
 
 void Executor::LogFailure(const Job& job, const Error& error, bool again) {
-  // To have lost a race is nothing that anybody has to do something about.
+  // A lost race needs nobody's attention.
   if (!again && (error.kind == ErrorKind::kConflict || error.kind == ErrorKind::kNotFound ||
                  error.kind == ErrorKind::kAlreadyExists))
     return;
@@ -208,7 +208,7 @@ Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::s
   if (!answer) {
     outcome.error = answer.error();
     if (write.verb == Verb::kCreate && outcome.error->kind == ErrorKind::kAlreadyExists) {
-      // Who was there first decides what follows.
+      // What happens next depends on whose object was there first.
       answer = kube::Call(transport_,
                           kube::GetRequest(ResourceOf(write.kind), write.ns, write.name), stop);
       if (!answer) {

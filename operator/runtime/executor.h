@@ -25,8 +25,9 @@ class Executor {
   ~Executor();
 
   void Start();
-  // Begins nothing more, waits for what is in flight, and ends the threads; what was not begun is
-  // dropped. False if something had no answer for so long and was given up: it may still arrive.
+  // Starts nothing more, waits for what is in flight, and ends the threads; effects that have not
+  // started are dropped. False if a request had no answer within the patience and was given up: it
+  // may still arrive.
   bool Stop(std::chrono::milliseconds patience);
   // Thread-safe.
   void Push(std::vector<core::Effect> effects);
@@ -40,7 +41,7 @@ class Executor {
 
   void Work(std::stop_token stop);
   std::optional<Job> Next(std::stop_token stop);
-  // Carries one out, reports it, and gives it back to the queue where it is tried again.
+  // Carries one out and reports it, or gives it back to the queue for another try.
   void Carry(Job job, std::stop_token stop);
   Answer CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
   Answer CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);

@@ -1,5 +1,5 @@
-// Gauges (and counters) that are reckoned as a whole, for one scrape: what is not added is not
-// there.
+// Gauges (and counters) that are calculated together, for one scrape: a series that is not added
+// does not exist.
 #pragma once
 
 #include <prometheus/metric_family.h>

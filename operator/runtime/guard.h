@@ -1,4 +1,4 @@
-// The edge of a thread: an exception that gets there would end the process, with everybody's tasks.
+// The outermost call of a thread: an exception that escapes it would end the whole process.
 #pragma once
 
 #include <exception>

@@ -75,7 +75,7 @@ std::string Reply(const std::string& head, const Handler& handler) {
          "\r\nConnection: close\r\n\r\n" + answer.body;
 }
 
-// Lives until its answer was sent, or nobody took it for so long.
+// Lives until its answer was sent or the client took too long.
 template <typename Stream>
 class Connection : public std::enable_shared_from_this<Connection<Stream>> {
  public:
@@ -198,7 +198,7 @@ class AsioServer : public HttpServer {
   void Accept() {
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
       if (!error && open_ < kMostConnections) Take(std::move(socket));
-      // Out of descriptors, for example: it may pass.
+      // Out of descriptors, for example; retry.
       pause_.expires_after(std::chrono::milliseconds(error ? 100 : 0));
       pause_.async_wait([this](error_code) { Accept(); });
     });
@@ -214,7 +214,7 @@ class AsioServer : public HttpServer {
   }
 
   const Handler handler_;
-  // Of the server's thread. Null: plainly.
+  // Used by the server's thread alone. Null: plain HTTP.
   Tls tls_;
   int open_ = 0;
   asio::io_context context_{1};

@@ -30,7 +30,7 @@ struct Certificate {
 class HttpServer {
  public:
   virtual ~HttpServer() = default;
-  // The port that is listened on, which the system chose where 0 was asked for.
+  // The port that is listened on; chosen by the system if 0 was given.
   virtual int port() const = 0;
   // For connections from now on, where a certificate was given at the start. Thread-safe. One that
   // cannot be used is refused, and the last one stays.

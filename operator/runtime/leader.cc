@@ -57,7 +57,7 @@ Json Leader::Spec(int64_t transitions, const std::string& acquired) const {
           {"leaseTransitions", transitions}};
 }
 
-// An answer that comes after the deadline is of no use, and the next try may be quicker.
+// An answer after the deadline is useless, and the next try may be quicker.
 Result<Json> Leader::Call(const kube::Request& request, std::stop_token stop) const {
   std::stop_source source;
   const std::stop_callback forward(stop, [&] { source.request_stop(); });
@@ -155,7 +155,7 @@ bool Leader::Acquire(std::stop_token stop) {
 }
 
 bool Leader::Hold(std::stop_token stop) {
-  // Beside the watch over it: an attempt may hang for longer than the lease lasts.
+  // In a thread of its own: a renewal may hang for longer than the lease lasts.
   const std::jthread renewer([&](std::stop_token ended) {
     while (!ended.stop_requested()) {
       options_.sleep(options_.retry_period, ended);

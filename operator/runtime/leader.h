@@ -20,7 +20,8 @@ struct LeaderOptions {
   std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 
-// Whether the timings go together: who has lost the lease must have stopped before another has it.
+// Whether the timings fit together: a process that lost the lease must have stopped before another
+// one can get it.
 Result<Unit> CheckTimings(const LeaderOptions& options);
 
 class Leader {
@@ -36,8 +37,8 @@ class Leader {
   // Renews until stopped (true), or until it is lost (false): the caller must end the process then,
   // since another one may act already.
   bool Hold(std::stop_token stop);
-  // Gives the lease up, so that another need not wait until it has run out. Only once nothing of
-  // ours can be carried out any more.
+  // Gives the lease up, so that another process need not wait until it has run out. REQUIRES: no
+  // request of ours can arrive any more.
   void Release();
   // Until when this process may act, if it is not renewed: counted from before the last write.
   Clock::time_point may_act_until() const { return renewed_.load() + options_.renew_deadline; }

@@ -1,6 +1,6 @@
 // Structured logs: one JSON object a line for each thing that happens, keys as controller-runtime
 // writes them, verbosity as klog counts it:
-//   0  starts, leadership, what an operator must see; errors and warnings besides
+//   0  starts, leadership, what an admin must see; errors and warnings as well
 //   1  purchases
 //   2  what tasks do (the default)
 //   4  every write   6  every request
@@ -27,7 +27,7 @@ inline constexpr int kDefaultVerbosity = 2;
 // Level: debug (which is verbosity 4 at least), info, warn or error: what is below is left out.
 // Once, before the first Log.
 void InitLog(const std::string& level, int verbosity = kDefaultVerbosity);
-// Whether lines of that verbosity are written: to be asked before fields are made that cost time.
+// Whether lines of that verbosity are written. Ask before making fields that cost time.
 bool LogsAt(int verbosity);
 // The line, without its end. verbosity: of info alone.
 std::string LogLine(spdlog::level::level_enum level, int verbosity, const std::string& message,

@@ -116,7 +116,7 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
   };
   sink.trouble = [&](const std::optional<Error>& error) {
     if (!error) {
-      Push(core::Bookmark{kind, 0});  // of no version: only that it is Behind no more
+      Push(core::Bookmark{kind, 0});  // of no version: says only that the list is complete
       return Info("watch works again", {{"resource", plural}});
     }
     Push(core::Behind{kind});
@@ -126,7 +126,7 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
   while (!stop.stop_requested()) {
     const auto thrown = Guarded([&] { kube::Watch(transport_, OptionsOf(kind), sink, stop); });
     if (!thrown) return;
-    Fail("the watch is begun anew", {{"resource", plural}, {"error", *thrown}});
+    Fail("restarting the watch", {{"resource", plural}, {"error", *thrown}});
     kube::SleepFor(kAfterException, stop);
   }
 }
@@ -193,7 +193,7 @@ bool Loop::Run(std::stop_token stop) {
     listed = listed || std::any_of(events.begin(), events.end(), [](const core::Event& event) {
                return std::holds_alternative<core::Listed>(event);
              });
-    // A list was large, and is gone.
+    // Returns the memory of a large list to the system.
     if (core_.world().ready() && std::exchange(listed, false)) malloc_trim(0);
     if (!ready_ && core_.world().ready()) {
       ready_ = true;

@@ -40,7 +40,7 @@ class Loop {
   Time Now();
   std::vector<core::Event> Wait(Time wake, std::stop_token stop);
   void Follow(core::Kind kind, std::stop_token stop);
-  // Asks what the nodes use, again and again.
+  // Polls the nodes' measured use until stopped.
   void FollowLoad(std::stop_token stop);
 
   kube::Transport& transport_;

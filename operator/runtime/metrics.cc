@@ -275,7 +275,8 @@ void Metrics::Count(const core::Milestone& milestone) {
   }
 }
 
-prometheus::Histogram& Metrics::TaskTime(Family<prometheus::Histogram>& family, Labels labels) {
+prometheus::Histogram& Metrics::TaskTime(Family<prometheus::Histogram>& family,
+                                         const Labels& labels) {
   return family.Add(labels, kTaskSeconds);
 }
 
@@ -325,7 +326,7 @@ void Metrics::CountScale(const core::ScaleMilestone& milestone) {
   const bool given_up =
       milestone.phase == ScalePhase::kReleasing || milestone.phase == ScalePhase::kReleased;
   if (given_up && !milestone.was_ready) outcome = "Withdrawn";
-  // What was on its way back was counted when that began.
+  // A server that was being released was counted when the release began.
   if (outcome == nullptr || milestone.before == ScalePhase::kReleasing) return;
   purchases_
       .Add({{"pool", milestone.pool},

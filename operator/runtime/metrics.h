@@ -44,7 +44,7 @@ class Metrics {
   // A write, or a request to a cloud engine, as an effect.
   void CountWrite(const std::string& verb, const std::string& resource, bool ok);
   void CountWatchFailure(const std::string& resource);
-  // The watch of the kind has told something.
+  // The watch of the kind has delivered an event or a bookmark.
   void Heard(core::Kind kind);
   void SetLeading(const std::string& lease, bool leading);
   // Of the queue of effects, in seconds.
@@ -65,7 +65,7 @@ class Metrics {
   void CountTask(const core::TaskMilestone& milestone);
   void CountScale(const core::ScaleMilestone& milestone);
   std::string NamespaceLabel(const std::string& ns);
-  prometheus::Histogram& TaskTime(Family<prometheus::Histogram>& family, Labels labels);
+  prometheus::Histogram& TaskTime(Family<prometheus::Histogram>& family, const Labels& labels);
 
   std::shared_ptr<prometheus::Registry> registry_;
   Family<prometheus::Counter>&writes_, &watch_failures_, &requests_;

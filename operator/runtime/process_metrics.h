@@ -1,4 +1,4 @@
-// What every Prometheus client library tells of its process, from /proc.
+// The process metrics that every Prometheus client library has, from /proc.
 #pragma once
 
 #include "operator/runtime/gauges.h"

@@ -1,5 +1,5 @@
-// What was said of refusals already, so that each is told once, and again when it changes: not with
-// every try, nor with every number in it. Pure.
+// Remembers which refusals were logged, so that each is logged once, and again when its words
+// change; a new try or another number in it is no change. Pure.
 #pragma once
 
 #include <map>
@@ -9,16 +9,16 @@
 
 namespace spillway::runtime {
 
-// A refusal that was not heard of for so long is told again.
+// A refusal that comes back after so long is logged again.
 inline constexpr Duration kRefusalForgotten{600'000};
-// More are not kept: the oldest is forgotten.
+// How many are kept; the oldest is dropped first.
 inline constexpr size_t kMostRefusals = 2'000;
 
 // Not thread-safe. Times are of any clock that does not go back.
 class RefusalLog {
  public:
-  // Whether the refusal of what was asked for the object is to be told: nothing like it was since
-  // the object's last success. Numbers in it do not matter.
+  // Whether to log this refusal: nothing like it was logged since the object's last success.
+  // Numbers in it are ignored.
   bool IsNews(const std::string& object, const std::string& message, Time now);
   void Succeeded(const std::string& object);
   bool empty() const { return heard_.empty(); }

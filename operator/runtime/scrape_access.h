@@ -1,5 +1,5 @@
-// Who may read /metrics over TLS: whom the API server knows by the token (TokenReview) and allows
-// the path /metrics (SubjectAccessReview), as controller-runtime's filter decides it. Thread-safe.
+// Who may read /metrics over TLS: the API server must know the token (TokenReview) and allow its
+// user the path /metrics (SubjectAccessReview), as in controller-runtime's filter. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ class ScrapeAccess {
   explicit ScrapeAccess(kube::Transport& transport) : transport_(transport) {}
 
   // authorization: the header's value. Asks the API server at most once a minute for a token that
-  // it has decided about; answers that could not be had are not remembered.
+  // it has decided about; a request that failed is not remembered.
   Access Check(const std::string& authorization, Time now, std::stop_token stop);
 
  private:

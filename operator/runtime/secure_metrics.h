@@ -1,4 +1,4 @@
-// /metrics over TLS, for whom ScrapeAccess lets in.
+// /metrics over TLS, for those whom ScrapeAccess allows it.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@
 
 namespace spillway::runtime {
 
-// A new key, signed by itself and valid for a year: against eavesdroppers, not against impostors.
+// A new self-signed key, valid for a year. It protects against eavesdroppers, not impostors.
 Result<Certificate> SelfSignedCertificate();
 
 struct SecureMetricsOptions {

@@ -86,6 +86,7 @@ void AddTasks(const core::World& world, Gauges& out) {
           {}, oldest);
   // Those with the most tasks have series of their own.
   std::vector<std::pair<double, std::string>> order;
+  order.reserve(sums.size());
   for (const auto& [ns, sum] : sums) order.emplace_back(-sum, ns);
   std::sort(order.begin(), order.end());
   std::map<std::string, double> others;
