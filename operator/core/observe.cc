@@ -176,6 +176,8 @@ void SeePod(World& world, const api::Pod& pod) {
     }
   }
   PodState& state = world.servers.pods[key];
+  if (state.bound_by == 0 || state.object.node_name != pod.node_name)
+    state.bound_by = pod.meta.resource_version;
   state.object = pod;
   state.object.meta.labels.clear();
   state.object.admitted.reset();

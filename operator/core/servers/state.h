@@ -30,6 +30,7 @@ struct PodState {
   api::Pod object;         // without its labels, which anybody may write
   Owner* owner = nullptr;  // of an attempt of a task; in Tasks::owners
   Ledger::Entry place;
+  int64_t bound_by = 0;  // the version that first told that it is on its node
   // As its task says, which was seen at least once; before the tasks were listed, as it says
   // itself.
   bool task = false, exclusive = false;

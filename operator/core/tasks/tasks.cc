@@ -22,13 +22,26 @@ namespace {
 using api::TaskPhase;
 using api::TaskStatus;
 
-// Why the node's pods count as lost; nothing while they do not. wake: when that may change.
-std::optional<std::string> NodeLost(const World& world, const std::string& name, Time* wake) {
+// The pod's node exists no more. One that went before the pod was bound to it may have come back
+// since: Nodes must be known as far as the pod is.
+bool Vanished(const World& world, const api::Pod& pod) {
+  const auto node = world.servers.nodes.find(pod.node_name);
+  if (node != world.servers.nodes.end() && !node->second.gone) return false;
+  const auto known = world.servers.pods.find(pod.meta.key());
+  return known == world.servers.pods.end() ||
+         world.seen_up_to[static_cast<size_t>(Kind::kNode)] >= known->second.bound_by;
+}
+
+// Why what was bound to the node counts as lost; nothing while it does not. pod: null if it is not
+// there. wake: when that may change.
+std::optional<std::string> NodeLost(const World& world, const std::string& name,
+                                    const api::Pod* pod, Time* wake) {
   if (name.empty()) return std::nullopt;  // kube-scheduler has not bound the pod yet
   const auto node = world.servers.nodes.find(name);
-  if (node == world.servers.nodes.end()) return "node " + name + " does not exist";
-  if (node->second.gone) return "node " + name + " no longer exists";
-  if (!node->second.object) {  // not seen yet: the check of all nodes takes it up
+  const bool gone = node == world.servers.nodes.end() || node->second.gone;
+  if (gone && (pod == nullptr || Vanished(world, *pod)))
+    return "node " + name + " no longer exists";
+  if (gone || !node->second.object) {  // not seen yet: the check of all nodes takes it up
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
@@ -203,7 +216,7 @@ void Follow(World& world, TaskState& task) {
   if (pod == nullptr) {
     if (!task.confirmed) return AwaitAnswer(world, task);
     Time unused = kNever;
-    const auto lost = NodeLost(world, task.binding->node_name, &unused);
+    const auto lost = NodeLost(world, task.binding->node_name, nullptr, &unused);
     LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
                 lost.value_or("the pod was deleted"));
     return;
@@ -220,7 +233,7 @@ void Follow(World& world, TaskState& task) {
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
   task.seen_ending = pod->asked_to_end || pod->meta.deleted;
   Time wake = kNever;
-  if (const auto lost = NodeLost(world, task.binding->node_name, &wake)) {
+  if (const auto lost = NodeLost(world, task.binding->node_name, pod, &wake)) {
     return LoseAttempt(world, task, "ServerLost", *lost);
   }
   if (wake != kNever) world.tasks.Wake(task, wake);
@@ -306,7 +319,7 @@ void Intervene(World& world, TaskState& task) {
 // A pod of an earlier attempt that may still run where it is. wake: when it may count as lost.
 const api::Pod* Lingering(const World& world, const TaskState& task, Time* wake) {
   for (const auto& [attempt, pod] : task.owner->pods) {
-    if (!pod->terminal() && !NodeLost(world, pod->node_name, wake)) return pod;
+    if (!pod->terminal() && !NodeLost(world, pod->node_name, pod, wake)) return pod;
   }
   return nullptr;
 }
@@ -400,8 +413,7 @@ void StopStrays(World& world, TaskState& task) {
       if (attempt <= last && ++ended > kKeptPods) DeletePod(world, task, pod, std::nullopt);
       continue;
     }
-    const auto node = world.servers.nodes.find(pod.node_name);
-    const bool node_gone = node == world.servers.nodes.end() || !node->second.object;
+    const bool node_gone = !pod.node_name.empty() && Vanished(world, pod);
     if (pod.meta.deleted && !node_gone) continue;
     // Nobody is left on a vanished node to confirm the end of a pod.
     DeletePod(world, task, pod, node_gone ? std::optional<int64_t>(0) : std::nullopt);

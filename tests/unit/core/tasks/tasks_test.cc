@@ -231,6 +231,49 @@ TEST_F(TaskTest, ANodeThatIsYoungerThanTheListOfNodesIsNotGone) {
   EXPECT_EQ(api.Phase("t"), "Running");
 }
 
+// It went, came back, and has a pod by another leader; of that only the pod was told yet.
+class NodeThatCameBackTest : public TaskTest {
+ protected:
+  NodeThatCameBackTest() {
+    Start();
+    api::Pod pod = api.pods.at("ns/t-1");
+    api.Remove(api.nodes, "s1");
+    api.Settle();
+    pod.meta.name = "t-2", pod.meta.uid = "t-2";
+    pod.phase = PodPhase::kRunning;
+    api.pods["ns/t-2"] = pod;
+    api.Change(api.pods["ns/t-2"]);
+    api.Settle();
+  }
+};
+
+TEST_F(NodeThatCameBackTest, IsNotLostBeforeNodesAreKnownAsFarAsItsPod) {
+  EXPECT_EQ(api.Phase("t"), "Running");
+  EXPECT_EQ(api.Status("t").attempts.size(), 1u);
+  api.AddNode("s1", "4");
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Phase("t"), "Running");
+  EXPECT_EQ(api.Status("t").attempts.size(), 1u);
+}
+
+TEST_F(NodeThatCameBackTest, IsLostOnceNodesAreKnownAsFarAsItsPodAndItIsNotAmongThem) {
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  EXPECT_EQ(api.Status("t").attempts.at(1).reason, "ServerLost");
+}
+
+TEST_F(NodeThatCameBackTest, IsGivenTheTimeToStopAPod) {
+  std::optional<int64_t> grace{-1};
+  api.hangs = [&](const Write& write) {
+    if (write.verb == Verb::kDelete && write.name == "t-2") grace = write.grace;
+    return false;
+  };
+  api.tasks.at("ns/t").spec.cancel = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  EXPECT_EQ(grace, std::nullopt);
+}
+
 TEST_F(TaskTest, TheAnswerToAStatusOfTheTaskBeforeItIsNotTakenForItsOwn) {
   Start();
   api.SetPod("t-1", PodPhase::kRunning);
