@@ -565,8 +565,11 @@ void Episode::HoldStill() {
     std::erase_if(waits, [&](const auto& wait) { return !now.contains(wait); });
   }
   if (waits.empty() || checks_.violation()) return;
-  checks_.Violate("idle-server", waits.begin()->first + " waits while server " +
-                                     waits.begin()->second + " would take it");
+  const auto& [key, server] = *waits.begin();
+  const auto& why = api_.Get<api::TaskRequest>(key)->status.explanation;
+  checks_.Violate("idle-server",
+                  key + " waits while server " + server +
+                      " would take it; it says: " + (why ? why->summary : "nothing"));
 }
 
 void Episode::Quiet() {

@@ -179,20 +179,25 @@ void DeleteServer(World& world, ScaleState& scale) {
     Unregister(world, *server);
 }
 
+void NoteBackend(ScaleStatus& status, const CloudServer& server) {
+  status.backend_kind = server.kind;
+  status.backend_name = server.name;
+  status.backend_uid = server.uid;
+  status.node_name = server.node_name;
+  status.provider_id = server.provider_id;
+}
+
 void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
-  if (status.backend_uid != server.uid) {
-    status.backend_kind = server.kind;
-    status.backend_name = server.name;
-    status.backend_uid = server.uid;
+  const bool fresh = status.backend_uid != server.uid;
+  NoteBackend(status, server);
+  if (fresh) {
     SetPhase(world, scale, ScalePhase::kProvisioning,
              server.kind + " " + server.name + " was made");
   }
   if (!server.message.empty() && server.message != status.message && !server.ready) {
     SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
   }
-  status.node_name = server.node_name;
-  status.provider_id = server.provider_id;
   if (!server.ready) return;
   RegisterServer(world, scale, server);
   status.ready_at = world.now;
@@ -388,11 +393,25 @@ Time KeptUntil(const World& world, const ScaleState& scale) {
   return begin + spec.billing_quantum * steps - margin;
 }
 
+bool IsTheOne(const ScaleStatus& status, const CloudServer& server) {
+  return status.backend_uid == server.uid && status.node_name == server.node_name;
+}
+
+// Under the name of the one that was ready there is another by now, such as by the hand of another
+// leader: that is the one that is paid for.
+void TakeOther(ScaleState& scale, const CloudServer& server) {
+  NoteBackend(scale.object.status, server);
+  scale.server_sent = scale.joined = scale.hosted = scale.sized = false;
+  scale.idle_since = scale.unusable_since = kNever;
+}
+
 void InUse(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
-  if (server == nullptr || server->deleting) {
+  const bool other = server != nullptr && !IsTheOne(scale.object.status, *server);
+  if (server == nullptr || server->deleting || (other && !server->ready)) {
     return BeginRelease(world, scale, "the server was taken away");
   }
+  if (other) TakeOther(scale, *server);
   ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
     if (world.servers.On(server->node_name) == nullptr) RegisterServer(world, scale, *server);
@@ -553,8 +572,8 @@ bool MayBeNamed(const ScaleState& scale, const std::string& server) {
 
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   scale.creating = false;
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
-    return;  // it is seen, or will be
+  // It is seen, or will be; where it was seen by now, another leader has made it.
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists || scale.created) return;
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
   world.provisioning.scales.erase(scale.object.meta.name);
 }

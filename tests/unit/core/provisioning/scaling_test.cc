@@ -661,6 +661,46 @@ TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
   EXPECT_EQ(api.servers.size(), 1u);
 }
 
+TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
+  api.AddPool("spot");
+  std::optional<Write> ours;
+  api.hangs = [&](const Write& write) {
+    if (write.kind == Kind::kScale && write.verb == Verb::kCreate) ours = write;
+    return write.kind == Kind::kScale && write.verb == Verb::kCreate;
+  };
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_TRUE(ours);
+  api::ScaleRequest& theirs = api.scales[ours->name] = *api::DecodeScaleRequest(Body(*ours));
+  theirs.meta.uid = "theirs";
+  api.Change(theirs);
+  api.Settle();
+  api.Conclude({Verb::kCreate, Kind::kScale, ours->name, "", Error{ErrorKind::kForbidden, "", {}}});
+  api.Advance(seconds(1));
+  ASSERT_TRUE(api.world().scales.contains(ours->name));
+  EXPECT_EQ(PhaseOf("spot"), "Provisioning");
+  EXPECT_EQ(api.claims.size(), 1u) << "its server is nobody's orphan";
+}
+
+// An older leader has asked for it late, when the one that was ready had been deleted.
+TEST_F(ScalingTest, AServerThatTookTheNameOfTheOneBeforeIsUsedAndGivenBack) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.claims.begin()->second.uid = "other";
+  api.claims.begin()->second.node_name.clear();
+  api.Remove(api.nodes, "cloud-1");
+  api.ProvideServer("cloud-2");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods.at("ns/t-2").node_name, "cloud-2");
+  api.SetPod("t-2", PodPhase::kSucceeded);
+  api.Advance(seconds(302));
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+  EXPECT_TRUE(api.claims.empty());
+}
+
 TEST_F(ScalingTest, AClaimWhoseRequestIsGoneIsGivenBack) {
   api.AddPool("spot");
   api.AddTask("t");
