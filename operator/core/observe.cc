@@ -392,7 +392,8 @@ void ForgetCloudServer(World& world, const std::string& name) {
 
 // What waits may have another priority now, or one at all.
 void Reprioritize(World& world) {
-  for (const auto& [key, task] : world.tasks.by_key) {
+  for (auto& [key, task] : world.tasks.by_key) {
+    if (task.binding && task.priority == kGivesWayToNone) PrioritizeBound(world, task);
     if (!task.binding && !api::Finished(task.object.status.phase))
       world.tasks.to_reconcile.insert(key);
   }

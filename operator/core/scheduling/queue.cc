@@ -147,4 +147,8 @@ std::optional<std::string> Prioritize(const World& world, TaskState& task) {
   return std::nullopt;
 }
 
+void PrioritizeBound(const World& world, TaskState& task) {
+  if (Prioritize(world, task)) task.priority = kGivesWayToNone;
+}
+
 }  // namespace spillway::core

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -142,5 +143,10 @@ double ShareOf(const World& world, const Tenant& tenant);
 // priorityClassName, of the cluster's default class, or 0. The name of a class that does not exist,
 // if the task names one.
 std::optional<std::string> Prioritize(const World& world, TaskState& task);
+// The priority of a task that runs and whose class is gone: it began with one that nobody knows,
+// and gives way to nobody until there is such a class again.
+inline constexpr int64_t kGivesWayToNone = std::numeric_limits<int64_t>::max();
+// The same for a task that was taken up with a pod, or whose class is here again.
+void PrioritizeBound(const World& world, TaskState& task);
 
 }  // namespace spillway::core

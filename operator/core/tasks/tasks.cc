@@ -116,7 +116,7 @@ void Adopt(World& world, TaskState& task) {
     task.binding = BindingOf(world, *assignment);
     task.confirmed = true;
   }
-  if (task.binding) Prioritize(world, task);  // it has not been in the queue
+  if (task.binding) PrioritizeBound(world, task);  // it has not been in the queue
   if (task.binding && assignment && assignment->attempt == task.binding->attempt)
     Commit(world, task, assignment->estimated_micros);
 }

@@ -83,6 +83,27 @@ TEST(PreemptionTest, WhatRunsHasItsPriorityAfterARestartAsWell) {
   EXPECT_EQ(api.Phase("runs"), "Running");
 }
 
+TEST(PreemptionTest, WhatRunsGivesWayToNobodyWhileItsClassIsGone) {
+  ApiModel api;
+  api.AddServer("s1", "1");
+  api.AddPriorityClass("high", 20);
+  Json runs = High();
+  runs.erase("priority");
+  runs["priorityClassName"] = "high";
+  api.AddTask("runs", runs);
+  api.Settle();
+  api.SetPod("runs-1", PodPhase::kRunning);
+  api.Advance(seconds(5));
+  api.classes.clear();
+  api.Restart();
+  api.AddTask("waits", High());
+  api.Advance(seconds(5));
+  EXPECT_TRUE(Runs(api, "runs-1"));
+  api.AddPriorityClass("high", 3);
+  api.Advance(seconds(5));
+  EXPECT_TRUE(Runs(api, "waits-1"));
+}
+
 TEST(PreemptionTest, WhoHasTheHostPortGivesWay) {
   ApiModel api;
   api.AddServer("s1", "8");
