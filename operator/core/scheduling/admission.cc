@@ -163,14 +163,22 @@ void Reshape(World& world, Admission& admission, Shape& to) {
   world.scheduling.shapes.Unhold(from);
 }
 
-// Later pods of the kind will be admitted as this one was. True if that is not what was reckoned
+// Whether the pod may not fit where room was kept for what was reckoned with.
+bool AsksForMore(const Asks& asks, const Shape& reckoned) {
+  Asks with_less = AsksOf(reckoned);
+  if (!AmountsMisfit(asks.requests, with_less.requests)) with_less.requests = asks.requests;
+  return asks != with_less;
+}
+
+// Later pods of the kind will be admitted as this one was. True if that is more than was reckoned
 // with.
 bool Learn(World& world, Admission& admission, const api::Pod& pod) {
   if (!pod.admitted) return false;
   const Asks asks = AsksOf(pod, *admission.asked);
   if (asks == AsksOf(*admission.shape)) return false;
+  const bool more = AsksForMore(asks, *admission.shape);
   const bool again = admission.shape != admission.asked;
-  if (again && world.now < admission.learned_at + kLearnEvery) return true;
+  if (again && world.now < admission.learned_at + kLearnEvery) return more;
   admission.learned_at = world.now;
   if (asks == AsksOf(*admission.asked)) {
     Reshape(world, admission, *admission.asked);
@@ -179,7 +187,7 @@ bool Learn(World& world, Admission& admission, const api::Pod& pod) {
             world.scheduling.shapes.Admitted(*admission.asked, pod.meta.ns, asks));
     world.scheduling.learned.insert(&admission);
   }
-  return true;
+  return more;
 }
 
 }  // namespace

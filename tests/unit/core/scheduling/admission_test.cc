@@ -383,6 +383,28 @@ TEST_F(AdmittedTest, APodThatDoesNotFitAfterAllIsDeletedAndTriedWhereItFits) {
   EXPECT_EQ(Told("DoesNotFit"), 1);
 }
 
+// Whatever else the server is too full with.
+TEST_F(AdmittedTest, APodThatAsksForLessThanWasReckonedWithStaysWhereRoomWasKeptForIt) {
+  DefaultCpu("2");
+  AddEmpty("first");
+  api.Settle();
+  DefaultCpu("1");
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kCreate && write.kind == Kind::kPod;
+  };
+  AddEmpty("t");
+  api.Settle();
+  api::Pod& other = api.pods["other/p"];
+  other.meta.ns = "other", other.meta.name = other.meta.uid = "p";
+  other.node_name = "s1";
+  other.requests.cpu_milli = 8000;
+  api.Change(other);
+  api.Unblock();
+  api.Advance(seconds(5));
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(Told("DoesNotFit"), 0);
+}
+
 TEST_F(AdmittedTest, ANodeSelectorThatAPolicyAddsIsReckonedWith) {
   api.nodes.at("s1").meta.labels["disk"] = "hdd";
   api.Change(api.nodes.at("s1"));
