@@ -675,7 +675,8 @@ TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
   theirs.meta.uid = "theirs";
   api.Change(theirs);
   api.Settle();
-  api.Conclude({Verb::kCreate, Kind::kScale, ours->name, "", Error{ErrorKind::kForbidden, "", {}}});
+  api.Conclude(
+      {Verb::kCreate, Kind::kScale, ours->name, "", Error{ErrorKind::kForbidden, "", {}}, {}});
   api.Advance(seconds(1));
   ASSERT_TRUE(api.world().scales.contains(ours->name));
   EXPECT_EQ(PhaseOf("spot"), "Provisioning");
