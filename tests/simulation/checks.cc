@@ -43,12 +43,20 @@ bool AsksForTheSame(const TaskRequest& a, const TaskRequest& b) {
 
 }  // namespace
 
+std::string Says(const TaskRequest& task) {
+  const auto& why = task.status.explanation;
+  return task.meta.key() + " says: " + (why ? why->summary : "nothing");
+}
+
 void Checks::Violate(std::string invariant, std::string message) {
   if (!only_.empty() && invariant != only_) return;
   if (!violation_) violation_ = Violation{std::move(invariant), std::move(message)};
 }
 
 void Checks::Decided(const Replica& replica, const core::Effect& effect) {
+  if (const auto* ask = std::get_if<core::AskCloud>(&effect);
+      ask != nullptr && ask->op == core::AskCloud::Op::kEnsure)
+    engine_asked_.try_emplace({replica.id(), ask->request_uid}, api_.now);
   const auto* write = std::get_if<core::Write>(&effect);
   if (write == nullptr) return;
   if (write->kind == Kind::kPod && write->verb == core::Verb::kCreate) PodDecided(replica, *write);
@@ -615,9 +623,13 @@ bool Checks::OnItsWay(const api::ScaleRequest& scale) const {
       scale.status.phase != api::ScalePhase::kRequested &&
       scale.status.phase != api::ScalePhase::kProvisioning)
     return false;
-  // Given up, and on its way back.
-  if (scale.status.requested_at && api_.now >= *scale.status.requested_at + kProvisionTimeout)
-    return false;
+  // Given up, and on its way back, by a process that has waited for so long; its status may not
+  // have told of that yet.
+  std::optional<Time> since = scale.status.requested_at;
+  for (const auto& [asked, at] : engine_asked_) {
+    if (asked.second == scale.meta.uid && (!since || at < *since)) since = at;
+  }
+  if (since && api_.now >= *since + kProvisionTimeout) return false;
   const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
   return claim != nullptr ? !claim->deleting && !claim->ready : !cloud_.Answered(scale.meta.uid);
 }
@@ -681,7 +693,7 @@ void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& writ
       const auto& server = std::get<api::RegisteredServer>(*entry);
       if (server.spec.node_name == claim->node_name && !Promised(*node) &&
           Wanting(server, *node) < 2 && WouldFit(*task, server, *node, api_))
-        Violate("bought-twice", write.name + " beside " + name + ", which is idle");
+        Violate("bought-twice", write.name + " beside " + name + ", which is idle; " + Says(*task));
     }
   }
 }
@@ -815,25 +827,34 @@ bool Checks::TakenUp(const Replica& replica, const PodRecord& pod) const {
          failed_.contains(pod.key) || pod.began >= pod.asked + core::kSlowAnswer - seconds(1);
 }
 
+int64_t Checks::MostCost(const Replica& replica, const api::Attempt& attempt,
+                         const PodRecord& pod) const {
+  constexpr int64_t kMostPrice = 400'000;  // per hour, of every pool here
+  // Of one that ended unseen, or on a node whose clock is wrong, nobody knows when that was.
+  const bool known = pod.over && attempt.exit_code && !witness_.clocks_wrong;
+  // From a time by the API server's clock to one by the process's, which may be ahead of it.
+  const Duration between = !known && TakenUp(replica, pod) ? fastest_ : Duration{0};
+  const auto there =
+      std::chrono::ceil<seconds>((known ? *pod.over : api_.now) - pod.asked + between).count();
+  // The operator's clock, once it was set, goes a tenth faster until it is right.
+  return kMostPrice * (there + there / 10 + 2) / 3'600 + 1;
+}
+
 // No attempt costs more than the time since it was decided on, and no deadline passes earlier than
 // that, whatever the clocks of nodes say. When its pod was made only the API server's clock tells.
 void Checks::CheckBill(const Replica& replica, const core::Write& write,
                        const api::TaskStatus& now) {
   const TaskRecord* task = witness_.Task(write.uid);
   for (const api::Attempt& attempt : now.attempts) {
-    const PodRecord* pod = task == nullptr ? nullptr : task->Attempt(attempt.attempt);
-    if (pod == nullptr || attempt.cost_micros == 0) continue;
-    constexpr int64_t kMostPrice = 400'000;  // per hour, of every pool here
-    // Of one that ended unseen, or on a node whose clock is wrong, nobody knows when that was.
-    const bool known = pod->over && attempt.exit_code && !witness_.clocks_wrong;
-    // From a time by the API server's clock to one by the process's, which may be ahead of it.
-    const Duration between = !known && TakenUp(replica, *pod) ? fastest_ : Duration{0};
-    const auto there =
-        std::chrono::ceil<seconds>((known ? *pod->over : api_.now) - pod->asked + between).count();
-    // The operator's clock, once it was set, goes a tenth faster until it is right.
-    if (attempt.cost_micros > kMostPrice * (there + there / 10 + 2) / 3'600 + 1)
-      Violate("bill", pod->key + " cost " + api::FormatPrice(attempt.cost_micros) + " in " +
-                          std::to_string(there) + " s");
+    if (task == nullptr || attempt.cost_micros == 0) continue;
+    // Under the name of one that nobody has recorded there may have been another.
+    int64_t most = -1;
+    for (const PodRecord& pod : task->pods) {
+      if (pod.attempt == attempt.attempt) most = std::max(most, MostCost(replica, attempt, pod));
+    }
+    if (most >= 0 && attempt.cost_micros > most)
+      Violate("bill", attempt.pod_name + " cost " + api::FormatPrice(attempt.cost_micros) +
+                          ", and could cost " + api::FormatPrice(most));
   }
   const std::string reason = now.result ? now.result->reason : "";
   if (reason != "DeadlineExceeded" || task == nullptr || task->pods.empty()) return;
@@ -871,6 +892,8 @@ void Checks::Failed(const Replica& replica, const core::Write& write) {
 void Checks::Ended(const Replica& replica) {
   std::erase_if(intents_, [&](const auto& entry) { return entry.second.replica == replica.id(); });
   std::erase_if(purchases_, [&](const auto& entry) { return entry.second.first == replica.id(); });
+  std::erase_if(engine_asked_,
+                [&](const auto& entry) { return entry.first.first == replica.id(); });
 }
 
 }  // namespace spillway::simulation

@@ -144,6 +144,8 @@ class Checks {
   void Stops(const Replica& replica, const core::Write& write);
   bool OnItsWay(const api::ScaleRequest& scale) const;
   void CheckPurchase(const core::Write& write);
+  // What the attempt may have cost by now, if that pod was its.
+  int64_t MostCost(const Replica& replica, const api::Attempt& attempt, const PodRecord& pod) const;
   void CheckBill(const Replica& replica, const core::Write& write, const api::TaskStatus& now);
   // The process has taken the pod up as it was found: since when it is there, only the API server's
   // clock tells.
@@ -166,6 +168,8 @@ class Checks {
   std::map<std::string, std::pair<int, std::string>> purchases_;
   // Tasks that get a pod for the first time in this step, and all that ever did; by uid.
   std::set<std::string> decided_, ever_decided_;
+  // When a process has asked an engine for a server first: by its id and the request's uid.
+  std::map<std::pair<int, std::string>, Time> engine_asked_;
   std::map<std::string, Origin> origins_;  // of pods, by uid
   std::set<std::string> stopped_;          // pods whose end was decided on; by uid
   // Tasks of which a process has decided to write that they have ended; by its id and their uids.
@@ -191,5 +195,8 @@ bool Suits(const api::TaskRequest& task, const api::RegisteredServer& server,
 // Whether it has the room as well. empty: if nothing ran there.
 bool WouldFit(const api::TaskRequest& task, const api::RegisteredServer& server,
               const api::Node& node, const ApiServer& api, bool empty = false);
+
+// Why it waits, as its status explains it.
+std::string Says(const api::TaskRequest& task);
 
 }  // namespace spillway::simulation

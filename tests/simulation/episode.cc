@@ -566,10 +566,8 @@ void Episode::HoldStill() {
   }
   if (waits.empty() || checks_.violation()) return;
   const auto& [key, server] = *waits.begin();
-  const auto& why = api_.Get<api::TaskRequest>(key)->status.explanation;
-  checks_.Violate("idle-server",
-                  key + " waits while server " + server +
-                      " would take it; it says: " + (why ? why->summary : "nothing"));
+  checks_.Violate("idle-server", key + " waits while server " + server + " would take it; " +
+                                     Says(*api_.Get<api::TaskRequest>(key)));
 }
 
 void Episode::Quiet() {

@@ -29,6 +29,7 @@ void Witness::Changed(const core::Object* before, const core::Object* after, boo
   } else if (const auto* node = std::get_if<api::Node>(&any)) {
     Health& health = nodes_[node->meta.name];
     health.there = after != nullptr;
+    if (before == nullptr) health.appeared = now;
     if (!health.there) health.vanished = now;
     health.ready = node->ready == api::NodeReady::kTrue;
     Judge(health);
@@ -150,11 +151,12 @@ const std::string* Witness::OwnerOf(const Pod& pod) const {
 
 int Witness::Refusals(const std::string& task_uid, const std::string& node, Duration within) const {
   const TaskRecord* task = Task(task_uid);
-  if (task == nullptr) return 0;
+  const auto at = nodes_.find(node);
+  if (task == nullptr || at == nodes_.end()) return 0;
   return static_cast<int>(
       std::count_if(task->pods.begin(), task->pods.end(), [&](const PodRecord& pod) {
         return pod.refused && !pod.stopped && !pod.asked_to_end && pod.node == node && pod.over &&
-               now < *pod.over + within;
+               *pod.over >= at->second.appeared && now < *pod.over + within;
       }));
 }
 

@@ -79,7 +79,8 @@ class Witness {
   // The end of the pod was decided on by a process that had not seen it refused.
   void Stopped(const std::string& pod_uid);
   // How often the node's kubelet has refused a pod of the task within that time. What it says of
-  // one whose end had been asked for, or decided on, is no answer.
+  // one whose end had been asked for, or decided on, is no answer; nor is what one said that had
+  // its name before.
   int Refusals(const std::string& task_uid, const std::string& node, Duration within) const;
   // Whether the node was lost since then: it vanished, or was down for a minute on end.
   bool Lost(const std::string& node, Time since) const;
@@ -102,7 +103,7 @@ class Witness {
     bool silent = false, ready = true, there = true;
     std::optional<Time> since;  // down
     std::vector<std::pair<Time, Time>> downs;
-    Time vanished{}, refused{};
+    Time appeared{}, vanished{}, refused{};
   };
   void PodChanged(const api::Pod* before, const api::Pod* after, bool ours);
   void Judge(Health& node) const;
