@@ -678,7 +678,7 @@ TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
   api.Conclude(
       {Verb::kCreate, Kind::kScale, ours->name, "", Error{ErrorKind::kForbidden, "", {}}, {}});
   api.Advance(seconds(1));
-  ASSERT_TRUE(api.world().scales.contains(ours->name));
+  ASSERT_TRUE(api.world().provisioning.scales.contains(ours->name));
   EXPECT_EQ(PhaseOf("spot"), "Provisioning");
   EXPECT_EQ(api.claims.size(), 1u) << "its server is nobody's orphan";
 }
