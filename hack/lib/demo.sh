@@ -85,19 +85,19 @@ demo_delete() {
 # demo_register: one Node becomes the local server, limited so that the overflow is visible.
 demo_register() {
   local node
-  node=$(kubectl get nodes -l '!karpenter.sh/registered' -o json |
+  node=$(kubectl get nodes -l '!karpenter.sh/registered,!spillway.dev/register' -o json |
     jq -r '[.items[] | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] |
       sort_by(.metadata.annotations["kwok.x-k8s.io/node"] != null)[0].metadata.name // empty')
-  [[ -n $node ]] || die "the cluster has no Ready node to register"
+  [[ -n $node ]] || die "the cluster has no Ready node to register that is not registered by its label (spillway.dev/register)"
   log "registering node $node as the local server"
   sed "s/nodeName: local-1/nodeName: $node/" "$samples/registeredserver.yaml" | kubectl apply -f - >&2
-  kubectl wait --for=condition=Ready --timeout=60s rsv/local >/dev/null
+  kubectl wait --for=condition=Ready --timeout=60s rsv/local >/dev/null || die "the server is not ready: $(kubectl get rsv)"
 }
 
 demo_local() {
   log "a task on the local server: kubectl apply -f charts/spillway/samples/hello.yaml"
   kubectl apply -f "$samples/hello.yaml" >&2
-  kubectl wait --for=condition=Complete --timeout=120s tq/hello >/dev/null
+  kubectl wait --for=condition=Complete --timeout=120s tq/hello >/dev/null || die "the task has not ended: $(kubectl get tq)"
   kubectl get tq hello -o wide >&2
   note "its output, from its status: $(kubectl get tq hello -o jsonpath='{.status.result.output}')"
 }
@@ -149,12 +149,12 @@ demo_tables() {
 
 operator_log=''
 demo_next() {
-  [[ -n $existing ]] || echo "  eval \"\$($root/hack/cluster env ${cluster_dir[*]})\"   # kubectl and KUBECONFIG for your shell"
+  [[ -n $existing ]] || echo "  eval \"\$($root/hack/cluster env${cluster_dir:+ ${cluster_dir[*]}})\"   # kubectl and KUBECONFIG for your shell"
   cat <<EOF
   kubectl explain tq.spec.placement
   kubectl describe tq hello
   kubectl apply -f $samples/hello.yaml       # unchanged: a task never runs twice
   $operator_log
-  $root/hack/quickstart ${existing:+--existing-cluster }--down ${cluster_dir[*]}   # removes everything
+  $root/hack/quickstart ${existing:+--existing-cluster }--down${cluster_dir:+ ${cluster_dir[*]}}   # removes it again; what was built stays in build/ and ~/.cache/spillway
 EOF
 }
