@@ -152,6 +152,13 @@ std::string Count(const char* what, size_t total, const std::vector<Tested>& tes
   return out;
 }
 
+// What the first task of a new installation waits for.
+std::string NoServers(const Shape& shape) {
+  const bool wanted = shape.placement.policy != api::Policy::kCloudOnly;
+  return std::string("no server is registered") +
+         (wanted ? " (kubectl label node <node> spillway.dev/register=true)" : "");
+}
+
 std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
   std::vector<api::Verdict> out;
   for (size_t i = 0; i < tested.size() && i < kMostVerdicts; ++i) {
@@ -166,7 +173,8 @@ api::Explanation Explain(const World& world, const Shape& shape) {
   const auto servers = TestServers(world, shape);
   api::Explanation out;
   const std::string never = NeverFits(world, shape);
-  out.summary = never + Count("servers", world.servers.by_name.size(), servers);
+  const size_t total = world.servers.by_name.size();
+  out.summary = never + (total == 0 ? NoServers(shape) : Count("servers", total, servers));
   out.servers = Verdicts(servers);
   if (shape.admitted)
     out.summary +=

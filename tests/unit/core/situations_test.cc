@@ -349,7 +349,7 @@ const std::vector<Situation>& Properties() {
 
 const std::vector<Situation>& Servers() {
   static const std::vector<Situation> kSituations{
-      {"no server at all", [](ApiModel&) {}, Task({{"cpu", "1"}}), "0 of 0 servers", "",
+      {"no server at all", [](ApiModel&) {}, Task({{"cpu", "1"}}), "no server is registered", "",
        [](ApiModel& api) { api.AddServer("a"); }},
       {"cordoned", AServer([](api::RegisteredServer& server) { server.spec.cordoned = true; }),
        Task({{"cpu", "1"}}), "1 cordoned", "",
@@ -429,7 +429,7 @@ const std::vector<Situation>& Clouds() {
       {"local only",
        [](ApiModel& api) { api.AddPool("p"); },
        Placement({{"policy", "LocalOnly"}}),
-       "0 of 0 servers",
+       "no server is registered",
        "would fit a server of pool p with placement.policy PreferLocal instead of LocalOnly",
        {},
        Placement({{"policy", "PreferLocal"}})},

@@ -29,6 +29,17 @@ TEST(ExplainTest, CountsServersByTheTestThatFailed) {
             "server can be requested");
 }
 
+TEST(ExplainTest, SaysHowToRegisterAServerWhereThereIsNone) {
+  ApiModel api;
+  api.AddTask("t");
+  api.AddTask("cloud", {{"placement", {{"policy", "CloudOnly"}}}});
+  EXPECT_EQ(ExplainTask(api, "t").summary,
+            "no server is registered (kubectl label node <node> spillway.dev/register=true); no "
+            "ServerPool exists, so no cloud server can be requested");
+  EXPECT_EQ(ExplainTask(api, "cloud").summary,
+            "no server is registered; no ServerPool exists, so no cloud server can be requested");
+}
+
 TEST(ExplainTest, SpreadsTheLookAtManyServersOverSteps) {
   ApiModel api;
   for (int i = 0; i < 2'000; ++i) api.AddServer("s" + std::to_string(i), "1");
