@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/dispatch.h"
 #include "operator/core/explain/explain.h"
-#include "operator/core/observe.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/gangs.h"
@@ -25,7 +25,7 @@ namespace {
 constexpr Duration kCheckEvery{5'000};
 
 // Whether any sight of the kind may tell why a task waits. Of tasks, servers and nodes most are
-// echoes of a status, or heartbeats: observe.cc counts those that are more.
+// echoes of a status, or heartbeats: the rooms count those that are more.
 bool Moves(Kind kind) {
   return kind != Kind::kTask && kind != Kind::kServer && kind != Kind::kNode &&
          kind != Kind::kLease && kind != Kind::kNamespace;

@@ -14,6 +14,10 @@ struct Deletion {
   Backoff backoff;
 };
 
+// The reason of the Event that tells of a refused deletion, and what follows its message.
+inline constexpr char kDeleteFailed[] = "DeleteFailed";
+inline constexpr char kAgain[] = "; tried again with growing pauses of up to a minute";
+
 // Whether the deletion may be sent now; wake: when, otherwise, if it was refused.
 bool MayDelete(const Context& context, const Deletion& deletion, Time* wake);
 // How a deletion of the object ended. True if it was refused for another reason than before.

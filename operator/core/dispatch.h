@@ -1,4 +1,5 @@
-// Takes up what was seen of the API server's objects.
+// Hands what was seen of the API server's objects, and how our writes have ended, to the rooms that
+// they belong to.
 #pragma once
 
 #include "operator/core/world.h"

@@ -1,0 +1,161 @@
+#include "operator/core/dispatch.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "operator/core/budgets/observe.h"
+#include "operator/core/provisioning/observe.h"
+#include "operator/core/scheduling/observe.h"
+#include "operator/core/servers/observe.h"
+#include "operator/core/tasks/observe.h"
+#include "operator/core/tasks/observe_pods.h"
+#include "operator/core/tasks/ownership.h"
+#include "operator/core/world.h"
+
+namespace spillway::core {
+namespace {
+
+void OnKeyGone(World& world, Kind kind, const std::string& key) {
+  switch (kind) {
+    case Kind::kTask:
+      return OnTaskGone(world, key);
+    case Kind::kPod:
+      return OnPodGone(world, key);
+    case Kind::kNode:
+      return OnNodeGone(world, key);
+    case Kind::kCloudServer:
+      return OnCloudServerGone(world, key);
+    case Kind::kPool:
+      return OnPoolGone(world, key);
+    case Kind::kScale:
+      return OnScaleGone(world, key);
+    case Kind::kServer:
+      OnServerGone(world, key);
+      return OnServerGoneOf(world, key);
+    case Kind::kLease:
+      return OnLeaseGone(world, key);
+    case Kind::kPriorityClass:
+      return OnPriorityClassGone(world, key);
+    case Kind::kNamespace:
+      return OnNamespaceGone(world, key);
+    case Kind::kBudget:
+      return OnBudgetGone(world, key);
+  }
+}
+
+// The version of what is known under the key; 0 if nothing is, or only what was asked for.
+template <typename Map, typename Version>
+void Collect(const Map& map, const Listed& listed, std::vector<std::string>& out, Version version) {
+  for (const auto& [key, value] : map) {
+    const auto [name, seen] = version(key, value);
+    if (seen > 0 && seen <= listed.resource_version && !listed.keys.contains(name))
+      out.push_back(name);
+  }
+}
+
+std::vector<std::string> Missing(const World& world, const Listed& listed) {
+  std::vector<std::string> out;
+  const auto by_meta = [](const std::string& key, const auto& state) {
+    return std::pair(key, state.object.meta.resource_version);
+  };
+  switch (listed.kind) {
+    case Kind::kTask:
+      Collect(world.tasks.by_key, listed, out, by_meta);
+      break;
+    case Kind::kServer:
+      Collect(world.servers.by_name, listed, out, by_meta);
+      break;
+    case Kind::kPool:
+      Collect(world.provisioning.pools, listed, out, by_meta);
+      break;
+    case Kind::kScale:
+      Collect(world.provisioning.scales, listed, out, by_meta);
+      break;
+    case Kind::kPod:
+      Collect(world.servers.pods, listed, out, [](const auto& key, const auto& pod) {
+        return std::pair(key, pod.object.meta.resource_version);
+      });
+      break;
+    case Kind::kNode:
+      Collect(world.servers.nodes, listed, out, [](const auto& key, const auto& node) {
+        return std::pair(key, node.object ? node.object->meta.resource_version : 0);
+      });
+      break;
+    case Kind::kCloudServer:
+      Collect(world.provisioning.cloud_servers, listed, out, [](const auto&, const auto& server) {
+        return std::pair(server.name, server.resource_version);
+      });
+      break;
+    case Kind::kPriorityClass:
+      Collect(world.scheduling.priority_classes, listed, out,
+              [](const auto& key, const auto& each) {
+                return std::pair(key, each.meta.resource_version);
+              });
+      break;
+    case Kind::kBudget:
+      Collect(world.budgets.by_key, listed, out, by_meta);
+      break;
+    case Kind::kNamespace:  // what is in them tells more than whether they are there
+    case Kind::kLease:
+      break;
+  }
+  return out;
+}
+
+}  // namespace
+
+void Observe(World& world, const Object& object) {
+  std::visit([&](const auto& each) { OnSeen(world, each); }, object);
+}
+
+void Forget(World& world, const Gone& gone) {
+  if (gone.kind == Kind::kTask) {
+    const auto task = world.tasks.by_key.find(gone.key);
+    if (task != world.tasks.by_key.end() && task->second.uid() != gone.uid) return;
+  }
+  if (gone.kind == Kind::kPod) {
+    const auto pod = world.servers.pods.find(gone.key);
+    if (pod != world.servers.pods.end() && pod->second.object.meta.uid != gone.uid) return;
+  }
+  OnKeyGone(world, gone.kind, gone.key);
+}
+
+void ForgetOthers(World& world, const Listed& listed) {
+  for (const std::string& key : Missing(world, listed)) OnKeyGone(world, listed.kind, key);
+  if (listed.kind == Kind::kTask && !world.synced[static_cast<size_t>(Kind::kTask)])
+    DropClaims(world);
+}
+
+void Conclude(World& world, const Outcome& outcome) {
+  if (outcome.object) {
+    const Object& object = *outcome.object;
+    const int64_t version = VersionOf(object);
+    // Older than what was delivered: seen already, and perhaps gone again.
+    if (version > world.seen_up_to[object.index()]) Observe(world, object);
+  }
+  switch (outcome.kind) {
+    case Kind::kTask:
+      return OnTaskOutcome(world, outcome);
+    case Kind::kPod:
+      return OnPodOutcome(world, outcome);
+    case Kind::kServer:
+      OnServerOutcome(world, outcome);
+      return OnRegistrationOutcome(world, outcome);
+    case Kind::kPool:
+      return ConcludeStatus(world, world.provisioning.pools, outcome);
+    case Kind::kScale:
+      return OnScaleOutcome(world, outcome);
+    case Kind::kCloudServer:
+      return OnCloudServerOutcome(world, outcome);
+    case Kind::kBudget:
+      return ConcludeStatus(world, world.budgets.by_key, outcome);
+    case Kind::kNode:
+    case Kind::kLease:
+    case Kind::kPriorityClass:
+    case Kind::kNamespace:
+      return;
+  }
+}
+
+}  // namespace spillway::core

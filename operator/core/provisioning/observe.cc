@@ -1,0 +1,153 @@
+#include "operator/core/provisioning/observe.h"
+
+#include <chrono>
+
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/servers/registrar.h"
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+void OnSeen(World& world, const api::ServerPool& object) {
+  const auto known = world.provisioning.pools.find(object.meta.name);
+  // One of the same name that was made anew has nothing to do with it.
+  if (known != world.provisioning.pools.end() && known->second.object.meta.uid != object.meta.uid &&
+      known->second.object.meta.resource_version < object.meta.resource_version)
+    world.provisioning.pools.erase(known);
+  const bool added = !world.provisioning.pools.contains(object.meta.name);
+  PoolState& pool = world.provisioning.pools[object.meta.name];
+  if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
+  if (added) pool.writer.written = Fingerprint(EncodeStatus(object.status));
+  if (!added && pool.object.meta.generation != object.meta.generation) {
+    pool.hold_until = Time{};  // what was wrong may be mended
+    pool.failures = 0;
+    pool.observed.reset();
+  }
+  const api::ServerPoolStatus status = added ? object.status : pool.object.status;
+  pool.object = object;
+  pool.object.status = status;
+  if (!added) return;
+  for (const auto& [name, scale] : world.provisioning.scales) {
+    if (scale.object.pool != object.meta.name) continue;
+    RememberFailure(world, scale);
+    NoteBoot(pool, scale);
+  }
+}
+
+void OnPoolGone(World& world, const std::string& name) { world.provisioning.pools.erase(name); }
+
+namespace {
+
+// The phases of a purchase only ever go forward, whoever leads.
+bool Further(api::ScalePhase a, api::ScalePhase b) {
+  const auto rank = [](api::ScalePhase phase) {
+    switch (phase) {
+      case api::ScalePhase::kFailed:
+      case api::ScalePhase::kReleased:
+        return 5;
+      case api::ScalePhase::kReleasing:
+        return 4;
+      case api::ScalePhase::kReady:
+        return 3;
+      case api::ScalePhase::kProvisioning:
+        return 2;
+      case api::ScalePhase::kRequested:
+        return 1;
+      case api::ScalePhase::kNone:
+        break;
+    }
+    return 0;
+  };
+  return rank(a) > rank(b);
+}
+
+}  // namespace
+
+void OnSeen(World& world, const api::ScaleRequest& object) {
+  const auto at = world.provisioning.scales.find(object.meta.name);
+  if (at != world.provisioning.scales.end() && at->second.created) {
+    ScaleState& scale = at->second;
+    if (scale.object.meta.resource_version >= object.meta.resource_version) return;
+    if (scale.object.meta.uid == object.meta.uid) {
+      scale.object.meta = object.meta;
+      if (Further(object.status.phase, scale.object.status.phase)) {  // another leader's work
+        scale.object.status = object.status;
+        scale.settled.reset();
+        scale.writer.written = Fingerprint(EncodeStatus(object.status));
+        RememberFailure(world, scale);
+      }
+      return;
+    }
+  }
+  ScaleState& scale = world.provisioning.scales[object.meta.name];
+  const int64_t nominated = scale.nominated;
+  scale = {};
+  scale.object = object;
+  scale.nominated = nominated;
+  scale.created = true;
+  scale.seen_ended = object.status.finished_at.has_value();
+  scale.writer.written = Fingerprint(EncodeStatus(object.status));
+  if (const auto pool = world.provisioning.pools.find(object.pool);
+      pool != world.provisioning.pools.end())
+    NoteBoot(pool->second, scale);
+  // A purchase that was asked for before a restart is asked for again: the name makes it the same.
+  RememberFailure(world, scale);
+}
+
+void OnSeen(World& world, const api::CloudServer& object) {
+  auto [at, added] = world.provisioning.cloud_servers.emplace(object.request_uid, object);
+  if (added) return;
+  if (at->second.resource_version < object.resource_version) at->second = object;
+}
+
+void OnCloudServerGone(World& world, const std::string& name) {
+  std::erase_if(world.provisioning.cloud_servers,
+                [&](const auto& entry) { return entry.second.name == name; });
+}
+
+void OnScaleGone(World& world, const std::string& name) { world.provisioning.scales.erase(name); }
+
+void OnServerGoneOf(World& world, const std::string& server) {
+  for (auto& [name, scale] : world.provisioning.scales) {
+    if (MayBeNamed(scale, server)) scale.server_sent = false;
+  }
+}
+
+void OnScaleOutcome(World& world, const Outcome& outcome) {
+  const auto at = world.provisioning.scales.find(outcome.key);
+  if (at == world.provisioning.scales.end()) return;
+  ScaleState& scale = at->second;
+  if (outcome.verb == Verb::kPatchStatus)
+    return ConcludeStatus(world, world.provisioning.scales, outcome);
+  if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale, outcome);
+  if (scale.object.meta.uid != outcome.request_uid) return;
+  if (Deleted(world, scale.deletion, outcome.request_uid, outcome.error))
+    RecordEvent(world, scale, true, kDeleteFailed,
+                "could not be deleted: " + outcome.error->message + kAgain);
+}
+
+void OnRegistrationOutcome(World& world, const Outcome& outcome) {
+  if (outcome.verb != Verb::kCreate || !outcome.error) return;
+  const std::string& why = outcome.error->message;
+  for (auto& [name, scale] : world.provisioning.scales) {
+    if (!MayBeNamed(scale, outcome.key)) continue;
+    scale.server_sent = false;
+    if (scale.registration.Fail(world.now, outcome.key, why, kRegister))
+      RecordEvent(world, scale, true, "RegisterFailed",
+                  "RegisteredServer " + outcome.key + " could not be created: " + why + kAgain);
+  }
+}
+
+void OnCloudServerOutcome(World& world, const Outcome& outcome) {
+  for (auto& [name, scale] : world.provisioning.scales) {
+    if (scale.object.meta.uid == outcome.request_uid) return CloudAsked(world, scale, outcome);
+  }
+  if (const auto server = world.provisioning.cloud_servers.find(outcome.request_uid);
+      server != world.provisioning.cloud_servers.end() && outcome.error) {
+    server->second.deleting = outcome.error->kind == ErrorKind::kNotFound;
+    if (!server->second.deleting)
+      world.provisioning.orphans_at = world.now + std::chrono::seconds(30);
+  }
+}
+
+}  // namespace spillway::core

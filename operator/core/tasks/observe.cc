@@ -1,0 +1,170 @@
+#include "operator/core/tasks/observe.h"
+
+#include <chrono>
+#include <utility>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/reservations.h"
+#include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/tasks.h"
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+void OnTaskGone(World& world, const std::string& key) {
+  const auto at = world.tasks.by_key.find(key);
+  if (at == world.tasks.by_key.end()) return;
+  TaskState& task = at->second;
+  Commit(world, task, 0);
+  Dequeue(world, task);
+  Settle(world, task);
+  if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
+  LeaveGang(world, task);
+  world.scheduling.shapes.Drop(task.shape);
+  if (task.admission != nullptr) LeaveAdmission(world, task);
+  world.scheduling.preemptible -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
+  task.owner->task = nullptr;
+  DropOwner(world, task.uid());
+  world.tasks.to_reconcile.erase(key);
+  world.tasks.touched.erase(key);
+  world.explain.to_explain.erase(key);
+  world.provisioning.nominated.erase(key);
+  world.tasks.by_key.erase(at);
+}
+
+namespace {
+
+void AddTask(World& world, const api::TaskRequest& object) {
+  ++world.explain.generation;
+  const std::string key = object.meta.key();
+  const auto at = world.tasks.by_key.try_emplace(key).first;
+  TaskState& task = at->second;
+  task.key = &at->first;
+  task.object = object;
+  task.owner = &world.tasks.owners[object.meta.uid];
+  task.owner->task = &task;
+  JoinGang(world, task);
+  world.scheduling.preemptible += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
+  task.tenant = &world.scheduling.tenants[object.meta.ns];
+  NoteSpent(*task.tenant, object.status);
+  task.writer.written = Fingerprint(EncodeStatus(object.status));
+  task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
+                          object.status.phase == api::TaskPhase::kRunning;
+  if (object.status.retry_at) task.not_before = *object.status.retry_at;
+  task.first_seen = world.now;
+  if (object.status.phase == api::TaskPhase::kScaling)
+    task.object.status.phase = api::TaskPhase::kPending;
+  const auto shape = world.scheduling.shapes.Intern(object.spec);
+  task.object.spec.pod_template.reset();
+  task.object.spec.requirements = {};
+  task.object.spec.placement.reset();
+  task.object.meta.labels.clear();
+  if (shape) {
+    task.pod_template = (*shape)->Template(*object.spec.pod_template);
+    JoinAdmission(world, task, **shape);
+    if (!api::Finished(object.status.phase)) ShareConditions(task, *task.object.status.conditions);
+    if (object.status.phase == api::TaskPhase::kSucceeded) NoteRun(task);
+  } else if (!api::Finished(object.status.phase)) {
+    task.object.status.observed_generation = object.meta.generation;
+    Finish(world, task, api::TaskPhase::kFailed, "InvalidTemplate", shape.error().message);
+  }
+  TakePods(world, task);
+}
+
+bool SameEnd(const api::TaskStatus& a, const api::TaskStatus& b) {
+  if (a.phase != b.phase || a.result.has_value() != b.result.has_value()) return false;
+  if (!a.result) return true;
+  // As they are written: to the second.
+  const auto when = [](const api::TaskResult& result) {
+    return std::chrono::floor<std::chrono::seconds>(result.finished_at.value_or(Time{}));
+  };
+  return when(*a.result) == when(*b.result) && a.result->exit_code == b.result->exit_code &&
+         a.result->reason == b.result->reason && a.result->output == b.result->output;
+}
+
+// Another leader has ended the task: what stands in the API server is history, and ours gives way.
+void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
+  Dequeue(world, task);
+  task.binding.reset();
+  task.nominated.clear();
+  TakeSpentBack(*task.tenant, task.object.status);
+  NoteSpent(*task.tenant, status);
+  task.object.status = status;
+  task.status_due = kNever;
+  task.writer.written = Fingerprint(EncodeStatus(status));
+  world.tasks.touched.insert(task.object.meta.key());
+}
+
+}  // namespace
+
+void OnSeen(World& world, const api::TaskRequest& object) {
+  const std::string key = object.meta.key();
+  auto at = world.tasks.by_key.find(key);
+  if (at != world.tasks.by_key.end() && at->second.uid() != object.meta.uid) {
+    if (at->second.object.meta.resource_version > object.meta.resource_version) return;
+    OnTaskGone(world, key);
+    at = world.tasks.by_key.end();
+  }
+  if (at == world.tasks.by_key.end()) {
+    AddTask(world, object);
+  } else {
+    TaskState& task = at->second;
+    if (object.meta.resource_version <= task.object.meta.resource_version) return;
+    if (task.object.meta.generation != object.meta.generation ||
+        task.object.meta.deleted != object.meta.deleted)
+      ++world.explain.generation;
+    task.object.meta = object.meta;
+    task.object.meta.labels.clear();
+    task.object.spec.priority = object.spec.priority;
+    task.object.spec.priority_class = object.spec.priority_class;
+    task.object.spec.suspend = object.spec.suspend;
+    task.object.spec.cancel = object.spec.cancel;
+    if (api::Finished(object.status.phase) && !SameEnd(object.status, task.object.status))
+      AcceptEnd(world, task, object.status);
+  }
+  world.tasks.to_reconcile.insert(key);
+}
+
+namespace {
+
+// Those of its namespace that wait for it have their turn.
+void StatusAnswered(World& world, Tenant& tenant, const std::optional<Error>& error) {
+  --world.tasks.statuses_in_flight;
+  --tenant.statuses_in_flight;
+  tenant.statuses_fail = error && error->retryable();
+  const bool all = tenant.statuses_in_flight == 0;
+  for (int64_t free = kMostStatusesOfOne - tenant.statuses_in_flight;
+       !tenant.to_write.empty() && (all || free > 0); --free) {
+    world.tasks.to_write.push_back(std::move(tenant.to_write.front()));
+    tenant.to_write.pop_front();
+  }
+}
+
+}  // namespace
+
+void OnTaskOutcome(World& world, const Outcome& outcome) {
+  if (outcome.verb == Verb::kPatchStatus)
+    StatusAnswered(world, world.scheduling.tenants[outcome.key.substr(0, outcome.key.find('/'))],
+                   outcome.error);
+  const auto at = world.tasks.by_key.find(outcome.key);
+  if (at == world.tasks.by_key.end() || at->second.uid() != outcome.request_uid) return;
+  TaskState& task = at->second;
+  const auto& error = outcome.error;
+  world.tasks.to_reconcile.insert(outcome.key);
+  if (outcome.verb == Verb::kDelete) {
+    if (!task.deletion) task.deletion.emplace();
+    if (Deleted(world, *task.deletion, task.uid(), error))
+      RecordEvent(world, task, true, kDeleteFailed,
+                  "could not be deleted: " + error->message + kAgain);
+    return;
+  }
+  if (StatusWritten(world, task.writer, task.object.meta, error))
+    RecordEvent(world, task, true, "StatusRefused",
+                "the status was refused: " + error->message + kAgain);
+  if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
+}
+
+}  // namespace spillway::core

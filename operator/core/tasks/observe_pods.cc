@@ -1,0 +1,101 @@
+#include "operator/core/tasks/observe_pods.h"
+
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/pod_usage.h"
+#include "operator/core/tasks/tasks.h"
+#include "operator/core/world.h"
+
+namespace spillway::core {
+namespace {
+
+void TouchOwner(World& world, const PodState& pod) {
+  if (pod.owner != nullptr && pod.owner->task != nullptr)
+    world.tasks.to_reconcile.insert(*pod.owner->task->key);
+}
+
+// Whether someone has edited it so that it belongs to another, or to nobody.
+bool ChangesHands(const api::Pod& known, const api::Pod& pod) {
+  const Claim before = ClaimOf(known), now = ClaimOf(pod);
+  if (before.task == nullptr || now.task == nullptr) return before.task != now.task;
+  return before.task->uid != now.task->uid || before.attempt != now.attempt;
+}
+
+void PodDeleted(World& world, const Outcome& outcome) {
+  const auto pod = world.servers.pods.find(outcome.key);
+  if (pod == world.servers.pods.end() || pod->second.object.meta.uid != outcome.request_uid) return;
+  TaskState* task = pod->second.owner == nullptr ? nullptr : pod->second.owner->task;
+  if (task == nullptr || !task->pods_deleted) return;
+  const std::string& uid = outcome.request_uid;
+  if (Deleted(world, (*task->pods_deleted)[uid], uid, outcome.error))
+    RecordEvent(world, *task, true, kDeleteFailed,
+                "pod " + outcome.key + " could not be deleted: " + outcome.error->message + kAgain);
+  world.tasks.to_reconcile.insert(*task->key);
+}
+
+}  // namespace
+
+void OnPodGone(World& world, const std::string& key) {
+  const auto at = world.servers.pods.find(key);
+  if (at == world.servers.pods.end()) return;
+  PodState& pod = at->second;
+  TouchOwner(world, pod);
+  if (!world.scheduling.closed.empty())
+    EaseQuota(world, world.scheduling.tenants[pod.object.meta.ns]);
+  const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
+  if (pod.owner != nullptr && pod.owner->task != nullptr && pod.owner->task->pods_deleted)
+    pod.owner->task->pods_deleted->erase(pod.object.meta.uid);
+  Disown(world, pod);
+  // It was another leader's; ours is still on its way.
+  if (task != nullptr && task->creating && task->creating == task->binding &&
+      pod.object.meta.name == task->creating->pod_name)
+    AssumePod(world, *task, world.servers.ledger.Keep(task->creating->node_name));
+  world.servers.pods.erase(at);
+}
+
+void OnSeen(World& world, const api::Pod& pod) {
+  const std::string key = pod.meta.key();
+  if (const auto at = world.servers.pods.find(key); at != world.servers.pods.end()) {
+    const api::Pod& known = at->second.object;
+    if (known.meta.resource_version >= pod.meta.resource_version) return;
+    if (known.meta.uid != pod.meta.uid) {
+      OnPodGone(world, key);
+    } else if (ChangesHands(known, pod)) {
+      TouchOwner(world, at->second);
+      Disown(world, at->second);
+    }
+  }
+  PodState& state = world.servers.pods[key];
+  if (state.bound_by == 0 || state.object.node_name != pod.node_name)
+    state.bound_by = pod.meta.resource_version;
+  state.object = pod;
+  state.object.meta.labels.clear();
+  state.object.admitted.reset();
+  if (pod.terminal() && !world.scheduling.closed.empty())
+    EaseQuota(world, world.scheduling.tenants[pod.meta.ns]);
+  if (state.owner == nullptr) Own(world, state);
+  if (!world.synced[static_cast<size_t>(Kind::kTask)]) {  // its task may be still to come
+    state.task = state.owner != nullptr && pod.meta.labels.contains(api::kTaskLabel);
+    state.exclusive = state.task && pod.meta.labels.contains(api::kExclusiveLabel);
+  }
+  CountPod(world, state);
+  TouchOwner(world, state);
+}
+
+void OnPodOutcome(World& world, const Outcome& outcome) {
+  if (outcome.verb == Verb::kDelete) return PodDeleted(world, outcome);
+  const auto owner = world.tasks.owners.find(outcome.request_uid);
+  if (owner == world.tasks.owners.end()) return;
+  // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
+  ForgetAssumed(world, owner->second);
+  TaskState* task = owner->second.task;
+  CreationAnswered(world, owner->second, task, outcome);
+  if (task != nullptr) {
+    task->creating.reset();
+    PodCreated(world, *task, outcome);
+    world.tasks.to_reconcile.insert(*task->key);
+  }
+  DropOwner(world, outcome.request_uid);
+}
+
+}  // namespace spillway::core
