@@ -35,6 +35,9 @@ struct Context {
   std::array<bool, kKinds> behind{};         // its watch broke, and is not current again
   bool measured = false;                     // the load was asked for at least once
 
+  // Counts changes of anything that an explanation may tell of.
+  uint64_t generation = 0;
+
   std::vector<Effect> effects;
   std::vector<Milestone> milestones;
   Time wake = kNever;  // when the core must be called again, if nothing happens before

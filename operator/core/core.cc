@@ -41,13 +41,13 @@ struct Taker {
   }
   void operator()(const Seen& seen) const {
     world.Hear(KindOf(seen.object));
-    if (Moves(KindOf(seen.object))) ++world.explain.generation;
+    if (Moves(KindOf(seen.object))) ++world.generation;
     Observe(world, seen.object);
     if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
     world.Hear(gone.kind);
-    ++world.explain.generation;
+    ++world.generation;
     Forget(world, gone);
     Advance(gone.kind, gone.resource_version);
   }
@@ -66,9 +66,9 @@ struct Taker {
   }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
   void operator()(const PodWarned& warned) const { HearPod(world, warned); }
-  void operator()(const Measured& measured) const { Measure(world, measured); }
+  void operator()(const Measured& measured) const { Measure(world, world.servers, measured); }
   void operator()(const Outcome& outcome) const {
-    if (outcome.verb != Verb::kPatchStatus) ++world.explain.generation;
+    if (outcome.verb != Verb::kPatchStatus) ++world.generation;
     Conclude(world, outcome);
   }
 };
@@ -82,15 +82,24 @@ void WakeDue(World& world) {
   });
 }
 
+void WakeDisturbed(World& world) {
+  for (const std::string& node : std::exchange(world.servers.disturbed, {})) {
+    world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+      if (owner.task != nullptr) world.tasks.to_reconcile.insert(*owner.task->key);
+    });
+  }
+}
+
 void ReconcileServers(World& world) {
   if (world.now >= world.servers.next_check) {
     world.servers.next_check = world.now + kCheckEvery;
-    CheckNodes(world);
+    CheckNodes(world, world.servers);
     ForgetLearned(world);
   }
   world.WakeAt(world.servers.next_check);
-  ForgetOldLoads(world);
-  RegisterAndJudge(world);
+  ForgetOldLoads(world, world.servers);
+  RegisterAndJudge(world, world.servers);
+  WakeDisturbed(world);
 }
 
 // Empties the keys, and calls visit(task, key) with each task that still exists. The key may be
@@ -195,7 +204,7 @@ void Decide(World& world) {
   Preempt(world);
   MakeReservations(world);
   FlushTasks(world);
-  DescribeServers(world);
+  DescribeServers(world, world.servers);
   DescribePools(world);
   DescribeBudgets(world);
   UpdateIndex(world.servers);

@@ -7,6 +7,7 @@
 #include "operator/core/budgets/observe.h"
 #include "operator/core/provisioning/observe.h"
 #include "operator/core/scheduling/observe.h"
+#include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/observe.h"
 #include "operator/core/tasks/observe.h"
 #include "operator/core/tasks/observe_pods.h"
@@ -16,6 +17,33 @@
 namespace spillway::core {
 namespace {
 
+// What is kept of it for a task is kept no longer.
+void ReleaseReservation(World& world, const ServerState& server) {
+  if (server.reservation) GiveUpReservation(world, *server.reservation->shape);
+}
+
+struct Observer {
+  World& world;
+  template <typename Other>
+  void operator()(const Other& object) const {
+    OnSeen(world, object);
+  }
+  void operator()(const api::Node& object) const { OnSeen(world, world.servers, object); }
+  void operator()(const api::NodeLease& object) const { OnSeen(world, world.servers, object); }
+  void operator()(const api::RegisteredServer& object) const {
+    const ServerState* replaced = ReplacedBy(world.servers, object);
+    if (replaced != nullptr) ReleaseReservation(world, *replaced);
+    OnSeen(world, world.servers, object);
+  }
+};
+
+void ServerGone(World& world, const std::string& name) {
+  const auto server = world.servers.by_name.find(name);
+  if (server != world.servers.by_name.end()) ReleaseReservation(world, server->second);
+  OnServerGone(world.servers, name);
+  OnServerGoneOf(world, name);
+}
+
 void OnKeyGone(World& world, Kind kind, const std::string& key) {
   switch (kind) {
     case Kind::kTask:
@@ -23,7 +51,7 @@ void OnKeyGone(World& world, Kind kind, const std::string& key) {
     case Kind::kPod:
       return OnPodGone(world, key);
     case Kind::kNode:
-      return OnNodeGone(world, key);
+      return OnNodeGone(world, world.servers, key);
     case Kind::kCloudServer:
       return OnCloudServerGone(world, key);
     case Kind::kPool:
@@ -31,10 +59,9 @@ void OnKeyGone(World& world, Kind kind, const std::string& key) {
     case Kind::kScale:
       return OnScaleGone(world, key);
     case Kind::kServer:
-      OnServerGone(world, key);
-      return OnServerGoneOf(world, key);
+      return ServerGone(world, key);
     case Kind::kLease:
-      return OnLeaseGone(world, key);
+      return OnLeaseGone(world.servers, key);
     case Kind::kPriorityClass:
       return OnPriorityClassGone(world, key);
     case Kind::kNamespace:
@@ -105,9 +132,7 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
 
 }  // namespace
 
-void Observe(World& world, const Object& object) {
-  std::visit([&](const auto& each) { OnSeen(world, each); }, object);
-}
+void Observe(World& world, const Object& object) { std::visit(Observer{world}, object); }
 
 void Forget(World& world, const Gone& gone) {
   if (gone.kind == Kind::kTask) {
@@ -140,7 +165,7 @@ void Conclude(World& world, const Outcome& outcome) {
     case Kind::kPod:
       return OnPodOutcome(world, outcome);
     case Kind::kServer:
-      OnServerOutcome(world, outcome);
+      OnServerOutcome(world, world.servers, outcome);
       return OnRegistrationOutcome(world, outcome);
     case Kind::kPool:
       return ConcludeStatus(world, world.provisioning.pools, outcome);

@@ -201,7 +201,7 @@ Duration KeptFor(const World& world, const Shape& shape) {
       world.provisioning.pools.begin(), world.provisioning.pools.end(), [&](const auto& entry) {
         return entry.second.hold_until >= shape.explained_at;  // its end is no event
       });
-  if (shape.explained_moves == world.explain.generation && !held) return kExplainAtLeastEvery;
+  if (shape.explained_moves == world.generation && !held) return kExplainAtLeastEvery;
   const size_t servers = world.servers.by_name.size();
   if (servers <= kManyServers) return Duration{0};
   // To look at ten thousand servers takes 20 ms.
@@ -217,7 +217,7 @@ const std::shared_ptr<const api::Explanation>& Shared(World& world, Shape& shape
     if (shape.explanation == nullptr || *shape.explanation != now)
       shape.explanation = std::make_shared<const api::Explanation>(std::move(now));
     shape.explained_at = world.now;
-    shape.explained_moves = world.explain.generation;
+    shape.explained_moves = world.generation;
   }
   return shape.explanation;
 }

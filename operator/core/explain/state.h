@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <set>
 #include <string>
 
@@ -10,7 +9,6 @@ namespace spillway::core {
 
 struct Explanations {
   std::set<std::string> to_explain;  // tasks that wait, whose explanation may be due
-  uint64_t generation = 0;           // of anything that an explanation may tell of
   size_t tested = 0;                 // servers looked at in this step to explain and to foresee
 };
 

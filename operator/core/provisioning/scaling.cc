@@ -147,7 +147,8 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
   const std::string name = ServerName(world, scale);
   if (const auto old = world.servers.by_name.find(name); old != world.servers.by_name.end()) {
     // Registered for the node that its engine gave before this one.
-    if (old->second.object.spec.node_name != server.node_name) Unregister(world, old->second);
+    if (old->second.object.spec.node_name != server.node_name)
+      Unregister(world, world.servers, old->second);
     return;
   }
   const auto pool = world.provisioning.pools.find(scale.object.pool);
@@ -176,7 +177,7 @@ ServerState* RegisteredFor(World& world, const ScaleState& scale) {
 void DeleteServer(World& world, ScaleState& scale) {
   ServerState* server = RegisteredFor(world, scale);
   if (server != nullptr && server->object.spec.scale_request == scale.object.meta.name)
-    Unregister(world, *server);
+    Unregister(world, world.servers, *server);
 }
 
 void NoteBackend(ScaleStatus& status, const CloudServer& server) {

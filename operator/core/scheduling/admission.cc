@@ -157,7 +157,7 @@ void Reshape(World& world, Admission& admission, Shape& to) {
     world.tasks.to_reconcile.insert(*task->key);
     if (queued) JoinQueue(world, *task);
   }
-  ++world.explain.generation;
+  ++world.generation;
   admission.shape = &to;
   ++to.holds;
   world.scheduling.shapes.Unhold(from);

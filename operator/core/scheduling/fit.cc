@@ -333,11 +333,6 @@ std::string FormatAmount(const std::string& resource, int64_t amount) {
   return std::to_string(amount);
 }
 
-bool IsReadinessTaint(const api::Taint& taint) {
-  return taint.key == "node.kubernetes.io/not-ready" ||
-         taint.key == "node.kubernetes.io/unreachable";
-}
-
 const api::Taint* Untolerated(const std::vector<api::Taint>& taints, const Shape& shape,
                               bool cloud) {
   return FindUntolerated(taints, cloud ? CloudTolerations(shape.tolerations) : shape.tolerations);
@@ -352,14 +347,6 @@ std::optional<std::string> ValueOf(const std::string& key, const api::StringMap&
   if (const auto at = capabilities.find(key); at != capabilities.end()) return at->second;
   if (const auto at = labels.find(key); at != labels.end()) return at->second;
   return std::nullopt;
-}
-
-std::vector<api::Taint> PropertyTaints(const api::Node& node) {
-  std::vector<api::Taint> taints = node.taints;
-  std::erase_if(taints, [](const api::Taint& taint) {
-    return IsReadinessTaint(taint) || taint.key == "node.kubernetes.io/unschedulable";
-  });
-  return taints;
 }
 
 bool OriginFits(const Shape& shape, const ServerState& server, Misfit* why) {

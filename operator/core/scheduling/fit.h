@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "operator/core/misfit.h"
+#include "operator/core/servers/taints.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -12,26 +14,8 @@ namespace spillway::core {
 inline constexpr char kOsLabel[] = "kubernetes.io/os";
 inline constexpr char kHostnameLabel[] = "kubernetes.io/hostname";
 
-// The first test that failed.
-struct Misfit {
-  std::string reason;   // CamelCase, for machines: InsufficientResource
-  std::string summary;  // for counting servers: "insufficient cpu"
-  std::string message;  // with the numbers
-  // Only amounts are missing, this much of one resource: what nearestFit is made of.
-  std::string resource = {};
-  int64_t requested = 0, available = 0;
-  bool property = false;  // no amount of waiting helps: labels, capabilities, taints, price
-};
-
 // The reason of a server that is passed over for a while; see refusals.h.
 inline constexpr char kRefusedRecently[] = "RefusedRecently";
-
-// Taints by which the node controller says what the node's conditions say; whether such a node
-// takes tasks is a matter of its readiness, not of tolerations.
-bool IsReadinessTaint(const api::Taint& taint);
-
-// Those of the node's taints that are.
-std::vector<api::Taint> PropertyTaints(const api::Node& node);
 
 // The first of the taints of a server that the task's pod would not tolerate there; null if there
 // is none.

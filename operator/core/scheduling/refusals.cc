@@ -16,7 +16,7 @@ S& Kept(S& shape) {
 void MarkChanged(World& world, uint32_t slot) {
   world.servers.property_log.Add(slot);
   world.servers.capacity_log.Add(slot);
-  ++world.explain.generation;
+  ++world.generation;
 }
 
 }  // namespace

@@ -93,7 +93,7 @@ void KeepFor(World& world, Shape& shape, ServerState& server) {
   server.reservation.emplace();
   server.reservation->shape = &shape;
   server.reservation->task = *shape.waiting.First(world).position.key;
-  ++world.explain.generation;
+  ++world.generation;
   Renew(world, server);
 }
 

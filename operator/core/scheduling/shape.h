@@ -65,7 +65,7 @@ struct Shape {
   // What was found out last about why its tasks wait.
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
-  uint64_t explained_moves = 0;  // Explanations::generation then
+  uint64_t explained_moves = 0;  // Context::generation then
   // Of the last of its tasks that was told why it waits: mostly they are told the same.
   Shared<std::vector<api::Condition>> conditions;
   // The server that is kept for its first task, or none; see reservations.h.

@@ -57,57 +57,57 @@ bool TooMuch(const char* name, int64_t requested, int64_t headroom, int64_t limi
   return false;
 }
 
-void TakeUp(World& world, NodeState& node, const api::NodeMetrics& metrics) {
+void TakeUp(Context& context, Servers& servers, NodeState& node, const api::NodeMetrics& metrics) {
   ServerState* server = node.server;
   const bool watched = server != nullptr && Watched(server->object.spec);
   const int64_t cpu = watched ? CpuHeadroom(*server) : 0;
   const int64_t memory = watched ? MemoryHeadroom(*server) : 0;
   node.load = metrics;
-  world.servers.ledger.Measured(metrics.node, metrics.observed - metrics.window);
+  servers.ledger.Measured(metrics.node, metrics.observed - metrics.window);
   if (watched) {
-    ++world.explain.generation;
-    world.servers.to_reconcile.insert(metrics.node);
+    ++context.generation;
+    servers.to_reconcile.insert(metrics.node);
     if (CpuHeadroom(*server) > cpu || MemoryHeadroom(*server) > memory)
-      world.servers.capacity_log.Add(server->slot);
+      servers.capacity_log.Add(server->slot);
   } else if (server != nullptr) {
-    world.servers.Touch(*server);
+    servers.Touch(*server);
   }
 }
 
 }  // namespace
 
-void Measure(World& world, const Measured& measured) {
-  world.measured = true;
+void Measure(Context& context, Servers& servers, const Measured& measured) {
+  context.measured = true;
   for (const api::NodeMetrics& metrics : measured.nodes) {
-    NodeState& node = world.servers.nodes[metrics.node];  // which may come later
+    NodeState& node = servers.nodes[metrics.node];  // which may come later
     if (node.load && node.load->observed >= metrics.observed) continue;
-    TakeUp(world, node, metrics);
+    TakeUp(context, servers, node, metrics);
   }
 }
 
-void ForgetOldLoads(World& world) {
-  if (world.now >= world.servers.load_until) {
-    world.servers.load_until = kNever;
-    for (const auto& [name, node] : world.servers.nodes) {
+void ForgetOldLoads(Context& context, Servers& servers) {
+  if (context.now >= servers.load_until) {
+    servers.load_until = kNever;
+    for (const auto& [name, node] : servers.nodes) {
       if (node.server == nullptr || !node.load || !Watched(node.server->object.spec)) continue;
       const Time until = node.load->observed + kLoadKept;
-      if (world.now < until) {
-        world.servers.load_until = std::min(world.servers.load_until, until);
+      if (context.now < until) {
+        servers.load_until = std::min(servers.load_until, until);
       } else if (node.server->usable || node.server->limited || node.server->overloaded) {
-        world.servers.to_reconcile.insert(name);
+        servers.to_reconcile.insert(name);
       }
     }
   }
-  if (world.servers.load_until != kNever) world.WakeAt(world.servers.load_until);
+  if (servers.load_until != kNever) context.WakeAt(servers.load_until);
 }
 
-std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
+std::optional<Misfit> JudgeLoad(Context& context, Servers& servers, ServerState& server) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   const bool was_over = std::exchange(server.overloaded, false);
   server.limited = false;
   if (!Watched(spec)) return std::nullopt;
   const api::NodeMetrics* load = Last(*server.node);
-  if (load == nullptr || world.now >= load->observed + kLoadKept) {
+  if (load == nullptr || context.now >= load->observed + kLoadKept) {
     if (!spec.requires_metrics) return std::nullopt;
     if (load == nullptr)
       return Misfit{"NoMeasurement", "without a fresh measurement",
@@ -118,7 +118,7 @@ std::optional<Misfit> JudgeLoad(World& world, ServerState& server) {
                       FormatTime(load->observed) + ", more than " + FormatDuration(kLoadKept) +
                       " ago"};
   }
-  world.servers.load_until = std::min(world.servers.load_until, load->observed + kLoadKept);
+  servers.load_until = std::min(servers.load_until, load->observed + kLoadKept);
   server.limited = spec.max_cpu_percent || spec.max_memory_percent;
   const api::Resources& total = server.offered;
   auto over = Over("cpu", spec.max_cpu_percent, load->cpu_milli, total.cpu_milli, was_over);

@@ -10,8 +10,9 @@
 #include <limits>
 #include <optional>
 
-#include "operator/core/scheduling/fit.h"
-#include "operator/core/world.h"
+#include "operator/core/misfit.h"
+#include "operator/core/servers/state.h"
+#include "operator/core/servers/taints.h"
 
 namespace spillway::core {
 
@@ -21,13 +22,13 @@ inline constexpr Duration kLoadKept{60'000};
 // many percentage points below it, or at half of it where the limit is lower than twice that.
 inline constexpr int64_t kOverloadMargin = 10;
 
-void Measure(World& world, const Measured& measured);
+void Measure(Context& context, Servers& servers, const Measured& measured);
 // Judges anew the servers whose measurement has become too old.
-void ForgetOldLoads(World& world);
+void ForgetOldLoads(Context& context, Servers& servers);
 
 // Whether the server's load is in the way of any new task: reason is Overloaded, NoMeasurement or
 // StaleMeasurement. Sets the server's limited and overloaded.
-std::optional<Misfit> JudgeLoad(World& world, ServerState& server);
+std::optional<Misfit> JudgeLoad(Context& context, Servers& servers, ServerState& server);
 
 // How much more may be requested there by the limits on measured use; the greatest number where
 // none holds. Negative if even what is there is too much.

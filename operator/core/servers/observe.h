@@ -4,20 +4,24 @@
 
 #include <string>
 
-#include "operator/core/events.h"
+#include "operator/core/context.h"
 
 namespace spillway::core {
 
-struct World;
+struct ServerState;
+struct Servers;
 
+// The server of that name that the object takes the place of; null if there is none. Whoever keeps
+// something of it must let go before OnSeen.
+const ServerState* ReplacedBy(const Servers& servers, const api::RegisteredServer& object);
 // A state that is older than the one known is ignored.
-void OnSeen(World& world, const api::Node& object);
-void OnSeen(World& world, const api::NodeLease& lease);
-void OnSeen(World& world, const api::RegisteredServer& object);
-void OnNodeGone(World& world, const std::string& name);
+void OnSeen(Context& context, Servers& servers, const api::Node& object);
+void OnSeen(Context& context, Servers& servers, const api::NodeLease& lease);
+void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& object);
+void OnNodeGone(Context& context, Servers& servers, const std::string& name);
 // key: the Lease's namespace and name.
-void OnLeaseGone(World& world, const std::string& key);
-void OnServerGone(World& world, const std::string& name);
-void OnServerOutcome(World& world, const Outcome& outcome);
+void OnLeaseGone(Servers& servers, const std::string& key);
+void OnServerGone(Servers& servers, const std::string& name);
+void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome);
 
 }  // namespace spillway::core

@@ -1,7 +1,7 @@
 // Which servers there are and whether they take tasks.
 #pragma once
 
-#include "operator/core/world.h"
+#include "operator/core/servers/state.h"
 
 namespace spillway::core {
 
@@ -19,22 +19,20 @@ inline constexpr Duration kHeartbeatEvery{300'000};
 inline constexpr Duration kHeartbeatEach{300};
 
 // The node's readiness, for every node; wakes the tasks of those that were lost.
-void CheckNodes(World& world);
-void CheckNode(World& world, const std::string& name);
+void CheckNodes(Context& context, Servers& servers);
+void CheckNode(Context& context, Servers& servers, const std::string& name);
 // By the node's own object, whatever its Lease says.
 bool CallsItselfReady(const NodeState& node);
 // The node, or what is registered for it, has changed: its servers are matched and judged anew.
-void NodeChanged(World& world, const std::string& name);
+void NodeChanged(Context& context, Servers& servers, const std::string& name);
 // Of several servers that name one node the oldest counts.
-void ChooseServer(World& world, const std::string& node);
-// Looks again at the tasks that have a pod on the node.
-void WakeTasksOn(World& world, const std::string& node);
+void ChooseServer(Servers& servers, const std::string& node);
 // Deletes the RegisteredServer, once.
-void Unregister(World& world, ServerState& server);
+void Unregister(Context& context, Servers& servers, ServerState& server);
 // Registers labelled nodes, takes back what was registered for a label that is gone, and decides
 // for each server of a node that has changed whether it takes tasks.
-void RegisterAndJudge(World& world);
+void RegisterAndJudge(Context& context, Servers& servers);
 // Writes statuses: on a change of phase at once, otherwise at a bounded rate.
-void DescribeServers(World& world);
+void DescribeServers(Context& context, Servers& servers);
 
 }  // namespace spillway::core

@@ -111,6 +111,7 @@ struct Servers {
   SlotLog property_log;             // servers whose labels, taints or capabilities may have changed
   SlotLog capacity_log;             // servers that may have more room than before
   std::set<std::string> to_reconcile;  // nodes to be registered, or whose servers are to be judged
+  std::set<std::string> disturbed;     // nodes whose tasks are to be looked at
   std::vector<uint32_t> touched;       // slots of those whose status may be due
   std::set<std::pair<Time, std::string>> wakes;  // servers to look at later
   Time next_check{};                             // of all nodes

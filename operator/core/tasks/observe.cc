@@ -38,7 +38,7 @@ void OnTaskGone(World& world, const std::string& key) {
 namespace {
 
 void AddTask(World& world, const api::TaskRequest& object) {
-  ++world.explain.generation;
+  ++world.generation;
   const std::string key = object.meta.key();
   const auto at = world.tasks.by_key.try_emplace(key).first;
   TaskState& task = at->second;
@@ -115,7 +115,7 @@ void OnSeen(World& world, const api::TaskRequest& object) {
     if (object.meta.resource_version <= task.object.meta.resource_version) return;
     if (task.object.meta.generation != object.meta.generation ||
         task.object.meta.deleted != object.meta.deleted)
-      ++world.explain.generation;
+      ++world.generation;
     task.object.meta = object.meta;
     task.object.meta.labels.clear();
     task.object.spec.priority = object.spec.priority;

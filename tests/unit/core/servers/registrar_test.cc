@@ -132,10 +132,10 @@ TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
   world.servers.nodes["n"].renewed = At(0);
   world.servers.nodes["n"].heard = At(0);
   world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout - seconds(1);
-  CheckNode(world, "n");
+  CheckNode(world, world.servers, "n");
   EXPECT_EQ(world.servers.nodes["n"].not_ready_since, kNever);
   world.news = world.heard_of[static_cast<size_t>(Kind::kLease)] = At(0) + kHeartbeatTimeout;
-  CheckNode(world, "n");
+  CheckNode(world, world.servers, "n");
   EXPECT_EQ(world.servers.nodes["n"].not_ready_since, world.news);
 }
 
