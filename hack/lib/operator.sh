@@ -7,11 +7,16 @@ readonly build_packages=(g++ cmake ninja-build ccache libcpprest-dev libyaml-cpp
 # Of them, what ends up inside the binary.
 readonly image_static_packages=(nlohmann-json3-dev libcli11-dev libabsl-dev libspdlog-dev prometheus-cpp-dev)
 
+# ccache_settings: what was compiled in one checkout serves another, precompiled headers included.
+ccache_settings() {
+  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+  export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+}
+
 # operator_build TARGET...: into $root/build.
 operator_build() {
   apt_ensure "${build_packages[@]}"
-  # So that what was compiled in one checkout serves another.
-  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+  ccache_settings
   [[ -f $root/build/build.ninja ]] ||
     with_progress "configuring" cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release
   with_progress "building $*" cmake --build "$root/build" --target "$@"

@@ -115,9 +115,9 @@ cross_packages() { apt_ensure "${build_packages[@]}" "g++-$(sysroot_triplet "$ar
 cross_build() {
   local dir=$1
   shift
-  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+  ccache_settings
   [[ -f $dir/build.ninja ]] ||
     with_progress "configuring for $arch" cmake -S "$root" -B "$dir" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$sysroot.cmake" \
-      -DBUILD_TESTING=OFF "$@"
+      -DBUILD_TESTING=OFF -DSPILLWAY_TOGETHER=ON "$@"
   with_progress "building for $arch" cmake --build "$dir" --target spillway
 }
