@@ -26,6 +26,25 @@ TEST(TimeTest, RefusesWhatIsNoTime) {
   }
 }
 
+TEST(TimeTest, RefusesWhatOnlyResemblesRfc3339) {
+  for (const char* text :
+       {" 2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z ", "12026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00+02", "2026-01-01T00:00:00+99:99", "2026-01-01T24:00:00Z",
+        "infinite-future     Z", "2026-01-01T00:00:00.Z"}) {
+    EXPECT_FALSE(ParseTime(text).has_value()) << text;
+  }
+}
+
+TEST(TimeTest, KeepsFourDigitsOfTheYear) {
+  // Go's zero time.
+  EXPECT_EQ(FormatTime(*ParseTime("0001-01-01T00:00:00Z")), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(FormatTime(*ParseTime("9999-12-31T23:59:59Z")), "9999-12-31T23:59:59Z");
+}
+
+TEST(TimeTest, ALeapSecondIsTheNextMinute) {
+  EXPECT_EQ(FormatTime(*ParseTime("2016-12-31T23:59:60Z")), "2017-01-01T00:00:00Z");
+}
+
 TEST(TimeTest, ShowsDurationsAsKubectlDoes) {
   using std::chrono::seconds;
   EXPECT_EQ(FormatDuration(seconds(42)), "42s");
@@ -39,7 +58,12 @@ TEST(TimeTest, ReadsDurationsAsGoWritesThem) {
   EXPECT_EQ(ParseDuration("1m30s"), milliseconds(90'000));
   EXPECT_EQ(ParseDuration("200ms"), milliseconds(200));
   EXPECT_EQ(ParseDuration("0"), milliseconds(0));
-  for (const char* text : {"", "s", "15", "-3s", "1x", "1s2"}) EXPECT_FALSE(ParseDuration(text));
+  EXPECT_EQ(ParseDuration("1h2m3.5s"), milliseconds(3'723'500));
+  EXPECT_EQ(ParseDuration("5000µs"), milliseconds(5));
+  for (const char* text : {"", "s", "15", "-3s", "1x", "1s2", "inf", "-0", " 3s", "1e3s", "µs",
+                           "99999999999999999999h", "9999999999h"}) {
+    EXPECT_FALSE(ParseDuration(text)) << text;
+  }
 }
 
 }  // namespace
