@@ -65,9 +65,12 @@ bool Checks::KeptForAnother(const TaskRequest& task, const api::RegisteredServer
     if (other.meta.uid == task.meta.uid || api::Finished(other.status.phase) ||
         other.spec.suspend || in_group)
       continue;
+    // So does one whose pod nobody can end any more.
     const bool waits =
-        record == nullptr || std::all_of(record->pods.begin(), record->pods.end(),
-                                         [](const PodRecord& pod) { return pod.over.has_value(); });
+        record == nullptr ||
+        std::all_of(record->pods.begin(), record->pods.end(), [&](const PodRecord& pod) {
+          return pod.over || witness_.Lost(pod.node, pod.asked);
+        });
     if (waits && WouldFit(other, server, node, api_, true) && !WouldFit(other, server, node, api_))
       return true;
   }
