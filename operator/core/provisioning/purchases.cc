@@ -302,6 +302,9 @@ bool PayAll(const World& world, const std::vector<TaskState*>& lacking, Plan& pl
 }
 
 void PlanGang(World& world, const Gang& gang, Plan& plan) {
+  // What it lacked when it was tried last says nothing any more. It is not tried while its pods
+  // cannot be created.
+  if (WorthTrying(world, gang)) return;
   std::vector<TaskState*> lacking;
   for (const std::string& key : gang.lacking) {
     const auto member = gang.members.find(key);

@@ -22,14 +22,35 @@ namespace {
 using api::TaskPhase;
 using api::TaskStatus;
 
-// The pod's node exists no more. One that went before the pod was bound to it may have come back
-// since: Nodes must be known as far as the pod is.
-bool Vanished(const World& world, const api::Pod& pod) {
-  const auto node = world.servers.nodes.find(pod.node_name);
-  if (node != world.servers.nodes.end() && !node->second.gone) return false;
-  const auto known = world.servers.pods.find(pod.meta.key());
+// Whether what is known of the kind is as new as the pod's binding. If not, its node may have come
+// back before that: another leader knew more. pod: null if it is not there.
+bool KnowsSince(const World& world, Kind kind, const api::Pod* pod) {
+  if (pod == nullptr) return true;
+  const auto known = world.servers.pods.find(pod->meta.key());
   return known == world.servers.pods.end() ||
-         world.seen_up_to[static_cast<size_t>(Kind::kNode)] >= known->second.bound_by;
+         world.seen_up_to[static_cast<size_t>(kind)] >= known->second.bound_by;
+}
+
+bool Vanished(const World& world, const std::string& name, const api::Pod* pod) {
+  const auto node = world.servers.nodes.find(name);
+  return (node == world.servers.nodes.end() || node->second.gone) &&
+         KnowsSince(world, Kind::kNode, pod);
+}
+
+// A watch that hangs must not make a node look lost: either the node's own watch has been heard of
+// since it was well, and of late, and has not called it ready for so long, or that of the Leases
+// has, and tells of a kubelet that was silent for so long. One that was silent, called itself
+// ready, and later did not, was well in between, in whichever order the two watches tell of it.
+bool KnownToBeDown(const World& world, const NodeState& node, const api::Pod* pod) {
+  const Time lease = world.HeardOf(Kind::kLease);
+  const bool silent = node.renewed && world.HearsOf(Kind::kLease) &&
+                      KnowsSince(world, Kind::kLease, pod) &&
+                      lease >= node.not_ready_since + kLostServerGrace &&
+                      lease >= node.heard + kHeartbeatTimeout + kLostServerGrace;
+  const bool told = world.HearsOf(Kind::kNode) && KnowsSince(world, Kind::kNode, pod) &&
+                    node.told_since != kNever &&
+                    world.HeardOf(Kind::kNode) >= node.told_since + kLostServerGrace;
+  return silent || told;
 }
 
 // Why what was bound to the node counts as lost; nothing while it does not. pod: null if it is not
@@ -37,11 +58,10 @@ bool Vanished(const World& world, const api::Pod& pod) {
 std::optional<std::string> NodeLost(const World& world, const std::string& name,
                                     const api::Pod* pod, Time* wake) {
   if (name.empty()) return std::nullopt;  // kube-scheduler has not bound the pod yet
+  if (Vanished(world, name, pod)) return "node " + name + " no longer exists";
   const auto node = world.servers.nodes.find(name);
-  const bool gone = node == world.servers.nodes.end() || node->second.gone;
-  if (gone && (pod == nullptr || Vanished(world, *pod)))
-    return "node " + name + " no longer exists";
-  if (gone || !node->second.object) {  // not seen yet: the check of all nodes takes it up
+  // Not seen yet: the check of all nodes takes it up.
+  if (node == world.servers.nodes.end() || !node->second.object) {
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
@@ -51,17 +71,7 @@ std::optional<std::string> NodeLost(const World& world, const std::string& name,
     *wake = world.ByNews(since + kLostServerGrace);
     return std::nullopt;
   }
-  // A watch that hangs must not make a node look lost: either the node's own watch has been heard
-  // of since, and of late, and has not called it ready for so long, or that of the Leases has, and
-  // tells of a kubelet that was silent for so long. One that was silent, called itself ready, and
-  // later did not, was well in between, in whichever order the two watches tell of it.
-  const Time lease = world.HeardOf(Kind::kLease);
-  const bool silent = node->second.renewed && world.HearsOf(Kind::kLease) &&
-                      lease >= since + kLostServerGrace &&
-                      lease >= node->second.heard + kHeartbeatTimeout + kLostServerGrace;
-  const bool told = world.HearsOf(Kind::kNode) && node->second.told_since != kNever &&
-                    world.HeardOf(Kind::kNode) >= node->second.told_since + kLostServerGrace;
-  if (!silent && !told) {
+  if (!KnownToBeDown(world, node->second, pod)) {
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
@@ -413,7 +423,7 @@ void StopStrays(World& world, TaskState& task) {
       if (attempt <= last && ++ended > kKeptPods) DeletePod(world, task, pod, std::nullopt);
       continue;
     }
-    const bool node_gone = !pod.node_name.empty() && Vanished(world, pod);
+    const bool node_gone = !pod.node_name.empty() && Vanished(world, pod.node_name, &pod);
     if (pod.meta.deleted && !node_gone) continue;
     // Nobody is left on a vanished node to confirm the end of a pod.
     DeletePod(world, task, pod, node_gone ? std::optional<int64_t>(0) : std::nullopt);

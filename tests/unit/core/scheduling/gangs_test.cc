@@ -174,6 +174,33 @@ TEST(GangTest, ServersAreBoughtForAllThatLackRoomOrForNone) {
   EXPECT_EQ(Pods(api), 3);
 }
 
+TEST(GangTest, NothingMoreIsBoughtWhileItMayNotBeTried) {
+  ApiModel api;
+  api.AddServer("s1", "8");
+  api.AddPool("spot", "8");
+  api.AddTask("a", Member(2, {{"placement", {{"policy", "LocalOnly"}}}}));
+  api.AddTask("b", Member(2, {{"placement", {{"policy", "CloudOnly"}}}}), "8");
+  api.Settle();
+  ASSERT_EQ(api.scales.size(), 1u);
+  // As many creations as the namespace may have at once are not answered.
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kCreate && write.kind == Kind::kPod;
+  };
+  for (int i = 1; i <= 8; ++i)
+    api.AddTask("h" + std::to_string(i), {{"placement", {{"policy", "LocalOnly"}}}},
+                std::to_string(i) + "m");
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 8u);
+  api.ProvideServer("cloud-1");
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.scales.size(), 1u);
+  EXPECT_FALSE(api.pods.contains("ns/b-1"));
+  api.Unblock();
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.pods.at("ns/b-1").node_name, "cloud-1");
+  EXPECT_EQ(api.scales.size(), 1u);
+}
+
 TEST(GangTest, ALaterMemberStartsByItself) {
   ApiModel api;
   api.AddServer("s1", "4");

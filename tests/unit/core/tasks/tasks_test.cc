@@ -234,20 +234,50 @@ TEST_F(TaskTest, ANodeThatIsYoungerThanTheListOfNodesIsNotGone) {
 // It went, came back, and has a pod by another leader; of that only the pod was told yet.
 class NodeThatCameBackTest : public TaskTest {
  protected:
-  NodeThatCameBackTest() {
-    Start();
-    api::Pod pod = api.pods.at("ns/t-1");
-    api.Remove(api.nodes, "s1");
-    api.Settle();
-    pod.meta.name = "t-2", pod.meta.uid = "t-2";
+  NodeThatCameBackTest() { Start(); }
+  void BindByAnother() {
+    api::Pod pod = first_;
+    pod.meta.name = pod.meta.uid = "t-2";
     pod.phase = PodPhase::kRunning;
     api.pods["ns/t-2"] = pod;
     api.Change(api.pods["ns/t-2"]);
     api.Settle();
   }
+  void Vanish() {
+    first_ = api.pods.at("ns/t-1");
+    api.Remove(api.nodes, "s1");
+    api.Settle();
+    BindByAnother();
+  }
+  api::Pod first_;
 };
 
+TEST_F(NodeThatCameBackTest, IsNotLostIfItWasUnreadyBeforeItsPodWasBound) {
+  first_ = api.pods.at("ns/t-1");
+  api.nodes["s1"].ready = api::NodeReady::kUnknown;
+  api.Change(api.nodes["s1"]);
+  api.Advance(kLostServerGrace + seconds(1));
+  ASSERT_EQ(api.Status("t").attempts.size(), 1u);
+  BindByAnother();
+  EXPECT_EQ(api.Phase("t"), "Running");
+  api.nodes["s1"].ready = api::NodeReady::kTrue;
+  api.Change(api.nodes["s1"]);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Phase("t"), "Running");
+}
+
+TEST_F(NodeThatCameBackTest, IsLostIfItIsStillUnreadyAfterItsPodWasBound) {
+  first_ = api.pods.at("ns/t-1");
+  api.nodes["s1"].ready = api::NodeReady::kUnknown;
+  api.Change(api.nodes["s1"]);
+  api.Advance(kLostServerGrace + seconds(1));
+  BindByAnother();
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Status("t").attempts.size(), 2u);
+}
+
 TEST_F(NodeThatCameBackTest, IsNotLostBeforeNodesAreKnownAsFarAsItsPod) {
+  Vanish();
   EXPECT_EQ(api.Phase("t"), "Running");
   EXPECT_EQ(api.Status("t").attempts.size(), 1u);
   api.AddNode("s1", "4");
@@ -257,12 +287,14 @@ TEST_F(NodeThatCameBackTest, IsNotLostBeforeNodesAreKnownAsFarAsItsPod) {
 }
 
 TEST_F(NodeThatCameBackTest, IsLostOnceNodesAreKnownAsFarAsItsPodAndItIsNotAmongThem) {
+  Vanish();
   api.Advance(seconds(10));
   EXPECT_EQ(api.Phase("t"), "Pending");
   EXPECT_EQ(api.Status("t").attempts.at(1).reason, "ServerLost");
 }
 
 TEST_F(NodeThatCameBackTest, IsGivenTheTimeToStopAPod) {
+  Vanish();
   std::optional<int64_t> grace{-1};
   api.hangs = [&](const Write& write) {
     if (write.verb == Verb::kDelete && write.name == "t-2") grace = write.grace;
