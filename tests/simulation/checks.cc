@@ -654,7 +654,8 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   if (task == nullptr || overlap_ || !KnowsAll(replica) ||
       // A process that was started anew does not know.
       witness_.Refusals(write.uid, node_name,
-                        std::min<Duration>(seconds(600), api_.now - replica.born())) < kMost)
+                        std::min<Duration>(seconds(600), api_.now - replica.born()),
+                        [&](const std::string& uid) { return replica.HasMetEnded(uid); }) < kMost)
     return;
   for (const auto& [name, object] : api_.All(Kind::kServer)) {
     const auto& server = std::get<api::RegisteredServer>(*object);

@@ -101,7 +101,10 @@ bool Replica::Double(Kind kind) {
 size_t Replica::Turn() {
   const std::vector<core::Event> events = std::exchange(inbox_, {});
   for (const core::Event& event : events) {
-    if (const auto* pod = PodIn(event)) met_.emplace(pod->meta.uid, turned_);
+    if (const auto* pod = PodIn(event)) {
+      met_.emplace(pod->meta.uid, turned_);
+      if (pod->terminal()) met_ended_.insert(pod->meta.uid);
+    }
     const auto* measured = std::get_if<core::Measured>(&event);
     if (measured == nullptr) continue;
     for (const api::NodeMetrics& metrics : measured->nodes) {

@@ -149,14 +149,15 @@ const std::string* Witness::OwnerOf(const Pod& pod) const {
   return at == pods_.end() ? nullptr : &at->second.first;
 }
 
-int Witness::Refusals(const std::string& task_uid, const std::string& node, Duration within) const {
+int Witness::Refusals(const std::string& task_uid, const std::string& node, Duration within,
+                      const std::function<bool(const std::string&)>& told) const {
   const TaskRecord* task = Task(task_uid);
   const auto at = nodes_.find(node);
   if (task == nullptr || at == nodes_.end()) return 0;
   return static_cast<int>(
       std::count_if(task->pods.begin(), task->pods.end(), [&](const PodRecord& pod) {
         return pod.refused && !pod.stopped && !pod.asked_to_end && pod.node == node && pod.over &&
-               *pod.over >= at->second.appeared && now < *pod.over + within;
+               *pod.over >= at->second.appeared && now < *pod.over + within && told(pod.uid);
       }));
 }
 

@@ -2,6 +2,7 @@
 // ended and what was done to it, and when nodes were down. The checks judge by this.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -78,10 +79,12 @@ class Witness {
   const std::string* OwnerOf(const api::Pod& pod) const;
   // The end of the pod was decided on by a process that had not seen it refused.
   void Stopped(const std::string& pod_uid);
-  // How often the node's kubelet has refused a pod of the task within that time. What it says of
+  // How often the node's kubelet has refused a pod of the task within that time, of those whose uid
+  // is told of. What it says of
   // one whose end had been asked for, or decided on, is no answer; nor is what one said that had
   // its name before.
-  int Refusals(const std::string& task_uid, const std::string& node, Duration within) const;
+  int Refusals(const std::string& task_uid, const std::string& node, Duration within,
+               const std::function<bool(const std::string&)>& told) const;
   // Whether the node was lost since then: it vanished, or was down for a minute on end.
   bool Lost(const std::string& node, Time since) const;
   bool Down(const std::string& node, Duration within) const;

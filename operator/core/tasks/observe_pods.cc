@@ -1,7 +1,9 @@
 #include "operator/core/tasks/observe_pods.h"
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/pod_body.h"
 #include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"
@@ -12,6 +14,14 @@ namespace {
 void TouchOwner(World& world, const PodState& pod) {
   if (pod.owner != nullptr && pod.owner->task != nullptr)
     world.tasks.to_reconcile.insert(*pod.owner->task->key);
+}
+
+// What the pod said at its end counts, though it is gone before anybody has looked at its task.
+void TakeEnd(World& world, const PodState& pod) {
+  TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
+  if (!world.ready() || task == nullptr || !pod.object.terminal()) return;
+  if (AttemptOf(task->object.meta.name, pod.object.meta.name) > LastEnded(*task))
+    ReconcileTask(world, *task);
 }
 
 // Whether someone has edited it so that it belongs to another, or to nobody.
@@ -40,6 +50,7 @@ void OnPodGone(World& world, const std::string& key) {
   if (at == world.servers.pods.end()) return;
   PodState& pod = at->second;
   TouchOwner(world, pod);
+  TakeEnd(world, pod);
   if (!world.scheduling.closed.empty())
     EaseQuota(world, world.scheduling.tenants[pod.object.meta.ns]);
   const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;

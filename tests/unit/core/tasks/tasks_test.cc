@@ -45,6 +45,18 @@ TEST_F(TaskTest, ReportsExitCodeOutputAndTimes) {
   EXPECT_EQ(Reason("Ready"), "True Completed");
 }
 
+TEST_F(TaskTest, AnEndCountsThoughThePodIsGoneInTheSameStep) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded, 0, "42");
+  api.Remove(api.pods, "ns/t-1");
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+  EXPECT_EQ(api.Status("t").result->output, "42");
+  EXPECT_EQ(api.pods_made, 1);
+}
+
 TEST_F(TaskTest, CostsThreeWritesAtMost) {
   Start();
   api.Advance(milliseconds(500));
