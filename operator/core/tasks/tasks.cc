@@ -651,6 +651,8 @@ void PutOffStatus(World& world, TaskState& task) {
 
 void FlushStatus(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due == kNever) return;
+  // Whether its pod can be created is not known yet: until it is, the task waits as it did before.
+  if (task.binding && !task.confirmed && !task.admission->known) return;
   if (world.now < task.status_due) {
     world.tasks.Wake(task, task.status_due);
     return;

@@ -286,6 +286,18 @@ TEST_F(HangingTest, ASuspendedTasksPodIsDeletedWhenItAppears) {
   EXPECT_TRUE(api.pods.empty());
 }
 
+TEST_F(HangingTest, TriesThatFailAfterALongTimeWriteNothingNew) {
+  api.AddTask("t");
+  for (int i = 0; i < 10; ++i) {
+    Hang();
+    api.Advance(seconds(60));
+    api.pod_error = Error{ErrorKind::kUnavailable, "timeout", {}};
+    api.Unblock();
+  }
+  EXPECT_LE(api.task_writes, 4);
+  EXPECT_TRUE(Says("t", "cannot be created")) << Why("t");
+}
+
 TEST_F(HangingTest, ManyThatAreOnlyQueuedDoNotHang) {
   api.AddServer("large", "1000");
   api.AddTask("first", {}, "1");
