@@ -205,7 +205,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   const Pod* there = api_.Get<Pod>(write.key());
   const std::string* owner = there == nullptr ? nullptr : witness_.OwnerOf(*there);
   if (owner != nullptr && *owner == uid) return;  // another leader was faster
-  witness_.Asked(write.key());
+  witness_.Asked(write.key(), pod.node_name);
   if (const TaskRequest* task = TaskOf(uid)) began_with_[write.key()] = PriorityOf(*task);
   failed_.erase(write.key());
   intents_[write.key()] = {replica.id(),

@@ -86,8 +86,8 @@ void Witness::Created(const core::Write& write, const core::Object& object) {
   record.node = pod.node_name;
   record.version = pod.meta.resource_version;
   record.began = now;
-  const auto asked = asked_.find(record.key);
-  record.asked = asked == asked_.end() ? now : asked->second;
+  const auto asked = asked_for_.find({record.key, record.node});
+  record.asked = asked == asked_for_.end() ? now : asked->second;
   if (write.pod) {
     record.exclusive = write.pod->exclusive;
     record.attempt = write.pod->assignment->attempt;

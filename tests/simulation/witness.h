@@ -49,8 +49,10 @@ class Witness {
   // A change of an object; null: it was not there, or is not there any more. ours: by the
   // operator's own write.
   void Changed(const core::Object* before, const core::Object* after, bool ours);
-  // A pod of this key was decided on.
-  void Asked(const std::string& key) { asked_[key] = now; }
+  // A pod of this key was decided on for that node: two leaders may choose differently.
+  void Asked(const std::string& key, const std::string& node) {
+    asked_[key] = asked_for_[{key, node}] = now;
+  }
   Time AskedAt(const std::string& key) const {
     const auto at = asked_.find(key);
     return at == asked_.end() ? now : at->second;
@@ -114,8 +116,9 @@ class Witness {
   std::map<std::string, TaskRecord> tasks_;
   std::map<std::string, std::pair<std::string, size_t>> pods_;  // by uid: its task, its place
   std::map<std::string, Health> nodes_;
-  std::map<std::string, Time> refused_;  // by task and by namespace
-  std::map<std::string, Time> asked_;    // by the pod's key
+  std::map<std::string, Time> refused_;                            // by task and by namespace
+  std::map<std::string, Time> asked_;                              // by the pod's key
+  std::map<std::pair<std::string, std::string>, Time> asked_for_;  // by its node as well
   std::set<std::string> hosted_;
   std::map<std::string, std::set<std::string>> servers_;
 };
