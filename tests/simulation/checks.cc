@@ -674,6 +674,11 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   }
 }
 
+// By a clock that is ahead the first Lease of a new node looks old, until its second has come.
+bool Checks::LooksSilent(const Replica& replica, const api::Node& node) const {
+  return replica.now() >= api_.now + seconds(30) && api_.now < node.meta.created + seconds(25);
+}
+
 // A server that was bought for the need is there, would take its task, and never had one: another
 // would be as little use.
 void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& write) {
@@ -690,7 +695,7 @@ void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& writ
       if (Need(write.name) == "spw-" + UidOf(*each)) task = &std::get<TaskRequest>(*each);
     }
     const auto* node = api_.Get<api::Node>(claim->node_name);
-    if (task == nullptr || node == nullptr) continue;
+    if (task == nullptr || node == nullptr || LooksSilent(replica, *node)) continue;
     for (const auto& [server_name, entry] : api_.All(Kind::kServer)) {
       const auto& server = std::get<api::RegisteredServer>(*entry);
       if (server.spec.node_name == claim->node_name && !Promised(*node) &&

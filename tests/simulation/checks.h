@@ -124,6 +124,7 @@ class Checks {
   // Everything that there is was delivered.
   bool KnowsAll(const Replica& replica) const;
   void CheckAssignment(const Replica& replica, const core::Write& write);
+  bool LooksSilent(const Replica& replica, const api::Node& node) const;
   void CheckSecondPurchase(const Replica& replica, const core::Write& write);
   void CheckRefusals(const Replica& replica, const core::Write& write);
   void CheckPool(const Replica& replica, const core::Write& write);
