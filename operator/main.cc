@@ -45,7 +45,7 @@ struct Flags {
 };
 
 // Kubernetes' own programs take -v=4 as well as -v 4.
-std::string WithoutEquals(std::string text) {
+std::string WithoutEquals(const std::string& text) {
   return text.starts_with('=') ? text.substr(1) : text;
 }
 
