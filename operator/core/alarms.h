@@ -10,8 +10,8 @@
 
 namespace spillway::core {
 
-// Not thread-safe. Nothing is ever taken out before its time: whoever is called decides whether it
-// was still meant.
+// Not thread-safe. A timer cannot be cancelled: whoever is called checks that its deadline still
+// holds.
 class Alarms {
  public:
   void Add(Time time, std::string key) { at_[time].push_back(std::move(key)); }

@@ -18,8 +18,8 @@ namespace spillway::core {
 namespace {
 
 // What is kept of it for a task is kept no longer.
-void ReleaseReservation(World& world, const ServerState& server) {
-  if (server.reservation) GiveUpReservation(world, *server.reservation->shape);
+void LetGoOf(World& world, const ServerState& server) {
+  if (server.reservation) ReleaseReservation(world, *server.reservation->shape);
 }
 
 struct Observer {
@@ -32,14 +32,14 @@ struct Observer {
   void operator()(const api::NodeLease& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::RegisteredServer& object) const {
     const ServerState* replaced = ReplacedBy(world.servers, object);
-    if (replaced != nullptr) ReleaseReservation(world, *replaced);
+    if (replaced != nullptr) LetGoOf(world, *replaced);
     OnSeen(world, world.servers, object);
   }
 };
 
 void ServerGone(World& world, const std::string& name) {
   const auto server = world.servers.by_name.find(name);
-  if (server != world.servers.by_name.end()) ReleaseReservation(world, server->second);
+  if (server != world.servers.by_name.end()) LetGoOf(world, server->second);
   OnServerGone(world.servers, name);
   OnServerGoneOf(world, name);
 }

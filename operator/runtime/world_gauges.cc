@@ -128,7 +128,7 @@ void AddServers(const core::World& world, Gauges& out) {
   Amounts allocatable, requested, used;
   for (const auto& [name, server] : world.servers.by_name) {
     ++phases[server.phase];
-    if (!server.usable || server.node == nullptr || !server.node->object) continue;
+    if (!server.schedulable || server.node == nullptr || !server.node->object) continue;
     const std::string origin = server.object.spec.cloud ? "Cloud" : "Local";
     Sum(allocatable, origin, server.node->object->allocatable);
     if (server.usage != nullptr) Sum(requested, origin, server.usage->used);

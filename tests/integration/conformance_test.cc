@@ -185,8 +185,8 @@ class ConformanceTest : public ClusterTest {
     return out;
   }
   // What we say: the node as the API server has it, and the pods on it.
-  static std::string Misfit(const Json& node, const std::vector<Json>& neighbours,
-                            const Json& pod_spec) {
+  static std::string FitError(const Json& node, const std::vector<Json>& neighbours,
+                              const Json& pod_spec) {
     core::World world;
     const std::string name = At(node, "metadata.name");
     core::NodeState& state = world.servers.nodes[name];
@@ -199,7 +199,7 @@ class ConformanceTest : public ClusterTest {
     core::ServerState server;
     server.object.spec.node_name = name;
     server.phase = "Ready";
-    server.usable = true;
+    server.schedulable = true;
     server.offered = state.object->allocatable;
     server.max_pods = state.object->max_pods;
     server.node = &state;
@@ -207,7 +207,7 @@ class ConformanceTest : public ClusterTest {
     api::TaskSpec spec;
     spec.pod_template = std::make_shared<const Json>(Json{{"spec", pod_spec}});
     core::Shape* shape = *world.scheduling.shapes.Intern(spec);
-    core::Misfit why;
+    core::FitError why;
     const bool fits =
         core::PropertiesFit(world, *shape, server, &why) && core::RoomFits(*shape, server, &why);
     return fits ? "" : why.message;
@@ -250,7 +250,7 @@ TEST_F(ConformanceTest, AgreesWithKubeSchedulerOnTwoThousandPairs) {
     for (const auto& [name, pod] : verdicts) {
       const std::string node_name = At(specs[name], std::string("nodeSelector.") + kPin);
       const Json node = cluster.Get("/api/v1/nodes/" + node_name);
-      const std::string misfit = Misfit(node, neighbours[node_name], specs[name]);
+      const std::string misfit = FitError(node, neighbours[node_name], specs[name]);
       ++pairs;
       fitting += Scheduled(pod) ? 1 : 0;
       EXPECT_EQ(misfit.empty(), Scheduled(pod))

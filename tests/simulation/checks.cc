@@ -619,7 +619,7 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
 }
 
 // It will be paid for, or is, and its server is not there yet.
-bool Checks::OnItsWay(const api::ScaleRequest& scale) const {
+bool Checks::IsInflight(const api::ScaleRequest& scale) const {
   if (scale.status.phase != api::ScalePhase::kNone &&
       scale.status.phase != api::ScalePhase::kRequested &&
       scale.status.phase != api::ScalePhase::kProvisioning)
@@ -642,7 +642,7 @@ void Checks::CheckPurchase(const core::Write& write) {
     if (write.name.starts_with("spw-" + UidOf(*object) + "-")) return;
   }
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
-    if (Need(name) == Need(write.name) && OnItsWay(std::get<api::ScaleRequest>(*object)))
+    if (Need(name) == Need(write.name) && IsInflight(std::get<api::ScaleRequest>(*object)))
       Violate("bought-twice", write.name + " beside " + name);
   }
 }
@@ -719,7 +719,7 @@ void Checks::CheckPool(const Replica& replica, const core::Write& write) {
     const auto& scale = std::get<api::ScaleRequest>(*entry);
     if (scale.pool != pool) continue;
     const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
-    if (claim != nullptr ? !claim->deleting : OnItsWay(scale)) live.insert(name);
+    if (claim != nullptr ? !claim->deleting : IsInflight(scale)) live.insert(name);
   }
   if (static_cast<int64_t>(live.size()) > object->spec.max_servers) {
     std::string names;

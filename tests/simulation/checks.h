@@ -143,7 +143,7 @@ class Checks {
   // The number of the last pod that the process can know of; 0 if there is none.
   int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
   void Stops(const Replica& replica, const core::Write& write);
-  bool OnItsWay(const api::ScaleRequest& scale) const;
+  bool IsInflight(const api::ScaleRequest& scale) const;
   void CheckPurchase(const core::Write& write);
   // What the attempt may have cost by now, if that pod was its.
   int64_t MostCost(const Replica& replica, const api::Attempt& attempt, const PodRecord& pod) const;

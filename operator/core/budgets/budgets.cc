@@ -95,7 +95,7 @@ void Roll(World& world, BudgetState& budget, Tenant& tenant) {
   const bool same = status.period_start == period.start && status.period_end == period.end;
   if (!same) {
     budget.lost = 0;
-    EaseAtOnce(tenant);
+    RetryHeld(tenant);
   } else if (!budget.restored) {
     budget.lost =
         std::max<int64_t>(0, SaturatingSubtract(status.spent_micros, SpentIn(tenant, period)));
@@ -144,7 +144,7 @@ void Ease(World& world, Tenant& tenant) {
     if (!with_others && need > left) continue;
     if (!with_others) left -= need;
     if (task.gang != nullptr) paid.insert(task.gang);
-    Settle(world, task);
+    ClearOverBudget(world, task);
     world.tasks.touched.insert(*task.key);
   }
 }
@@ -264,7 +264,7 @@ void TakeSpentBack(Tenant& tenant, const api::TaskStatus& status) {
   for (const auto& [end, micros] : AccountOf(status)) AddSpent(tenant, end, -micros);
 }
 
-void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {
+void MarkOverBudget(World& world, TaskState& task, const HeldTask& held) {
   Tenant& tenant = *task.tenant;
   const BudgetState* budget = Tightest(world, tenant);
   if (budget == nullptr || task.shape->paid != nullptr) return;
@@ -289,19 +289,19 @@ void HoldUnpaid(World& world, TaskState& task, const HeldTask& held) {
   world.WakeAt(world.now);  // others may be waiting for what it was first for
 }
 
-void Settle(World& world, TaskState& task) {
+void ClearOverBudget(World& world, TaskState& task) {
   if (task.shape == nullptr || task.shape->paid == nullptr) return;
   task.tenant->held.erase(*task.key);
   const bool queued = task.queued.has_value();
   Dequeue(world, task);
-  if (task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
+  if (task.shape->tasks == 1) ReleaseReservation(world, *task.shape);
   task.shape = world.scheduling.shapes.Paid(*task.shape);
   if (queued) JoinQueue(world, task);
   if (task.gang != nullptr) task.gang->tried_members = 0;
   task.shape->burst_at = Time{};
 }
 
-void EaseAtOnce(Tenant& tenant) {
+void RetryHeld(Tenant& tenant) {
   tenant.eased = true;
   tenant.ease_at = Time{};
 }

@@ -46,11 +46,11 @@ void TakeSpentBack(Tenant& tenant, const api::TaskStatus& status);
 
 // The task would take a server at that price, and what it needs for that, or its group together, is
 // not left: it waits for a server without a price, or fails.
-void HoldUnpaid(World& world, TaskState& task, const HeldTask& held);
+void MarkOverBudget(World& world, TaskState& task, const HeldTask& held);
 // Held no more: because it can be paid, was bound, or has ended.
-void Settle(World& world, TaskState& task);
+void ClearOverBudget(World& world, TaskState& task);
 // More may be left: the tenant's held tasks are looked at in this step.
-void EaseAtOnce(Tenant& tenant);
+void RetryHeld(Tenant& tenant);
 // Begins new periods, and lets those wait as they would who can be paid by now.
 void KeepBudgets(World& world);
 // Statuses and events of the Budgets.

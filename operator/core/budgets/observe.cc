@@ -24,7 +24,7 @@ void OnSeen(World& world, const api::Budget& object) {
   }
   Tenant& tenant = world.scheduling.tenants[object.meta.ns];
   tenant.budgets.insert(key);
-  EaseAtOnce(tenant);
+  RetryHeld(tenant);
 }
 
 void OnBudgetGone(World& world, const std::string& key) {
@@ -32,7 +32,7 @@ void OnBudgetGone(World& world, const std::string& key) {
   if (at == world.budgets.by_key.end()) return;
   Tenant& tenant = world.scheduling.tenants[at->second.object.meta.ns];
   tenant.budgets.erase(key);
-  EaseAtOnce(tenant);
+  RetryHeld(tenant);
   world.budgets.by_key.erase(at);
 }
 

@@ -19,8 +19,8 @@ struct BudgetState {
   std::optional<api::BudgetStatus> settled;  // the status that was written last
   // Spent in the period by tasks that were deleted before this process began.
   int64_t lost = 0;
-  bool restored = false;  // lost was reckoned
-  Time told_at{};         // when its amounts were reckoned for its status
+  bool restored = false;  // lost was calculated
+  Time told_at{};         // when its amounts were calculated for its status
 };
 
 struct Budgets {

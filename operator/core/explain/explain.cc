@@ -17,7 +17,7 @@ namespace {
 // Those that lack only an amount come first, the smallest lack first; then those that may take the
 // task later; then those that never will.
 bool Nearer(const Tested& a, const Tested& b) {
-  const auto distance = [](const Misfit& misfit) {
+  const auto distance = [](const FitError& misfit) {
     if (misfit.property) return 3.0;
     if (misfit.resource.empty() || misfit.requested == 0) return 2.0;
     return static_cast<double>(misfit.requested - misfit.available) /
@@ -30,7 +30,7 @@ bool Nearer(const Tested& a, const Tested& b) {
 std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, server] : world.servers.by_name) {
-    Misfit why;
+    FitError why;
     const bool property = !PropertiesFit(world, shape, server, &why);
     if (!property && RoomFits(shape, server, &why)) continue;
     why.property = property && why.reason != kRefusedRecently;
@@ -44,7 +44,7 @@ std::vector<Tested> TestServers(const World& world, const Shape& shape) {
 std::vector<Tested> TestTotals(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, server] : world.servers.by_name) {
-    Misfit why;
+    FitError why;
     why.property = !PropertiesFit(world, shape, server, &why);
     if (!why.property) {
       const auto small = AmountsMisfit(shape.requests, server.offered);
@@ -125,7 +125,7 @@ std::string NeverFits(const World& world, const Shape& shape) {
 std::vector<Tested> TestPools(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, pool] : world.provisioning.pools) {
-    Misfit why{"Available", "available", "can be asked for a server", "", 0, 0};
+    FitError why{"Available", "available", "can be asked for a server", "", 0, 0};
     if (PoolFits(shape, pool, &why)) PoolMayBuy(world, pool, &why);
     out.push_back({name, why});
   }

@@ -38,7 +38,7 @@ void ForeseeStarts(const World& world, Shape& shape) {
   shape.foreseen_at = world.now;
   std::vector<End> starts;
   for (const ServerState* server : world.servers.slots) {
-    if (server != nullptr && server->usable && shape.fits.Test(server->slot))
+    if (server != nullptr && server->schedulable && shape.fits.Test(server->slot))
       AddStarts(world, shape, *server, starts);
   }
   std::sort(starts.begin(), starts.end(),

@@ -33,7 +33,7 @@ struct Leaving {
 };
 std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when);
 
-// Gives each waiting task of the shape its rank, if that was not done of late.
+// Gives each waiting task of the shape its rank, if that was not done recently.
 void Rank(World& world, Shape& shape);
 
 struct Estimate {

@@ -44,7 +44,7 @@ struct Change {
   double given_up = 1;  // of an amount, the part; 1 of anything else
 };
 
-std::optional<Change> LessOf(Shape& shape, const Misfit& why) {
+std::optional<Change> LessOf(Shape& shape, const FitError& why) {
   if (why.available <= 0) return std::nullopt;
   if (why.resource == "cpu") shape.requests.cpu_milli = why.available;
   if (why.resource == "memory") shape.requests.memory = why.available;
@@ -108,7 +108,7 @@ std::optional<Change> WithoutRequirement(Shape& shape, const Offer& offer) {
 }
 
 // Changes the shape so that it passes the test that failed; nothing if that is not for its user.
-std::optional<Change> Mend(Shape& shape, const Misfit& why, const Offer& offer) {
+std::optional<Change> Relax(Shape& shape, const FitError& why, const Offer& offer) {
   if (!why.resource.empty()) return LessOf(shape, why);
   if (why.reason == "PlacementPolicy") return AnyPolicy(shape);
   if (why.reason == "PriceTooHigh") return HigherPrice(shape, offer);
@@ -145,13 +145,13 @@ struct Proposal {
 
 // fits: the test, which says why not.
 std::optional<Proposal> Propose(const Shape& shape, const Offer& offer, const std::string& where,
-                                const std::function<bool(const Shape&, Misfit*)>& fits) {
+                                const std::function<bool(const Shape&, FitError*)>& fits) {
   Shape changed;
   changed.LookLike(shape);
   changed.paid = shape.paid;
   Proposal out{where, "", 0, 0};
-  for (Misfit why; !fits(changed, &why); why = {}) {
-    const auto change = out.changes == kMostChanges ? std::nullopt : Mend(changed, why, offer);
+  for (FitError why; !fits(changed, &why); why = {}) {
+    const auto change = out.changes == kMostChanges ? std::nullopt : Relax(changed, why, offer);
     if (!change) return std::nullopt;
     out.text += (out.text.empty() ? "" : " and ") + change->text;
     out.given_up += change->given_up;
@@ -161,7 +161,7 @@ std::optional<Proposal> Propose(const Shape& shape, const Offer& offer, const st
   return out;
 }
 
-bool IsLargeEnough(const Shape& shape, const api::Resources& total, Misfit* why) {
+bool IsLargeEnough(const Shape& shape, const api::Resources& total, FitError* why) {
   const auto small = AmountsMisfit(shape.requests, total);
   if (small) *why = *small;
   return !small;
@@ -178,7 +178,7 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
   for (size_t i = 0; i < servers.size() && i < kMostTried; ++i) {
     const ServerState& server = world.servers.by_name.at(servers[i].name);
     take(Propose(shape, OfferOf(server), "server " + servers[i].name,
-                 [&](const Shape& changed, Misfit* why) {
+                 [&](const Shape& changed, FitError* why) {
                    if (!PropertiesFit(world, changed, server, why)) return false;
                    return against == Against::kFree ? RoomFits(changed, server, why)
                                                     : IsLargeEnough(changed, server.offered, why);
@@ -188,7 +188,7 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     const auto pool = world.provisioning.pools.find(test.name);
     if (pool == world.provisioning.pools.end()) continue;
     take(Propose(shape, OfferOf(pool->second), "a server of pool " + test.name,
-                 [&](const Shape& changed, Misfit* why) {
+                 [&](const Shape& changed, FitError* why) {
                    return PoolFits(changed, pool->second, why) &&
                           (against == Against::kTotals || PoolMayBuy(world, pool->second, why));
                  }));

@@ -12,7 +12,7 @@ namespace spillway::core {
 // A server or a pool that does not take the task.
 struct Tested {
   std::string name;
-  Misfit why;
+  FitError why;
 };
 
 // At most so many servers are tried, the nearest first.

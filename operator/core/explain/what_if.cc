@@ -28,14 +28,14 @@ int64_t Payable(const World& world, const std::string& ns, const Shape& shape) {
                                                   : PayableUpTo(world, tenant->second, shape);
 }
 
-void SetStart(const std::optional<Estimate>& estimate, Forecast& out) {
+void SetStart(const std::optional<Estimate>& estimate, Prediction& out) {
   if (!estimate) return;
   out.start = estimate->start;
   out.basis = estimate->basis;
 }
 
-void GoTo(const World& world, const ServerState& server, Forecast& out) {
-  out.place = Forecast::Place::kServer;
+void GoTo(const World& world, const ServerState& server, Prediction& out) {
+  out.place = Prediction::Place::kServer;
   out.name = server.object.meta.name;
   out.cloud = server.object.spec.cloud;
   out.price_micros = server.object.spec.price_micros;
@@ -49,14 +49,14 @@ Estimate Boot(const World& world, const PoolState& pool) {
 }
 
 // False if no server would be bought, and none is on its way.
-bool Burst(const World& world, const Shape& shape, int64_t most, Forecast& out) {
-  if (const ScaleState* coming = ServerOnTheWay(world, shape, most)) {
-    out.place = Forecast::Place::kOnTheWay;
+bool Burst(const World& world, const Shape& shape, int64_t most, Prediction& out) {
+  if (const ScaleState* coming = FindInflight(world, shape, most)) {
+    out.place = Prediction::Place::kOnTheWay;
     out.name = coming->object.meta.name;
     out.price_micros = api::ParsePrice(coming->object.status.price_per_hour).value_or(0);
     SetStart(EstimateArrival(world, out.name), out);
   } else if (const PoolState* pool = BestPool(world, shape, most)) {
-    out.place = Forecast::Place::kPool;
+    out.place = Prediction::Place::kPool;
     out.name = pool->object.meta.name;
     out.price_micros = pool->object.spec.price_micros;
     Estimate boot = Boot(world, *pool);
@@ -72,7 +72,7 @@ bool Burst(const World& world, const Shape& shape, int64_t most, Forecast& out) 
 
 }  // namespace
 
-Result<Forecast> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec) {
+Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec) {
   ShapeTable table;
   const auto interned = table.Intern(spec);
   if (!interned) return interned.error();
@@ -80,20 +80,20 @@ Result<Forecast> WhatIf(const World& world, const std::string& ns, const api::Ta
   const Shape* known = world.scheduling.shapes.Find(shape.key);
   if (known != nullptr) shape.runs = known->runs;
   const int64_t most = Payable(world, ns, shape);
-  Forecast out;
+  Prediction out;
   out.ahead = Ahead(world, spec.priority);
-  const ServerState* server = Choose(world, shape);
+  const ServerState* server = SelectServer(world, shape);
   if (server != nullptr && server->object.spec.price_micros > most) {
     shape.paid = &shape;  // tested as one that cannot be paid
     shape.matched = false;
-    server = Choose(world, shape);
+    server = SelectServer(world, shape);
   }
   if (server != nullptr) {
     GoTo(world, *server, out);
     return out;
   }
   const bool bursts = Burst(world, shape, most, out);
-  if (!bursts && (ServerOnTheWay(world, shape) != nullptr || BestPool(world, shape) != nullptr))
+  if (!bursts && (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr))
     shape.paid = &shape;
   out.explanation = Explain(world, shape);
   if (!bursts) {

@@ -8,7 +8,7 @@
 
 namespace spillway::core {
 
-struct Forecast {
+struct Prediction {
   enum class Place {
     kServer,    // name: the RegisteredServer that it would be bound to at once
     kOnTheWay,  // name: the ScaleRequest whose server has room for it
@@ -32,6 +32,6 @@ struct Forecast {
 // Fails where the template's amounts cannot be read. Looks at every server: for questions of
 // people, not for the decisions of the loop. ns: whose Budgets count. A group is not looked at: the
 // answer is for the task alone.
-Result<Forecast> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec);
+Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec);
 
 }  // namespace spillway::core

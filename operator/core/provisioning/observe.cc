@@ -19,7 +19,7 @@ void OnSeen(World& world, const api::ServerPool& object) {
   if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
   if (added) pool.writer.written = Fingerprint(EncodeStatus(object.status));
   if (!added && pool.object.meta.generation != object.meta.generation) {
-    pool.hold_until = Time{};  // what was wrong may be mended
+    pool.hold_until = Time{};  // what was wrong may be fixed
     pool.failures = 0;
     pool.observed.reset();
   }

@@ -60,7 +60,7 @@ void DescribePool(World& world, PoolState& pool) {
                                });
   status.pending = std::count_if(
       world.provisioning.scales.begin(), world.provisioning.scales.end(), [&](const auto& entry) {
-        return entry.second.object.pool == meta.name && OnItsWay(entry.second) &&
+        return entry.second.object.pool == meta.name && IsInflight(entry.second) &&
                entry.second.object.status.phase != ScalePhase::kReady;
       });
   CountSpending(world, pool);

@@ -43,8 +43,8 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   TellNominated(world, task, scale, note);
 }
 
-bool Keep(World& world, TaskState& task, ScaleState& scale) {
-  if (!task.queued || task.planned == world.provisioning.plan || !OnItsWay(scale) ||
+bool RenewNomination(World& world, TaskState& task, ScaleState& scale) {
+  if (!task.queued || task.planned == world.provisioning.plan || !IsInflight(scale) ||
       !HasRoom(world, *task.shape, scale))
     return false;
   Nominate(world, task, scale);
@@ -65,9 +65,9 @@ void BeginPlan(World& world) {
 // those that wait for one already.
 void KeepPromises(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
-    if (!OnItsWay(scale)) continue;
+    if (!IsInflight(scale)) continue;
     for (const api::TaskRef& buyer : scale.object.for_tasks) {
-      if (TaskState* task = world.tasks.ByUid(buyer.uid)) Keep(world, *task, scale);
+      if (TaskState* task = world.tasks.ByUid(buyer.uid)) RenewNomination(world, *task, scale);
     }
   }
   std::vector<std::pair<QueuePosition, TaskState*>> waiting;
@@ -80,12 +80,12 @@ void KeepPromises(World& world) {
             [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [position, task] : waiting) {
     const auto scale = world.provisioning.scales.find(task->nominated);
-    if (scale != world.provisioning.scales.end()) Keep(world, *task, scale->second);
+    if (scale != world.provisioning.scales.end()) RenewNomination(world, *task, scale->second);
   }
 }
 
 // Those that lost their server on the way wait like any other.
-void BreakPromises(World& world) {
+void DropNominations(World& world) {
   for (auto at = world.provisioning.nominated.begin(); at != world.provisioning.nominated.end();) {
     const auto task = world.tasks.by_key.find(*at);
     if (task != world.tasks.by_key.end() && task->second.planned == world.provisioning.plan) {
@@ -140,12 +140,14 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
                            server != world.provisioning.cloud_servers.end() &&
                            !server->second.deleting;
-    lasts = OnItsWay(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
+    lasts =
+        IsInflight(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
   }
   return {last, lasts};
 }
 
-ScaleState& Buy(World& world, const PoolState& pool, const std::string& need, int64_t number) {
+ScaleState& CreateScaleRequest(World& world, const PoolState& pool, const std::string& need,
+                               int64_t number) {
   const std::string name = PurchaseName(need, number);
   ScaleState& scale = world.provisioning.scales[name];
   scale.object.meta.name = name;
@@ -172,7 +174,7 @@ struct Plan {
 // The price of the server that the shape would wait for, whatever is left to pay it; nothing if
 // there is none.
 std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
-  if (const ScaleState* coming = ServerOnTheWay(world, shape)) {
+  if (const ScaleState* coming = FindInflight(world, shape)) {
     const auto pool = world.provisioning.pools.find(coming->object.pool);
     if (pool != world.provisioning.pools.end()) return pool->second.object.spec.price_micros;
   }
@@ -184,7 +186,7 @@ std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
 // The first server on its way that has room, or a new one; null if there is neither.
 ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
   const int64_t most = PayableUpTo(world, task);
-  if (const ScaleState* coming = ServerOnTheWay(world, *task.shape, most))
+  if (const ScaleState* coming = FindInflight(world, *task.shape, most))
     return &world.provisioning.scales.at(coming->object.meta.name);
   const auto [last, lasts] = LastPurchase(world, task.uid());
   if (lasts) return nullptr;
@@ -194,7 +196,7 @@ ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& f
     world.tasks.Wake(task, *until);
     return nullptr;
   }
-  ScaleState& scale = Buy(world, *pool, task.uid(), last + 1);
+  ScaleState& scale = CreateScaleRequest(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
   fresh.push_back(&scale);
@@ -208,8 +210,8 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
   for (auto& [name, pool] : world.provisioning.pools) {
     for (int64_t lacks = PoolLacks(world, pool); lacks > 0 && PoolMayBuy(world, pool, nullptr);
          --lacks) {
-      fresh.push_back(&Buy(world, pool, pool.object.meta.uid,
-                           LastPurchase(world, pool.object.meta.uid).first + 1));
+      fresh.push_back(&CreateScaleRequest(world, pool, pool.object.meta.uid,
+                                          LastPurchase(world, pool.object.meta.uid).first + 1));
     }
   }
 }
@@ -224,7 +226,7 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
     return true;
   }
   std::string numbers;
-  if (task.shape->placement.burst_auto && !ServerOnTheWay(world, *task.shape)) {
+  if (task.shape->placement.burst_auto && !FindInflight(world, *task.shape)) {
     const PoolState* pool = BestPool(world, *task.shape);
     Rank(world, *task.shape);
     if (pool != nullptr && PaysToWait(world, task, *pool, &numbers)) {
@@ -262,13 +264,13 @@ void PlanShape(World& world, Shape& shape, Plan& plan) {
 
 // Whether servers can be had for all that the group lacks: a part of them would be paid for in
 // vain.
-bool MayBuyAll(const World& world, const std::vector<TaskState*>& lacking) {
+bool MayBuyAll(const World& world, const std::vector<TaskState*>& unplaced) {
   std::vector<std::pair<const PoolState*, api::Resources>> rooms;  // of servers that would be new
   std::map<const PoolState*, int64_t> bought;
-  for (const TaskState* task : lacking) {
+  for (const TaskState* task : unplaced) {
     const Shape& shape = *task->shape;
     if (!MayUseCloud(shape)) return false;
-    if (ServerOnTheWay(world, shape) != nullptr) continue;
+    if (FindInflight(world, shape) != nullptr) continue;
     const auto room = std::find_if(rooms.begin(), rooms.end(), [&](const auto& each) {
       return PoolFits(shape, *each.first, nullptr) && !shape.exclusive &&
              !AmountsMisfit(shape.requests, each.second);
@@ -289,15 +291,15 @@ bool MayBuyAll(const World& world, const std::vector<TaskState*>& lacking) {
 }
 
 // Whether the group can be paid; if not, its members are held.
-bool PayAll(const World& world, const std::vector<TaskState*>& lacking, Plan& plan) {
+bool PayAll(const World& world, const std::vector<TaskState*>& unplaced, Plan& plan) {
   int64_t need = 0, dearest = 0;
-  for (const TaskState* task : lacking) {
+  for (const TaskState* task : unplaced) {
     const int64_t price = PriceAhead(world, *task->shape).value_or(0);
     need += EstimateCost(*task->shape, price);
     dearest = std::max(dearest, price);
   }
-  if (dearest == 0 || need <= LeftOf(world, *lacking.front()->tenant)) return true;
-  for (TaskState* task : lacking) plan.held.emplace_back(task, HeldTask{0, need});
+  if (dearest == 0 || need <= LeftOf(world, *unplaced.front()->tenant)) return true;
+  for (TaskState* task : unplaced) plan.held.emplace_back(task, HeldTask{0, need});
   return false;
 }
 
@@ -305,17 +307,17 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
   // What it lacked when it was tried last says nothing any more. It is not tried while its pods
   // cannot be created.
   if (WorthTrying(world, gang)) return;
-  std::vector<TaskState*> lacking;
-  for (const std::string& key : gang.lacking) {
+  std::vector<TaskState*> unplaced;
+  for (const std::string& key : gang.unplaced) {
     const auto member = gang.members.find(key);
     if (member == gang.members.end() || !member->second->queued) return;
-    if (member->second->planned != world.provisioning.plan) lacking.push_back(member->second);
+    if (member->second->planned != world.provisioning.plan) unplaced.push_back(member->second);
   }
-  if (lacking.empty() || !Complete(gang) || !MayBuyAll(world, lacking) ||
-      !PayAll(world, lacking, plan))
+  if (unplaced.empty() || !Complete(gang) || !MayBuyAll(world, unplaced) ||
+      !PayAll(world, unplaced, plan))
     return;
   Time next = kNever;
-  for (TaskState* task : lacking) PlanTask(world, *task, plan, &next);
+  for (TaskState* task : unplaced) PlanTask(world, *task, plan, &next);
   if (next != kNever) world.WakeAt(next);
 }
 
@@ -336,7 +338,7 @@ void Withdraw(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
     const auto pool = world.provisioning.pools.find(scale.object.pool);
     if (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second)) continue;
-    if (!scale.created || scale.nominated > 0 || !OnItsWay(scale) ||
+    if (!scale.created || scale.nominated > 0 || !IsInflight(scale) ||
         scale.object.status.phase == ScalePhase::kReady)
       continue;
     const std::string why = "no task waits for it any more";
@@ -380,9 +382,9 @@ void TellNominated(World& world, TaskState& task, const ScaleState& scale,
   world.tasks.touched.insert(task.object.meta.key());
 }
 
-const ScaleState* ServerOnTheWay(const World& world, const Shape& shape, int64_t most) {
+const ScaleState* FindInflight(const World& world, const Shape& shape, int64_t most) {
   for (const auto& [name, scale] : world.provisioning.scales) {
-    if (OnItsWay(scale) && HasRoom(world, shape, scale) &&
+    if (IsInflight(scale) && HasRoom(world, shape, scale) &&
         world.provisioning.pools.at(scale.object.pool).object.spec.price_micros <= most)
       return &scale;
   }
@@ -412,9 +414,9 @@ void PlanPurchases(World& world) {
   for (auto& [name, gang] : world.scheduling.gangs) PlanGang(world, gang, plan);
   KeepStock(world, plan.fresh);
   Announce(world, plan.fresh);
-  BreakPromises(world);
+  DropNominations(world);
   for (auto& [task, held] : plan.held) {
-    if (task->queued) HoldUnpaid(world, *task, held);
+    if (task->queued) MarkOverBudget(world, *task, held);
   }
   Withdraw(world);
 }

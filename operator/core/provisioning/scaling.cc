@@ -269,14 +269,14 @@ const api::Taint* ForeignTaint(const api::Node& node, const PoolState* pool) {
 
 // Why the server takes none of the tasks that it was bought for and that wait; nothing if it takes
 // one, or none waits.
-std::optional<Misfit> RefusesBuyers(const World& world, const ScaleState& scale,
-                                    const ServerState& server) {
-  std::optional<Misfit> first;
+std::optional<FitError> RefusesBuyers(const World& world, const ScaleState& scale,
+                                      const ServerState& server) {
+  std::optional<FitError> first;
   for (const api::TaskRef& buyer : scale.object.for_tasks) {
     const TaskState* task = world.tasks.ByUid(buyer.uid);
     // What may not go there at all by now has nothing to do with the server.
     if (task == nullptr || !task->queued || !OriginFits(*task->shape, server, nullptr)) continue;
-    Misfit why;
+    FitError why;
     if (PropertiesFit(world, *task->shape, server, &why) && RoomFits(*task->shape, server, &why))
       return std::nullopt;
     if (!first) first = why;
@@ -285,7 +285,7 @@ std::optional<Misfit> RefusesBuyers(const World& world, const ScaleState& scale,
 }
 
 // By its size, which will not change.
-bool TooSmall(const Misfit& why) {
+bool TooSmall(const FitError& why) {
   return why.resource == "cpu" || why.resource == "memory" || why.resource == "ephemeral-storage";
 }
 
@@ -293,7 +293,7 @@ bool TooSmall(const Misfit& why) {
 // does. too_small: set if that is its size.
 std::string Lacks(const World& world, const ScaleState& scale, const ServerState& server,
                   bool* too_small) {
-  if (!server.usable) return server.message.empty() ? server.reason : server.message;
+  if (!server.schedulable) return server.message.empty() ? server.reason : server.message;
   if (server.usage->tasks > 0) return "";
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (const auto* taint = ForeignTaint(
@@ -309,7 +309,7 @@ std::string Lacks(const World& world, const ScaleState& scale, const ServerState
 // much.
 void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
-  if (scale.sized || !server.usable || pool == world.provisioning.pools.end() ||
+  if (scale.sized || !server.schedulable || pool == world.provisioning.pools.end() ||
       !IsOf(scale, pool->second))
     return;
   scale.sized = true;
@@ -526,7 +526,7 @@ void AdvanceScales(World& world) {
   ReleaseOrphans(world);
 }
 
-bool OnItsWay(const ScaleState& scale) {
+bool IsInflight(const ScaleState& scale) {
   const ScalePhase phase = scale.object.status.phase;
   return phase == ScalePhase::kNone || phase == ScalePhase::kRequested ||
          phase == ScalePhase::kProvisioning || (phase == ScalePhase::kReady && !scale.joined);
@@ -539,8 +539,9 @@ int64_t PoolLacks(const World& world, const PoolState& pool) {
   for (const auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.pool != meta.name) continue;
     const bool in_use = scale.object.status.phase == ScalePhase::kReady && scale.joined;
-    idle +=
-        (OnItsWay(scale) && scale.nominated == 0) || (in_use && scale.idle_since != kNever) ? 1 : 0;
+    idle += (IsInflight(scale) && scale.nominated == 0) || (in_use && scale.idle_since != kNever)
+                ? 1
+                : 0;
   }
   return std::max(pool.object.spec.min_servers - PoolServers(world, meta.name),
                   pool.object.spec.warm_spares - idle);

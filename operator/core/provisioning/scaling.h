@@ -28,8 +28,8 @@ void PlanPurchases(World& world);
 std::string ExplainPurchase(const World& world, const TaskState& task);
 // The first purchase on its way whose server has room for a task of the shape, besides what was
 // promised of it, and whose pool costs no more than so many micros an hour; null if there is none.
-const ScaleState* ServerOnTheWay(const World& world, const Shape& shape,
-                                 int64_t most = api::kMostMicros);
+const ScaleState* FindInflight(const World& world, const Shape& shape,
+                               int64_t most = api::kMostMicros);
 // The pool that would be asked for a server for the shape now, among those that cost no more: by
 // priority, then by price.
 const PoolState* BestPool(const World& world, const Shape& shape, int64_t most = api::kMostMicros);
@@ -43,7 +43,7 @@ int64_t PoolLacks(const World& world, const PoolState& pool);
 bool KeptAsStock(const World& world, const PoolState& pool);
 // Asked for or made, and not there yet, or not able to take its first task: its room can be
 // promised to tasks that wait.
-bool OnItsWay(const ScaleState& scale);
+bool IsInflight(const ScaleState& scale);
 // Whether the purchase was made of this pool, and not of one that had its name before.
 bool IsOf(const ScaleState& scale, const PoolState& pool);
 // Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits of its uid>", short enough

@@ -39,12 +39,13 @@ void ShowTasks(World& world, Admission& admission) {
   admission.closed = false;
   ForEachShape(admission, [&](Shape& shape) {
     if (shape.waiting.Hides(*admission.tenant)) {
-      if (shape.waiting.empty()) CatchUp(world, shape);
+      if (shape.waiting.empty()) ApplyQueueingHints(world, shape);
       shape.waiting.Show(*admission.tenant);
     }
     if (shape.waiting.empty()) return;
-    if (!world.scheduling.reserved.empty()) shape.blocked = false;
-    if (!shape.blocked || !shape.grown.empty()) world.scheduling.shapes.SetUntried(shape);
+    if (!world.scheduling.reserved.empty()) shape.unschedulable = false;
+    if (!shape.unschedulable || !shape.retry_slots.empty())
+      world.scheduling.shapes.SetUntried(shape);
   });
 }
 
@@ -147,10 +148,10 @@ void Reshape(World& world, Admission& admission, Shape& to) {
   to.runs = from.runs;
   TakeRefusals(world, from, to);
   for (TaskState* task : admission.tasks) {
-    Settle(world, *task);
+    ClearOverBudget(world, *task);
     const bool queued = task->queued.has_value();
     Dequeue(world, *task);
-    if (from.tasks == 1) GiveUpReservation(world, from);
+    if (from.tasks == 1) ReleaseReservation(world, from);
     --from.tasks;
     ++to.tasks;
     task->shape = &to;
@@ -370,7 +371,7 @@ std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod
   const ServerState* server = world.servers.On(pod.node_name);
   if (server == nullptr || pod.phase != api::PodPhase::kPending || pod.meta.deleted) return "";
   const std::string name = "server " + server->object.meta.name + " ";
-  Misfit why;
+  FitError why;
   if (!PropertiesFit(world, *task.shape, *server, &why)) return name + why.message;
   const std::string full = Overfull(*server, pod);
   return full.empty() ? "" : name + full;

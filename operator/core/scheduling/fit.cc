@@ -18,7 +18,7 @@ using api::Policy;
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
-bool Fail(Misfit* why, Misfit misfit) {
+bool Fail(FitError* why, FitError misfit) {
   if (why != nullptr) *why = std::move(misfit);
   return false;
 }
@@ -31,7 +31,7 @@ std::string Describe(const api::Requirement& requirement) {
 }
 
 bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t price,
-                Misfit* why) {
+                FitError* why) {
   const api::Placement& placement = shape.placement;
   if (shape.paid != nullptr && price > 0) {
     return Fail(why, {"BudgetExceeded", "beyond the budget",
@@ -61,7 +61,8 @@ bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t
   return true;
 }
 
-bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool cloud, Misfit* why) {
+bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool cloud,
+               FitError* why) {
   const api::Taint* taint = Untolerated(taints, shape, cloud);
   if (taint == nullptr) return true;
   return Fail(
@@ -70,7 +71,7 @@ bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool c
             0, 0});
 }
 
-bool OsFits(const Shape& shape, const std::optional<std::string>& os, Misfit* why) {
+bool OsFits(const Shape& shape, const std::optional<std::string>& os, FitError* why) {
   if (shape.os.empty() || os == shape.os) return true;
   return Fail(why, {"OperatingSystem", "another operating system",
                     "runs " + os.value_or("an unknown operating system") + " (label " + kOsLabel +
@@ -79,7 +80,7 @@ bool OsFits(const Shape& shape, const std::optional<std::string>& os, Misfit* wh
 }
 
 bool LabelsFit(const Shape& shape, const api::StringMap& labels, const api::StringMap& capabilities,
-               const std::string& node_name, Misfit* why) {
+               const std::string& node_name, FitError* why) {
   const auto os = shape.os.empty() ? labels.end() : labels.find(kOsLabel);
   if (!OsFits(shape, os == labels.end() ? std::nullopt : std::optional(os->second), why))
     return false;
@@ -201,7 +202,7 @@ std::vector<api::Requirement> WishesOf(const Shape& shape, const PoolState& pool
 }
 
 // As LabelsFit, of a server that does not exist yet.
-bool FutureLabelsFit(const Shape& shape, const PoolState& pool, Misfit* why) {
+bool FutureLabelsFit(const Shape& shape, const PoolState& pool, FitError* why) {
   FutureLabels labels(pool);
   // A pool that says nothing of it gives what most do.
   if (!shape.os.empty() && labels.Of(kOsLabel).empty() && !OsFits(shape, "linux", why))
@@ -236,7 +237,7 @@ bool FutureLabelsFit(const Shape& shape, const PoolState& pool, Misfit* why) {
                     "no term of the required node affinity matches its labels", "", 0, 0});
 }
 
-bool CountsFit(const Shape& shape, const ServerState& server, Misfit* why) {
+bool CountsFit(const Shape& shape, const ServerState& server, FitError* why) {
   const NodeUsage& usage = *server.usage;
   const int64_t tasks = usage.tasks, exclusive = usage.exclusive;
   if (exclusive > 0)
@@ -276,7 +277,7 @@ std::string Lack(const std::string& resource, int64_t requested, int64_t availab
          FormatAmount(resource, requested - available) + " short)";
 }
 
-bool Insufficient(const char* resource, int64_t requested, int64_t available, Misfit* why) {
+bool Insufficient(const char* resource, int64_t requested, int64_t available, FitError* why) {
   const std::string name = resource;
   return Fail(why, {"InsufficientResource", "insufficient " + name,
                     Lack(name, requested, std::max<int64_t>(available, 0), "free"), name, requested,
@@ -285,7 +286,7 @@ bool Insufficient(const char* resource, int64_t requested, int64_t available, Mi
 
 // requests fit into free = total - used.
 bool AmountsFit(const api::Resources& requests, const api::Resources& total,
-                const api::Resources& used, Misfit* why) {
+                const api::Resources& used, FitError* why) {
   const auto test = [&](const char* name, int64_t want, int64_t have) {
     return want == 0 || want <= have || Insufficient(name, want, have, why);
   };
@@ -311,7 +312,7 @@ std::string Unusable(const ServerState& server) {
              : "not ready";
 }
 
-bool AcceptsFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
+bool AcceptsFit(const World& world, const Shape& shape, const ServerState& server, FitError* why) {
   const ServerRefusal* refusal = PassedOver(world, shape, server);
   if (refusal == nullptr) return true;
   return Fail(why, {kRefusedRecently, "refused such a pod recently",
@@ -349,12 +350,13 @@ std::optional<std::string> ValueOf(const std::string& key, const api::StringMap&
   return std::nullopt;
 }
 
-bool OriginFits(const Shape& shape, const ServerState& server, Misfit* why) {
+bool OriginFits(const Shape& shape, const ServerState& server, FitError* why) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   return OriginFits(shape, spec.pool, spec.cloud, spec.price_micros, why);
 }
 
-bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why) {
+bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server,
+                   FitError* why) {
   if (!OriginFits(shape, server, why)) return false;
   const api::RegisteredServerSpec& spec = server.object.spec;
   const auto node = world.servers.nodes.find(spec.node_name);
@@ -368,8 +370,8 @@ bool PropertiesFit(const World& world, const Shape& shape, const ServerState& se
          AcceptsFit(world, shape, server, why);
 }
 
-bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why) {
-  if (!server.usable) {
+bool RoomFits(const Shape& shape, const ServerState& server, FitError* why) {
+  if (!server.schedulable) {
     return Fail(why, {server.reason, Unusable(server), server.message, "", 0, 0});
   }
   return CountsFit(shape, server, why) &&
@@ -434,8 +436,8 @@ bool Room::Fits() const {
          !AmountsMisfit(shape_.requests, Left());
 }
 
-std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {
-  Misfit why;
+std::optional<FitError> AmountsMisfit(const api::Resources& requests, const api::Resources& room) {
+  FitError why;
   if (AmountsFit(requests, room, {}, &why)) return std::nullopt;
   return why;
 }
@@ -467,7 +469,7 @@ std::vector<api::Requirement> Narrowed(const Shape& shape, const PoolState& pool
   return out;
 }
 
-bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why) {
+bool PoolFits(const Shape& shape, const PoolState& pool, FitError* why) {
   const api::ServerPoolSpec& spec = pool.object.spec;
   if (!OriginFits(shape, pool.object.meta.name, true, spec.price_micros, why)) return false;
   if (!TaintsFit(spec.taints, shape, true, why) || !FutureLabelsFit(shape, pool, why)) return false;
@@ -496,7 +498,7 @@ int64_t PoolServers(const World& world, const std::string& pool) {
              });
 }
 
-bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why) {
+bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why) {
   const std::string& name = pool.object.meta.name;
   if (pool.object.meta.deleted)
     return Fail(why, {"PoolDeleted", "being deleted", "the pool is being deleted", "", 0, 0});

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "operator/core/misfit.h"
+#include "operator/core/fit_error.h"
 #include "operator/core/servers/taints.h"
 #include "operator/core/world.h"
 
@@ -28,11 +28,12 @@ std::optional<std::string> ValueOf(const std::string& key, const api::StringMap&
                                    const api::StringMap& labels);
 
 // The task's own wishes on where a server is from and what it costs; a Budget counts.
-bool OriginFits(const Shape& shape, const ServerState& server, Misfit* why);
+bool OriginFits(const Shape& shape, const ServerState& server, FitError* why);
 // What does not change with the load: origin, price, taints, labels, capabilities.
-bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server, Misfit* why);
+bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server,
+                   FitError* why);
 // What does: readiness, room, and who is there already. why may be null.
-bool RoomFits(const Shape& shape, const ServerState& server, Misfit* why);
+bool RoomFits(const Shape& shape, const ServerState& server, FitError* why);
 
 // What the shape finds on a server as tasks leave it or join it, on paper: amounts, limits of tasks
 // and of pods, host ports, exclusive tasks, and the limits on measured use, where a task that
@@ -64,8 +65,8 @@ std::optional<std::string> FutureLabel(const std::string& key, const PoolState& 
 // of a label the new server has one that the shape can use.
 std::vector<api::Requirement> Narrowed(const Shape& shape, const PoolState& pool);
 // Whether a new server of the pool would take the shape, and whether one may be bought now.
-bool PoolFits(const Shape& shape, const PoolState& pool, Misfit* why);
-bool PoolMayBuy(const World& world, const PoolState& pool, Misfit* why);
+bool PoolFits(const Shape& shape, const PoolState& pool, FitError* why);
+bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why);
 
 // An amount of the resource as users write it: 3500m, 4Gi, 2.
 std::string FormatAmount(const std::string& resource, int64_t amount);
@@ -73,7 +74,7 @@ std::string FormatAmount(const std::string& resource, int64_t amount);
 // less.
 api::Resources PoolRoom(const PoolState& pool);
 // Null if the amounts fit; otherwise the first resource that lacks.
-std::optional<Misfit> AmountsMisfit(const api::Resources& requests, const api::Resources& room);
+std::optional<FitError> AmountsMisfit(const api::Resources& requests, const api::Resources& room);
 // A task's tolerations as its pod on a cloud server has them.
 std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations);
 // Servers of the pool that were asked for or are there, and those that its engine has not taken

@@ -39,13 +39,13 @@ void Regroup(World& world, Gang& gang) {
   }
 }
 
-void TakeBack(World& world, Gang& gang) {
+void RequeueMembers(World& world, Gang& gang) {
   const std::string why = "not every task of its group ran within " +
                           FormatDuration(gang.deadline) + "; the group starts again";
   for (auto& [key, task] : gang.members) {
     if (!task->binding) continue;
-    HoldBack(world, *task, kGroupPause);
-    SendBack(world, *task, kTakenBack, why);
+    BackOff(world, *task, kGroupPause);
+    Requeue(world, *task, kTakenBack, why);
   }
 }
 
@@ -57,7 +57,7 @@ void CheckDeadline(World& world, Gang& gang) {
   const auto ran = std::count_if(gang.members.begin(), gang.members.end(),
                                  [&](const auto& member) { return HasRun(*member.second, begin); });
   gang.until = begin == kNever || ran >= gang.size ? kNever : begin + gang.deadline;
-  if (gang.until != kNever && world.now >= gang.until) TakeBack(world, gang);
+  if (gang.until != kNever && world.now >= gang.until) RequeueMembers(world, gang);
 }
 
 }  // namespace
@@ -141,14 +141,14 @@ std::vector<TaskState*> HardestFirst(const Gang& gang) {
   return out;
 }
 
-void Pencil(World& world, TaskState& task, const ServerState& server) {
+void SimulateAdd(World& world, TaskState& task, const ServerState& server) {
   Binding binding;
   binding.node_name = server.object.spec.node_name;
   task.creating = std::make_shared<const Binding>(std::move(binding));
   AssumePod(world, task, *server.usage);
 }
 
-void Erase(World& world, TaskState& task) {
+void RevertAdd(World& world, TaskState& task) {
   const NodeUsage* usage = world.servers.ledger.Release(task.owner->assumed);
   if (usage != nullptr) Reindex(world.servers, *usage, false);
   task.creating.reset();
@@ -162,7 +162,7 @@ std::string ExplainGang(const TaskState& task) {
     return group + " starts with " + std::to_string(gang.size) + " tasks, " +
            std::to_string(static_cast<int64_t>(gang.waiting.size()) + BoundOf(gang)) + " are there";
   return group + " of " + std::to_string(gang.waiting.size()) +
-         " tasks starts when all have room, " + std::to_string(gang.lacking.size()) +
+         " tasks starts when all have room, " + std::to_string(gang.unplaced.size()) +
          " of them have none";
 }
 

@@ -48,8 +48,8 @@ void Tried(const World& world, Gang& gang);
 // want a server to themselves, then the larger.
 std::vector<TaskState*> HardestFirst(const Gang& gang);
 // Counts the task on the server, or no longer, as if it were bound there.
-void Pencil(World& world, TaskState& task, const ServerState& server);
-void Erase(World& world, TaskState& task);
+void SimulateAdd(World& world, TaskState& task, const ServerState& server);
+void RevertAdd(World& world, TaskState& task);
 
 // Why the group does not start; empty if that is not what keeps the task.
 std::string ExplainGang(const TaskState& task);
@@ -57,22 +57,22 @@ std::string ExplainGang(const TaskState& task);
 template <typename Choose, typename Pay, typename Bind>
 bool PlaceGang(World& world, Gang& gang, Choose choose, Pay pay, Bind bind) {
   GangPlaces places;
-  gang.lacking.clear();
+  gang.unplaced.clear();
   for (TaskState* task : HardestFirst(gang)) {
     const ServerState* server = choose(*task->shape);
     if (server == nullptr) {
-      gang.lacking.push_back(*task->key);
+      gang.unplaced.push_back(*task->key);
     } else {
-      Pencil(world, *task, *server);
+      SimulateAdd(world, *task, *server);
       places.emplace_back(task, server);
     }
   }
-  const bool placed = gang.lacking.empty() && pay(std::as_const(places));
+  const bool placed = gang.unplaced.empty() && pay(std::as_const(places));
   for (auto& [task, server] : places) {
     if (placed) {
       bind(*task, *server);
     } else {
-      Erase(world, *task);
+      RevertAdd(world, *task);
     }
   }
   Tried(world, gang);

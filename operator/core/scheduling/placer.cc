@@ -33,19 +33,19 @@ void Match(const World& world, Shape& shape, uint32_t slot) {
 // Takes up what has changed in servers' properties since the last time.
 void RefreshMatches(const World& world, Shape& shape) {
   const uint64_t end = world.servers.property_log.end();
-  if (shape.matched && world.servers.property_log.Knows(shape.changed_read)) {
-    for (uint64_t i = shape.changed_read; i < end; ++i)
+  if (shape.matched && world.servers.property_log.Knows(shape.properties_read)) {
+    for (uint64_t i = shape.properties_read; i < end; ++i)
       Match(world, shape, world.servers.property_log.at(i));
   } else {
     for (uint32_t slot = 0; slot < world.servers.slots.size(); ++slot) Match(world, shape, slot);
     shape.matched = true;
   }
-  shape.changed_read = end;
+  shape.properties_read = end;
 }
 
 // The cheap part of RoomFits, without a word on why.
 bool MayHaveRoom(const api::Resources& requests, const ServerState& server) {
-  if (!server.usable) return false;
+  if (!server.schedulable) return false;
   const api::Resources &total = server.offered, &used = server.usage->used;
   return requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
          requests.memory <= total.memory - used.memory && LoadFits(requests, server, nullptr);
@@ -96,19 +96,20 @@ const ServerState* SearchIndex(const World& world, const Shape& shape) {
   return SearchAmong(world, shape, shape.fits);
 }
 
-// What no waiting task has found room on needs no look by this shape, if it has tasks that wait.
+// A server that grew, and on which no waiting task found room, need not be tried by this shape
+// either, as long as it has tasks that wait.
 void SkipTried(const World& world, Shape& shape) {
-  shape.grown_read = std::max(shape.grown_read, world.scheduling.tried_capacity);
+  shape.capacity_read = std::max(shape.capacity_read, world.scheduling.tried_capacity);
 }
 
 // The servers that may have grown since the shape was refused, best first.
 void GatherGrown(const World& world, Shape& shape) {
   const uint64_t end = world.servers.capacity_log.end();
-  for (uint64_t i = shape.grown_read; i < end; ++i) {
-    shape.grown.push_back(world.servers.capacity_log.at(i));
+  for (uint64_t i = shape.capacity_read; i < end; ++i) {
+    shape.retry_slots.push_back(world.servers.capacity_log.at(i));
   }
-  shape.grown_read = end;
-  std::erase_if(shape.grown, [&](uint32_t slot) {
+  shape.capacity_read = end;
+  std::erase_if(shape.retry_slots, [&](uint32_t slot) {
     return world.servers.slots[slot] == nullptr || !shape.fits.Test(slot);
   });
   const auto refused = RefusedBefore(world, shape);
@@ -117,34 +118,36 @@ void GatherGrown(const World& world, Shape& shape) {
     return std::tuple(std::binary_search(refused.begin(), refused.end(), slot), spec.cloud,
                       spec.price_micros, slot);
   };
-  std::sort(shape.grown.begin(), shape.grown.end(),
+  std::sort(shape.retry_slots.begin(), shape.retry_slots.end(),
             [&](uint32_t a, uint32_t b) { return rank(a) < rank(b); });
-  shape.grown.erase(std::unique(shape.grown.begin(), shape.grown.end()), shape.grown.end());
+  shape.retry_slots.erase(std::unique(shape.retry_slots.begin(), shape.retry_slots.end()),
+                          shape.retry_slots.end());
 }
 
 const ServerState* SearchGrown(const World& world, Shape& shape) {
   GatherGrown(world, shape);
-  for (size_t i = 0; i < shape.grown.size(); ++i) {
-    const ServerState& server = *world.servers.slots[shape.grown[i]];
+  for (size_t i = 0; i < shape.retry_slots.size(); ++i) {
+    const ServerState& server = *world.servers.slots[shape.retry_slots[i]];
     if (!MayHaveRoom(shape.requests, server) || !RoomFits(shape, server, nullptr)) continue;
     // Those before it have no room; it may have room for more.
-    shape.grown.erase(shape.grown.begin(), shape.grown.begin() + static_cast<std::ptrdiff_t>(i));
+    shape.retry_slots.erase(shape.retry_slots.begin(),
+                            shape.retry_slots.begin() + static_cast<std::ptrdiff_t>(i));
     return &server;
   }
-  shape.grown.clear();
+  shape.retry_slots.clear();
   return nullptr;
 }
 
 const ServerState* BestServer(World& world, Shape& shape) {
   RefreshMatches(world, shape);
   SkipTried(world, shape);
-  if (shape.blocked && world.servers.capacity_log.Knows(shape.grown_read))
+  if (shape.unschedulable && world.servers.capacity_log.Knows(shape.capacity_read))
     return SearchGrown(world, shape);
   UpdateIndex(world.servers);
   const ServerState* server = SearchIndex(world, shape);
-  shape.blocked = server == nullptr;
-  shape.grown_read = world.servers.capacity_log.end();
-  shape.grown.clear();
+  shape.unschedulable = server == nullptr;
+  shape.capacity_read = world.servers.capacity_log.end();
+  shape.retry_slots.clear();
   return server;
 }
 
@@ -194,7 +197,7 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                        std::move(others)};
   world.effects.emplace_back(std::move(write));
   Bound(world, task);
-  GiveUpReservation(world, *task.shape);
+  ReleaseReservation(world, *task.shape);
 }
 
 bool MayFitOn(const World& world, const Shape& shape, uint32_t slot) {
@@ -203,22 +206,22 @@ bool MayFitOn(const World& world, const Shape& shape, uint32_t slot) {
 }
 
 // Cheap for a shape that was refused and for which nothing has grown since.
-bool MayFit(const World& world, Shape& shape) {
+bool FindCandidates(const World& world, Shape& shape) {
   if (shape.waiting.empty()) return false;
   SkipTried(world, shape);
-  if (!shape.blocked || !shape.grown.empty() ||
-      shape.changed_read != world.servers.property_log.end() ||
-      !world.servers.capacity_log.Knows(shape.grown_read))
+  if (!shape.unschedulable || !shape.retry_slots.empty() ||
+      shape.properties_read != world.servers.property_log.end() ||
+      !world.servers.capacity_log.Knows(shape.capacity_read))
     return true;
-  for (const uint64_t end = world.servers.capacity_log.end(); shape.grown_read < end;
-       ++shape.grown_read) {
-    if (MayFitOn(world, shape, world.servers.capacity_log.at(shape.grown_read))) return true;
+  for (const uint64_t end = world.servers.capacity_log.end(); shape.capacity_read < end;
+       ++shape.capacity_read) {
+    if (MayFitOn(world, shape, world.servers.capacity_log.at(shape.capacity_read))) return true;
   }
   return false;
 }
 
 // Whether any shape may find room where there is more than before.
-bool AnyMayFit(World& world) {
+bool AnyHasCandidates(World& world) {
   if (world.scheduling.tenants_waiting.empty()) return false;
   if (!world.servers.capacity_log.Knows(world.scheduling.tried_capacity)) return true;
   for (const uint64_t end = world.servers.capacity_log.end(); world.scheduling.tried_capacity < end;
@@ -232,7 +235,7 @@ bool AnyMayFit(World& world) {
 
 }  // namespace
 
-const ServerState* Choose(const World& world, Shape& shape) {
+const ServerState* SelectServer(const World& world, Shape& shape) {
   RefreshMatches(world, shape);
   return SearchIndex(world, shape);
 }
@@ -307,10 +310,11 @@ bool PlaceFirst(World& world, Shape& shape, TaskState& first) {
   const ServerState* server = BestServer(world, shape);
   if (server == nullptr) return false;
   const int64_t price = server->object.spec.price_micros;
-  // What looked lost when it was queued may be well by now. Each takes it out of this queue.
+  // Both take the task out of this queue: it waits for money, or for a pod on a node that looked
+  // lost when the task was queued and is back.
   if (!MayPay(world, first, price)) {
-    HoldUnpaid(world, first, {price, 0});
-  } else if (!Held(world, first)) {
+    MarkOverBudget(world, first, {price, 0});
+  } else if (!DequeueIfPodLingers(world, first)) {
     Bind(world, first, *server);
   }
   return true;
@@ -320,13 +324,13 @@ void PlaceTogether(World& world, Gang& gang) {
   for (const QueuePosition& position : Positions(gang.waiting)) {
     Admission& admission = *position.task->admission;
     if (!MayCreate(world, admission)) return CloseGate(world, admission);
-    if (Held(world, *position.task)) return;
+    if (DequeueIfPodLingers(world, *position.task)) return;
   }
   std::vector<std::pair<TaskState*, int64_t>> unpaid;  // and their prices
   int64_t need = 0;
   const auto choose = [&](Shape& shape) {
     UpdateIndex(world.servers);
-    return Choose(world, shape);
+    return SelectServer(world, shape);
   };
   PlaceGang(
       world, gang, choose,
@@ -342,21 +346,21 @@ void PlaceTogether(World& world, Gang& gang) {
       },
       [&](TaskState& task, const ServerState& server) { Bind(world, task, server); });
   for (auto& [task, price] : unpaid) {
-    if (task->queued) HoldUnpaid(world, *task, {price, need});
+    if (task->queued) MarkOverBudget(world, *task, {price, need});
   }
 }
 
 }  // namespace
 
-void CatchUp(const World& world, Shape& shape) {
-  if (shape.changed_read != world.servers.property_log.end() ||
-      !world.servers.capacity_log.Knows(shape.grown_read))
-    shape.blocked = false;
-  if (!shape.blocked) return;
-  for (const uint64_t end = world.servers.capacity_log.end(); shape.grown_read < end;
-       ++shape.grown_read) {
-    const uint32_t slot = world.servers.capacity_log.at(shape.grown_read);
-    if (MayFitOn(world, shape, slot)) shape.grown.push_back(slot);
+void ApplyQueueingHints(const World& world, Shape& shape) {
+  if (shape.properties_read != world.servers.property_log.end() ||
+      !world.servers.capacity_log.Knows(shape.capacity_read))
+    shape.unschedulable = false;
+  if (!shape.unschedulable) return;
+  for (const uint64_t end = world.servers.capacity_log.end(); shape.capacity_read < end;
+       ++shape.capacity_read) {
+    const uint32_t slot = world.servers.capacity_log.at(shape.capacity_read);
+    if (MayFitOn(world, shape, slot)) shape.retry_slots.push_back(slot);
   }
 }
 
@@ -376,12 +380,12 @@ Heads WhoMayFit(World& world, bool changed) {
     if (Refresh(world, head)) heads.Push(head);
   };
   for (Shape* shape : world.scheduling.shapes.TakeUntried()) {
-    if (MayFit(world, *shape)) add({.shape = shape});
+    if (FindCandidates(world, *shape)) add({.shape = shape});
   }
   for (auto& [name, gang] : world.scheduling.gangs) {
     if (Complete(gang) && WorthTrying(world, gang)) add({.gang = &gang});
   }
-  if (changed || AnyMayFit(world)) AddTenants(world, heads);
+  if (changed || AnyHasCandidates(world)) AddTenants(world, heads);
   return heads;
 }
 
@@ -402,7 +406,7 @@ bool TryHead(World& world, Head& head) {
     return head.tenant != nullptr;
   }
   head.refused =
-      (head.tenant != nullptr && !MayFit(world, shape)) || !PlaceFirst(world, shape, task);
+      (head.tenant != nullptr && !FindCandidates(world, shape)) || !PlaceFirst(world, shape, task);
   return head.tenant != nullptr || !head.refused;
 }
 
@@ -412,7 +416,7 @@ void PlaceShown(World& world) {
                  changes = world.servers.property_log.end();
   const bool changed = world.scheduling.tried_properties != changes;
   Heads heads = WhoMayFit(world, changed);
-  bool others = true;  // may fit who was refused before
+  bool others = true;  // tasks behind the first of a refused shape may still find room
   while (!heads.empty()) {
     Head head = heads.Pop();
     const Turn before = head.turn;
@@ -423,7 +427,7 @@ void PlaceShown(World& world) {
     }
     const size_t kept = world.scheduling.reserved.size();
     const bool goes_on = TryHead(world, head);
-    // What was kept for it is for all others, whose turn comes anew: some of them were refused.
+    // Its reservation is free for all others now, also for those that were refused before.
     if (world.scheduling.reserved.size() < kept) {
       heads.DropTenants();
       AddTenants(world, heads);
@@ -432,7 +436,7 @@ void PlaceShown(World& world) {
     }
     if (!goes_on) continue;
     // Mostly nothing is left that any other could use: no more of them is looked at.
-    if (others && !head.refused && !changed && !AnyMayFit(world)) {
+    if (others && !head.refused && !changed && !AnyHasCandidates(world)) {
       others = false;
       heads.DropTenants();
     }

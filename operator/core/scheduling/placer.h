@@ -14,10 +14,10 @@ inline constexpr size_t kMostCandidates = 8;
 void PlaceWaiting(World& world);
 
 // Before a task of a shape joins its queue, which is empty: what has grown while it was.
-void CatchUp(const World& world, Shape& shape);
+void ApplyQueueingHints(const World& world, Shape& shape);
 
 // The server that a task of the shape would be bound to now; null if none has room. By the index as
 // UpdateIndex has left it. Only the shape's own record of what matches changes.
-const ServerState* Choose(const World& world, Shape& shape);
+const ServerState* SelectServer(const World& world, Shape& shape);
 
 }  // namespace spillway::core

@@ -46,10 +46,10 @@ struct Choice {
   auto Cost() const { return std::pair(victims.back()->priority, victims.size()); }
 };
 
-Choice Choose(World& world, const TaskState& task) {
+Choice SelectCandidate(World& world, const TaskState& task) {
   Choice best;
   for (ServerState* server : world.servers.slots) {
-    if (server == nullptr || !server->usable || !task.shape->fits.Test(server->slot)) continue;
+    if (server == nullptr || !server->schedulable || !task.shape->fits.Test(server->slot)) continue;
     if (server->reservation && server->reservation->shape != task.shape &&
         server->reservation->priority >= task.priority)
       continue;
@@ -71,23 +71,23 @@ bool RoomIsComing(const World& world, const Shape& shape) {
 
 bool MayBuy(const World& world, const Shape& shape) {
   return shape.placement.policy != api::Policy::kLocalOnly &&
-         (ServerOnTheWay(world, shape) != nullptr || BestPool(world, shape) != nullptr);
+         (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr);
 }
 
 bool Wants(const World& world, const Shape& shape, const TaskState& first) {
   const Preemption says = first.object.spec.preemption;
-  if (!shape.blocked || !first.may_preempt || !first.nominated.empty()) return false;
+  if (!shape.unschedulable || !first.may_preempt || !first.nominated.empty()) return false;
   if (says == Preemption::kNever ||
       (says == Preemption::kUnset && world.scheduling.preemptible == 0))
     return false;
   return !RoomIsComing(world, shape) && !MayBuy(world, shape);
 }
 
-void GiveWay(World& world, TaskState& victim, const TaskState& to) {
+void IssuePreemption(World& world, TaskState& victim, const TaskState& to) {
   const std::string why = "gave way to task " + *to.key + " of priority " +
                           std::to_string(to.priority) + " (its own is " +
                           std::to_string(victim.priority) + ")";
-  SendBack(world, victim, "Preempted", why);
+  Requeue(world, victim, "Preempted", why);
 }
 
 }  // namespace
@@ -123,10 +123,10 @@ void Preempt(World& world) {
   });
   for (auto& [turn, shape] : wanting) {
     const TaskState& first = *shape->waiting.First(world).position.task;
-    const Choice choice = Choose(world, first);
+    const Choice choice = SelectCandidate(world, first);
     if (choice.server == nullptr) continue;
-    for (TaskState* victim : choice.victims) GiveWay(world, *victim, first);
-    KeepFor(world, *shape, *choice.server);
+    for (TaskState* victim : choice.victims) IssuePreemption(world, *victim, first);
+    ReserveServer(world, *shape, *choice.server);
   }
 }
 

@@ -23,7 +23,7 @@ void GiveUp(World& world, ServerState& server) {
 // False if it is to be given up.
 bool Renew(World& world, ServerState& server) {
   Reservation& kept = *server.reservation;
-  if (kept.shape->waiting.empty() || !server.usable || !kept.shape->fits.Test(server.slot))
+  if (kept.shape->waiting.empty() || !server.schedulable || !kept.shape->fits.Test(server.slot))
     return false;
   const auto prospect = Foresee(world, *kept.shape, server);
   if (!prospect) return false;
@@ -42,7 +42,7 @@ ServerState* BestToKeep(const World& world, Shape& shape) {
   ServerState* best = nullptr;
   Prospect of_best;
   for (ServerState* server : world.servers.slots) {
-    if (server == nullptr || !server->usable || server->reservation ||
+    if (server == nullptr || !server->schedulable || server->reservation ||
         !shape.fits.Test(server->slot))
       continue;
     const auto prospect = Foresee(world, shape, *server);
@@ -54,7 +54,7 @@ ServerState* BestToKeep(const World& world, Shape& shape) {
 }
 
 bool Starves(World& world, const Shape& shape, const TaskState& first) {
-  if (!shape.blocked || shape.reserved != NodeUsage::kNoSlot || !first.nominated.empty())
+  if (!shape.unschedulable || shape.reserved != NodeUsage::kNoSlot || !first.nominated.empty())
     return false;
   const Time since = std::max(first.waiting_since + kStarving, shape.reserve_at);
   if (world.now >= since) return true;
@@ -82,8 +82,8 @@ std::optional<Prospect> Foresee(const World& world, const Shape& shape, const Se
   return out;
 }
 
-void KeepFor(World& world, Shape& shape, ServerState& server) {
-  GiveUpReservation(world, shape);
+void ReserveServer(World& world, Shape& shape, ServerState& server) {
+  ReleaseReservation(world, shape);
   if (server.reservation) {
     GiveUp(world, server);
   } else {
@@ -97,7 +97,7 @@ void KeepFor(World& world, Shape& shape, ServerState& server) {
   Renew(world, server);
 }
 
-void GiveUpReservation(World& world, Shape& shape) {
+void ReleaseReservation(World& world, Shape& shape) {
   if (shape.reserved == NodeUsage::kNoSlot) return;
   ServerState* server = world.servers.slots[shape.reserved];
   if (server != nullptr && server->reservation && server->reservation->shape == &shape) {
@@ -125,7 +125,7 @@ void MakeReservations(World& world) {
   for (auto& [turn, shape] : starving) {
     if (world.scheduling.reserved.size() >= kMostReservations) return;
     if (ServerState* server = BestToKeep(world, *shape)) {
-      KeepFor(world, *shape, *server);
+      ReserveServer(world, *shape, *server);
     } else {
       shape->reserve_at = world.now + kReserveAgain;
     }
@@ -134,7 +134,7 @@ void MakeReservations(World& world) {
 
 namespace {
 
-// What has started since the spare room was reckoned has taken its part of it.
+// What has started since the spare room was calculated has taken its part of it.
 bool LeavesRoom(const Shape& shape, const ServerState& server, const Reservation& kept) {
   if (shape.exclusive) return false;
   for (const std::string& port : shape.host_ports) {
@@ -149,7 +149,7 @@ bool LeavesRoom(const Shape& shape, const ServerState& server, const Reservation
 
 }  // namespace
 
-bool ReservationFits(const Shape& shape, const ServerState& server, Misfit* why) {
+bool ReservationFits(const Shape& shape, const ServerState& server, FitError* why) {
   if (!server.reservation || server.reservation->shape == &shape) return true;
   const Reservation& kept = *server.reservation;
   if (!shape.waiting.empty() && shape.waiting.TopPriority() > kept.priority) return true;

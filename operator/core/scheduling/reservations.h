@@ -27,12 +27,12 @@ void KeepReservations(World& world);
 void MakeReservations(World& world);
 // Keeps the server for the shape's first task; what was kept for it elsewhere is given up, as is
 // what was kept there for another.
-void KeepFor(World& world, Shape& shape, ServerState& server);
+void ReserveServer(World& world, Shape& shape, ServerState& server);
 // Nothing is kept for the shape any more.
-void GiveUpReservation(World& world, Shape& shape);
+void ReleaseReservation(World& world, Shape& shape);
 
 // Whether a task of the shape may start in spite of what is kept there. why may be null.
-bool ReservationFits(const Shape& shape, const ServerState& server, Misfit* why);
+bool ReservationFits(const Shape& shape, const ServerState& server, FitError* why);
 
 // What becomes of a server's room as the tasks there end.
 struct Prospect {

@@ -54,14 +54,14 @@ struct Shape {
   Queue waiting;
   // The slots of servers whose properties match, as far as Servers::property_log was read.
   Bits fits;
-  uint64_t changed_read = 0;
+  uint64_t properties_read = 0;
   bool matched = false;  // fits was filled at all
   // No server had room, as far as Servers::capacity_log was read; only what has grown since is
   // looked at.
-  bool blocked = false;
-  uint64_t grown_read = 0;
-  std::vector<uint32_t> grown;  // those that may have room yet
-  bool untried = false;         // in ShapeTable::untried_
+  bool unschedulable = false;
+  uint64_t capacity_read = 0;
+  std::vector<uint32_t> retry_slots;  // those that may have room yet
+  bool untried = false;               // in ShapeTable::untried_
   // What was found out last about why its tasks wait.
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};

@@ -29,7 +29,7 @@ struct Gang {
   // Of the last try to place it, and the keys of those that found no room.
   size_t tried_members = 0;
   uint64_t tried_grown = 0, tried_changed = 0;
-  std::vector<std::string> lacking;
+  std::vector<std::string> unplaced;
 };
 
 // What the API server makes of pods; see admission.h.

@@ -67,7 +67,8 @@ class Ledger {
 
    private:
     friend class Ledger;
-    // Null: nothing is counted. All are kept, so that none is read to find another.
+    // Null: nothing is counted. All three are stored, so that none has to be read from memory to
+    // find another.
     NodeEntry* node_ = nullptr;
     Counted* pod_ = nullptr;
     uint32_t slot_ = NodeUsage::kNoSlot;  // as it was

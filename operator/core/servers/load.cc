@@ -28,20 +28,20 @@ int64_t Headroom(const std::optional<int64_t>& limit, int64_t total, int64_t mea
 }
 
 // Why the use of one resource is too high; nothing if it is not.
-std::optional<Misfit> Over(const char* name, const std::optional<int64_t>& limit, int64_t used,
-                           int64_t total, bool was_over) {
+std::optional<FitError> Over(const char* name, const std::optional<int64_t>& limit, int64_t used,
+                             int64_t total, bool was_over) {
   if (!limit) return std::nullopt;
   const int64_t below = *limit - std::min(kOverloadMargin, *limit / 2);
   if (used * 100 <= (was_over ? below : *limit) * total) return std::nullopt;
   const std::string measured = std::to_string(Percent(used, total));
-  return Misfit{"Overloaded", "overloaded",
-                std::string("its ") + name + " was measured at " + measured + "%, its limit is " +
-                    std::to_string(*limit) + "%; it takes tasks again at " + std::to_string(below) +
-                    "%"};
+  return FitError{"Overloaded", "overloaded",
+                  std::string("its ") + name + " was measured at " + measured + "%, its limit is " +
+                      std::to_string(*limit) + "%; it takes tasks again at " +
+                      std::to_string(below) + "%"};
 }
 
 bool TooMuch(const char* name, int64_t requested, int64_t headroom, int64_t limit, int64_t measured,
-             int64_t unmeasured, int64_t total, Misfit* why) {
+             int64_t unmeasured, int64_t total, FitError* why) {
   if (why == nullptr) return false;
   const auto percent = [&](int64_t amount) { return std::to_string(Percent(amount, total)) + "%"; };
   *why = {"Overloaded",
@@ -93,7 +93,7 @@ void ForgetOldLoads(Context& context, Servers& servers) {
       const Time until = node.load->observed + kLoadKept;
       if (context.now < until) {
         servers.load_until = std::min(servers.load_until, until);
-      } else if (node.server->usable || node.server->limited || node.server->overloaded) {
+      } else if (node.server->schedulable || node.server->limited || node.server->overloaded) {
         servers.to_reconcile.insert(name);
       }
     }
@@ -101,7 +101,7 @@ void ForgetOldLoads(Context& context, Servers& servers) {
   if (servers.load_until != kNever) context.WakeAt(servers.load_until);
 }
 
-std::optional<Misfit> JudgeLoad(Context& context, Servers& servers, ServerState& server) {
+std::optional<FitError> JudgeLoad(Context& context, Servers& servers, ServerState& server) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   const bool was_over = std::exchange(server.overloaded, false);
   server.limited = false;
@@ -110,13 +110,14 @@ std::optional<Misfit> JudgeLoad(Context& context, Servers& servers, ServerState&
   if (load == nullptr || context.now >= load->observed + kLoadKept) {
     if (!spec.requires_metrics) return std::nullopt;
     if (load == nullptr)
-      return Misfit{"NoMeasurement", "without a fresh measurement",
-                    "metricsPolicy is Require, and metrics.k8s.io has no measurement of its node"};
+      return FitError{
+          "NoMeasurement", "without a fresh measurement",
+          "metricsPolicy is Require, and metrics.k8s.io has no measurement of its node"};
     // The time and not the age, which would change with every look.
-    return Misfit{"StaleMeasurement", "without a fresh measurement",
-                  "metricsPolicy is Require, and its node was measured last at " +
-                      FormatTime(load->observed) + ", more than " + FormatDuration(kLoadKept) +
-                      " ago"};
+    return FitError{"StaleMeasurement", "without a fresh measurement",
+                    "metricsPolicy is Require, and its node was measured last at " +
+                        FormatTime(load->observed) + ", more than " + FormatDuration(kLoadKept) +
+                        " ago"};
   }
   servers.load_until = std::min(servers.load_until, load->observed + kLoadKept);
   server.limited = spec.max_cpu_percent || spec.max_memory_percent;
@@ -137,7 +138,7 @@ int64_t LimitedMemoryHeadroom(const ServerState& server) {
                   server.node->load->memory, server.usage->unmeasured_memory);
 }
 
-bool LimitsFit(const api::Resources& requests, const ServerState& server, Misfit* why) {
+bool LimitsFit(const api::Resources& requests, const ServerState& server, FitError* why) {
   const api::RegisteredServerSpec& spec = server.object.spec;
   const api::NodeMetrics& load = *server.node->load;
   const api::Resources& total = server.offered;

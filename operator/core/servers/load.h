@@ -10,7 +10,7 @@
 #include <limits>
 #include <optional>
 
-#include "operator/core/misfit.h"
+#include "operator/core/fit_error.h"
 #include "operator/core/servers/state.h"
 #include "operator/core/servers/taints.h"
 
@@ -28,7 +28,7 @@ void ForgetOldLoads(Context& context, Servers& servers);
 
 // Whether the server's load is in the way of any new task: reason is Overloaded, NoMeasurement or
 // StaleMeasurement. Sets the server's limited and overloaded.
-std::optional<Misfit> JudgeLoad(Context& context, Servers& servers, ServerState& server);
+std::optional<FitError> JudgeLoad(Context& context, Servers& servers, ServerState& server);
 
 // How much more may be requested there by the limits on measured use; the greatest number where
 // none holds. Negative if even what is there is too much.
@@ -41,8 +41,8 @@ inline int64_t MemoryHeadroom(const ServerState& server) {
   return server.limited ? LimitedMemoryHeadroom(server) : std::numeric_limits<int64_t>::max();
 }
 // why may be null.
-bool LimitsFit(const api::Resources& requests, const ServerState& server, Misfit* why);
-inline bool LoadFits(const api::Resources& requests, const ServerState& server, Misfit* why) {
+bool LimitsFit(const api::Resources& requests, const ServerState& server, FitError* why);
+inline bool LoadFits(const api::Resources& requests, const ServerState& server, FitError* why) {
   return !server.limited || LimitsFit(requests, server, why);
 }
 

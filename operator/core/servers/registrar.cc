@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/core/misfit.h"
+#include "operator/core/fit_error.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/servers/taints.h"
 
@@ -52,7 +52,8 @@ void Judge(Context& context, Servers& servers, ServerState& server) {
     server.phase = phase;
     server.reason = std::move(reason);
     server.message = std::move(message);
-    server.usable = server.phase == "Ready" && !server.releasing && !server.object.meta.deleted;
+    server.schedulable =
+        server.phase == "Ready" && !server.releasing && !server.object.meta.deleted;
   };
   const api::RegisteredServerSpec& spec = server.object.spec;
   const auto node = servers.nodes.find(spec.node_name);
@@ -171,7 +172,8 @@ void CountCapacity(Servers& servers, ServerState& server) {
 }
 
 // Takes back what was registered for a label that is gone.
-void TakeBack(Context& context, Servers& servers, ServerState& server, const NodeState& node) {
+void UnregisterUnlabelled(Context& context, Servers& servers, ServerState& server,
+                          const NodeState& node) {
   if (!node.object) return;
   const auto& owners = server.object.meta.owners;
   const auto& labels = node.object->meta.labels;
@@ -263,13 +265,14 @@ void RegisterAndJudge(Context& context, Servers& servers) {
       for (const std::string& each : at->second.servers) {
         ServerState& server = servers.by_name.at(each);
         CountCapacity(servers, server);
-        TakeBack(context, servers, server, at->second);
-        const bool before = server.usable;
+        UnregisterUnlabelled(context, servers, server, at->second);
+        const bool before = server.schedulable;
         const int64_t cpu = CpuHeadroom(server), memory = MemoryHeadroom(server);
         Judge(context, servers, server);
         servers.Touch(server);
         const bool grown = !before || CpuHeadroom(server) > cpu || MemoryHeadroom(server) > memory;
-        if (at->second.server == &server) Reindex(servers, *server.usage, server.usable && grown);
+        if (at->second.server == &server)
+          Reindex(servers, *server.usage, server.schedulable && grown);
       }
     }
   }

@@ -35,7 +35,7 @@ void Reindex(Servers& servers, const NodeUsage& usage, bool grown) {
   ServerState& server = *servers.slots[usage.slot];
   servers.Touch(server);
   servers.Misplace(server);
-  if (grown && server.usable) servers.capacity_log.Add(server.slot);
+  if (grown && server.schedulable) servers.capacity_log.Add(server.slot);
 }
 
 void UpdateIndex(Servers& servers) {
@@ -43,7 +43,7 @@ void UpdateIndex(Servers& servers) {
     ServerState* server = servers.slots[slot];
     if (server == nullptr) continue;
     server->misplaced = false;
-    if (!server->usable || server->node->server != server) {
+    if (!server->schedulable || server->node->server != server) {
       servers.index.Remove(slot);
       continue;
     }

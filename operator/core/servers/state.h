@@ -71,14 +71,14 @@ struct Reservation {
   int64_t priority = 0;  // of its first task
   Time start = kNever;   // when it is expected to start; kNever: not known
   Duration gap{0};       // until then; 0: not known
-  api::Resources spare;  // left beside it then, by what was used when that was reckoned
+  api::Resources spare;  // left beside it then, by what was used when that was calculated
   api::Resources used_then;
 };
 
 // What every decision reads comes first, in one cache line.
 struct alignas(64) ServerState {
   uint32_t slot = 0;  // in Servers::slots
-  bool usable = false;
+  bool schedulable = false;
   // By its node's load; see load.h.
   bool limited = false, overloaded = false;
   bool touched = false;    // in Servers::touched

@@ -122,7 +122,7 @@ void RetryLater(World& world, TaskState& task, const std::string& exit) {
   const std::string message = exit + "; retry " + std::to_string(status.retries) + " of " +
                               std::to_string(task.object.spec.retry.limit) + " in " +
                               FormatDuration(wait);
-  HoldBack(world, task, wait);
+  BackOff(world, task, wait);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
   RecordEvent(world, task, true, "Retrying", message);
 }
@@ -269,7 +269,7 @@ void LoseAttempt(World& world, TaskState& task, const std::string& reason,
   Unbind(world, task, reason, text);
   // The first loss is answered at once, a row of them ever more slowly, up to a minute.
   const int doublings = std::min(task.losses++, 6);
-  if (doublings > 0) HoldBack(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}));
+  if (doublings > 0) BackOff(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}));
   DescribeWaiting(world, task, TaskPhase::kPending, text);
   RecordEvent(world, task, true, reason, text);
 }

@@ -20,8 +20,8 @@ void OnTaskGone(World& world, const std::string& key) {
   TaskState& task = at->second;
   Commit(world, task, 0);
   Dequeue(world, task);
-  Settle(world, task);
-  if (task.shape != nullptr && task.shape->tasks == 1) GiveUpReservation(world, *task.shape);
+  ClearOverBudget(world, task);
+  if (task.shape != nullptr && task.shape->tasks == 1) ReleaseReservation(world, *task.shape);
   LeaveGang(world, task);
   world.scheduling.shapes.Drop(task.shape);
   if (task.admission != nullptr) LeaveAdmission(world, task);

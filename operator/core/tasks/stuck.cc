@@ -91,7 +91,7 @@ void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::str
   if (elsewhere) NoteRefusal(world, task, why);
   if (task.binding->cloud) NoteRefusalInCloud(world, task, kNoPurchase);
   StopAttempt(world, task, kUnschedulable, why);
-  HoldBack(world, task, pause);
+  BackOff(world, task, pause);
   DescribeWaiting(world, task, api::TaskPhase::kPending,
                   why + "; tried again at " + FormatTime(world.now + pause));
   RecordEvent(world, task, true, kUnschedulable, why);

@@ -181,7 +181,7 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
   task.losses = losses;
   const int doublings = std::min(task.refusals++ - kRefusalsAtOnce, 6);
   if (doublings >= 0)
-    HoldBack(world, task, std::min(Duration{1'000 << doublings}, Duration{60'000}));
+    BackOff(world, task, std::min(Duration{1'000 << doublings}, Duration{60'000}));
 }
 
 // The pod that was asked for does not exist, as far as is known: the task waits.
@@ -261,7 +261,8 @@ void Expire(World& world, TaskState& task, const char* reason, const std::string
 }
 
 // True if the deadline has passed; otherwise the task is looked at again then.
-bool Passed(World& world, TaskState& task, Time from, const std::optional<Duration>& deadline) {
+bool CheckDeadline(World& world, TaskState& task, Time from,
+                   const std::optional<Duration>& deadline) {
   if (!deadline) return false;
   if (world.now >= from + *deadline) return true;
   world.tasks.Wake(task, from + *deadline);
@@ -315,12 +316,12 @@ void Intervene(World& world, TaskState& task) {
   // Nothing is late that may not run; a resumed task waits anew.
   if (spec.suspend) return Suspend(world, task);
   if (status.phase == TaskPhase::kSuspended) return;
-  if (!HasRun(task) && Passed(world, task, WaitsSince(task), spec.start_deadline)) {
+  if (!HasRun(task) && CheckDeadline(world, task, WaitsSince(task), spec.start_deadline)) {
     const std::string why = status.explanation ? ": " + status.explanation->summary : "";
     return Expire(world, task, "StartDeadlineExceeded",
                   "did not run within " + FormatDuration(*spec.start_deadline) + why);
   }
-  if (status.started_at && Passed(world, task, *status.started_at, spec.active_deadline)) {
+  if (status.started_at && CheckDeadline(world, task, *status.started_at, spec.active_deadline)) {
     return Expire(world, task, "DeadlineExceeded",
                   "ran longer than " + FormatDuration(*spec.active_deadline));
   }
@@ -382,7 +383,7 @@ void Await(World& world, TaskState& task) {
     Dequeue(world, task);
     return;
   }
-  if (Held(world, task)) return TellLingering(world, task);
+  if (DequeueIfPodLingers(world, task)) return TellLingering(world, task);
   if (const auto missing = Prioritize(world, task)) {
     Dequeue(world, task);
     DescribeWaiting(world, task, TaskPhase::kPending,
@@ -432,7 +433,8 @@ void StopStrays(World& world, TaskState& task) {
 
 // Its pods go, and what they said is in its status; it stays, so that it is not run again.
 void DeletePodsWhenOld(World& world, TaskState& task, Time finished) {
-  if (task.owner->pods.empty() || !Passed(world, task, finished, task.object.spec.pod_ttl)) return;
+  if (task.owner->pods.empty() || !CheckDeadline(world, task, finished, task.object.spec.pod_ttl))
+    return;
   for (const auto& [attempt, pod] : task.owner->pods) {
     if (pod->terminal() && !pod->meta.deleted) DeletePod(world, task, *pod, std::nullopt);
   }
@@ -444,7 +446,7 @@ void DeleteWhenOld(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due != kNever) return;
   const Time finished = result && result->finished_at ? *result->finished_at : world.now;
   DeletePodsWhenOld(world, task, finished);
-  if (!Passed(world, task, finished, ttl)) return;
+  if (!CheckDeadline(world, task, finished, ttl)) return;
   if (!task.deletion) task.deletion.emplace();
   Time wake = kNever;
   if (!MayDelete(world, *task.deletion, &wake)) return world.tasks.Wake(task, wake);
@@ -472,7 +474,7 @@ int64_t NextAttempt(const TaskState& task) {
   return last + 1;
 }
 
-bool Held(World& world, TaskState& task) {
+bool DequeueIfPodLingers(World& world, TaskState& task) {
   Time wake = kNever;
   const api::Pod* pod = Lingering(world, task, &wake);
   if (pod == nullptr) return false;
@@ -487,7 +489,7 @@ void JoinQueue(World& world, TaskState& task) {
   if (task.in_gang) {
     task.gang->waiting.insert(task.position());
   } else {
-    if (shape.waiting.empty()) CatchUp(world, shape);
+    if (shape.waiting.empty()) ApplyQueueingHints(world, shape);
     shape.waiting.Insert(*task.tenant, task.position());
     if (task.admission->closed) shape.waiting.Hide(*task.tenant);
   }
@@ -496,8 +498,8 @@ void JoinQueue(World& world, TaskState& task) {
   world.scheduling.by_share =
       world.scheduling.by_share || world.scheduling.tenants_waiting.size() > 1;
   // One of a higher priority may have what is kept for others.
-  if (!world.scheduling.reserved.empty()) shape.blocked = false;
-  if (!shape.blocked || !shape.grown.empty()) world.scheduling.shapes.SetUntried(shape);
+  if (!world.scheduling.reserved.empty()) shape.unschedulable = false;
+  if (!shape.unschedulable || !shape.retry_slots.empty()) world.scheduling.shapes.SetUntried(shape);
 }
 
 void Dequeue(World& world, TaskState& task) {
@@ -511,12 +513,12 @@ void Dequeue(World& world, TaskState& task) {
   if (--task.tenant->waiting == 0) world.scheduling.tenants_waiting.erase(task.tenant);
 }
 
-void HoldBack(World& world, TaskState& task, Duration wait) {
+void BackOff(World& world, TaskState& task, Duration wait) {
   task.not_before = world.now + wait;
   world.tasks.Wake(task, task.not_before);
 }
 
-void SendBack(World& world, TaskState& task, const std::string& reason, const std::string& why) {
+void Requeue(World& world, TaskState& task, const std::string& reason, const std::string& why) {
   StopAttempt(world, task, reason, why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   RecordEvent(world, task, true, reason, why);
@@ -605,7 +607,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     Unassign(world, task, "FailedCreate",
              "a pod named " + outcome.key + " that is not of this task is in the way; delete it");
     ++task.losses;
-    HoldBack(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
+    BackOff(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
   } else if (DenialOf(error) == Denial::kTemplate) {
     const std::string message = "the API server refused the pod: " + error.message;
     task.object.status.assignment.reset();
@@ -637,7 +639,7 @@ void ReconcileTask(World& world, TaskState& task) {
     if (!Finished(status.phase) && !task.binding) Await(world, task);
     StopStrays(world, task);
   }
-  if (task.binding || Finished(task.object.status.phase)) Settle(world, task);
+  if (task.binding || Finished(task.object.status.phase)) ClearOverBudget(world, task);
   if (!task.binding && task.nominated.empty()) Commit(world, task, 0);
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
   if (task.gang != nullptr) TouchGang(world, task);

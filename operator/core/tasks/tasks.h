@@ -60,12 +60,12 @@ void JoinQueue(World& world, TaskState& task);
 void Dequeue(World& world, TaskState& task);
 // Whether a pod of an earlier attempt may still run: then the task leaves the queue until that
 // ends.
-bool Held(World& world, TaskState& task);
+bool DequeueIfPodLingers(World& world, TaskState& task);
 // Puts off the next attempt; the task is looked at again then.
-void HoldBack(World& world, TaskState& task, Duration wait);
+void BackOff(World& world, TaskState& task, Duration wait);
 // Stops the attempt, which must run or be about to, and lets the task wait again: others need it
 // so.
-void SendBack(World& world, TaskState& task, const std::string& reason, const std::string& why);
+void Requeue(World& world, TaskState& task, const std::string& reason, const std::string& why);
 // Sets phase, Ready and its kin of a task that waits.
 void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
                      const std::string& message);

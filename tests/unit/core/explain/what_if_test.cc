@@ -8,12 +8,12 @@
 namespace spillway::core {
 namespace {
 
-using Place = Forecast::Place;
+using Place = Prediction::Place;
 
 class WhatIfTest : public testing::Test {
  protected:
   // As a task of that name would be answered that is not applied.
-  Forecast Ask(const std::string& cpu, api::Json spec = api::Json::object()) {
+  Prediction Ask(const std::string& cpu, api::Json spec = api::Json::object()) {
     api.Settle();
     spec["template"] = {
         {"spec",
@@ -28,7 +28,7 @@ TEST_F(WhatIfTest, NamesTheServerThatTheTaskIsThenBoundTo) {
   for (const char* name : {"a", "b", "c"}) api.AddServer(name, "4");
   for (int i = 0; i < 5; ++i) {
     const std::string name = "t" + std::to_string(i);
-    const Forecast forecast = Ask("2");
+    const Prediction forecast = Ask("2");
     EXPECT_EQ(forecast.place, Place::kServer);
     api.AddTask(name, api::Json::object(), "2");
     api.Advance(std::chrono::seconds(5));
@@ -51,7 +51,7 @@ TEST_F(WhatIfTest, NamesThePoolThatWouldBeAskedAndWhen) {
   api.AddServer("a", "4");
   api.AddPool("spot", "8", 1);
   api.AddPool("on-demand", "8", 0);
-  const Forecast forecast = Ask("6", {{"placement", {{"burstAfterSeconds", 60}}}});
+  const Prediction forecast = Ask("6", {{"placement", {{"burstAfterSeconds", 60}}}});
   EXPECT_EQ(forecast.place, Place::kPool);
   EXPECT_EQ(forecast.name, "spot");
   EXPECT_EQ(forecast.price_micros, 400'000);
@@ -62,7 +62,7 @@ TEST_F(WhatIfTest, NamesThePoolThatWouldBeAskedAndWhen) {
 TEST_F(WhatIfTest, NamesThePurchaseThatHasRoomLeft) {
   api.AddPool("spot", "8");
   api.AddTask("t", api::Json::object(), "2");
-  const Forecast forecast = Ask("2");
+  const Prediction forecast = Ask("2");
   EXPECT_EQ(forecast.place, Place::kOnTheWay);
   EXPECT_EQ(forecast.name,
             api.Status("t").phase == api::TaskPhase::kScaling ? api.scales.begin()->first : "");
@@ -73,7 +73,7 @@ TEST_F(WhatIfTest, SaysWhyATaskWouldWaitAndHowManyAreBeforeIt) {
   api.AddServer("a", "1");
   for (const char* name : {"t", "u", "v"}) api.AddTask(name);
   const api::Json local{{"placement", {{"policy", "LocalOnly"}}}};
-  const Forecast forecast = Ask("1", local);
+  const Prediction forecast = Ask("1", local);
   EXPECT_EQ(forecast.place, Place::kQueue);
   EXPECT_EQ(forecast.ahead, 2u);
   EXPECT_EQ(forecast.explanation.summary, "0 of 1 servers fit: 1 insufficient cpu");
@@ -88,7 +88,7 @@ TEST_F(WhatIfTest, SaysWhenRoomIsExpectedAndByWhat) {
   api.AddTask("t", local);
   api.Settle();
   api.SetPod("t-1", api::PodPhase::kRunning);
-  const Forecast forecast = Ask("1", local);
+  const Prediction forecast = Ask("1", local);
   ASSERT_TRUE(forecast.start);
   EXPECT_GE(*forecast.start, api.now + std::chrono::seconds(600));
   EXPECT_LE(*forecast.start, api.now + std::chrono::seconds(660));
@@ -97,7 +97,7 @@ TEST_F(WhatIfTest, SaysWhenRoomIsExpectedAndByWhat) {
 
 TEST_F(WhatIfTest, SaysWhenAServerThatIsBoughtIsExpected) {
   api.AddPool("spot");
-  const Forecast forecast = Ask("1", {{"placement", {{"burstAfterSeconds", 60}}}});
+  const Prediction forecast = Ask("1", {{"placement", {{"burstAfterSeconds", 60}}}});
   EXPECT_EQ(forecast.start, api.now + std::chrono::seconds(60) + kBootGuess);
   EXPECT_EQ(forecast.basis, "a guess");
 }
@@ -105,7 +105,7 @@ TEST_F(WhatIfTest, SaysWhenAServerThatIsBoughtIsExpected) {
 TEST_F(WhatIfTest, SaysThatTheBudgetDoesNotCoverIt) {
   api.AddPool("spot");
   api.AddBudget("b", "0.10");
-  const Forecast forecast = Ask("1", {{"activeDeadlineSeconds", 3600}});
+  const Prediction forecast = Ask("1", {{"activeDeadlineSeconds", 3600}});
   EXPECT_EQ(forecast.place, Place::kQueue);
   EXPECT_EQ(forecast.explanation.pools.at(0).reason, "BudgetExceeded");
   EXPECT_EQ(Ask("1", {{"activeDeadlineSeconds", 900}}).place, Place::kPool);

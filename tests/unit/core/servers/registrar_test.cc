@@ -84,7 +84,7 @@ TEST_F(RegistrarTest, AServerThatIsJudgedBetweenTwoHeartbeatsIsJudgedAgain) {
   ASSERT_EQ(api.world().servers.by_name.at("n").reason, "HeartbeatLost");
   api.RenewLease("n");
   api.Settle();
-  EXPECT_TRUE(api.world().servers.by_name.at("n").usable);
+  EXPECT_TRUE(api.world().servers.by_name.at("n").schedulable);
 }
 
 TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {

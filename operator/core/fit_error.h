@@ -7,7 +7,7 @@
 namespace spillway::core {
 
 // The first test that failed.
-struct Misfit {
+struct FitError {
   std::string reason;   // CamelCase, for machines: InsufficientResource
   std::string summary;  // for counting servers: "insufficient cpu"
   std::string message;  // with the numbers
