@@ -14,6 +14,7 @@
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/servers/registrar.h"
+#include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/stuck.h"
 #include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"
@@ -102,107 +103,38 @@ void ReconcileServers(World& world) {
   WakeDisturbed(world);
 }
 
-// Empties the keys, and calls visit(task, key) with each task that still exists. The key may be
-// handed on to another set as it is: after a start those of all tasks are in one.
-template <typename Visit>
-void TakeTasks(World& world, std::set<std::string>& keys, Visit visit) {
-  for (std::set<std::string> round = std::exchange(keys, {}); !round.empty();) {
-    auto key = round.extract(round.begin());
-    const auto task = world.tasks.by_key.find(key.value());
-    if (task != world.tasks.by_key.end()) visit(task->second, std::move(key));
-  }
-}
-
 void ReconcileTasks(World& world) {
   // One task may make others dirty only by way of a new event, so one round is enough.
-  TakeTasks(world, world.tasks.to_reconcile, [&](TaskState& task, auto key) {
+  TakeTasks(world.tasks, world.tasks.to_reconcile, [&](TaskState& task, auto key) {
     ReconcileTask(world, task);
     world.tasks.touched.insert(std::move(key));
   });
 }
 
-// A write that may not be needed when others have had their turn.
-bool MayWait(const World& world, const TaskState& task) {
-  if (api::Finished(task.object.status.phase)) return false;
-  if (world.tasks.to_write.size() + task.tenant->to_write.size() > kCrowded) return true;
-  return world.tasks.statuses_in_flight >= kBusy && task.binding &&
-         world.now < task.binding->assigned_at + kShortTask;
-}
-
-// So that a namespace whose writes hang does not take what others need.
-bool Crowds(const Tenant& tenant) {
-  return tenant.statuses_in_flight >=
-         (tenant.statuses_fail ? kMostWhereTheyFail : kMostStatusesOfOne);
-}
-
-// Until a status of its namespace has been answered.
-void StandInLine(TaskState& task, const std::string& key) {
-  if (!std::exchange(task.to_write, true)) task.tenant->to_write.push_back(key);
-}
-
-// A status is encoded when its turn has come and not before: what happens to the task until then
-// costs no write of its own, and the creation of pods does not wait behind statuses.
-void WriteStatuses(World& world) {
-  while (!world.tasks.to_write.empty() && world.tasks.statuses_in_flight < kMostStatusesInFlight) {
-    const auto task = world.tasks.by_key.find(world.tasks.to_write.front());
-    world.tasks.to_write.pop_front();
-    if (task == world.tasks.by_key.end() || !std::exchange(task->second.to_write, false)) continue;
-    if (task->second.queued) {
-      world.explain.to_explain.insert(task->first);  // by now
-    } else if (MayWait(world, task->second)) {
-      PutOffStatus(world, task->second);
-    } else if (Crowds(*task->second.tenant)) {
-      StandInLine(task->second, task->first);
-    } else {
-      FlushStatus(world, task->second);
-    }
-  }
-}
-
-void FlushTasks(World& world) {
-  TakeTasks(world, world.tasks.touched, [&](TaskState& task, auto key) {
-    if (task.queued) {
-      world.explain.to_explain.insert(std::move(key));
-    } else if (!std::exchange(task.to_write, true)) {
-      world.tasks.to_write.push_back(std::move(key.value()));
-    }
-  });
-  WriteStatuses(world);
-  // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
-  if (world.IsBehind()) return;
-  world.explain.tested = 0;
-  for (size_t explained = 0; !world.explain.to_explain.empty() && explained < kMostExplained &&
-                             world.explain.tested < kMostTested &&
-                             world.tasks.statuses_in_flight < kMostExplanationsInFlight;) {
-    TaskState& task = world.tasks.by_key.at(*world.explain.to_explain.begin());
-    auto key = world.explain.to_explain.extract(world.explain.to_explain.begin());
-    if (Crowds(*task.tenant)) {
-      StandInLine(task, key.value());
-      continue;
-    }
-    explained += ExplainTask(world, task) ? 1 : 0;
-    FlushStatus(world, task);
-  }
-  // Otherwise the next outcome of a status brings us back.
-  if (!world.explain.to_explain.empty() &&
-      world.tasks.statuses_in_flight < kMostExplanationsInFlight)
-    world.WakeAt(world.now);
-}
-
+// One step, in the order that ARCHITECTURE.md numbers.
 void Decide(World& world) {
+  // 1. What time alone has made due.
   WakeDue(world);
   EndRefusals(world);
+  // 2. Servers: which there are, and which take tasks.
   ReconcileServers(world);
+  // 3. Tasks: follow those that run, end them, queue those that wait.
   ReconcileTasks(world);
+  // 4. Purchases move on; a server that is given back takes no task in this very step.
   AdvanceScales(world);
-  ReconcileServers(world);  // a server that is given back takes no task in this very step
+  ReconcileServers(world);
+  // 5. Who waits for what: groups, money, reservations.
   FollowGangs(world);
   KeepBudgets(world);
   KeepReservations(world);
+  // 6. Place what waits on the servers that are there.
   PlaceWaiting(world);
+  // 7. Buy what is missing.
   PlanPurchases(world);
+  // 8. Make room, or keep it, for those that neither helped.
   Preempt(world);
   MakeReservations(world);
+  // 9. Say what has changed.
   FlushTasks(world);
   DescribeServers(world, world.servers);
   DescribePools(world);

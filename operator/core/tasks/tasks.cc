@@ -14,6 +14,7 @@
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_body.h"
 #include "operator/core/tasks/pod_usage.h"
+#include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/stuck.h"
 
 namespace spillway::core {

@@ -19,19 +19,6 @@ inline constexpr Duration kExplainAtLeastEvery{300'000};
 inline constexpr Duration kAssignedAfter{3'000};
 // Running is written this long after an Assigned that was written.
 inline constexpr Duration kRunningAfter{10'000};
-// Twice the workers that send them by default: enough to keep those busy.
-inline constexpr int64_t kMostStatusesInFlight = 64;
-// Explanations take half of that: what has happened comes before what has not.
-inline constexpr int64_t kMostExplanationsInFlight = 32;
-// Of these, so many of one namespace; and where the last one failed: its webhook may hang.
-inline constexpr int64_t kMostStatusesOfOne = 24, kMostWhereTheyFail = 4;
-// Where more statuses than this wait, only those of tasks that have ended are written; the others
-// may have ended as well when their turn comes again.
-inline constexpr size_t kCrowded = 32;
-inline constexpr Duration kPutOff{5'000};
-// Where so many are in flight, the same goes for a task that was bound a short time ago.
-inline constexpr int64_t kBusy = 16;
-inline constexpr Duration kShortTask{10'000};
 // A pod that takes longer to end than this, while the next attempt waits for it, is told.
 inline constexpr Duration kLingersFor{10'000};
 inline constexpr Duration kMaxBackoff{3'600'000};

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/core/tasks/status_queue.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
