@@ -15,7 +15,7 @@ std::string WithPlainMicro(std::string_view text) {
   return plain;
 }
 
-// What is longer is none; the text may be of any length.
+// A longer text is refused unread: it comes from outside, and may be of any length.
 constexpr size_t kMostText = 64;
 
 std::string Format(const char* format, Time time) {

@@ -1,6 +1,6 @@
 // What every step begins with and what comes of it: the time, what is heard of the API server, the
-// effects, and when the core wants to be called next. No room owns it; all may read it, and write
-// to it by the functions below.
+// effects, and when the core wants to be called next. No room owns it: all read it, add effects and
+// milestones, and say when to wake.
 #pragma once
 
 #include <algorithm>

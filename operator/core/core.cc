@@ -4,7 +4,6 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/dispatch.h"
-#include "operator/core/explain/explain.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/gangs.h"
@@ -104,7 +103,7 @@ void ReconcileServers(World& world) {
 }
 
 void ReconcileTasks(World& world) {
-  // One task may make others dirty only by way of a new event, so one round is enough.
+  // One task lets others be reconciled only by way of a new event, so one round is enough.
   TakeTasks(world.tasks, world.tasks.to_reconcile, [&](TaskState& task, auto key) {
     ReconcileTask(world, task);
     world.tasks.touched.insert(std::move(key));

@@ -17,9 +17,9 @@
 namespace spillway::core {
 namespace {
 
-// What is kept of it for a task is kept no longer.
-void LetGoOf(World& world, const ServerState& server) {
+void ServerGone(World& world, const ServerState& server) {
   if (server.reservation) ReleaseReservation(world, *server.reservation->shape);
+  OnServerGone(world.servers, std::string(server.object.meta.name));
 }
 
 struct Observer {
@@ -31,17 +31,16 @@ struct Observer {
   void operator()(const api::Node& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::NodeLease& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::RegisteredServer& object) const {
-    const ServerState* replaced = ReplacedBy(world.servers, object);
-    if (replaced != nullptr) LetGoOf(world, *replaced);
+    if (const ServerState* replaced = ReplacedBy(world.servers, object))
+      ServerGone(world, *replaced);
     OnSeen(world, world.servers, object);
   }
 };
 
-void ServerGone(World& world, const std::string& name) {
+void RegistrationGone(World& world, const std::string& name) {
   const auto server = world.servers.by_name.find(name);
-  if (server != world.servers.by_name.end()) LetGoOf(world, server->second);
-  OnServerGone(world.servers, name);
-  OnServerGoneOf(world, name);
+  if (server != world.servers.by_name.end()) ServerGone(world, server->second);
+  OnRegistrationGone(world, name);
 }
 
 void OnKeyGone(World& world, Kind kind, const std::string& key) {
@@ -59,7 +58,7 @@ void OnKeyGone(World& world, Kind kind, const std::string& key) {
     case Kind::kScale:
       return OnScaleGone(world, key);
     case Kind::kServer:
-      return ServerGone(world, key);
+      return RegistrationGone(world, key);
     case Kind::kLease:
       return OnLeaseGone(world.servers, key);
     case Kind::kPriorityClass:

@@ -6,24 +6,17 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <sstream>
 #include <utility>
 #include <vector>
 
+#include "operator/base/read_file.h"
+
 namespace spillway::kube {
 namespace {
 
 constexpr char kServiceAccount[] = "/var/run/secrets/kubernetes.io/serviceaccount/";
-
-Result<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file || text.str().empty()) return Invalid("cannot read " + path);
-  return text.str();
-}
 
 bool Exists(const std::string& path) {
   std::error_code error;

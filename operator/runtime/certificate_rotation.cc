@@ -1,22 +1,17 @@
 #include "operator/runtime/certificate_rotation.h"
 
-#include <fstream>
-#include <sstream>
 #include <utility>
+
+#include "operator/base/read_file.h"
 
 namespace spillway::runtime {
 
 Result<Certificate> ReadCertificate(const std::string& directory) {
-  Certificate certificate;
-  for (const auto& [file, out] :
-       {std::pair("/tls.crt", &certificate.chain), std::pair("/tls.key", &certificate.key)}) {
-    std::ifstream in(directory + file);
-    std::stringstream text;
-    text << in.rdbuf();
-    *out = text.str();
-    if (!in || out->empty()) return Invalid("cannot read " + directory + file);
-  }
-  return certificate;
+  auto chain = ReadFile(directory + "/tls.crt");
+  if (!chain) return chain.error();
+  auto key = ReadFile(directory + "/tls.key");
+  if (!key) return key.error();
+  return Certificate{std::move(chain).value(), std::move(key).value()};
 }
 
 CertificateRotation::News CertificateRotation::Look() {

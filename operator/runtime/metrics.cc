@@ -180,7 +180,7 @@ Metrics::Metrics(const std::string& version)
                         .Help("Time of one try of an effect.")
                         .Register(*registry_)
                         .Add({{"name", "effects"}}, kQueueSeconds)) {
-  // From zero on: what begins at one has not grown.
+  // Exported as 0 from the start, so that rate() sees the first failure.
   for (size_t kind = 0; kind < core::kKinds; ++kind)
     watch_failures_.Add({{"resource", ResourceOf(static_cast<core::Kind>(kind)).plural}});
   BuildGauge()

@@ -185,8 +185,8 @@ class ConformanceTest : public ClusterTest {
     return out;
   }
   // What we say: the node as the API server has it, and the pods on it.
-  static std::string FitError(const Json& node, const std::vector<Json>& neighbours,
-                              const Json& pod_spec) {
+  static std::string WhyNot(const Json& node, const std::vector<Json>& neighbours,
+                            const Json& pod_spec) {
     core::World world;
     const std::string name = At(node, "metadata.name");
     core::NodeState& state = world.servers.nodes[name];
@@ -250,7 +250,7 @@ TEST_F(ConformanceTest, AgreesWithKubeSchedulerOnTwoThousandPairs) {
     for (const auto& [name, pod] : verdicts) {
       const std::string node_name = At(specs[name], std::string("nodeSelector.") + kPin);
       const Json node = cluster.Get("/api/v1/nodes/" + node_name);
-      const std::string misfit = FitError(node, neighbours[node_name], specs[name]);
+      const std::string misfit = WhyNot(node, neighbours[node_name], specs[name]);
       ++pairs;
       fitting += Scheduled(pod) ? 1 : 0;
       EXPECT_EQ(misfit.empty(), Scheduled(pod))

@@ -81,10 +81,9 @@ class Witness {
   const std::string* OwnerOf(const api::Pod& pod) const;
   // The end of the pod was decided on by a process that had not seen it refused.
   void Stopped(const std::string& pod_uid);
-  // How often the node's kubelet has refused a pod of the task within that time, of those whose uid
-  // is told of. What it says of
-  // one whose end had been asked for, or decided on, is no answer; nor is what one said that had
-  // its name before.
+  // How often the node's kubelet has refused a pod of the task within that time; told(uid) says
+  // whether the refusal of that pod is known. A pod whose end had been asked for, or decided on,
+  // does not count, nor does a refusal by an earlier node of that name.
   int Refusals(const std::string& task_uid, const std::string& node, Duration within,
                const std::function<bool(const std::string&)>& told) const;
   // Whether the node was lost since then: it vanished, or was down for a minute on end.

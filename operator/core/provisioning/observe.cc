@@ -107,7 +107,7 @@ void OnCloudServerGone(World& world, const std::string& name) {
 
 void OnScaleGone(World& world, const std::string& name) { world.provisioning.scales.erase(name); }
 
-void OnServerGoneOf(World& world, const std::string& server) {
+void OnRegistrationGone(World& world, const std::string& server) {
   for (auto& [name, scale] : world.provisioning.scales) {
     if (MayBeNamed(scale, server)) scale.server_sent = false;
   }

@@ -18,7 +18,7 @@ void OnPoolGone(World& world, const std::string& name);
 void OnScaleGone(World& world, const std::string& name);
 void OnCloudServerGone(World& world, const std::string& name);
 // Its purchase may register it again.
-void OnServerGoneOf(World& world, const std::string& server);
+void OnRegistrationGone(World& world, const std::string& server);
 void OnScaleOutcome(World& world, const Outcome& outcome);
 // Of the creation of a RegisteredServer that a purchase may have led to.
 void OnRegistrationOutcome(World& world, const Outcome& outcome);

@@ -118,14 +118,14 @@ void FollowGangs(World& world) {
 
 bool WorthTrying(const World& world, const Gang& gang) {
   return gang.tried_members != gang.waiting.size() ||
-         gang.tried_grown != world.servers.capacity_log.end() ||
-         gang.tried_changed != world.servers.property_log.end();
+         gang.tried_capacity != world.servers.capacity_log.end() ||
+         gang.tried_properties != world.servers.property_log.end();
 }
 
 void Tried(const World& world, Gang& gang) {
   gang.tried_members = gang.waiting.size();
-  gang.tried_grown = world.servers.capacity_log.end();
-  gang.tried_changed = world.servers.property_log.end();
+  gang.tried_capacity = world.servers.capacity_log.end();
+  gang.tried_properties = world.servers.property_log.end();
 }
 
 std::vector<TaskState*> HardestFirst(const Gang& gang) {

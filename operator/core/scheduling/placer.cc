@@ -205,7 +205,8 @@ bool MayFitOn(const World& world, const Shape& shape, uint32_t slot) {
   return server != nullptr && shape.fits.Test(slot) && MayHaveRoom(shape.requests, *server);
 }
 
-// Cheap for a shape that was refused and for which nothing has grown since.
+// True if a server may have room for the shape; those that have grown and cannot are not looked at
+// again. Cheap for a shape that was refused and for which nothing has grown since.
 bool FindCandidates(const World& world, Shape& shape) {
   if (shape.waiting.empty()) return false;
   SkipTried(world, shape);
@@ -220,8 +221,8 @@ bool FindCandidates(const World& world, Shape& shape) {
   return false;
 }
 
-// Whether any shape may find room where there is more than before.
-bool AnyHasCandidates(World& world) {
+// The same for any shape, where there is more room than before.
+bool FindAnyCandidate(World& world) {
   if (world.scheduling.tenants_waiting.empty()) return false;
   if (!world.servers.capacity_log.Knows(world.scheduling.tried_capacity)) return true;
   for (const uint64_t end = world.servers.capacity_log.end(); world.scheduling.tried_capacity < end;
@@ -385,7 +386,7 @@ Heads WhoMayFit(World& world, bool changed) {
   for (auto& [name, gang] : world.scheduling.gangs) {
     if (Complete(gang) && WorthTrying(world, gang)) add({.gang = &gang});
   }
-  if (changed || AnyHasCandidates(world)) AddTenants(world, heads);
+  if (changed || FindAnyCandidate(world)) AddTenants(world, heads);
   return heads;
 }
 
@@ -436,7 +437,7 @@ void PlaceShown(World& world) {
     }
     if (!goes_on) continue;
     // Mostly nothing is left that any other could use: no more of them is looked at.
-    if (others && !head.refused && !changed && !AnyHasCandidates(world)) {
+    if (others && !head.refused && !changed && !FindAnyCandidate(world)) {
       others = false;
       heads.DropTenants();
     }

@@ -28,7 +28,7 @@ struct Gang {
   Time until = kNever;                        // when it is taken back if not all run
   // Of the last try to place it, and the keys of those that found no room.
   size_t tried_members = 0;
-  uint64_t tried_grown = 0, tried_changed = 0;
+  uint64_t tried_capacity = 0, tried_properties = 0;
   std::vector<std::string> unplaced;
 };
 

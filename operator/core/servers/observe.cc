@@ -106,13 +106,9 @@ const ServerState* ReplacedBy(const Servers& servers, const api::RegisteredServe
 }
 
 void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& object) {
-  if (ReplacedBy(servers, object) != nullptr) OnServerGone(servers, object.meta.name);
-  if (const auto at = servers.by_name.find(object.meta.name);
-      at != servers.by_name.end() &&
-      at->second.object.meta.resource_version >= object.meta.resource_version)
-    return;
-  const bool added = !servers.by_name.contains(object.meta.name);
-  ServerState& server = servers.by_name[object.meta.name];
+  const auto [at, added] = servers.by_name.try_emplace(object.meta.name);
+  ServerState& server = at->second;
+  if (!added && server.object.meta.resource_version >= object.meta.resource_version) return;
   if (added) {
     server.object = object;
     server.slot = servers.index.Claim();

@@ -11,8 +11,8 @@ namespace spillway::core {
 struct ServerState;
 struct Servers;
 
-// The server of that name that the object takes the place of; null if there is none. Whoever keeps
-// something of it must let go before OnSeen.
+// The server of that name that the object takes the place of, and that is gone therefore; null if
+// there is none. OnSeen must not find it there any more.
 const ServerState* ReplacedBy(const Servers& servers, const api::RegisteredServer& object);
 // A state that is older than the one known is ignored.
 void OnSeen(Context& context, Servers& servers, const api::Node& object);

@@ -254,7 +254,7 @@ void CheckNodes(Context& context, Servers& servers) {
 }
 
 void RegisterAndJudge(Context& context, Servers& servers) {
-  // Judging may make a node dirty again, so that it is done in a second round.
+  // Judging may let a node be reconciled again: the second round does that.
   for (int round = 0; round < 2; ++round) {
     for (const std::string& name : std::exchange(servers.to_reconcile, {})) {
       const auto at = servers.nodes.find(name);

@@ -12,13 +12,12 @@ namespace spillway::core {
 namespace {
 
 void TouchOwner(World& world, const PodState& pod) {
-  if (pod.owner != nullptr && pod.owner->task != nullptr)
-    world.tasks.to_reconcile.insert(*pod.owner->task->key);
+  if (const TaskState* task = TaskOf(pod)) world.tasks.to_reconcile.insert(*task->key);
 }
 
 // What the pod said at its end counts, though it is gone before anybody has looked at its task.
 void TakeEnd(World& world, const PodState& pod) {
-  TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
+  TaskState* task = TaskOf(pod);
   if (!world.ready() || task == nullptr || !pod.object.terminal()) return;
   if (AttemptOf(task->object.meta.name, pod.object.meta.name) > LastEnded(*task))
     ReconcileTask(world, *task);
@@ -34,7 +33,7 @@ bool ChangesHands(const api::Pod& known, const api::Pod& pod) {
 void PodDeleted(World& world, const Outcome& outcome) {
   const auto pod = world.servers.pods.find(outcome.key);
   if (pod == world.servers.pods.end() || pod->second.object.meta.uid != outcome.request_uid) return;
-  TaskState* task = pod->second.owner == nullptr ? nullptr : pod->second.owner->task;
+  TaskState* task = TaskOf(pod->second);
   if (task == nullptr || !task->pods_deleted) return;
   const std::string& uid = outcome.request_uid;
   if (Deleted(world, (*task->pods_deleted)[uid], uid, outcome.error))
@@ -53,9 +52,8 @@ void OnPodGone(World& world, const std::string& key) {
   TakeEnd(world, pod);
   if (!world.scheduling.closed.empty())
     EaseQuota(world, world.scheduling.tenants[pod.object.meta.ns]);
-  const TaskState* task = pod.owner == nullptr ? nullptr : pod.owner->task;
-  if (pod.owner != nullptr && pod.owner->task != nullptr && pod.owner->task->pods_deleted)
-    pod.owner->task->pods_deleted->erase(pod.object.meta.uid);
+  TaskState* task = TaskOf(pod);
+  if (task != nullptr && task->pods_deleted) task->pods_deleted->erase(pod.object.meta.uid);
   Disown(world, pod);
   // It was another leader's; ours is still on its way.
   if (task != nullptr && task->creating && task->creating == task->binding &&

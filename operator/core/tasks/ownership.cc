@@ -22,6 +22,10 @@ bool IsAttemptOf(const TaskState& task, const api::Pod& pod) {
          claim.task->name == task.object.meta.name && pod.meta.ns == task.object.meta.ns;
 }
 
+TaskState* TaskOf(const PodState& state) {
+  return state.owner == nullptr ? nullptr : state.owner->task;
+}
+
 void Own(World& world, PodState& state) {
   const api::Pod& pod = state.object;
   const Claim claim = ClaimOf(pod);
@@ -56,7 +60,7 @@ void TakePods(World& world, TaskState& task) {
 
 void DropClaims(World& world) {
   for (auto& [key, state] : world.servers.pods) {
-    if (!state.task || (state.owner != nullptr && state.owner->task != nullptr)) continue;
+    if (!state.task || TaskOf(state) != nullptr) continue;
     state.task = state.exclusive = false;
     CountPod(world, state);
   }

@@ -17,6 +17,8 @@ Claim ClaimOf(const api::Pod& pod);
 // The claim is one to this task, in its namespace.
 bool IsAttemptOf(const TaskState& task, const api::Pod& pod);
 
+// The task that the pod is an attempt of; null if it is of none, or of one that is not known yet.
+TaskState* TaskOf(const PodState& state);
 // The pod may be an attempt of a task: of one that is not known yet, or of one that says so, too.
 void Own(World& world, PodState& state);
 // It is no attempt any more, and does not count until it is seen again.

@@ -1,5 +1,6 @@
 #include "operator/core/tasks/pod_usage.h"
 
+#include "operator/core/tasks/ownership.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -16,7 +17,7 @@ namespace {
 // Mostly its task's shape has it.
 Shared<Demand> DemandOf(const PodState& state) {
   Demand demand{state.object.requests, state.object.host_ports, state.task, state.exclusive};
-  const TaskState* task = state.owner == nullptr ? nullptr : state.owner->task;
+  const TaskState* task = TaskOf(state);
   if (task != nullptr && task->shape != nullptr && *task->shape->demand == demand)
     return task->shape->demand;
   return demand;
@@ -24,13 +25,13 @@ Shared<Demand> DemandOf(const PodState& state) {
 
 // What its task knows better than the pod, of which others may have taken something away.
 void TakeFromTask(PodState& state) {
-  if (state.owner == nullptr || state.owner->task == nullptr) return;
-  const TaskState& task = *state.owner->task;
+  const TaskState* task = TaskOf(state);
+  if (task == nullptr) return;
   state.task = true;
-  state.exclusive = task.object.spec.exclusive;
+  state.exclusive = task->object.spec.exclusive;
   api::Pod& pod = state.object;
   if (!pod.intended) return;
-  for (const auto& binding : {task.creating, task.binding}) {
+  for (const auto& binding : {task->creating, task->binding}) {
     if (binding != nullptr && binding->pod_name == pod.meta.name)
       pod.node_name = binding->node_name;
   }
@@ -41,11 +42,9 @@ void TakeFromTask(PodState& state) {
 void CountPod(World& world, PodState& state) {
   const api::Pod& pod = state.object;
   TakeFromTask(state);
-  if (state.owner != nullptr && state.owner->task != nullptr) {
-    const TaskState& task = *state.owner->task;
-    if (task.creating && task.creating->pod_name == pod.meta.name)
-      ForgetAssumed(world, *task.owner);
-  }
+  const TaskState* task = TaskOf(state);
+  if (task != nullptr && task->creating && task->creating->pod_name == pod.meta.name)
+    ForgetAssumed(world, *task->owner);
   // A pod that waits for its gates may do so for long: meanwhile its room is for others.
   const bool gated = pod.unscheduled && pod.waiting_reason == "SchedulingGated";
   if (pod.node_name.empty() || pod.terminal() || (pod.intended && !state.task) || gated) {

@@ -129,6 +129,17 @@ struct Tasks {
   const TaskState* ByUid(const std::string& uid) const;
 };
 
+// Empties the keys, and calls visit(task, key) with each task that still exists. The key may be
+// handed on to another set as it is: after a start those of all tasks are in one.
+template <typename Visit>
+void TakeTasks(Tasks& tasks, std::set<std::string>& keys, Visit visit) {
+  for (std::set<std::string> round = std::exchange(keys, {}); !round.empty();) {
+    auto key = round.extract(round.begin());
+    const auto task = tasks.by_key.find(key.value());
+    if (task != tasks.by_key.end()) visit(task->second, std::move(key));
+  }
+}
+
 // The number of the task's attempt that runs or is about to, or else of its last one; 0 before the
 // first.
 int64_t LatestAttempt(const TaskState& task);

@@ -4,9 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
-#include <string>
-#include <utility>
 
 #include "operator/core/tasks/state.h"
 
@@ -28,19 +25,8 @@ inline constexpr Duration kPutOff{5'000};
 inline constexpr int64_t kBusy = 16;
 inline constexpr Duration kShortTask{10'000};
 
-// Empties the keys, and calls visit(task, key) with each task that still exists. The key may be
-// handed on to another set as it is: after a start those of all tasks are in one.
-template <typename Visit>
-void TakeTasks(Tasks& tasks, std::set<std::string>& keys, Visit visit) {
-  for (std::set<std::string> round = std::exchange(keys, {}); !round.empty();) {
-    auto key = round.extract(round.begin());
-    const auto task = tasks.by_key.find(key.value());
-    if (task != tasks.by_key.end()) visit(task->second, std::move(key));
-  }
-}
-
-// Sends the statuses that are due, as far as their turn has come; those of tasks that wait are
-// explained first.
+// Sends the statuses that are due, as far as their turn has come. What a waiting task's status says
+// is made only then: its explanation.
 void FlushTasks(World& world);
 
 }  // namespace spillway::core

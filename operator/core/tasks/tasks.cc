@@ -32,14 +32,18 @@ bool KnowsSince(const World& world, Kind kind, const api::Pod* pod) {
          world.seen_up_to[static_cast<size_t>(kind)] >= known->second.bound_by;
 }
 
-bool Vanished(const World& world, const std::string& name, const api::Pod* pod) {
+const NodeState* FindNode(const World& world, const std::string& name) {
   const auto node = world.servers.nodes.find(name);
-  return (node == world.servers.nodes.end() || node->second.gone) &&
-         KnowsSince(world, Kind::kNode, pod);
+  return node == world.servers.nodes.end() ? nullptr : &node->second;
+}
+
+// node: null if none is known by that name.
+bool Vanished(const World& world, const NodeState* node, const api::Pod* pod) {
+  return (node == nullptr || node->gone) && KnowsSince(world, Kind::kNode, pod);
 }
 
 // A watch that hangs must not make a node look lost: either the node's own watch has been heard of
-// since it was well, and of late, and has not called it ready for so long, or that of the Leases
+// since it was well, and recently, and has not called it ready for so long, or that of the Leases
 // has, and tells of a kubelet that was silent for so long. One that was silent, called itself
 // ready, and later did not, was well in between, in whichever order the two watches tell of it.
 bool KnownToBeDown(const World& world, const NodeState& node, const api::Pod* pod) {
@@ -59,20 +63,20 @@ bool KnownToBeDown(const World& world, const NodeState& node, const api::Pod* po
 std::optional<std::string> NodeLost(const World& world, const std::string& name,
                                     const api::Pod* pod, Time* wake) {
   if (name.empty()) return std::nullopt;  // kube-scheduler has not bound the pod yet
-  if (Vanished(world, name, pod)) return "node " + name + " no longer exists";
-  const auto node = world.servers.nodes.find(name);
+  const NodeState* node = FindNode(world, name);
+  if (Vanished(world, node, pod)) return "node " + name + " no longer exists";
   // Not seen yet: the check of all nodes takes it up.
-  if (node == world.servers.nodes.end() || !node->second.object) {
+  if (node == nullptr || !node->object) {
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
-  const Time since = node->second.not_ready_since;
+  const Time since = node->not_ready_since;
   if (since == kNever) return std::nullopt;
   if (world.news < since + kLostServerGrace) {
     *wake = world.ByNews(since + kLostServerGrace);
     return std::nullopt;
   }
-  if (!KnownToBeDown(world, node->second, pod)) {
+  if (!KnownToBeDown(world, *node, pod)) {
     *wake = world.now + std::chrono::seconds(5);
     return std::nullopt;
   }
@@ -262,8 +266,8 @@ void Expire(World& world, TaskState& task, const char* reason, const std::string
 }
 
 // True if the deadline has passed; otherwise the task is looked at again then.
-bool CheckDeadline(World& world, TaskState& task, Time from,
-                   const std::optional<Duration>& deadline) {
+bool WakeUnlessPassed(World& world, TaskState& task, Time from,
+                      const std::optional<Duration>& deadline) {
   if (!deadline) return false;
   if (world.now >= from + *deadline) return true;
   world.tasks.Wake(task, from + *deadline);
@@ -317,12 +321,13 @@ void Intervene(World& world, TaskState& task) {
   // Nothing is late that may not run; a resumed task waits anew.
   if (spec.suspend) return Suspend(world, task);
   if (status.phase == TaskPhase::kSuspended) return;
-  if (!HasRun(task) && CheckDeadline(world, task, WaitsSince(task), spec.start_deadline)) {
+  if (!HasRun(task) && WakeUnlessPassed(world, task, WaitsSince(task), spec.start_deadline)) {
     const std::string why = status.explanation ? ": " + status.explanation->summary : "";
     return Expire(world, task, "StartDeadlineExceeded",
                   "did not run within " + FormatDuration(*spec.start_deadline) + why);
   }
-  if (status.started_at && CheckDeadline(world, task, *status.started_at, spec.active_deadline)) {
+  if (status.started_at &&
+      WakeUnlessPassed(world, task, *status.started_at, spec.active_deadline)) {
     return Expire(world, task, "DeadlineExceeded",
                   "ran longer than " + FormatDuration(*spec.active_deadline));
   }
@@ -413,7 +418,7 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
 }
 
 // Deletes pods of ours that nobody waits for any more, and those of attempts that ended long ago.
-void StopStrays(World& world, TaskState& task) {
+void DeleteOrphans(World& world, TaskState& task) {
   const int64_t last = LastEnded(task);
   const auto& pods = task.owner->pods;
   size_t ended = 0;
@@ -425,7 +430,8 @@ void StopStrays(World& world, TaskState& task) {
       if (attempt <= last && ++ended > kKeptPods) DeletePod(world, task, pod, std::nullopt);
       continue;
     }
-    const bool node_gone = !pod.node_name.empty() && Vanished(world, pod.node_name, &pod);
+    const bool node_gone =
+        !pod.node_name.empty() && Vanished(world, FindNode(world, pod.node_name), &pod);
     if (pod.meta.deleted && !node_gone) continue;
     // Nobody is left on a vanished node to confirm the end of a pod.
     DeletePod(world, task, pod, node_gone ? std::optional<int64_t>(0) : std::nullopt);
@@ -434,7 +440,8 @@ void StopStrays(World& world, TaskState& task) {
 
 // Its pods go, and what they said is in its status; it stays, so that it is not run again.
 void DeletePodsWhenOld(World& world, TaskState& task, Time finished) {
-  if (task.owner->pods.empty() || !CheckDeadline(world, task, finished, task.object.spec.pod_ttl))
+  if (task.owner->pods.empty() ||
+      !WakeUnlessPassed(world, task, finished, task.object.spec.pod_ttl))
     return;
   for (const auto& [attempt, pod] : task.owner->pods) {
     if (pod->terminal() && !pod->meta.deleted) DeletePod(world, task, *pod, std::nullopt);
@@ -447,7 +454,7 @@ void DeleteWhenOld(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due != kNever) return;
   const Time finished = result && result->finished_at ? *result->finished_at : world.now;
   DeletePodsWhenOld(world, task, finished);
-  if (!CheckDeadline(world, task, finished, ttl)) return;
+  if (!WakeUnlessPassed(world, task, finished, ttl)) return;
   if (!task.deletion) task.deletion.emplace();
   Time wake = kNever;
   if (!MayDelete(world, *task.deletion, &wake)) return world.tasks.Wake(task, wake);
@@ -638,7 +645,7 @@ void ReconcileTask(World& world, TaskState& task) {
     if (task.binding && !Finished(status.phase)) Follow(world, task);
     if (!Finished(status.phase)) Intervene(world, task);
     if (!Finished(status.phase) && !task.binding) Await(world, task);
-    StopStrays(world, task);
+    DeleteOrphans(world, task);
   }
   if (task.binding || Finished(task.object.status.phase)) ClearOverBudget(world, task);
   if (!task.binding && task.nominated.empty()) Commit(world, task, 0);
