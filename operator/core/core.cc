@@ -7,12 +7,14 @@
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/placer.h"
 #include "operator/core/scheduling/preemption.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/servers/registrar.h"
+#include "operator/core/tasks/overruns.h"
 #include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/stuck.h"
 #include "operator/core/tasks/tasks.h"
@@ -124,7 +126,9 @@ void Decide(World& world) {
   ReconcileServers(world);
   // 5. Who waits for what: groups, money, reservations.
   FollowGangs(world);
-  KeepBudgets(world);
+  BeginPeriods(world, world.budgets);
+  CountOverruns(world);
+  EaseHeld(world);
   KeepReservations(world);
   // 6. Place what waits on the servers that are there.
   PlaceWaiting(world);
@@ -137,7 +141,7 @@ void Decide(World& world) {
   FlushTasks(world);
   DescribeServers(world, world.servers);
   DescribePools(world);
-  DescribeBudgets(world);
+  DescribeBudgets(world, world.budgets);
   UpdateIndex(world.servers);
   world.WakeAt(world.tasks.wakes.next());
 }

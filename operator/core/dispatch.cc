@@ -28,6 +28,7 @@ struct Observer {
   void operator()(const Other& object) const {
     OnSeen(world, object);
   }
+  void operator()(const api::Budget& object) const { OnSeen(world.budgets, object); }
   void operator()(const api::Node& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::NodeLease& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::RegisteredServer& object) const {
@@ -66,7 +67,7 @@ void OnKeyGone(World& world, Kind kind, const std::string& key) {
     case Kind::kNamespace:
       return OnNamespaceGone(world, key);
     case Kind::kBudget:
-      return OnBudgetGone(world, key);
+      return OnBudgetGone(world.budgets, key);
   }
 }
 

@@ -218,7 +218,7 @@ std::string PendingReason(const core::World& world, const core::TaskState& task)
   if (!task.queued) return HasLivePod(task) ? "PreviousPod" : "Held";
   if (task.in_gang && static_cast<int64_t>(task.gang->members.size()) < task.gang->size)
     return "GroupIncomplete";
-  if (task.tenant->held.contains(*task.key)) return "BudgetExceeded";
+  if (task.account->held.contains(*task.key)) return "BudgetExceeded";
   return NearestVerdict(task);
 }
 

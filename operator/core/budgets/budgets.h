@@ -13,12 +13,10 @@
 #include <cstdint>
 #include <string>
 
-#include "operator/core/world.h"
+#include "operator/core/budgets/state.h"
 
 namespace spillway::core {
 
-// How long a task is expected to run if nothing of its shape has succeeded and it has no deadline.
-inline constexpr Duration kRunGuess{3'600'000};
 // A Budget's amounts are written at most this often.
 inline constexpr Duration kAmountsEvery{10'000};
 // Held tasks of a namespace are looked at again at most this often.
@@ -26,36 +24,35 @@ inline constexpr Duration kEaseEvery{1'000};
 
 // What so much time costs at a price per hour. All amounts in millionths of the currency unit.
 int64_t CostOf(int64_t price_micros, Duration used);
-// What an attempt of a task of the shape is expected to cost.
-int64_t EstimateCost(const Shape& shape, int64_t price_micros);
-// The greatest price per hour that the namespace can pay for the task; no limit without a Budget.
-int64_t PayableUpTo(const World& world, const TaskState& task);
-// The same for a task of the shape that is not there.
-int64_t PayableUpTo(const World& world, const Tenant& tenant, const Shape& shape);
-bool MayPay(const World& world, const TaskState& task, int64_t price_micros);
-// What is left for all of the tenant's tasks; no limit without a Budget.
-int64_t LeftOf(const World& world, const Tenant& tenant);
 
-// The task is expected to cost so much, beside what it has cost before.
-void Commit(World& world, TaskState& task, int64_t micros);
-void NoteSpent(Tenant& tenant, const api::Attempt& attempt);
+// The Budget with the least left, of those that keep tasks from being started; null if there is
+// none.
+const BudgetState* Tightest(const Budgets& budgets, const Account& account);
+// What is left for all of the account's tasks; no limit without a Budget.
+int64_t LeftOf(const Budgets& budgets, const Account& account);
+// The greatest price per hour at which what runs for so long can be paid, where so much of what is
+// committed is its own; no limit without a Budget.
+int64_t PayableUpTo(const Budgets& budgets, const Account& account, Duration run, int64_t own = 0);
+// That so much is needed and not left, with the numbers.
+std::string DescribeShortage(const BudgetState& budget, const Account& account, int64_t need);
+
+// A task is expected to cost so much, beside what it has cost before. committed: what it was
+// expected to cost until now, of which the account has taken note.
+void Commit(Context& context, Account& account, int64_t& committed, int64_t micros);
+void NoteSpent(Account& account, const api::Attempt& attempt);
 // All that a task has cost by its status.
-void NoteSpent(Tenant& tenant, const api::TaskStatus& status);
+void NoteSpent(Account& account, const api::TaskStatus& status);
 // As if the status had not been noted: another account of it follows.
-void TakeSpentBack(Tenant& tenant, const api::TaskStatus& status);
+void TakeSpentBack(Account& account, const api::TaskStatus& status);
 
-// The task would take a server at that price, and what it needs for that, or its group together, is
-// not left: it waits for a server without a price, or fails.
-void MarkOverBudget(World& world, TaskState& task, const HeldTask& held);
-// Held no more: because it can be paid, was bound, or has ended.
-void ClearOverBudget(World& world, TaskState& task);
-// More may be left: the tenant's held tasks are looked at in this step.
-void RetryHeld(Tenant& tenant);
-// Begins new periods, and lets those wait as they would who can be paid by now.
-void KeepBudgets(World& world);
+// More may be left: the account's held tasks are looked at in this step.
+void RetryHeld(Account& account);
+// Whether they are to be looked at now, which is then done; if it is only too early, the core is
+// woken.
+bool TakeEased(Context& context, Account& account);
+// Begins new periods.
+void BeginPeriods(Context& context, Budgets& budgets);
 // Statuses and events of the Budgets.
-void DescribeBudgets(World& world);
-// Why the task is held; empty if it is not.
-std::string ExplainBudget(const World& world, const TaskState& task);
+void DescribeBudgets(Context& context, Budgets& budgets);
 
 }  // namespace spillway::core

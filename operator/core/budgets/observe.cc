@@ -1,19 +1,17 @@
 #include "operator/core/budgets/observe.h"
 
 #include "operator/core/budgets/budgets.h"
-#include "operator/core/world.h"
 
 namespace spillway::core {
 
-void OnSeen(World& world, const api::Budget& object) {
+void OnSeen(Budgets& budgets, const api::Budget& object) {
   const std::string key = object.meta.key();
-  const auto at = world.budgets.by_key.find(key);
-  if (at != world.budgets.by_key.end() &&
+  const auto at = budgets.by_key.find(key);
+  if (at != budgets.by_key.end() &&
       at->second.object.meta.resource_version >= object.meta.resource_version)
     return;
-  const bool added =
-      at == world.budgets.by_key.end() || at->second.object.meta.uid != object.meta.uid;
-  BudgetState& budget = world.budgets.by_key[key];
+  const bool added = at == budgets.by_key.end() || at->second.object.meta.uid != object.meta.uid;
+  BudgetState& budget = budgets.by_key[key];
   if (added) {
     budget = {};
     budget.object = object;
@@ -22,18 +20,18 @@ void OnSeen(World& world, const api::Budget& object) {
     budget.object.meta = object.meta;
     budget.object.spec = object.spec;
   }
-  Tenant& tenant = world.scheduling.tenants[object.meta.ns];
-  tenant.budgets.insert(key);
-  RetryHeld(tenant);
+  Account& account = budgets.accounts[object.meta.ns];
+  account.budgets.insert(key);
+  RetryHeld(account);
 }
 
-void OnBudgetGone(World& world, const std::string& key) {
-  const auto at = world.budgets.by_key.find(key);
-  if (at == world.budgets.by_key.end()) return;
-  Tenant& tenant = world.scheduling.tenants[at->second.object.meta.ns];
-  tenant.budgets.erase(key);
-  RetryHeld(tenant);
-  world.budgets.by_key.erase(at);
+void OnBudgetGone(Budgets& budgets, const std::string& key) {
+  const auto at = budgets.by_key.find(key);
+  if (at == budgets.by_key.end()) return;
+  Account& account = budgets.accounts[at->second.object.meta.ns];
+  account.budgets.erase(key);
+  RetryHeld(account);
+  budgets.by_key.erase(at);
 }
 
 }  // namespace spillway::core

@@ -3,14 +3,12 @@
 
 #include <string>
 
-#include "operator/core/events.h"
+#include "operator/core/budgets/state.h"
 
 namespace spillway::core {
 
-struct World;
-
 // A state that is older than the one known is ignored.
-void OnSeen(World& world, const api::Budget& object);
-void OnBudgetGone(World& world, const std::string& key);
+void OnSeen(Budgets& budgets, const api::Budget& object);
+void OnBudgetGone(Budgets& budgets, const std::string& key);
 
 }  // namespace spillway::core

@@ -9,6 +9,7 @@
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -238,6 +239,15 @@ std::string ExplainPatience(World& world, const TaskState& task) {
   const std::string at =
       world.now < until ? "; a cloud server may be bought at " + FormatTime(until) : "";
   return ExplainAuto(world, task) + at;
+}
+
+// Why the task is held; empty if it is not.
+std::string ExplainBudget(const World& world, const TaskState& task) {
+  const auto held = task.account->held.find(*task.key);
+  const BudgetState* budget = Tightest(world.budgets, *task.account);
+  if (held == task.account->held.end() || budget == nullptr) return "";
+  return "; no server with a price is used: " +
+         DescribeShortage(*budget, *task.account, NeedOf(task, held->second));
 }
 
 // The shape's explanation with what concerns this task alone.

@@ -6,6 +6,7 @@
 #include "operator/core/explain/explain.h"
 #include "operator/core/explain/forecast.h"
 #include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/placer.h"
 
 namespace spillway::core {
@@ -23,9 +24,10 @@ size_t Ahead(const World& world, int64_t priority) {
 }
 
 int64_t Payable(const World& world, const std::string& ns, const Shape& shape) {
-  const auto tenant = world.scheduling.tenants.find(ns);
-  return tenant == world.scheduling.tenants.end() ? api::kMostMicros
-                                                  : PayableUpTo(world, tenant->second, shape);
+  const auto account = world.budgets.accounts.find(ns);
+  return account == world.budgets.accounts.end()
+             ? api::kMostMicros
+             : PayableUpTo(world.budgets, account->second, ExpectedRun(shape));
 }
 
 void SetStart(const std::optional<Estimate>& estimate, Prediction& out) {

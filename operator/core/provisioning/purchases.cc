@@ -9,7 +9,9 @@
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -298,7 +300,7 @@ bool PayAll(const World& world, const std::vector<TaskState*>& unplaced, Plan& p
     need += EstimateCost(*task->shape, price);
     dearest = std::max(dearest, price);
   }
-  if (dearest == 0 || need <= LeftOf(world, *unplaced.front()->tenant)) return true;
+  if (dearest == 0 || need <= LeftOf(world.budgets, *unplaced.front()->account)) return true;
   for (TaskState* task : unplaced) plan.held.emplace_back(task, HeldTask{0, need});
   return false;
 }

@@ -4,11 +4,12 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "operator/core/budgets/budgets.h"
 #include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/placer.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_usage.h"

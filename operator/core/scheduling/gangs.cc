@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 

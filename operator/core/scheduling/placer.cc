@@ -11,8 +11,10 @@
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/tasks/pod_body.h"
 #include "operator/core/tasks/pod_usage.h"
@@ -343,7 +345,8 @@ void PlaceTogether(World& world, Gang& gang) {
           need += EstimateCost(*task->shape, price);
           committed += task->committed;
         }
-        return unpaid.empty() || need - committed <= LeftOf(world, *places.front().first->tenant);
+        return unpaid.empty() ||
+               need - committed <= LeftOf(world.budgets, *places.front().first->account);
       },
       [&](TaskState& task, const ServerState& server) { Bind(world, task, server); });
   for (auto& [task, price] : unpaid) {

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
-#include "operator/core/budgets/budgets.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/tasks/tasks.h"
 

@@ -9,7 +9,6 @@
 
 #include <absl/container/btree_set.h>
 
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <limits>
@@ -46,12 +45,6 @@ struct QueuePosition {
 // A change moves the others; no iterator or reference outlives it.
 using Positions = absl::btree_set<QueuePosition>;
 
-// A task that cannot be paid.
-struct HeldTask {
-  int64_t price_micros = 0;  // per hour, of the server that it would take
-  int64_t together = 0;      // what its group needs as a whole; 0 if it is alone
-};
-
 // A namespace with tasks.
 struct Tenant {
   int64_t weight_milli = 1000;
@@ -59,13 +52,6 @@ struct Tenant {
   api::Resources used;           // requested by its tasks' pods; the ledger's
   size_t waiting = 0;            // tasks in queues
   Positions firsts;              // of its tasks in each Queue, the first; the queues' own
-  // See budgets.h. All in millionths of the currency unit.
-  std::map<std::chrono::sys_days, int64_t> spent;  // by attempts, on the day of their end
-  int64_t committed = 0;                           // estimated, by those that have not ended
-  std::set<std::string> budgets;                   // keys in Budgets::by_key
-  std::map<std::string, HeldTask> held;            // by their keys
-  bool eased = false;                              // more may be left than when they were held
-  Time ease_at{};                                  // not before
   // Statuses of its tasks on their way, whether the last one failed, and those that wait until
   // there are fewer; see core.cc.
   int64_t statuses_in_flight = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/explain/forecast.h"
+#include "operator/core/scheduling/waiting.h"
 
 namespace spillway::core {
 namespace {

@@ -6,6 +6,7 @@
 #include "operator/base/saturate.h"
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/milestones.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempt_times.h"
 #include "operator/core/tasks/tasks.h"
 
@@ -56,7 +57,7 @@ api::Attempt Describe(const World& world, const TaskState& task, const api::Pod*
 
 void Record(World& world, TaskState& task, api::Attempt attempt) {
   attempt.cost_micros = CostOfAttempt(task, attempt);
-  NoteSpent(*task.tenant, attempt);
+  NoteSpent(*task.account, attempt);
   ReportAttempt(world, task, attempt);
   TaskStatus& status = task.object.status;
   status.spent_micros =

@@ -6,7 +6,9 @@
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/status_queue.h"
@@ -50,7 +52,8 @@ void AddTask(World& world, const api::TaskRequest& object) {
   JoinGang(world, task);
   world.scheduling.preemptible += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.tenant = &world.scheduling.tenants[object.meta.ns];
-  NoteSpent(*task.tenant, object.status);
+  task.account = &world.budgets.accounts[object.meta.ns];
+  NoteSpent(*task.account, object.status);
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
                           object.status.phase == api::TaskPhase::kRunning;
@@ -91,8 +94,8 @@ void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
   Dequeue(world, task);
   task.binding.reset();
   task.nominated.clear();
-  TakeSpentBack(*task.tenant, task.object.status);
-  NoteSpent(*task.tenant, status);
+  TakeSpentBack(*task.account, task.object.status);
+  NoteSpent(*task.account, status);
   task.object.status = status;
   task.status_due = kNever;
   task.writer.written = Fingerprint(EncodeStatus(status));

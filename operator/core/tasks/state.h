@@ -22,6 +22,7 @@
 
 namespace spillway::core {
 
+struct Account;
 struct Admission;
 struct Gang;
 struct Shape;
@@ -69,6 +70,7 @@ struct TaskState {
   size_t admission_place = 0;      // in its tasks
   Gang* gang = nullptr;            // in Scheduling::gangs
   Tenant* tenant = nullptr;        // its namespace, in Scheduling::tenants
+  Account* account = nullptr;      // of its namespace, in Budgets::accounts
   int64_t priority = 0;            // that counts; see Prioritize
   // Null while no attempt runs or is about to. The status and the pod's creation share it.
   std::shared_ptr<const Binding> binding;
@@ -102,7 +104,7 @@ struct TaskState {
   bool seen_ending = false;     // its pod ran on while its end was asked for
   int unschedulable = 0;        // attempts in a row that kube-scheduler had no node for
   Boxed<CloudRefusal> refused_in_cloud;
-  int64_t committed = 0;          // of its tenant's; see budgets.h
+  int64_t committed = 0;          // of what its account has committed
   Duration explain_after{5'000};  // until the explanation is looked at again; doubles
   Boxed<Stuck> stuck;
   Boxed<Deletion> deletion;
@@ -121,7 +123,8 @@ struct Tasks {
   std::set<std::string> touched;                  // tasks whose status may be due
   std::deque<std::string> to_write;               // tasks whose status is due, in that order
   int64_t statuses_in_flight = 0;
-  Alarms wakes;  // tasks to look at later
+  Time overruns_at{};  // when costs beyond estimates are counted next
+  Alarms wakes;        // tasks to look at later
 
   // The task is looked at again at that time, if not before.
   void Wake(TaskState& task, Time time);

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
-#include "operator/core/budgets/budgets.h"
 #include "operator/core/milestones.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/placer.h"
 #include "operator/core/scheduling/refusals.h"
+#include "operator/core/scheduling/waiting.h"
 #include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/attempt_times.h"
 #include "operator/core/tasks/attempts.h"
@@ -489,36 +490,6 @@ bool DequeueIfPodLingers(World& world, TaskState& task) {
   Dequeue(world, task);
   if (wake != kNever) world.tasks.Wake(task, wake);
   return true;
-}
-
-void JoinQueue(World& world, TaskState& task) {
-  Shape& shape = *task.shape;
-  task.in_gang = task.gang != nullptr && !WaitsAlone(task);
-  if (task.in_gang) {
-    task.gang->waiting.insert(task.position());
-  } else {
-    if (shape.waiting.empty()) ApplyQueueingHints(world, shape);
-    shape.waiting.Insert(*task.tenant, task.position());
-    if (task.admission->closed) shape.waiting.Hide(*task.tenant);
-  }
-  task.queued = task.priority;
-  if (task.tenant->waiting++ == 0) world.scheduling.tenants_waiting.insert(task.tenant);
-  world.scheduling.by_share =
-      world.scheduling.by_share || world.scheduling.tenants_waiting.size() > 1;
-  // One of a higher priority may have what is kept for others.
-  if (!world.scheduling.reserved.empty()) shape.unschedulable = false;
-  if (!shape.unschedulable || !shape.retry_slots.empty()) world.scheduling.shapes.SetUntried(shape);
-}
-
-void Dequeue(World& world, TaskState& task) {
-  if (!task.queued) return;
-  if (task.in_gang) {
-    task.gang->waiting.erase(task.place());
-  } else {
-    task.shape->waiting.Erase(*task.tenant, task.place());
-  }
-  task.queued.reset();
-  if (--task.tenant->waiting == 0) world.scheduling.tenants_waiting.erase(task.tenant);
 }
 
 void BackOff(World& world, TaskState& task, Duration wait) {

@@ -42,9 +42,6 @@ void Bound(World& world, TaskState& task);
 void TellAssigned(TaskState& task);
 // How the creation of a task's pod ended.
 void PodCreated(World& world, TaskState& task, const Outcome& outcome);
-// Into the queue of its shape, by its priority; it must not be in it.
-void JoinQueue(World& world, TaskState& task);
-void Dequeue(World& world, TaskState& task);
 // Whether a pod of an earlier attempt may still run: then the task leaves the queue until that
 // ends.
 bool DequeueIfPodLingers(World& world, TaskState& task);
