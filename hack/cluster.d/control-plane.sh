@@ -26,6 +26,8 @@ EOF
 }
 
 apiserver_start() {
+  local audit_mode=batch record=()
+  [[ -z $recorded ]] || audit_mode=blocking record=(--storage-media-type=application/json)
   audit_policy
   daemon_start kube-apiserver "$kube_bin/kube-apiserver" \
     --etcd-servers="http://127.0.0.1:$etcd_port" --bind-address=127.0.0.1 \
@@ -41,7 +43,7 @@ apiserver_start() {
     --kubelet-client-key="$pki/apiserver-kubelet.key" \
     --kubelet-preferred-address-types=InternalIP --cert-dir="$dir/apiserver" \
     --audit-policy-file="$dir/audit-policy.yaml" --audit-log-path="$dir/log/audit.log" \
-    --audit-log-mode=batch --enable-aggregator-routing=true \
+    --audit-log-mode="$audit_mode" "${record[@]}" --enable-aggregator-routing=true \
     --proxy-client-cert-file="$pki/front-proxy.crt" --proxy-client-key-file="$pki/front-proxy.key" \
     --requestheader-client-ca-file="$pki/ca.crt" --requestheader-allowed-names=front-proxy \
     --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
