@@ -16,8 +16,11 @@ void OnSeen(Context& context, Servers& servers, const api::Node& object) {
       node.object->meta.uid == object.meta.uid && node.object->max_pods == object.max_pods;
   // One that comes under its name begins anew: what was known of the one before, and a Lease that
   // is left of it, say nothing of how long this one has been silent.
-  if (!node.object || node.object->meta.uid != object.meta.uid)
+  if (!node.object || node.object->meta.uid != object.meta.uid) {
     node.not_ready_since = node.told_since = kNever;
+    const bool appears = node.object || context.synced[static_cast<size_t>(Kind::kNode)];
+    if (appears) node.heard = context.news;
+  }
   node.object = object;
   node.gone = false;
   if (CallsItselfReady(node)) {
@@ -43,11 +46,11 @@ void OnNodeGone(Context& context, Servers& servers, const std::string& name) {
 void OnSeen(Context& context, Servers& servers, const api::NodeLease& lease) {
   NodeState& node = servers.nodes[lease.meta.name];
   if (node.renewed == lease.renewed) return;
-  // At first sight its own time counts, if it is not ahead of ours; later the moment of its
-  // arrival.
-  const bool first = !node.renewed;
+  // Of one that was there when this process began, its own time counts, if it is not ahead of ours;
+  // of a renewal, the moment of its arrival: our clock and the node's may differ.
+  const bool listed = !node.renewed && !context.synced[static_cast<size_t>(Kind::kLease)];
   node.renewed = lease.renewed;
-  const bool old = first && lease.renewed && *lease.renewed < context.now;
+  const bool old = listed && lease.renewed && *lease.renewed < context.now;
   node.heard = old ? context.news - (context.now - *lease.renewed) : context.news;
   CheckNode(context, servers, lease.meta.name);
 }

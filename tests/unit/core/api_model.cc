@@ -134,10 +134,10 @@ void ApiModel::Advance(std::chrono::milliseconds time) {
   }
 }
 
-void ApiModel::RenewLease(const std::string& node) {
+void ApiModel::RenewLease(const std::string& node, Duration ahead) {
   api::NodeLease lease;
   lease.meta = Meta("kube-node-lease", node);
-  lease.renewed = now;
+  lease.renewed = now + ahead;
   See(lease);
 }
 

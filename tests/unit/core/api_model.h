@@ -73,7 +73,8 @@ class ApiModel {
   void Settle();
   // Lets time pass; the core is called whenever it wished to be.
   void Advance(std::chrono::milliseconds time);
-  void RenewLease(const std::string& node);
+  // ahead: the node's clock, of ours.
+  void RenewLease(const std::string& node, Duration ahead = Duration{0});
   // As metrics.k8s.io would say now, over 15 seconds.
   void MeasureNode(const std::string& name, int64_t cpu_milli, int64_t memory = 0,
                    std::chrono::seconds age = std::chrono::seconds(0));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/core/servers/observe.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -109,19 +110,47 @@ TEST_F(RegistrarTest, OfTwoServersOnOneNodeTheOlderCounts) {
             "DuplicateNode");
 }
 
-TEST_F(RegistrarTest, ANodeUnderTheNameOfOneThatVanishedIsUnreadyNoLongerThanItIsThere) {
+TEST_F(RegistrarTest, ANodeThatAppearsIsSilentNoSoonerThanItsOwnHeartbeatIsOverdue) {
   api.AddServer("n");
   api.RenewLease("n");
   api.Settle();
   api.Remove(api.nodes, "n");
   api.Settle();
-  for (int i = 0; i < 12; ++i) {
-    api.Advance(seconds(10));
-    api.RenewLease("other");
-  }
+  const auto others = [&](Duration time) {
+    for (Duration passed{0}; passed < time; passed += seconds(10)) {
+      api.Advance(seconds(10));
+      api.RenewLease("other");
+    }
+    api.Settle();
+  };
+  others(seconds(120));
   api.AddNode("n", "4");  // with the Lease that the one before has left
   api.Settle();
-  EXPECT_EQ(api.world().servers.nodes.at("n").not_ready_since, api.world().news);
+  EXPECT_TRUE(api.world().servers.by_name.at("n").schedulable);
+  others(kHeartbeatTimeout + seconds(10));
+  EXPECT_EQ(api.world().servers.by_name.at("n").reason, "HeartbeatLost");
+}
+
+TEST_F(RegistrarTest, TheFirstLeaseOfANodeCountsFromItsArrivalAlsoIfOurClockIsAhead) {
+  api.AddServer("n");
+  api.Settle();
+  api.RenewLease("n", seconds(-60));
+  api.Settle();
+  EXPECT_TRUE(api.world().servers.by_name.at("n").schedulable);
+}
+
+TEST_F(RegistrarTest, ALeaseThatWasThereBeforeThisProcessCountsByItsOwnTime) {
+  api.AddServer("n");
+  api.Settle();
+  Servers servers;
+  Context context;
+  context.now = context.news = At(100);
+  OnSeen(context, servers, api.nodes["n"]);
+  api::NodeLease lease;
+  lease.meta.name = "n";
+  lease.renewed = At(40);
+  OnSeen(context, servers, lease);
+  EXPECT_EQ(servers.nodes["n"].heard, At(40));
 }
 
 TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
