@@ -13,8 +13,10 @@ std::optional<Time> EarlierOf(std::optional<Time> a, std::optional<Time> b) {
 }
 
 // Before it, nothing of the attempt can have run. In whole seconds, as nodes tell times.
-Time EarliestStart(const TaskState& task) {
-  return std::chrono::floor<std::chrono::seconds>(task.binding->assigned_at);
+// created: by the API server, whose clock may be ahead of ours.
+Time EarliestStart(const TaskState& task, Time created, Time now) {
+  return std::chrono::floor<std::chrono::seconds>(
+      std::max(task.binding->assigned_at, std::min(created, now)));
 }
 
 }  // namespace
@@ -24,8 +26,8 @@ std::optional<Time> FirstStart(const api::Pod& pod) {
   return pod.termination ? EarlierOf(pod.termination->started, running) : running;
 }
 
-void BoundTimes(const TaskState& task, Time now, api::Attempt& attempt) {
-  const Time first = EarliestStart(task), last = std::max(first, now);
+void BoundTimes(const TaskState& task, Time created, Time now, api::Attempt& attempt) {
+  const Time first = EarliestStart(task, created, now), last = std::max(first, now);
   if (!attempt.started_at) {
     if (attempt.finished_at) attempt.finished_at = std::clamp(*attempt.finished_at, first, last);
     return;
@@ -48,7 +50,7 @@ void BoundTimes(const TaskState& task, Time now, api::Attempt& attempt) {
 
 Time RunsSince(const World& world, const TaskState& task, const api::Pod& pod) {
   if (task.running_since != kNever) return task.running_since;
-  const Time first = EarliestStart(task);
+  const Time first = EarliestStart(task, pod.meta.created, world.now);
   const Time from = FirstStart(pod).value_or(world.now);
   // A clock that is so far off says nothing of when.
   if (from < first - kClockSkew) return std::max(first, world.now);

@@ -47,7 +47,7 @@ api::Attempt Describe(const TaskState& task, const api::Pod* pod, Time now) {
   }
   const bool seen_running = task.running_since != kNever;
   if (!attempt.started_at && seen_running) attempt.started_at = task.running_since;
-  BoundTimes(task, now, attempt);
+  BoundTimes(task, pod != nullptr ? pod->meta.created : Time{}, now, attempt);
   return attempt;
 }
 

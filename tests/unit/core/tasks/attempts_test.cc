@@ -94,6 +94,21 @@ TEST_F(AttemptTest, TheTimeBeforeItRanIsNotCountedForANodeWithASlowClock) {
   EXPECT_EQ(api.Phase("t"), "Running");
 }
 
+TEST_F(AttemptTest, NothingRanBeforeThePodWasCreatedHoweverLongThatTook) {
+  api.AddServer("s1");
+  api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
+  api.AddTask("t", {{"activeDeadlineSeconds", 60}});
+  api.Settle();
+  api.Advance(seconds(4));
+  api.Unblock();
+  api.Settle();
+  ASSERT_EQ(Pod("t-1").meta.created, api.now);
+  Pod("t-1").phase = PodPhase::kRunning;
+  Pod("t-1").started = api.now - seconds(4);  // by a clock that is slow
+  Show("t-1");
+  EXPECT_EQ(api.world().tasks.by_key.at("ns/t").running_since, api.now);
+}
+
 TEST_F(AttemptTest, ADeadlinePassesWhateverTheNodesClockSays) {
   Start({{"activeDeadlineSeconds", 60}});
   Pod("t-1").phase = PodPhase::kRunning;
