@@ -406,6 +406,9 @@ bool TryHead(World& world, Head& head) {
     return true;
   }
   if (shape.waiting.Yields(head.turn.position)) {
+    // It is not tried, and what has grown meanwhile counts as tried by all.
+    SkipTried(world, shape);
+    ApplyQueueingHints(world, shape);
     head.refused = true;
     return head.tenant != nullptr;
   }

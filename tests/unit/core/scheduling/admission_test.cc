@@ -232,6 +232,34 @@ TEST_F(HangingTest, ANamespaceHasFewThatHangHoweverManyKindsOfPodsItWants) {
   EXPECT_TRUE(api.pods.contains("elsewhere/other-1"));
 }
 
+TEST_F(HangingTest, RoomThatGrowsWhileAllWaitForTheAnswerIsUsedAfterIt) {
+  const auto end = [&](const std::string& pod) {
+    api.pods.at(pod).phase = PodPhase::kSucceeded;
+    api.Change(api.pods.at(pod));
+    api.Settle();
+  };
+  api.AddServer("s2", "4");
+  api.AddTask("most", {}, "7", "elsewhere");
+  api.AddTask("all", {}, "4", "elsewhere");
+  api.AddTask("rest", {}, "1001m", "elsewhere");
+  api.AddServer("s3", "1001m");
+  api.Settle();
+  api.AddTask("first", {{"priority", 9}}, "1001m");
+  api.AddTask("high", {{"priority", 5}}, "1001m");
+  api.AddTask("low", {}, "1001m", "team");  // gives way to it until there is an answer
+  api.Settle();
+  Hang();
+  end("elsewhere/rest-1");
+  ASSERT_EQ(api.hanging(), 1u);
+  end("elsewhere/all-1");
+  ASSERT_FALSE(api.pods.contains("team/low-1"));
+  api.Unblock();
+  api.hangs = nullptr;
+  api.Advance(seconds(1));
+  EXPECT_TRUE(api.pods.contains("ns/high-1"));
+  EXPECT_TRUE(api.pods.contains("team/low-1"));
+}
+
 TEST_F(HangingTest, ACreationThatSucceedsAfterAllIsAdopted) {
   Hang();
   api.AddTask("t");
