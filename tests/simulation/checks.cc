@@ -335,6 +335,8 @@ std::optional<int64_t> Checks::PriorityOf(const TaskRequest& task) const {
 }
 
 int64_t Checks::BegunFor(const Replica& replica, const TaskRequest& task) const {
+  // Its end was decided on in the step that was told so, also if its pod is yet to be created.
+  if (task.spec.suspend || task.spec.cancel) return 0;
   const TaskRecord* record = witness_.Task(task.meta.uid);
   int64_t begun = 0;
   for (const auto& [key, intent] : intents_) {
@@ -674,9 +676,11 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   }
 }
 
-// By a clock that is ahead the first Lease of a new node looks old, until its second has come.
+// By a clock that is ahead, a Lease that was there when the process began looks old until it is
+// renewed.
 bool Checks::LooksSilent(const Replica& replica, const api::Node& node) const {
-  return replica.now() >= api_.now + seconds(30) && api_.now < node.meta.created + seconds(25);
+  return replica.born() >= node.meta.created && replica.now() >= api_.now + seconds(30) &&
+         api_.now < node.meta.created + seconds(25);
 }
 
 // A server that was bought for the need is there, would take its task, and never had one: another

@@ -84,6 +84,7 @@ void Witness::Created(const core::Write& write, const core::Object& object) {
   record.key = pod.meta.key();
   record.uid = pod.meta.uid;
   record.node = pod.node_name;
+  record.requests = {pod.requests.cpu_milli, pod.requests.memory};
   record.version = pod.meta.resource_version;
   record.began = now;
   const auto asked = asked_for_.find({record.key, record.node});
@@ -106,7 +107,10 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   const bool deleted = after == nullptr || (after->meta.deleted && !before->meta.deleted);
   if (deleted && pod.cause.empty() && (!ours || overlap)) pod.cause = "deleted";
   if (deleted && after != nullptr && !pod.over) pod.asked_to_end = true;
-  if (after != nullptr && after->phase == api::PodPhase::kRunning && !pod.ran) pod.ran = now;
+  if (after != nullptr && after->phase == api::PodPhase::kRunning && !pod.ran) {
+    pod.ran = now;
+    nodes_[pod.node].took[pod.requests] = now;
+  }
   if (after == nullptr || after->terminal()) {
     if (!pod.over) pod.over = now;
     if (after != nullptr && pod.ended == 0) pod.ended = after->meta.resource_version;
@@ -156,8 +160,10 @@ int Witness::Refusals(const std::string& task_uid, const std::string& node, Dura
   if (task == nullptr || at == nodes_.end()) return 0;
   return static_cast<int>(
       std::count_if(task->pods.begin(), task->pods.end(), [&](const PodRecord& pod) {
+        const auto took = at->second.took.find(pod.requests);
         return pod.refused && !pod.stopped && !pod.asked_to_end && pod.node == node && pod.over &&
-               *pod.over >= at->second.appeared && now < *pod.over + within && told(pod.uid);
+               *pod.over >= at->second.appeared && now < *pod.over + within &&
+               (took == at->second.took.end() || took->second < *pod.over) && told(pod.uid);
       }));
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/core/events.h"
@@ -23,11 +24,12 @@ struct PodRecord {
   std::optional<Time> over;             // it has ended, or is gone
   int64_t ended = 0;                    // the version that told of its end; 0: it went without
   bool exclusive = false;
-  std::optional<Time> ran;    // since when it ran, by the clock that is right
-  bool asked_to_end = false;  // it was deleted before it ended
-  bool refused = false;       // by its node's kubelet
-  bool stopped = false;       // its end was decided on before a refusal was known
-  std::string cause;          // what was done to it from outside; empty: nothing
+  std::pair<int64_t, int64_t> requests;  // CPU and memory
+  std::optional<Time> ran;               // since when it ran, by the clock that is right
+  bool asked_to_end = false;             // it was deleted before it ended
+  bool refused = false;                  // by its node's kubelet
+  bool stopped = false;                  // its end was decided on before a refusal was known
+  std::string cause;                     // what was done to it from outside; empty: nothing
 };
 
 struct TaskRecord {
@@ -83,7 +85,8 @@ class Witness {
   void Stopped(const std::string& pod_uid);
   // How often the node's kubelet has refused a pod of the task within that time; told(uid) says
   // whether the refusal of that pod is known. A pod whose end had been asked for, or decided on,
-  // does not count, nor does a refusal by an earlier node of that name.
+  // does not count, nor does a refusal by an earlier node of that name, or one after which a pod
+  // that requests the same has run there.
   int Refusals(const std::string& task_uid, const std::string& node, Duration within,
                const std::function<bool(const std::string&)>& told) const;
   // Whether the node was lost since then: it vanished, or was down for a minute on end.
@@ -108,6 +111,7 @@ class Witness {
     std::optional<Time> since;  // down
     std::vector<std::pair<Time, Time>> downs;
     Time appeared{}, vanished{}, refused{};
+    std::map<std::pair<int64_t, int64_t>, Time> took;  // by what they request: when one last began
   };
   void PodChanged(const api::Pod* before, const api::Pod* after, bool ours);
   void Judge(Health& node) const;
