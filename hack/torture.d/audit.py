@@ -14,7 +14,6 @@ class Writes:
         self.refused = collections.defaultdict(collections.Counter)
         self.others = collections.Counter()
         self.torn = 0
-        self.claims = collections.Counter()  # name: how often it was made
         with open(file, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
@@ -29,8 +28,6 @@ class Writes:
         code = entry.get("responseStatus", {}).get("code", 0)
         what = ref.get("resource", "?") + ("/" + ref["subresource"] if "subresource" in ref else "")
         what = f"{entry['verb']} {what}"
-        if what == "create nodeclaims" and code == 201:
-            self.claims[ref.get("name", "")] += 1
         task = task_of(ref)
         if task is None:
             self.others[what] += code < 400

@@ -51,6 +51,7 @@ class Replay:
         self.ran = collections.defaultdict(set)  # task UID: pods that ran
         self.open = collections.defaultdict(set)  # task UID: purchases that are under way
         self.claims = collections.defaultdict(set)  # ScaleRequest UID: UIDs of NodeClaims
+        self.launched = set()  # UIDs of ScaleRequests for which a server was had
         self.requests = {}  # UID: name of every ScaleRequest that is not hostile
         self.hostile = set()  # UIDs of ScaleRequests that no operator has made
         self.twice, self.bought = [], []
@@ -97,17 +98,16 @@ class Replay:
             self.ran[state["owner"]].add(state["uid"])
 
     def _NodeClaim(self, revision, when, before, state):
-        if state is None or before is not None:
+        request = (state or before)["labels"].get(REQUEST_LABEL)
+        # A hostile one's status was replaced by nonsense, so its first server is forgotten.
+        if state is None or not request or request in self.hostile:
             return
-        request = state["labels"].get(REQUEST_LABEL)
-        if not request:
-            return
-        if request in self.hostile:
-            return  # its status was replaced by nonsense, so its first server is forgotten
-        self.claims[request].add(state["uid"])
-        if len(self.claims[request]) > 1:
-            self.bought.append(f"{state['name']} is the second NodeClaim of {request} "
+        if before is None and request in self.launched:
+            self.bought.append(f"{state['name']} is another NodeClaim of {request} "
                                f"({self.requests.get(request)}), made at revision {revision}")
+        self.claims[request].add(state["uid"])
+        if state["launched"]:
+            self.launched.add(request)
 
     def _ScaleRequest(self, revision, when, before, state):
         name = (state or before)["name"]

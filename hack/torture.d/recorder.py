@@ -15,7 +15,8 @@ import time
 PREFIXES = {
     "/registry/spillway.dev/": lambda o: {
         "kind": o.get("kind"), "spec": slim_spec(o), "status": o.get("status") or {}},
-    "/registry/karpenter.sh/nodeclaims/": lambda o: {"kind": "NodeClaim"},
+    "/registry/karpenter.sh/nodeclaims/": lambda o: {
+        "kind": "NodeClaim", "launched": bool(o.get("status", {}).get("providerID"))},
     "/registry/pods/torture": lambda o: {
         "kind": "Pod", "node": o["spec"].get("nodeName", ""),
         "phase": o.get("status", {}).get("phase", "")},

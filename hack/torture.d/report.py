@@ -1,6 +1,7 @@
 """What happened, as a table and as JSON; and what the replicas' ends and logs say."""
 import collections
 import json
+import pathlib
 import re
 import signal
 
@@ -17,7 +18,7 @@ def operator_ends(replicas):
     counts, broken = collections.Counter(), []
     for replica in replicas:
         for cause, code, log in replica.exits:
-            text = open(log, encoding="utf-8", errors="replace").read()
+            text = pathlib.Path(log).read_text(encoding="utf-8", errors="replace")
             # A signal that could not be survived is ours; a process that was only stopped lives on.
             lease = code == 1 and "lost the leader election Lease" in text
             if cause == "killed" and code == -signal.SIGKILL:

@@ -92,9 +92,7 @@ class Run:
             "tasks lost, or ended otherwise than they must": checks.lost(now, self.tasks),
             "run twice at the same time": self.replay.twice,
             "run again though it must not": checks.more_than_once(self.replay, self.tasks),
-            "bought twice": self.replay.bought + [
-                f"NodeClaim {name} was made {n} times" for name, n in self.audit.claims.items()
-                if n > 1 and name.removeprefix("spw-") not in self.replay.hostile],
+            "bought twice": self.replay.bought,
             "purchases never released": checks.unreleased(now),
             "budgets that do not add up": checks.budgets(history, now, PRICE),
             "too many writes": checks.too_many_writes(self, history),
