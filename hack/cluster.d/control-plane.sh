@@ -27,7 +27,7 @@ EOF
 
 apiserver_start() {
   local audit_mode=batch record=()
-  [[ -z $recorded ]] || audit_mode=blocking record=(--storage-media-type=application/json)
+  [[ -z $recorded ]] || audit_mode=blocking record=(--storage-media-type=application/json --delete-collection-workers=8)
   audit_policy
   daemon_start kube-apiserver "$kube_bin/kube-apiserver" \
     --etcd-servers="http://127.0.0.1:$etcd_port" --bind-address=127.0.0.1 \

@@ -51,13 +51,13 @@ class Api:
         except ValueError:
             return answer.status, {"message": data[:500].decode(errors="replace")}
 
-    def call(self, method, path, body=None, kind="application/json", seconds=600):
+    def call(self, method, path, body=None, kind="application/json", seconds=600, timeout=10):
         """Asks until there is an answer that counts. Refused for one of 4xx."""
         deadline = time.monotonic() + seconds
         wait = 0.2
         while True:
             try:
-                code, answer = self.once(method, path, body, kind)
+                code, answer = self.once(method, path, body, kind, timeout)
                 if code < 400:
                     return answer
                 # 403 and 401: an API server that is starting does not know its roles yet.

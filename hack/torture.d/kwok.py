@@ -19,7 +19,7 @@ class Kwok:
 
     def start(self):
         """Not while the API server or etcd is being tortured: the caller sees to that."""
-        self.world.api.call("DELETE", LEASES)
+        self.world.api.call("DELETE", LEASES, timeout=60)
         self.daemon.wanted = True
         self.daemon.start()
         self.since = time.time()
