@@ -49,7 +49,6 @@ class Replay:
         self.unready = {}  # node: since when
         self.pods = collections.defaultdict(dict)  # task UID: {pod name: state}
         self.ran = collections.defaultdict(set)  # task UID: pods that ran
-        self.open = collections.defaultdict(set)  # task UID: purchases that are under way
         self.claims = collections.defaultdict(set)  # ScaleRequest UID: UIDs of NodeClaims
         self.launched = set()  # UIDs of ScaleRequests for which a server was had
         self.requests = {}  # UID: name of every ScaleRequest that is not hostile
@@ -70,7 +69,7 @@ class Replay:
         if state is None or state["ready"]:
             self.unready.pop((before or state)["name"], None)
         else:
-            self.unready.setdefault(state["name"], when)
+            self.unready.setdefault(state["name"], seconds(state["since"]) if state["since"] else when)
 
     def _may_run(self, pod, when):
         if pod["phase"] in ("Succeeded", "Failed"):
@@ -78,7 +77,7 @@ class Replay:
         if not pod["node"]:
             return True
         there = f"/registry/minions/{pod['node']}" in self.objects
-        # Two seconds: times are those of the recorder.
+        # Times are whole seconds.
         return there and when - self.unready.get(pod["node"], when) < GRACE - 2
 
     def _Pod(self, revision, when, before, state):
@@ -88,7 +87,7 @@ class Replay:
             return
         if before is None and state["owner"]:
             for other in pods.values():
-                if self._may_run(other, when):
+                if self._may_run(other, seconds(state["created"])):
                     self.twice.append(
                         f"{state['ns']}/{state['name']} was made at revision {revision} while "
                         f"{other['name']} may still run on {other['node'] or 'no node yet'} "
@@ -105,26 +104,22 @@ class Replay:
         if before is None and request in self.launched:
             self.bought.append(f"{state['name']} is another NodeClaim of {request} "
                                f"({self.requests.get(request)}), made at revision {revision}")
+        task = self.requests.get(request, "").rpartition("-")[0]
+        others = [c for c in self.objects.values() if c["kind"] == "NodeClaim" and not c["ready"]
+                  and not c["deleting"] and c["name"] != state["name"]
+                  and self.requests.get(c["labels"].get(REQUEST_LABEL), "").rpartition("-")[0] == task]
+        if before is None and task and others:
+            self.bought.append(f"{state['name']} was made at revision {revision} for {task} while "
+                               f"{others[0]['name']} is under way for the same")
         self.claims[request].add(state["uid"])
         if state["launched"]:
             self.launched.add(request)
 
     def _ScaleRequest(self, revision, when, before, state):
-        name = (state or before)["name"]
-        owner = name.rpartition("-")[0]
-        if "hostile" in name:
+        if "hostile" in (state or before)["name"]:
             self.hostile.add((state or before)["uid"])
-            return
-        if state is not None:
-            self.requests[state["uid"]] = name
-        under_way = state is not None and phase_of(state) in ("", "Requested", "Provisioning")
-        if not under_way:
-            self.open[owner].discard(name)
-        elif name not in self.open[owner]:
-            if self.open[owner]:
-                self.bought.append(f"{name} was asked for at revision {revision} while "
-                                   f"{sorted(self.open[owner])} is under way for the same task")
-            self.open[owner].add(name)
+        elif state is not None:
+            self.requests[state["uid"]] = state["name"]
 
 
 def more_than_once(replay, tasks):

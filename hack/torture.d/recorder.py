@@ -16,11 +16,11 @@ PREFIXES = {
     "/registry/spillway.dev/": lambda o: {
         "kind": o.get("kind"), "spec": slim_spec(o), "status": o.get("status") or {}},
     "/registry/karpenter.sh/nodeclaims/": lambda o: {
-        "kind": "NodeClaim", "launched": bool(o.get("status", {}).get("providerID"))},
+        "kind": "NodeClaim", "launched": bool(o.get("status", {}).get("providerID")), "ready": ready(o)},
     "/registry/pods/torture": lambda o: {
         "kind": "Pod", "node": o["spec"].get("nodeName", ""),
         "phase": o.get("status", {}).get("phase", "")},
-    "/registry/minions/": lambda o: {"kind": "Node", "ready": ready(o)},
+    "/registry/minions/": lambda o: {"kind": "Node", "ready": ready(o), "since": since(o)},
     "/registry/leases/spillway-system/": lambda o: {"kind": "Lease", "spec": o.get("spec", {})},
 }
 
@@ -30,11 +30,18 @@ def slim_spec(o):
     return {k: v for k, v in spec.items() if k != "template"} if isinstance(spec, dict) else {}
 
 
-def ready(node):
-    for condition in node.get("status", {}).get("conditions", []):
+def ready(o):
+    for condition in o.get("status", {}).get("conditions", []):
         if condition["type"] == "Ready":
             return condition["status"] == "True"
     return False
+
+
+def since(o):
+    """When that changed last, as its writer says."""
+    for condition in o.get("status", {}).get("conditions", []):
+        if condition["type"] == "Ready":
+            return condition.get("lastTransitionTime")
 
 
 def encode(key):
