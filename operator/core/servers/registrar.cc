@@ -11,22 +11,30 @@ namespace {
 
 using api::NodeReady;
 
-// Why the node does not take tasks at the moment; empty if it does.
-std::pair<std::string, std::string> NotReadyReason(const Context& context, const NodeState& node) {
+// Why what runs on the node may be lost with it; empty if it is well.
+std::pair<std::string, std::string> DownReason(const Context& context, const NodeState& node) {
   if (node.object->meta.deleted) return {"NodeDeleting", "the node is being deleted"};
-  if (node.object->ready != NodeReady::kTrue) {
+  if (!CallsItselfReady(node)) {
     const std::string& message = node.object->ready_message;
     return {"NodeNotReady",
             message.empty() ? "the node has not reported that it is ready" : message};
   }
-  for (const api::Taint& taint : node.object->taints) {
-    // The node controller takes it off a moment after the node is ready.
-    if (IsReadinessTaint(taint))
-      return {"NodeNotReady", "the node still has the taint " + taint.key};
-  }
   if (node.renewed && context.HeardOf(Kind::kLease) >= node.heard + kHeartbeatTimeout) {
     return {"HeartbeatLost", "the node's Lease was renewed last " +
                                  FormatDuration(context.news - node.heard) + " ago"};
+  }
+  return {};
+}
+
+// Why the node does not take tasks at the moment; empty if it does.
+std::pair<std::string, std::string> NotReadyReason(const Context& context, const NodeState& node) {
+  auto down = DownReason(context, node);
+  if (!down.first.empty()) return down;
+  for (const api::Taint& taint : node.object->taints) {
+    // The node controller takes it off after the node is ready: a moment, or as long as that
+    // controller is down. What runs there goes on.
+    if (IsReadinessTaint(taint))
+      return {"NodeNotReady", "the node still has the taint " + taint.key};
   }
   return {};
 }
@@ -39,7 +47,7 @@ void CheckOne(Context& context, Servers& servers, const std::string& name, NodeS
     node.gone = true;
     servers.disturbed.insert(name);
   }
-  const bool lost = !node.object || !NotReadyReason(context, node).first.empty();
+  const bool lost = !node.object || !DownReason(context, node).first.empty();
   if (lost == (node.not_ready_since != kNever)) return;
   node.not_ready_since = lost ? context.news : kNever;
   ++context.generation;
@@ -188,8 +196,7 @@ void UnregisterUnlabelled(Context& context, Servers& servers, ServerState& serve
 }  // namespace
 
 bool CallsItselfReady(const NodeState& node) {
-  return node.object && node.object->ready == NodeReady::kTrue &&
-         std::none_of(node.object->taints.begin(), node.object->taints.end(), IsReadinessTaint);
+  return node.object && node.object->ready == NodeReady::kTrue;
 }
 
 void NodeChanged(Context& context, Servers& servers, const std::string& name) {

@@ -21,7 +21,7 @@ inline constexpr Duration kHeartbeatEach{300};
 // The node's readiness, for every node; wakes the tasks of those that were lost.
 void CheckNodes(Context& context, Servers& servers);
 void CheckNode(Context& context, Servers& servers, const std::string& name);
-// By the node's own object, whatever its Lease says.
+// By its own condition, whatever its Lease and the node controller's taints say.
 bool CallsItselfReady(const NodeState& node);
 // The node, or what is registered for it, has changed: its servers are matched and judged anew.
 void NodeChanged(Context& context, Servers& servers, const std::string& name);

@@ -192,6 +192,27 @@ TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
   EXPECT_EQ(api.pods_made, 2);
 }
 
+// The node controller, which would take it off, may be down itself.
+TEST_F(TaskTest, ATaintThatIsLeftOnANodeThatIsReadyAgainLosesNothing) {
+  Start();
+  api.AddServer("s2");
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.nodes["s1"].ready = api::NodeReady::kUnknown;
+  api.nodes["s1"].taints = {{"node.kubernetes.io/unreachable", "", "NoExecute"}};
+  api.Change(api.nodes["s1"]);
+  api.Settle();
+  api.Advance(kLostServerGrace - seconds(10));
+  api.nodes["s1"].ready = api::NodeReady::kTrue;
+  api.Change(api.nodes["s1"]);
+  for (int i = 0; i < 24; ++i) {
+    api.Advance(seconds(10));
+    api.Change(api.nodes["s2"]);
+    api.Settle();
+  }
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Running");
+}
+
 TEST_F(TaskTest, AnOutageOfTheApiServerLosesNoServer) {
   Start();
   api.AddServer("s2");
