@@ -88,7 +88,6 @@ class Faults:
     def _daemon(self, fault):
         daemon = self.world.daemons[DAEMONS[fault.target]]
         if fault.kind.endswith("kill"):
-            daemon.wanted = False
             daemon.kill()
             time.sleep(fault.seconds)
             self._start(fault, daemon)
@@ -106,7 +105,6 @@ class Faults:
 
     def _start(self, fault, daemon):
         if fault.target != "kwok":
-            daemon.wanted = True
             return daemon.start()
         with self.locks["apiserver"], self.locks["etcd"]:
             self.world.kwok.start()

@@ -20,7 +20,6 @@ class Kwok:
     def start(self):
         """Not while the API server or etcd is being tortured: the caller sees to that."""
         self.world.api.call("DELETE", LEASES, timeout=60)
-        self.daemon.wanted = True
         self.daemon.start()
         self.since = time.time()
 
@@ -32,7 +31,6 @@ class Kwok:
         try:
             if self._stuck(now) and world.api.alive():
                 self.again += 1
-                self.daemon.wanted = False
                 self.daemon.kill()
                 self.start()
         finally:

@@ -40,6 +40,7 @@ class Daemon:
         self.child = None
         self.by_itself = 0
         self.wanted = True
+        self.lock = threading.RLock()
 
     def running(self):
         if self.child is not None:
@@ -52,25 +53,32 @@ class Daemon:
             os.kill(self.pid, number)
 
     def start(self):
-        if self.running():
-            return
-        with open(self.cluster / "log" / f"{self.name}.log", "ab") as log:
-            self.child = subprocess.Popen(self.argv, env=self.environment, stdin=subprocess.DEVNULL,
-                                          stdout=log, stderr=log, start_new_session=True)
-        self.pid = self.child.pid
-        self.started = start_time(self.pid)[0]
-        self.file.write_text(f"{self.pid} {self.started}\n")
+        with self.lock:  # never two of them: the other would be nobody's
+            if self.running():
+                return
+            with open(self.cluster / "log" / f"{self.name}.log", "ab") as log:
+                self.child = subprocess.Popen(
+                    self.argv, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    start_new_session=True)
+            self.pid = self.child.pid
+            self.started = start_time(self.pid)[0]
+            self.file.write_text(f"{self.pid} {self.started}\n")
+            self.wanted = True
 
     def kill(self):
-        self.signal(signal.SIGKILL)
-        while self.running():
-            time.sleep(0.02)
+        """Stays down until it is started."""
+        with self.lock:
+            self.wanted = False
+            self.signal(signal.SIGKILL)
+            while self.running():
+                time.sleep(0.02)
 
     def look(self):
         """Starts it again where it has ended and nobody wanted that."""
-        if self.wanted and not self.running():
-            self.by_itself += 1
-            self.start()
+        with self.lock:
+            if self.wanted and not self.running():
+                self.by_itself += 1
+                self.start()
 
 
 class Replica:
@@ -80,7 +88,7 @@ class Replica:
         self.name, self.argv, self.out = name, argv, pathlib.Path(out)
         self.lives, self.exits = 0, []
         self.child, self.caused, self.wanted = None, None, False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     @property
     def log(self):
@@ -107,20 +115,22 @@ class Replica:
 
     def stop(self, seconds=15):
         """SIGTERM, then SIGKILL."""
-        self.wanted = False
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM, "asked")
-        try:
-            self.child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill("did not stop")
-        self.note()
+        with self.lock:
+            self.wanted = False
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM, "asked")
+            try:
+                self.child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill("did not stop")
+            self.note()
 
     def kill(self, cause="killed"):
-        self.wanted = False
-        self.signal(signal.SIGKILL, cause)
-        self.child.wait()
-        self.note()
+        with self.lock:
+            self.wanted = False
+            self.signal(signal.SIGKILL, cause)
+            self.child.wait()
+            self.note()
 
     def note(self):
         """Records how this life ended, once."""
@@ -130,9 +140,10 @@ class Replica:
             self.exits.append((self.caused or "by itself", self.child.returncode, str(self.log)))
 
     def look(self):
-        if self.wanted and not self.running():
-            self.note()
-            self.start()
+        with self.lock:
+            if self.wanted and not self.running():
+                self.note()
+                self.start()
 
     def holds(self, identity):
         """Whether the Lease's holder is this life of it: its process id is part of the identity."""
