@@ -9,7 +9,7 @@ import checks
 import report
 import tasks
 from api import task_path
-from torture import note
+from torture import end_on_signal, note
 from world import World
 
 RATE = 4  # tasks a second
@@ -80,6 +80,7 @@ def main():
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--patience", type=int, default=300)
+    end_on_signal()
     sys.exit(run(parser.parse_known_args()[0]))
 
 

@@ -87,7 +87,7 @@ class Replica:
     def __init__(self, name, argv, out):
         self.name, self.argv, self.out = name, argv, pathlib.Path(out)
         self.lives, self.exits = 0, []
-        self.child, self.caused, self.wanted = None, None, False
+        self.child, self.caused, self.wanted, self.closed = None, None, False, False
         self.lock = threading.RLock()
 
     @property
@@ -96,7 +96,7 @@ class Replica:
 
     def start(self):
         with self.lock:
-            if self.running():
+            if self.running() or self.closed:
                 return
             self.lives += 1
             self.caused = None

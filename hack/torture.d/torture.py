@@ -2,6 +2,7 @@
 """Tortures an operator on a real cluster; hack/torture starts it. Exit status 1: something is broken."""
 import argparse
 import pathlib
+import signal
 import sys
 import time
 
@@ -17,6 +18,11 @@ from world import PRICE, World
 
 def note(text):
     print(f"    {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def end_on_signal():
+    """What was stopped goes on, and what was started ends, whoever ends us."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class Run:
@@ -115,6 +121,7 @@ def main():
     parser.add_argument("--no-hostile", dest="hostile", action="store_false")
     options = parser.parse_args()
     sys.setrecursionlimit(20_000)  # hostile objects are deep
+    end_on_signal()
     run = Run(options)
     try:
         run.go()

@@ -99,6 +99,7 @@ class World:
         for wire in self.wires.values():
             wire.heal()
         for replica in self.replicas:
+            replica.closed = True  # whatever a fault that is under way may want
             if replica.running():
                 replica.stop()
             replica.note()
