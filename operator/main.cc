@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "operator/base/time.h"
+#include "operator/cloud/engines.h"
 #include "operator/cloud/karpenter.h"
 #include "operator/kube/config.h"
 #include "operator/kube/transport.h"
@@ -226,8 +227,9 @@ int Run(const Flags& flags, std::stop_source& stop) {
   runtime::ScrapeAccess access(server);
   const auto served = ServeMetrics(flags, metrics, access);
   if (!served) return Refuse(served.error());
-  cloud::Karpenter karpenter(server);
-  runtime::Loop loop(server, karpenter, metrics, {flags.workers, identity});
+  cloud::Engines engines;
+  engines.Add(std::make_unique<cloud::Karpenter>(server));
+  runtime::Loop loop(server, engines, metrics, {flags.workers, identity});
   std::atomic<bool> leading{!flags.leader_elect};
   const auto probes = runtime::ServeProbes(
       flags.probe_address, [&] { return !loop.ready() || loop.healthy(); },

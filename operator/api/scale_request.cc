@@ -25,7 +25,9 @@ ScaleStatus DecodeStatus(const Json& json) {
   const Json& backend = GetObject(json, "backendRef");
   out.observed_generation = GetInt(json, "observedGeneration");
   out.phase = FromName<ScalePhase>(kPhases, GetString(json, "phase"));
+  out.backend_engine = GetString(backend, "engine");
   out.backend_kind = GetString(backend, "kind");
+  out.backend_ns = GetString(backend, "namespace");
   out.backend_name = GetString(backend, "name");
   out.backend_uid = GetString(backend, "uid");
   out.node_name = GetString(json, "nodeName");
@@ -71,8 +73,11 @@ Json EncodeStatus(const ScaleStatus& status) {
     if (time) json[key] = FormatTime(*time);
   };
   if (!status.backend_name.empty()) {
-    json["backendRef"] = {
+    Json& backend = json["backendRef"];
+    backend = {
         {"kind", status.backend_kind}, {"name", status.backend_name}, {"uid", status.backend_uid}};
+    if (!status.backend_engine.empty()) backend["engine"] = status.backend_engine;
+    if (!status.backend_ns.empty()) backend["namespace"] = status.backend_ns;
   }
   put("nodeName", status.node_name);
   put("providerID", status.provider_id);

@@ -31,7 +31,9 @@ const char* ToString(CloudError error);
 struct ScaleStatus {
   int64_t observed_generation = 0;
   ScalePhase phase = ScalePhase::kNone;
-  std::string backend_kind, backend_name, backend_uid;
+  // What its engine has for it: backend_engine is set once that was asked, the rest once it is
+  // seen.
+  std::string backend_engine, backend_kind, backend_ns, backend_name, backend_uid;
   std::string node_name, provider_id;
   CloudError error = CloudError::kNone;
   std::string message;
@@ -52,19 +54,5 @@ struct ScaleRequest {
 Result<ScaleRequest> DecodeScaleRequest(const Json& object);
 Json EncodeStatus(const ScaleStatus& status);
 Json EncodeNew(const ScaleRequest& scale);
-
-// What an engine says of a server that was asked of it, whatever the engine.
-struct CloudServer {
-  std::string kind, name, uid;  // of the engine's own object
-  int64_t resource_version = 0;
-  std::string request_uid;  // the ScaleRequest that it serves
-  std::string pool;         // of that; empty if it is not known
-  bool launched = false;    // the engine has accepted it: from here on it costs
-  bool ready = false;       // its Node is Ready and may be used
-  bool deleting = false;
-  std::string node_name, provider_id;
-  CloudError error = CloudError::kNone;
-  std::string message;
-};
 
 }  // namespace spillway::api

@@ -5,7 +5,7 @@ namespace {
 
 std::vector<Requirement> DecodeRequirements(const Json& backend) {
   std::vector<Requirement> out;
-  for (const Json& each : GetArray(GetObject(backend, "karpenter"), "requirements"))
+  for (const Json& each : GetArray(backend, "requirements"))
     out.push_back(
         {GetString(each, "key"), GetString(each, "operator"), GetStrings(each, "values")});
   return out;
@@ -34,7 +34,11 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
       GetSeconds(spec, "idleSecondsBeforeRelease").value_or(std::chrono::seconds(300));
   pool.spec.provision_timeout =
       GetSeconds(spec, "provisionTimeoutSeconds").value_or(std::chrono::seconds(900));
-  pool.spec.backend = GetObject(spec, "backend");
+  const Json& backend = GetObject(spec, "backend");
+  if (backend.size() == 1) {
+    pool.spec.engine = backend.begin().key();
+    pool.spec.backend = GetObject(backend, pool.spec.engine.c_str());
+  }
   pool.spec.requirements = DecodeRequirements(pool.spec.backend);
   const Json& status = GetObject(object, "status");
   pool.status = {GetInt(status, "observedGeneration"),

@@ -15,7 +15,7 @@ struct ServerPoolSpec {
   int64_t priority = 0;
   StringMap capabilities, labels;
   // What else the engine is asked for. The labels of every server that it provides satisfy each.
-  // First those of backend, in their order.
+  // First those that its part of backend lists as requirements, in their order.
   std::vector<Requirement> requirements;
   std::vector<Taint> taints;
   Resources resources;  // what a server of the pool offers to tasks
@@ -23,7 +23,9 @@ struct ServerPoolSpec {
   Duration billing_quantum{0};  // 0: by the second
   int64_t price_micros = 0;     // per hour
   Duration idle_before_release{300000}, provision_timeout{900000};
-  // spec.backend as it was written; the engine's own module reads it.
+  // The member of spec.backend that names the engine; empty if there is none, or more than one.
+  std::string engine;
+  // What is written under it; the engine's own module reads it.
   Json backend;
 };
 

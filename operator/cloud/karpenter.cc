@@ -31,7 +31,7 @@ std::string MessageOf(const Json& object) {
 
 // The pool's requirements, and those of the tasks that the server is bought for.
 Json Requirements(const api::ServerPool& pool) {
-  Json out = api::GetArray(api::GetObject(pool.spec.backend, "karpenter"), "requirements");
+  Json out = api::GetArray(pool.spec.backend, "requirements");
   for (size_t i = out.size(); i < pool.spec.requirements.size(); ++i) {
     const api::Requirement& each = pool.spec.requirements[i];
     out.push_back({{"key", each.key}, {"operator", each.op}, {"values", each.values}});
@@ -58,8 +58,7 @@ std::string NodeClaimName(const std::string& request_uid) { return "spw-" + requ
 
 Json NodeClaimBody(const std::string& request_name, const std::string& request_uid,
                    const api::ServerPool& pool) {
-  const Json& karpenter = api::GetObject(pool.spec.backend, "karpenter");
-  const Json& node_class = api::GetObject(karpenter, "nodeClassRef");
+  const Json& node_class = api::GetObject(pool.spec.backend, "nodeClassRef");
   Json labels = pool.spec.labels;
   labels[api::kRequestLabel] = request_uid;
   labels[api::kPoolLabel] = pool.meta.name;
@@ -111,7 +110,7 @@ Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
   return server;
 }
 
-Diagnosis DiagnoseEvents(const Json& event_list) {
+Refusal DiagnoseEvents(const Json& event_list) {
   for (const Json& event : api::GetArray(event_list, "items")) {
     const std::string reason = api::GetString(event, "reason"), message = MessageOf(event);
     if (reason.find("InsufficientCapacity") != std::string::npos)
@@ -129,9 +128,17 @@ Diagnosis DiagnoseEvents(const Json& event_list) {
           "Karpenter deleted the NodeClaim before its node was ready"};
 }
 
-Result<api::CloudServer> Karpenter::Ensure(const std::string& request_name,
-                                           const std::string& request_uid,
-                                           const api::ServerPool& pool, std::stop_token stop) {
+api::EngineTraits Karpenter::traits() const {
+  return {kKarpenter, false, {{"karpenter.sh/do-not-disrupt", "true"}}};
+}
+
+Source Karpenter::source() {
+  return Watch{kNodeClaims, "",
+               [](const Json& object, std::stop_token) { return DecodeNodeClaim(object); }};
+}
+
+Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::string& request_uid,
+                                  const api::ServerPool& pool, std::stop_token stop) {
   auto made = kube::Call(
       transport_,
       kube::CreateRequest(kNodeClaims, "", NodeClaimBody(request_name, request_uid, pool)), stop);
@@ -146,7 +153,9 @@ Result<api::CloudServer> Karpenter::Ensure(const std::string& request_name,
           "Karpenter is not installed in this cluster (no NodeClaim API): " + error.message;
     return error;
   }
-  return DecodeNodeClaim(*made);
+  auto server = DecodeNodeClaim(*made);
+  if (!server) return server.error();
+  return Ensured(std::move(*server));
 }
 
 Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token stop) {
@@ -159,7 +168,7 @@ Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token 
   return gone.error();
 }
 
-Diagnosis Karpenter::Diagnose(const api::CloudServer& server, std::stop_token stop) {
+Refusal Karpenter::Diagnose(const api::CloudServer& server, std::stop_token stop) {
   kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
   request.path += "&fieldSelector=involvedObject.name%3D" + server.name;
   const auto events = kube::Call(transport_, request, stop);

@@ -3,11 +3,11 @@
 // when its condition Ready is True; failure is its deletion, and the reason is in its Events.
 #pragma once
 
-#include "operator/cloud/backend.h"
-#include "operator/kube/request.h"
+#include "operator/cloud/engine.h"
 
 namespace spillway::cloud {
 
+inline constexpr char kKarpenter[] = "karpenter";
 inline const kube::Resource kNodeClaims{"karpenter.sh", "v1", "nodeclaims"};
 
 // "spw-<request uid>": a second creation meets AlreadyExists.
@@ -17,17 +17,19 @@ api::Json NodeClaimBody(const std::string& request_name, const std::string& requ
 // Fails for a claim that is not of Spillway.
 Result<api::CloudServer> DecodeNodeClaim(const api::Json& object);
 // From the Events of a claim that vanished.
-Diagnosis DiagnoseEvents(const api::Json& event_list);
+Refusal DiagnoseEvents(const api::Json& event_list);
 
-class Karpenter : public Backend {
+class Karpenter : public Engine {
  public:
   // transport must outlive this.
   explicit Karpenter(kube::Transport& transport) : transport_(transport) {}
 
-  Result<api::CloudServer> Ensure(const std::string& request_name, const std::string& request_uid,
-                                  const api::ServerPool& pool, std::stop_token stop) override;
+  api::EngineTraits traits() const override;
+  Source source() override;
+  Result<Ensured> Ensure(const std::string& request_name, const std::string& request_uid,
+                         const api::ServerPool& pool, std::stop_token stop) override;
   Result<Unit> Release(const api::CloudServer& server, std::stop_token stop) override;
-  Diagnosis Diagnose(const api::CloudServer& server, std::stop_token stop) override;
+  Refusal Diagnose(const api::CloudServer& server, std::stop_token stop) override;
 
  private:
   kube::Transport& transport_;

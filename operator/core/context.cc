@@ -6,10 +6,28 @@ namespace spillway::core {
 
 bool Context::ready() const {
   if (!measured) return false;
-  for (const bool kind : synced) {
-    if (!kind) return false;
+  for (size_t kind = 0; kind < kKinds; ++kind) {
+    if (!synced[kind] && static_cast<Kind>(kind) != Kind::kCloudServer) return false;
   }
-  return true;
+  return std::all_of(engines.begin(), engines.end(), [](const auto& entry) {
+    return entry.second.synced || entry.second.traits.polled;
+  });
+}
+
+const EngineFeed* Context::Engine(const std::string& name) const {
+  const auto at = engines.find(name);
+  return at == engines.end() ? nullptr : &at->second;
+}
+
+int64_t* Context::SeenUpTo(Kind kind, const std::string& engine) {
+  if (kind != Kind::kCloudServer) return &seen_up_to[static_cast<size_t>(kind)];
+  const auto at = engines.find(engine);
+  return at == engines.end() ? nullptr : &at->second.seen_up_to;
+}
+
+void Context::Synced(Kind kind, const std::string& engine) {
+  if (kind != Kind::kCloudServer) synced[static_cast<size_t>(kind)] = true;
+  if (const auto at = engines.find(engine); at != engines.end()) at->second.synced = true;
 }
 
 bool Context::IsBehind() const {
@@ -17,7 +35,11 @@ bool Context::IsBehind() const {
   return is(Kind::kTask) || is(Kind::kServer) || is(Kind::kNode) || is(Kind::kPod);
 }
 
-void Context::Hear(Kind kind) {
+void Context::Hear(Kind kind, const std::string& engine) {
+  if (kind == Kind::kCloudServer) {
+    const EngineFeed* feed = Engine(engine);
+    if (feed != nullptr && feed->traits.polled) return;
+  }
   news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
   heard_at = now;
   heard_of[static_cast<size_t>(kind)] = news;

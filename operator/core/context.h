@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,20 +21,28 @@ inline constexpr Duration kFresh{90'000};
 // So long may it take until a watch that comes back has told all that it had missed.
 inline constexpr Duration kBacklog{15'000};
 
+// An engine of this operator, and how much is known of what it has.
+struct EngineFeed {
+  api::EngineTraits traits;
+  int64_t seen_up_to = 0;  // as of the other kinds, in its own versions
+  bool synced = false;     // listed at least once
+};
+
 struct Context {
   Time now{};
   // Watch time: advances only while events arrive, and ignores jumps of the wall clock. How long a
   // node is silent or unready is measured by it, so losing the API server never makes nodes look
   // lost.
   Time news{};
-  Time heard_at{};                           // when the last event came
-  std::array<Time, kKinds> heard_of{};       // of each kind, by news: its watch was alive then
-  std::array<Time, kKinds> last_of{};        // the same, by now
-  std::array<Time, kKinds> row_of{};         // since when it is heard without a long pause
-  std::array<int64_t, kKinds> seen_up_to{};  // the version up to which everything was delivered
-  std::array<bool, kKinds> synced{};         // listed at least once
-  std::array<bool, kKinds> behind{};         // its watch broke, and is not current again
-  bool measured = false;                     // the load was asked for at least once
+  Time heard_at{};                            // when the last event came
+  std::array<Time, kKinds> heard_of{};        // of each kind, by news: its watch was alive then
+  std::array<Time, kKinds> last_of{};         // the same, by now
+  std::array<Time, kKinds> row_of{};          // since when it is heard without a long pause
+  std::array<int64_t, kKinds> seen_up_to{};   // the version up to which everything was delivered
+  std::array<bool, kKinds> synced{};          // listed at least once
+  std::array<bool, kKinds> behind{};          // its watch broke, and is not current again
+  std::map<std::string, EngineFeed> engines;  // by name; kCloudServer is kept here alone
+  bool measured = false;                      // the load was asked for at least once
 
   // Counts changes of anything that an explanation may tell of.
   uint64_t generation = 0;
@@ -42,6 +51,12 @@ struct Context {
   std::vector<Milestone> milestones;
   Time wake = kNever;  // when the core must be called again, if nothing happens before
 
+  // Null if this operator has no such engine.
+  const EngineFeed* Engine(const std::string& name) const;
+  // The version up to which everything was delivered; null for an engine that is not there.
+  int64_t* SeenUpTo(Kind kind, const std::string& engine);
+  // A complete list has come.
+  void Synced(Kind kind, const std::string& engine);
   // Enough is known to decide.
   bool ready() const;
   void WakeAt(Time time) {
@@ -49,8 +64,8 @@ struct Context {
   }
   // A task, server, node or pod may have changed without our knowledge, and news are on their way.
   bool IsBehind() const;
-  // An event of a watch has come.
-  void Hear(Kind kind);
+  // An event has come. Of the API server only a watch tells.
+  void Hear(Kind kind, const std::string& engine);
   Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }
   // The watch was heard of recently, and the events that it had missed have been delivered.
   bool HearsOf(Kind kind) const {

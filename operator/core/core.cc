@@ -27,41 +27,42 @@ namespace {
 constexpr Duration kCheckEvery{5'000};
 
 // Whether any sight of the kind may tell why a task waits. Of tasks, servers and nodes most are
-// echoes of a status, or heartbeats: the rooms count those that are more.
+// echoes of a status, or heartbeats, and of polled engines most say what is known: the rooms count
+// those that are more.
 bool Moves(Kind kind) {
   return kind != Kind::kTask && kind != Kind::kServer && kind != Kind::kNode &&
-         kind != Kind::kLease && kind != Kind::kNamespace;
+         kind != Kind::kCloudServer && kind != Kind::kLease && kind != Kind::kNamespace;
 }
 
 struct Taker {
   World& world;
 
-  void Advance(Kind kind, int64_t version) const {
-    int64_t& known = world.seen_up_to[static_cast<size_t>(kind)];
-    known = std::max(known, version);
+  void Advance(Kind kind, const std::string& engine, int64_t version) const {
+    if (int64_t* known = world.SeenUpTo(kind, engine)) *known = std::max(*known, version);
     world.behind[static_cast<size_t>(kind)] = false;
   }
   void operator()(const Seen& seen) const {
-    world.Hear(KindOf(seen.object));
+    const std::string& engine = EngineOf(seen.object);
+    world.Hear(KindOf(seen.object), engine);
     if (Moves(KindOf(seen.object))) ++world.generation;
     Observe(world, seen.object);
-    if (!seen.in_list) Advance(KindOf(seen.object), VersionOf(seen.object));
+    if (!seen.in_list) Advance(KindOf(seen.object), engine, VersionOf(seen.object));
   }
   void operator()(const Gone& gone) const {
-    world.Hear(gone.kind);
+    world.Hear(gone.kind, gone.engine);
     ++world.generation;
     Forget(world, gone);
-    Advance(gone.kind, gone.resource_version);
+    Advance(gone.kind, gone.engine, gone.resource_version);
   }
   void operator()(const Listed& listed) const {
-    world.Hear(listed.kind);
+    world.Hear(listed.kind, listed.engine);
     ForgetOthers(world, listed);
-    Advance(listed.kind, listed.resource_version);
-    world.synced[static_cast<size_t>(listed.kind)] = true;
+    Advance(listed.kind, listed.engine, listed.resource_version);
+    world.Synced(listed.kind, listed.engine);
   }
   void operator()(const Bookmark& bookmark) const {
-    world.Hear(bookmark.kind);
-    Advance(bookmark.kind, bookmark.resource_version);
+    world.Hear(bookmark.kind, bookmark.engine);
+    Advance(bookmark.kind, bookmark.engine, bookmark.resource_version);
   }
   void operator()(const Behind& behind) const {
     world.behind[static_cast<size_t>(behind.kind)] = true;
@@ -148,7 +149,12 @@ void Decide(World& world) {
 
 }  // namespace
 
-Core::Core() : world_(std::make_unique<World>()) {}
+Core::Core(std::vector<api::EngineTraits> engines) : world_(std::make_unique<World>()) {
+  for (api::EngineTraits& traits : engines) {
+    const std::string name = traits.name;
+    world_->engines[name] = {std::move(traits)};
+  }
+}
 Core::~Core() = default;
 
 StepResult Core::Step(std::span<const Event> events, Time now) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "operator/core/events.h"
 
@@ -14,13 +15,14 @@ struct World;
 // Not thread-safe: one thread owns it.
 class Core {
  public:
-  Core();
+  // engines: those that pools can be served by.
+  explicit Core(std::vector<api::EngineTraits> engines = {});
   ~Core();
 
-  // Takes the events in their order, then decides once. Nothing is decided before every kind was
-  // listed (Listed) and the load was asked for (Measured). now must not go back by more than the
-  // resolution of deadlines can bear.
-  // Every Write and AskCloud among the effects must be answered by an Outcome.
+  // Takes the events in their order, then decides once. Nothing is decided before every kind, and
+  // what each watched engine has, was listed (Listed) and the load was asked for (Measured). now
+  // must not go back by more than the resolution of deadlines can bear. Every Write and AskCloud
+  // among the effects must be answered by an Outcome.
   StepResult Step(std::span<const Event> events, Time now);
 
   // For probes, metrics and tests.

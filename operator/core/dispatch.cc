@@ -44,7 +44,7 @@ void RegistrationGone(World& world, const std::string& name) {
   OnRegistrationGone(world, name);
 }
 
-void OnKeyGone(World& world, Kind kind, const std::string& key) {
+void OnKeyGone(World& world, Kind kind, const std::string& engine, const std::string& key) {
   switch (kind) {
     case Kind::kTask:
       return OnTaskGone(world, key);
@@ -53,7 +53,7 @@ void OnKeyGone(World& world, Kind kind, const std::string& key) {
     case Kind::kNode:
       return OnNodeGone(world, world.servers, key);
     case Kind::kCloudServer:
-      return OnCloudServerGone(world, key);
+      return OnCloudServerGone(world, engine, key);
     case Kind::kPool:
       return OnPoolGone(world, key);
     case Kind::kScale:
@@ -110,8 +110,11 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
       });
       break;
     case Kind::kCloudServer:
-      Collect(world.provisioning.cloud_servers, listed, out, [](const auto&, const auto& server) {
-        return std::pair(server.name, server.resource_version);
+      world.provisioning.cloud_servers.ForEach([&](const api::CloudServer& server) {
+        const std::string key = server.key();
+        if (server.engine == listed.engine && server.resource_version <= listed.resource_version &&
+            !listed.keys.contains(key))
+          out.push_back(key);
       });
       break;
     case Kind::kPriorityClass:
@@ -143,11 +146,12 @@ void Forget(World& world, const Gone& gone) {
     const auto pod = world.servers.pods.find(gone.key);
     if (pod != world.servers.pods.end() && pod->second.object.meta.uid != gone.uid) return;
   }
-  OnKeyGone(world, gone.kind, gone.key);
+  OnKeyGone(world, gone.kind, gone.engine, gone.key);
 }
 
 void ForgetOthers(World& world, const Listed& listed) {
-  for (const std::string& key : Missing(world, listed)) OnKeyGone(world, listed.kind, key);
+  for (const std::string& key : Missing(world, listed))
+    OnKeyGone(world, listed.kind, listed.engine, key);
   if (listed.kind == Kind::kTask && !world.synced[static_cast<size_t>(Kind::kTask)])
     DropClaims(world);
 }
@@ -155,9 +159,9 @@ void ForgetOthers(World& world, const Listed& listed) {
 void Conclude(World& world, const Outcome& outcome) {
   if (outcome.object) {
     const Object& object = *outcome.object;
-    const int64_t version = VersionOf(object);
+    const int64_t* seen_up_to = world.SeenUpTo(KindOf(object), EngineOf(object));
     // Older than what was delivered: seen already, and perhaps gone again.
-    if (version > world.seen_up_to[object.index()]) Observe(world, object);
+    if (seen_up_to != nullptr && VersionOf(object) > *seen_up_to) Observe(world, object);
   }
   switch (outcome.kind) {
     case Kind::kTask:

@@ -20,4 +20,10 @@ int64_t VersionOf(const Object& object) {
       object);
 }
 
+const std::string& EngineOf(const Object& object) {
+  static const std::string kNone;
+  const auto* server = std::get_if<api::CloudServer>(&object);
+  return server == nullptr ? kNone : server->engine;
+}
+
 }  // namespace spillway::core

@@ -12,6 +12,7 @@
 
 #include "operator/api/budget.h"
 #include "operator/api/core_v1.h"
+#include "operator/api/engine.h"
 #include "operator/api/registered_server.h"
 #include "operator/api/scale_request.h"
 #include "operator/api/server_pool.h"
@@ -42,8 +43,13 @@ inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index
 
 // Of the API server's object.
 int64_t VersionOf(const Object& object);
+// Of a kCloudServer: the engine that has it; empty for every other kind.
+const std::string& EngineOf(const Object& object);
 
 // ---- Events ----
+
+// Of what engines have, each engine is listed and followed for itself: its name stands in `engine`,
+// which is empty for every other kind.
 
 // The object was seen in this state. Older states than one already seen are ignored.
 struct Seen {
@@ -56,22 +62,26 @@ struct Gone {
   Kind kind;
   std::string key, uid;
   int64_t resource_version = 0;
+  std::string engine = {};
 };
 // A complete list at this version was delivered by the Seen before; everything else is gone.
 struct Listed {
   Kind kind;
   int64_t resource_version = 0;
   std::set<std::string> keys;
+  std::string engine = {};
 };
 // Everything up to this version was delivered.
 struct Bookmark {
   Kind kind;
   int64_t resource_version = 0;
+  std::string engine = {};
 };
 // The watch broke or its history is gone: what is known of the kind may be old until the next event
 // of the watch, or the next complete list.
 struct Behind {
   Kind kind;
+  std::string engine = {};
 };
 // Why a server that was asked for vanished.
 struct CloudDiagnosis {
@@ -93,7 +103,7 @@ struct PodWarned {
 
 enum class Verb { kCreate, kPatchStatus, kDelete };
 
-// What the body of a pod is made of; see pod_body.h.
+// What the body of a pod is made of; see runtime/pod_body.h.
 struct PodOrder {
   std::shared_ptr<const std::string> pod_template;    // JSON
   std::string task;                                   // its name
@@ -103,6 +113,7 @@ struct PodOrder {
   // kube-scheduler chooses, among the assignment's node and these others.
   bool via_scheduler = false;
   std::vector<std::string> other_nodes = {};
+  api::StringMap annotations = {};  // besides those of the template
 };
 
 // One API write.
@@ -135,6 +146,9 @@ struct Outcome {
   std::optional<Error> error;
   // The object as the API server answered it; with kAlreadyExists, the one that was there already.
   std::optional<Object> object;
+  // Of a request to an engine: which, and what its refusal means, if it said so.
+  std::string engine = {};
+  api::CloudError error_class = api::CloudError::kNone;
 };
 
 using Event = std::variant<Seen, Gone, Listed, Bookmark, Behind, CloudDiagnosis, Measured,
@@ -147,9 +161,10 @@ struct AskCloud {
   enum class Op { kEnsure, kRelease, kDiagnose };
   Op op = Op::kEnsure;
   std::string request_name, request_uid;
-  api::ServerPool pool;      // kEnsure
-  api::Resources resources;  // kEnsure: at least this much
-  api::CloudServer server;   // kRelease, kDiagnose: the engine's object
+  api::ServerPool pool = {};     // kEnsure
+  api::CloudServer server = {};  // kRelease, kDiagnose: the engine's object
+
+  const std::string& engine() const { return op == Op::kEnsure ? pool.spec.engine : server.engine; }
 };
 
 // A Kubernetes Event.

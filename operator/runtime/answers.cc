@@ -60,10 +60,11 @@ core::Outcome OutcomeOf(const core::AskCloud& ask) {
   const bool ensure = ask.op == core::AskCloud::Op::kEnsure;
   return {ensure ? Verb::kCreate : Verb::kDelete,
           core::Kind::kCloudServer,
-          ask.server.name,
+          ask.server.key(),
           ask.request_uid,
           {},
-          {}};
+          {},
+          ask.engine()};
 }
 
 kube::Request PodEventsRequest(const core::AskWhy& ask) {

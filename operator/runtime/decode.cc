@@ -1,6 +1,5 @@
 #include "operator/runtime/decode.h"
 
-#include "operator/cloud/karpenter.h"
 #include "operator/runtime/guard.h"
 
 namespace spillway::runtime {
@@ -27,7 +26,7 @@ Result<core::Object> DecodeAs(core::Kind kind, const api::Json& object) {
     case core::Kind::kNode:
       return Wrap(api::DecodeNode(object));
     case core::Kind::kCloudServer:
-      return Wrap(cloud::DecodeNodeClaim(object));
+      return Invalid("its engine reads it");
     case core::Kind::kLease:
       return core::Object(api::DecodeLease(object));
     case core::Kind::kPriorityClass:
@@ -50,7 +49,7 @@ const kube::Resource& ResourceOf(core::Kind kind) {
       {api::kGroup, "v1alpha1", "scalerequests"},
       kube::kPods,
       kube::kNodes,
-      cloud::kNodeClaims,
+      {"", "", "cloudservers"},  // each engine has its own
       kube::kLeases,
       kube::kPriorityClasses,
       kube::kNamespaces,
@@ -71,17 +70,6 @@ Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
   Result<core::Object> decoded = Invalid("");
   const auto thrown = Guarded([&] { decoded = DecodeAs(kind, object); });
   return thrown ? Invalid(*thrown) : std::move(decoded);
-}
-
-Told Tell(core::Kind kind, kube::WatchEvent what, const api::Json& object) {
-  const api::ObjectMeta meta = api::DecodeMeta(object);
-  core::Gone gone{kind, meta.key(), meta.uid, meta.resource_version};
-  if (what == kube::WatchEvent::kDelete) return {std::move(gone), std::nullopt};
-  if (what == kube::WatchEvent::kBookmark)
-    return {core::Bookmark{kind, meta.resource_version}, std::nullopt};
-  auto decoded = Decode(kind, object);
-  if (!decoded) return {std::move(gone), decoded.error()};
-  return {core::Seen{std::move(*decoded), what == kube::WatchEvent::kListed}, std::nullopt};
 }
 
 }  // namespace spillway::runtime

@@ -19,7 +19,7 @@ struct Keyer {
 };
 
 struct Grouper {
-  std::string operator()(const core::AskCloud&) const { return "/cloud"; }
+  std::string operator()(const core::AskCloud& ask) const { return "/cloud/" + ask.engine(); }
   std::string operator()(const auto& effect) const { return effect.ns; }
 };
 

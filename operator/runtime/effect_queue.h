@@ -22,7 +22,8 @@ namespace spillway::runtime {
 
 // What the effect is about; effects with the same key keep their order.
 std::string EffectKey(const core::Effect& effect);
-// Whose effect it is: a namespace, or "" for objects of the whole cluster, or "/cloud" for engines.
+// Whose effect it is: a namespace, or "" for objects of the whole cluster, or "/cloud/…" for
+// an engine.
 std::string EffectGroup(const core::Effect& effect);
 
 // An effect that is slow lets its namespace have less in flight.

@@ -4,13 +4,14 @@
 #include <atomic>
 #include <tuple>
 
-#include "operator/core/tasks/pod_body.h"
 #include "operator/runtime/answers.h"
+#include "operator/runtime/ask_engine.h"
 #include "operator/runtime/chronicle.h"
 #include "operator/runtime/decode.h"
 #include "operator/runtime/event_body.h"
 #include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
+#include "operator/runtime/pod_body.h"
 
 namespace spillway::runtime {
 namespace {
@@ -26,7 +27,7 @@ kube::Request Encode(const core::Write& write) {
   const kube::Resource& resource = ResourceOf(write.kind);
   switch (write.verb) {
     case Verb::kCreate:
-      return kube::CreateRequest(resource, write.ns, core::Body(write));
+      return kube::CreateRequest(resource, write.ns, Body(write));
     case Verb::kPatchStatus:
       return kube::StatusRequest(resource, write.ns, write.name, write.uid, write.resource_version,
                                  write.body);
@@ -85,10 +86,10 @@ constexpr int kWriteVerbosity = 4;
 
 }  // namespace
 
-Executor::Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
+Executor::Executor(kube::Transport& transport, const cloud::Engines& engines, Metrics& metrics,
                    std::string identity, int threads, std::function<void(core::Event)> report)
     : transport_(transport),
-      backend_(backend),
+      engines_(engines),
       metrics_(metrics),
       identity_(std::move(identity)),
       report_(std::move(report)),
@@ -227,25 +228,10 @@ Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::s
 }
 
 Executor::Answer Executor::CarryOne(const core::AskCloud& ask, const Job&, std::stop_token stop) {
-  using Op = core::AskCloud::Op;
-  if (ask.op == Op::kDiagnose) {
-    const cloud::Diagnosis diagnosis = backend_.Diagnose(ask.server, stop);
-    return {{}, core::CloudDiagnosis{ask.request_uid, diagnosis.error, diagnosis.message}};
-  }
-  core::Outcome outcome = OutcomeOf(ask);
-  if (ask.op == Op::kEnsure) {
-    auto server = backend_.Ensure(ask.request_name, ask.request_uid, ask.pool, stop);
-    if (server) {
-      outcome.object = core::Object(std::move(*server));
-    } else {
-      outcome.error = server.error();
-    }
-  } else if (const auto released = backend_.Release(ask.server, stop); !released) {
-    outcome.error = released.error();
-  }
-  std::optional<Error> error = outcome.error;
-  metrics_.CountWrite(Name(outcome.verb), "cloudservers", !error);
-  return {std::move(error), std::move(outcome)};
+  Asked asked = Ask(engines_, ask, stop);
+  if (ask.op != core::AskCloud::Op::kDiagnose)
+    metrics_.CountWrite(Name(OutcomeOf(ask).verb), "cloudservers", !asked.error);
+  return {std::move(asked.error), std::move(asked.report)};
 }
 
 Executor::Answer Executor::CarryOne(const core::Note& note, const Job& job, std::stop_token stop) {

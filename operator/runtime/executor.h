@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "operator/cloud/backend.h"
+#include "operator/cloud/engines.h"
 #include "operator/kube/request.h"
 #include "operator/runtime/effect_queue.h"
 #include "operator/runtime/metrics.h"
@@ -20,7 +20,7 @@ namespace spillway::runtime {
 class Executor {
  public:
   // report is called from the pool's threads. All references must outlive this.
-  Executor(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
+  Executor(kube::Transport& transport, const cloud::Engines& engines, Metrics& metrics,
            std::string identity, int threads, std::function<void(core::Event)> report);
   ~Executor();
 
@@ -52,7 +52,7 @@ class Executor {
   void LogTry(const Job& job, const std::optional<Error>& error, Duration took) const;
 
   kube::Transport& transport_;
-  cloud::Backend& backend_;
+  const cloud::Engines& engines_;
   Metrics& metrics_;
   const std::string identity_;
   const std::function<void(core::Event)> report_;

@@ -30,17 +30,8 @@ Duration Monotonic() {
   return std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-kube::WatchOptions OptionsOf(Kind kind) {
-  kube::WatchOptions options;
-  options.resource = ResourceOf(kind);
-  if (kind == Kind::kLease) options.ns = "kube-node-lease";
-  options.optional = kind == Kind::kCloudServer;
-  return options;
-}
-
-std::string Advice(Kind kind, const Error& error) {
+std::string Advice(const kube::Resource& resource, const Error& error) {
   if (error.kind == ErrorKind::kNotFound) {
-    const kube::Resource& resource = ResourceOf(kind);
     return "the API server does not know " + resource.plural + "." + resource.group +
            "; install the CRDs: kubectl apply -f crds/";
   }
@@ -49,9 +40,9 @@ std::string Advice(Kind kind, const Error& error) {
   return error.message;
 }
 
-Fields IgnoredFields(Kind kind, const api::ObjectMeta& meta, const std::string& error) {
-  Fields fields{{"resource", ResourceOf(kind).plural}, {"object", meta.key()}, {"error", error}};
-  if (kind == Kind::kTask) {
+Fields IgnoredFields(const Feed& feed, const api::ObjectMeta& meta, const std::string& error) {
+  Fields fields{{"resource", feed.watch.resource.plural}, {"object", meta.key()}, {"error", error}};
+  if (feed.kind == Kind::kTask) {
     const Fields task{
         {"namespace", meta.ns}, {"task", meta.name}, {"uid", meta.uid}, {"attempt", 0}};
     fields.insert(fields.end(), task.begin(), task.end());
@@ -59,15 +50,30 @@ Fields IgnoredFields(Kind kind, const api::ObjectMeta& meta, const std::string& 
   return fields;
 }
 
+// What is watched of the engine, or the engine, as metrics name it.
+std::string LabelOf(cloud::Engine& engine) {
+  const cloud::Source source = engine.source();
+  const auto* watch = std::get_if<cloud::Watch>(&source);
+  return watch != nullptr ? watch->resource.plural : engine.traits().name;
+}
+
 }  // namespace
 
-Loop::Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics,
+Loop::Loop(kube::Transport& transport, const cloud::Engines& engines, Metrics& metrics,
            LoopOptions options)
     : transport_(transport),
+      engines_(engines),
       metrics_(metrics),
       options_(std::move(options)),
-      executor_(transport, backend, metrics, options_.identity, options_.workers,
-                [this](core::Event event) { Push(std::move(event)); }) {}
+      core_(engines.traits()),
+      executor_(transport, engines, metrics, options_.identity, options_.workers,
+                [this](core::Event event) { Push(std::move(event)); }) {
+  for (size_t i = 0; i < core::kKinds; ++i) {
+    if (static_cast<Kind>(i) != Kind::kCloudServer)
+      metrics_.Follows(ResourceOf(static_cast<Kind>(i)).plural);
+  }
+  for (cloud::Engine* engine : engines.all()) metrics_.Follows(LabelOf(*engine));
+}
 
 void Loop::Push(core::Event event) {
   {
@@ -83,14 +89,14 @@ Time Loop::Now() {
   return clock_.Read(std::chrono::floor<Duration>(std::chrono::system_clock::now()), Monotonic());
 }
 
-void Loop::Follow(Kind kind, std::stop_token stop) {
-  const std::string plural = ResourceOf(kind).plural;
+void Loop::Follow(const Feed& feed, std::stop_token stop) {
+  const std::string& plural = feed.watch.resource.plural;
   std::set<std::string> unreadable;  // of the list that is under way
   RefusalLog told_of;                // what could not be read
   kube::WatchSink sink;
   sink.event = [&](kube::WatchEvent what, const api::Json& object) {
-    metrics_.Heard(kind);
-    Told told = Tell(kind, what, object);
+    metrics_.Heard(plural);
+    Told told = Tell(feed, what, object);
     if (!told.unreadable) {
       if (!told_of.empty()) told_of.Succeeded(api::DecodeMeta(object).key());
       return Push(std::move(told.event));
@@ -101,33 +107,60 @@ void Loop::Follow(Kind kind, std::stop_token stop) {
     } else {
       Push(std::move(told.event));
     }
-    if (kind == Kind::kCloudServer) return;  // a NodeClaim of someone else
+    if (feed.kind == Kind::kCloudServer) return;  // of someone else
     if (told_of.IsNews(meta.key(), told.unreadable->message, Time(Monotonic())))
-      Warn("object ignored", IgnoredFields(kind, meta, told.unreadable->message));
+      Warn("object ignored", IgnoredFields(feed, meta, told.unreadable->message));
   };
   sink.listed = [&](int64_t version, std::set<std::string> keys) {
-    metrics_.Heard(kind);
+    metrics_.Heard(plural);
     for (const std::string& key : std::exchange(unreadable, {})) keys.erase(key);
-    Push(core::Listed{kind, version, std::move(keys)});
+    Push(core::Listed{feed.kind, version, std::move(keys), feed.engine});
   };
   sink.listing = [&] {
     unreadable.clear();
-    Push(core::Behind{kind});
+    Push(core::Behind{feed.kind, feed.engine});
   };
   sink.trouble = [&](const std::optional<Error>& error) {
     if (!error) {
-      Push(core::Bookmark{kind, 0});  // of no version: says only that the list is complete
+      Push(core::Bookmark{feed.kind, 0,
+                          feed.engine});  // of no version: says only that the list is complete
       return Info("watch works again", {{"resource", plural}});
     }
-    Push(core::Behind{kind});
+    Push(core::Behind{feed.kind, feed.engine});
     metrics_.CountWatchFailure(plural);
-    Fail("cannot watch, trying again", {{"resource", plural}, {"error", Advice(kind, *error)}});
+    Fail("cannot watch, trying again",
+         {{"resource", plural}, {"error", Advice(feed.watch.resource, *error)}});
   };
   while (!stop.stop_requested()) {
-    const auto thrown = Guarded([&] { kube::Watch(transport_, OptionsOf(kind), sink, stop); });
+    const auto thrown = Guarded([&] { kube::Watch(transport_, feed.watch, sink, stop); });
     if (!thrown) return;
     Fail("restarting the watch", {{"resource", plural}, {"error", *thrown}});
     kube::SleepFor(kAfterException, stop);
+  }
+}
+
+void Loop::FollowEngine(cloud::Engine& engine, std::stop_token stop) {
+  const cloud::Source source = engine.source();
+  if (const auto* watch = std::get_if<cloud::Watch>(&source))
+    return Follow(FeedOf(engine, *watch, stop), stop);
+  FollowPolled(engine.traits().name, std::get<cloud::Poll>(source), stop);
+}
+
+void Loop::FollowPolled(const std::string& engine, const cloud::Poll& poll, std::stop_token stop) {
+  bool works = true;
+  while (!stop.stop_requested()) {
+    auto events = AskAll(engine, poll, stop);
+    if (events) {
+      metrics_.Heard(engine);
+      for (core::Event& event : *events) Push(std::move(event));
+      if (!works) Info("the engine answers again", {{"engine", engine}});
+    } else if (works && !stop.stop_requested()) {
+      metrics_.CountWatchFailure(engine);
+      Fail("the engine does not say what it has, asking again",
+           {{"engine", engine}, {"error", events.error().message}});
+    }
+    works = events.ok();
+    kube::SleepFor(poll.every, stop);
   }
 }
 
@@ -166,8 +199,12 @@ bool Loop::Run(std::stop_token stop) {
   executor_.Start();
   std::vector<std::jthread> watches;
   for (size_t i = 0; i < core::kKinds; ++i) {
-    watches.emplace_back([this, i, stop] { Follow(static_cast<Kind>(i), stop); });
+    const auto kind = static_cast<Kind>(i);
+    if (kind == Kind::kCloudServer) continue;
+    watches.emplace_back([this, kind, stop] { Follow(FeedOf(kind), stop); });
   }
+  for (cloud::Engine* engine : engines_.all())
+    watches.emplace_back([this, engine, stop] { FollowEngine(*engine, stop); });
   watches.emplace_back([this, stop] { FollowLoad(stop); });
   Time wake = Now(), described{};
   bool listed = false;  // since memory was given back

@@ -12,6 +12,7 @@
 #include "operator/core/core.h"
 #include "operator/kube/watcher.h"
 #include "operator/runtime/executor.h"
+#include "operator/runtime/feed.h"
 #include "operator/runtime/metrics.h"
 
 namespace spillway::runtime {
@@ -24,7 +25,8 @@ struct LoopOptions {
 class Loop {
  public:
   // The references must outlive this.
-  Loop(kube::Transport& transport, cloud::Backend& backend, Metrics& metrics, LoopOptions options);
+  Loop(kube::Transport& transport, const cloud::Engines& engines, Metrics& metrics,
+       LoopOptions options);
 
   // Runs until stopped. False if a write of ours may still arrive at the API server.
   bool Run(std::stop_token stop);
@@ -39,11 +41,15 @@ class Loop {
   // By the clock that the core is called with.
   Time Now();
   std::vector<core::Event> Wait(Time wake, std::stop_token stop);
-  void Follow(core::Kind kind, std::stop_token stop);
+  void Follow(const Feed& feed, std::stop_token stop);
+  // Watches or polls what it has.
+  void FollowEngine(cloud::Engine& engine, std::stop_token stop);
+  void FollowPolled(const std::string& engine, const cloud::Poll& poll, std::stop_token stop);
   // Polls the nodes' measured use until stopped.
   void FollowLoad(std::stop_token stop);
 
   kube::Transport& transport_;
+  const cloud::Engines& engines_;
   Metrics& metrics_;
   const LoopOptions options_;
   // Of the thread in Run alone.

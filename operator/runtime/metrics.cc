@@ -180,9 +180,6 @@ Metrics::Metrics(const std::string& version)
                         .Help("Time of one try of an effect.")
                         .Register(*registry_)
                         .Add({{"name", "effects"}}, kQueueSeconds)) {
-  // Exported as 0 from the start, so that rate() sees the first failure.
-  for (size_t kind = 0; kind < core::kKinds; ++kind)
-    watch_failures_.Add({{"resource", ResourceOf(static_cast<core::Kind>(kind)).plural}});
   BuildGauge()
       .Name("spillway_build_info")
       .Help("1, with the version and what compiled it.")
@@ -206,11 +203,11 @@ std::string Metrics::Text() const {
   std::vector<prometheus::MetricFamily> all = registry_->Collect();
   std::erase_if(all, [](const auto& family) { return family.metric.empty(); });
   Gauges now;
-  for (size_t kind = 0; kind < core::kKinds; ++kind) {
-    if (const int64_t heard = heard_[kind]; heard != 0)
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [resource, heard] : heard_)
       now.Add("spillway_watch_age_seconds", "Time since the watch has told anything, by resource.",
-              {{"resource", ResourceOf(static_cast<core::Kind>(kind)).plural}},
-              static_cast<double>(Monotonic() - heard) / 1'000);
+              {{"resource", resource}}, static_cast<double>(Monotonic() - heard) / 1'000);
   }
   AddProcessMetrics(now);
   std::vector<prometheus::MetricFamily> more = std::move(now).Families();
@@ -240,7 +237,15 @@ void Metrics::CountWatchFailure(const std::string& resource) {
   watch_failures_.Add({{"resource", resource}}).Increment();
 }
 
-void Metrics::Heard(core::Kind kind) { heard_[static_cast<size_t>(kind)] = Monotonic(); }
+// Exported as 0 from the start, so that rate() sees the first failure.
+void Metrics::Follows(const std::string& resource) {
+  watch_failures_.Add({{"resource", resource}});
+}
+
+void Metrics::Heard(const std::string& resource) {
+  const std::lock_guard lock(mutex_);
+  heard_[resource] = Monotonic();
+}
 
 void Metrics::SetLeading(const std::string& lease, bool leading) {
   leading_.Add({{"name", lease}}).Set(leading ? 1 : 0);

@@ -44,8 +44,10 @@ class Metrics {
   // A write, or a request to a cloud engine, as an effect.
   void CountWrite(const std::string& verb, const std::string& resource, bool ok);
   void CountWatchFailure(const std::string& resource);
-  // The watch of the kind has delivered an event or a bookmark.
-  void Heard(core::Kind kind);
+  // That failures of its watch are counted is shown from here on.
+  void Follows(const std::string& resource);
+  // The watch of the resource has delivered an event or a bookmark.
+  void Heard(const std::string& resource);
   void SetLeading(const std::string& lease, bool leading);
   // Of the queue of effects, in seconds.
   void QueueGrew(size_t added, size_t depth);
@@ -80,12 +82,12 @@ class Metrics {
   prometheus::Gauge& queue_depth_;
   prometheus::Counter &queue_adds_, &queue_retries_;
   prometheus::Histogram &queue_seconds_, &work_seconds_;
-  std::array<std::atomic<int64_t>, core::kKinds> heard_{};  // milliseconds, monotonic; 0: never
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::vector<prometheus::MetricFamily> described_;
-  std::set<std::string> namespaces_;  // that have counters of their own
+  std::map<std::string, int64_t> heard_;  // by resource; milliseconds, monotonic
+  std::set<std::string> namespaces_;      // that have counters of their own
   std::unique_ptr<HttpServer> server_;
 };
 

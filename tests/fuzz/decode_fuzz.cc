@@ -1,21 +1,34 @@
 // Objects of every kind, as the API server may send them: the first byte is the kind, the rest the
 // object. What was decoded is taken up by a core, together with its status as it would be written.
+#include "operator/cloud/karpenter.h"
 #include "operator/core/core.h"
 #include "operator/runtime/decode.h"
 
 using namespace spillway;
+
+namespace {
+
+Result<core::Object> Decode(core::Kind kind, const api::Json& object) {
+  if (kind != core::Kind::kCloudServer) return runtime::Decode(kind, object);
+  auto server = cloud::DecodeNodeClaim(object);
+  if (!server) return server.error();
+  server->engine = cloud::kKarpenter;
+  return core::Object(std::move(*server));
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const auto kind = static_cast<core::Kind>(data[0] % core::kKinds);
   const api::Json object = api::Json::parse(data + 1, data + size, nullptr, false);
   if (!object.is_object()) return 0;
-  const auto decoded = runtime::Decode(kind, object);
+  const auto decoded = Decode(kind, object);
   if (!decoded) return 0;
   std::vector<core::Event> events{core::Seen{*decoded}};
   for (size_t i = 0; i < core::kKinds; ++i)
-    events.push_back(core::Listed{static_cast<core::Kind>(i), 0, {}});
-  core::Core core;
+    events.push_back(core::Listed{static_cast<core::Kind>(i), 0, {}, cloud::kKarpenter});
+  core::Core core({{cloud::kKarpenter}});
   const Time now = Time{} + std::chrono::seconds(1'800'000'000);
   for (const core::Effect& effect : core.Step(events, now).effects) {
     if (const auto* write = std::get_if<core::Write>(&effect))

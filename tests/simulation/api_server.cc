@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/core/tasks/pod_body.h"
+#include "operator/runtime/pod_body.h"
 
 namespace spillway::simulation {
 namespace {
@@ -39,7 +39,7 @@ Result<Object> Decode(const Write& write) {
     if (!decoded) return decoded.error();
     return Object(std::move(*decoded));
   };
-  if (write.kind == Kind::kPod) return wrap(api::DecodePod(core::Body(write)));
+  if (write.kind == Kind::kPod) return wrap(api::DecodePod(runtime::Body(write)));
   if (write.kind == Kind::kServer) return wrap(api::DecodeRegisteredServer(write.body));
   if (write.kind == Kind::kScale) return wrap(api::DecodeScaleRequest(write.body));
   return Invalid("the operator does not create this kind");

@@ -5,9 +5,9 @@
 
 #include "operator/cloud/karpenter.h"
 #include "operator/core/scheduling/admission.h"
-#include "operator/core/tasks/pod_body.h"
 #include "operator/core/world.h"
 #include "operator/runtime/event_body.h"
+#include "operator/runtime/pod_body.h"
 
 namespace spillway::simulation {
 namespace {
@@ -192,7 +192,7 @@ bool Checks::Counts(const Replica& replica, const Pod& pod) const {
 }
 
 void Checks::PodDecided(const Replica& replica, const core::Write& write) {
-  const Pod pod = *api::DecodePod(core::Body(write));
+  const Pod pod = *api::DecodePod(runtime::Body(write));
   const std::string uid = write.uid;
   CheckServer(replica, pod, uid);
   CheckRoom(replica, pod);
@@ -752,7 +752,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     const Pod& pod = *api_.Get<Pod>(write.key());
     origins_[pod.meta.uid] = {replica.id(), pod.meta.resource_version, sent_at_,
-                              api::DecodePod(core::Body(write))->requests};
+                              api::DecodePod(runtime::Body(write))->requests};
     ++created_[write.key()];
     if (overlap_) witness_.Late(write.uid);
     ++costs_[write.uid].pods;

@@ -1,35 +1,40 @@
 #include "tests/simulation/cloud.h"
 
-#include "operator/cloud/karpenter.h"
-
 namespace spillway::simulation {
 
 using api::CloudServer;
 
 constexpr char kStarting[] = "agent.example/not-ready";
 
-Result<CloudServer> Cloud::Ensure(const core::AskCloud& ask) {
-  const std::string name = cloud::NodeClaimName(ask.request_uid);
-  if (const auto* claim = api_.Get<CloudServer>(name)) return *claim;
-  const Mood mood = moods_[ask.pool.meta.name];
-  pool_of_[name] = ask.pool.meta.name;
+Result<cloud::Ensured> Cloud::Ensure(const std::string&, const std::string& request_uid,
+                                     const api::ServerPool& pool, std::stop_token) {
+  const std::string name = cloud::NodeClaimName(request_uid);
+  if (const auto* claim = api_.Get<CloudServer>(name)) return cloud::Ensured(*claim);
+  const Mood mood = moods_[pool.meta.name];
+  pool_of_[name] = pool.meta.name;
   if (mood == Mood::kRefuses) return Invalid("spec.requirements: not allowed");
   if (mood == Mood::kUnauthenticated)
     return Error{ErrorKind::kForbidden, "nodeclaims is forbidden", std::nullopt};
   CloudServer claim;
   claim.kind = "NodeClaim";
   claim.name = name;
-  claim.request_uid = ask.request_uid;
-  claim.pool = ask.pool.meta.name;
+  claim.engine = cloud::kKarpenter;
+  claim.request_uid = request_uid;
+  claim.pool = pool.meta.name;
   api_.Put(claim);
-  return *api_.Get<CloudServer>(name);
+  return cloud::Ensured(*api_.Get<CloudServer>(name));
 }
 
 bool Cloud::Answered(const std::string& request_uid) const {
   return pool_of_.contains(cloud::NodeClaimName(request_uid));
 }
 
-void Cloud::Release(const CloudServer& server) {
+Result<Unit> Cloud::Release(const CloudServer& server, std::stop_token) {
+  Delete(server);
+  return Unit{};
+}
+
+void Cloud::Delete(const CloudServer& server) {
   const auto* claim = api_.Get<CloudServer>(server.name);
   if (claim == nullptr || claim->uid != server.uid || claim->deleting) return;
   CloudServer marked = *claim;
@@ -38,8 +43,8 @@ void Cloud::Release(const CloudServer& server) {
   api_.Put(marked);
 }
 
-core::CloudDiagnosis Cloud::Diagnose(const core::AskCloud& ask) const {
-  return {ask.request_uid, api::CloudError::kInsufficientCapacity, "no capacity"};
+cloud::Refusal Cloud::Diagnose(const CloudServer&, std::stop_token) {
+  return {api::CloudError::kInsufficientCapacity, "no capacity"};
 }
 
 bool Cloud::Move(Random& random) {
@@ -111,7 +116,7 @@ void Cloud::TakeAway(const CloudServer& claim) {
 bool Cloud::DeleteAny(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kCloudServer));
   if (entry == nullptr) return false;
-  Release(std::get<CloudServer>(*entry->second));
+  Delete(std::get<CloudServer>(*entry->second));
   return true;
 }
 

@@ -5,22 +5,26 @@
 #include <map>
 #include <string>
 
+#include "operator/cloud/karpenter.h"
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/random.h"
 
 namespace spillway::simulation {
 
-class Cloud {
+class Cloud : public cloud::Engine {
  public:
   // What the engine does with claims of a pool at the moment.
   enum class Mood { kGood, kNoCapacity, kStuck, kRefuses, kUnauthenticated };
 
   explicit Cloud(ApiServer& api) : api_(api) {}
 
-  // As cloud::Backend.
-  Result<api::CloudServer> Ensure(const core::AskCloud& ask);
-  void Release(const api::CloudServer& server);
-  core::CloudDiagnosis Diagnose(const core::AskCloud& ask) const;
+  api::EngineTraits traits() const override { return {cloud::kKarpenter}; }
+  // Nobody asks: a replica's watch delivers what is in the API server.
+  cloud::Source source() override { return cloud::Watch{cloud::kNodeClaims}; }
+  Result<cloud::Ensured> Ensure(const std::string& request_name, const std::string& request_uid,
+                                const api::ServerPool& pool, std::stop_token stop) override;
+  Result<Unit> Release(const api::CloudServer& server, std::stop_token stop) override;
+  cloud::Refusal Diagnose(const api::CloudServer& server, std::stop_token stop) override;
 
   // Its servers come with a taint that is taken away later, and with less room than promised.
   void ComeSlowly() { slow_ = true; }
@@ -35,6 +39,7 @@ class Cloud {
   bool Answered(const std::string& request_uid) const;
 
  private:
+  void Delete(const api::CloudServer& server);
   void Provide(const api::CloudServer& claim);
   bool Arrive(const api::CloudServer& claim);
   void TakeAway(const api::CloudServer& claim);

@@ -53,7 +53,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
     : script_(script),
       trace_(trace),
       world_{api_,
-             cloud_,
+             engines_,
              [this](const Replica& replica, const core::Effect& effect) {
                checks_.Decided(replica, effect);
                const std::string key = runtime::EffectKey(effect);

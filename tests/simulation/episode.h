@@ -106,7 +106,8 @@ class Episode {
   Result result_;
   ApiServer api_;
   Witness witness_;
-  Cloud cloud_{api_};
+  cloud::Engines engines_;
+  Cloud& cloud_ = engines_.Add(std::make_unique<Cloud>(api_));
   Nodes nodes_{api_};
   Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "operator/cloud/karpenter.h"
 #include "operator/runtime/answers.h"
-#include "tests/simulation/cloud.h"
+#include "operator/runtime/ask_engine.h"
 
 namespace spillway::simulation {
 namespace {
@@ -14,8 +15,12 @@ constexpr Duration kTimeout = std::chrono::seconds(30);
 Error Timeout() { return {ErrorKind::kUnavailable, "the request timed out", std::nullopt, true}; }
 Error TooMany() { return {ErrorKind::kUnavailable, "too many requests", std::chrono::seconds(1)}; }
 
+// There is one in the simulation.
+std::string EngineOf(Kind kind) { return kind == Kind::kCloudServer ? cloud::kKarpenter : ""; }
+
 core::Event EventOf(Kind kind, const Change& change) {
-  if (change.object == nullptr) return core::Gone{kind, change.key, change.uid, change.version};
+  if (change.object == nullptr)
+    return core::Gone{kind, change.key, change.uid, change.version, EngineOf(kind)};
   return core::Seen{*change.object};
 }
 
@@ -30,7 +35,8 @@ const api::Pod* PodIn(const core::Event& event) {
 
 }  // namespace
 
-Replica::Replica(int id, const World& world) : id_(id), world_(world), queue_(world.workers) {
+Replica::Replica(int id, const World& world)
+    : id_(id), world_(world), core_(world.engines.traits()), queue_(world.workers) {
   Read();
   born_ = world.api.now;
   inbox_.push_back(core::Measured{});  // metrics.k8s.io does not answer yet
@@ -41,8 +47,8 @@ Time Replica::Read() {
 }
 
 void Replica::List(Kind kind, Stream& stream) {
-  inbox_.push_back(core::Behind{kind});
-  core::Listed listed{kind, world_.api.version(), {}};
+  inbox_.push_back(core::Behind{kind, EngineOf(kind)});
+  core::Listed listed{kind, world_.api.version(), {}, EngineOf(kind)};
   for (const auto& [key, object] : world_.api.All(kind)) {
     stream.pages.push_back(core::Seen{*object, true});
     listed.keys.insert(key);
@@ -80,7 +86,7 @@ void Replica::Break(Kind kind) {
   stream.listed = false;
   stream.pages.clear();
   stream.last.reset();
-  inbox_.push_back(core::Behind{kind});
+  inbox_.push_back(core::Behind{kind, EngineOf(kind)});
 }
 
 void Replica::Hang(Kind kind, Duration time) {
@@ -159,7 +165,9 @@ void Replica::Send(Flight& flight, Fate fate) {
   } else if (fate == Fate::kLost || fate == Fate::kLater) {
     Fail(flight, Timeout());
   } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.job.effect)) {
-    Ask(flight, *ask);
+    runtime::Asked asked = runtime::Ask(world_.engines, *ask, {});
+    flight.error = std::move(asked.error);
+    flight.report = std::move(asked.report);
   } else if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
     core::Outcome outcome = runtime::OutcomeOf(*write);
     world_.before(*this, *write);
@@ -188,26 +196,6 @@ void Replica::Fail(Flight& flight, Error error) {
     flight.report = std::move(outcome);
   }
   flight.error = std::move(error);
-}
-
-void Replica::Ask(Flight& flight, const core::AskCloud& ask) {
-  if (ask.op == core::AskCloud::Op::kDiagnose) {
-    flight.report = world_.cloud.Diagnose(ask);
-    return;
-  }
-  core::Outcome outcome = runtime::OutcomeOf(ask);
-  if (ask.op == core::AskCloud::Op::kEnsure) {
-    auto server = world_.cloud.Ensure(ask);
-    if (server) {
-      outcome.object = core::Object(std::move(*server));
-    } else {
-      outcome.error = server.error();
-    }
-  } else {
-    world_.cloud.Release(ask.server);
-  }
-  flight.error = outcome.error;
-  flight.report = std::move(outcome);
 }
 
 bool Replica::Answer(size_t which) {

@@ -10,13 +10,12 @@
 #include <vector>
 
 #include "operator/base/smooth_clock.h"
+#include "operator/cloud/engines.h"
 #include "operator/core/core.h"
 #include "operator/runtime/effect_queue.h"
 #include "tests/simulation/api_server.h"
 
 namespace spillway::simulation {
-
-class Cloud;
 
 // What happens to a request on its way.
 enum class Fate {
@@ -32,7 +31,7 @@ class Replica {
   // What an effect asks of the world outside. The references must outlive this.
   struct World {
     ApiServer& api;
-    Cloud& cloud;
+    const cloud::Engines& engines;
     // Called when the core decides on an effect, and around each write that is carried out.
     std::function<void(const Replica&, const core::Effect&)> decided;
     std::function<void(const Replica&, const core::Write&)> before, after;
@@ -137,7 +136,6 @@ class Replica {
   void Send(Flight& flight, Fate fate);
   // As the executor reports it, where it is not tried again.
   static void Fail(Flight& flight, Error error);
-  void Ask(Flight& flight, const core::AskCloud& ask);
 
   const int id_;
   const World& world_;

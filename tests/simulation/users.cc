@@ -34,7 +34,7 @@ void Users::AddPool(const std::string& name, const std::string& cpu, int64_t pri
   pool.spec.max_servers = 3;
   pool.spec.idle_before_release = std::chrono::seconds(60);
   pool.spec.provision_timeout = std::chrono::seconds(300);
-  pool.spec.backend = {{"karpenter", Json::object()}};
+  pool.spec.engine = cloud::kKarpenter;
   api_.Put(pool);
 }
 

@@ -95,14 +95,12 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
 }
 
 void OnSeen(World& world, const api::CloudServer& object) {
-  auto [at, added] = world.provisioning.cloud_servers.emplace(object.request_uid, object);
-  if (added) return;
-  if (at->second.resource_version < object.resource_version) at->second = object;
+  if (world.Engine(object.engine) != nullptr && world.provisioning.cloud_servers.Update(object))
+    ++world.generation;
 }
 
-void OnCloudServerGone(World& world, const std::string& name) {
-  std::erase_if(world.provisioning.cloud_servers,
-                [&](const auto& entry) { return entry.second.name == name; });
+void OnCloudServerGone(World& world, const std::string& engine, const std::string& key) {
+  world.provisioning.cloud_servers.Erase(engine, key);
 }
 
 void OnScaleGone(World& world, const std::string& name) { world.provisioning.scales.erase(name); }
@@ -138,16 +136,25 @@ void OnRegistrationOutcome(World& world, const Outcome& outcome) {
   }
 }
 
+namespace {
+
+// One that is refused is tried again later.
+void OrphanReleased(World& world, const Outcome& outcome) {
+  if (!outcome.error) return;
+  api::CloudServer* server =
+      world.provisioning.cloud_servers.Find(outcome.request_uid, outcome.engine, outcome.key);
+  if (server == nullptr) return;
+  server->deleting = outcome.error->kind == ErrorKind::kNotFound;
+  if (!server->deleting) world.provisioning.orphans_at = world.now + std::chrono::seconds(30);
+}
+
+}  // namespace
+
 void OnCloudServerOutcome(World& world, const Outcome& outcome) {
   for (auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.meta.uid == outcome.request_uid) return CloudAsked(world, scale, outcome);
   }
-  if (const auto server = world.provisioning.cloud_servers.find(outcome.request_uid);
-      server != world.provisioning.cloud_servers.end() && outcome.error) {
-    server->second.deleting = outcome.error->kind == ErrorKind::kNotFound;
-    if (!server->second.deleting)
-      world.provisioning.orphans_at = world.now + std::chrono::seconds(30);
-  }
+  OrphanReleased(world, outcome);
 }
 
 }  // namespace spillway::core

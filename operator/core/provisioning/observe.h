@@ -16,7 +16,8 @@ void OnSeen(World& world, const api::ScaleRequest& object);
 void OnSeen(World& world, const api::CloudServer& object);
 void OnPoolGone(World& world, const std::string& name);
 void OnScaleGone(World& world, const std::string& name);
-void OnCloudServerGone(World& world, const std::string& name);
+// key: of the engine's object.
+void OnCloudServerGone(World& world, const std::string& engine, const std::string& key);
 // Its purchase may register it again.
 void OnRegistrationGone(World& world, const std::string& server);
 void OnScaleOutcome(World& world, const Outcome& outcome);

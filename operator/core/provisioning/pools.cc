@@ -3,6 +3,7 @@
 
 #include "operator/base/saturate.h"
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 
@@ -48,6 +49,31 @@ void CountSpending(World& world, PoolState& pool) {
   pool.spent_at = world.now;
 }
 
+// Whether servers can be bought from it now; if not, why, and what happens next.
+void DescribeAvailability(World& world, PoolState& pool) {
+  api::ServerPoolStatus& status = pool.object.status;
+  const int64_t generation = pool.object.meta.generation;
+  const auto misfit = EngineMisfit(world, pool.object.spec.engine);
+  const bool held = !misfit && world.now < pool.hold_until;
+  const std::string reason = misfit ? misfit->reason : held ? ToString(pool.error) : "Available";
+  // The time at which it ends, not what is left: that would change with every write.
+  const std::string message =
+      misfit ? misfit->message
+      : held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message
+             : "";
+  const auto set = [&](const char* type, bool on) {
+    api::SetCondition(status.conditions,
+                      {type, on ? "True" : "False", reason, message, generation, {}}, world.now);
+  };
+  set("Available", !held && !misfit);
+  set("BackingOff", held);
+  const auto progress = misfit && misfit->reason == kUnknownEngine ? api::Progress::kStalled
+                        : misfit                                   ? api::Progress::kReconciling
+                                                                   : api::Progress::kReady;
+  api::SetProgress(status.conditions, progress, held ? "BackingOff" : reason, message, generation,
+                   world.now);
+}
+
 void DescribePool(World& world, PoolState& pool) {
   api::ServerPoolStatus& status = pool.object.status;
   const api::ObjectMeta& meta = pool.object.meta;
@@ -64,24 +90,7 @@ void DescribePool(World& world, PoolState& pool) {
                entry.second.object.status.phase != ScalePhase::kReady;
       });
   CountSpending(world, pool);
-  const bool held = world.now < pool.hold_until;
-  // The time at which it ends, not what is left: that would change with every write.
-  const std::string message =
-      held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message : "";
-  const auto set = [&](const char* type, bool on) {
-    api::SetCondition(status.conditions,
-                      {type,
-                       on ? "True" : "False",
-                       held ? ToString(pool.error) : "Available",
-                       message,
-                       meta.generation,
-                       {}},
-                      world.now);
-  };
-  set("Available", !held);
-  set("BackingOff", held);
-  api::SetProgress(status.conditions, api::Progress::kReady, held ? "BackingOff" : "Available",
-                   message, meta.generation, world.now);
+  DescribeAvailability(world, pool);
 }
 
 }  // namespace

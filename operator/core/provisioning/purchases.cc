@@ -6,6 +6,7 @@
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/explain/forecast.h"
 #include "operator/core/milestones.h"
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
@@ -138,10 +139,10 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
     if (number < last) continue;
     last = number;
     // Nor is the next made before the engine has taken the one before back.
-    const auto server = world.provisioning.cloud_servers.find(at->second.object.meta.uid);
+    const auto* server = world.provisioning.cloud_servers.For(
+        at->second.object.meta.uid, EngineOf(world.provisioning, at->second));
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
-                           server != world.provisioning.cloud_servers.end() &&
-                           !server->second.deleting;
+                           server != nullptr && !server->deleting;
     lasts =
         IsInflight(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
   }

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/milestones.h"
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/servers/registrar.h"
 
@@ -19,10 +20,10 @@ using api::ScaleStatus;
 using std::chrono::seconds;
 
 const CloudServer* ServerOf(const World& world, const ScaleState& scale) {
-  const auto at = world.provisioning.cloud_servers.find(scale.object.meta.uid);
-  return scale.object.meta.uid.empty() || at == world.provisioning.cloud_servers.end()
+  const std::string& uid = scale.object.meta.uid;
+  return uid.empty()
              ? nullptr
-             : &at->second;
+             : world.provisioning.cloud_servers.For(uid, EngineOf(world.provisioning, scale));
 }
 
 void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::string& message) {
@@ -77,8 +78,8 @@ void AskRelease(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   if (server == nullptr || server->deleting || scale.released == server->uid) return;
   scale.released = server->uid;
-  world.effects.push_back(AskCloud{
-      AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, {}, *server});
+  world.effects.push_back(
+      AskCloud{AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, *server});
 }
 
 void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message) {
@@ -95,11 +96,13 @@ void Vanished(World& world, ScaleState& scale) {
   if (scale.diagnose_sent) return;
   scale.diagnose_sent = true;
   CloudServer last;
+  last.engine = EngineOf(world.provisioning, scale);
   last.kind = scale.object.status.backend_kind;
+  last.ns = scale.object.status.backend_ns;
   last.name = scale.object.status.backend_name;
   last.uid = scale.object.status.backend_uid;
-  world.effects.push_back(AskCloud{
-      AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, {}, last});
+  world.effects.push_back(
+      AskCloud{AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, last});
 }
 
 // Null if it is bought as stock, or nobody is left of those that it is bought for.
@@ -125,6 +128,12 @@ void Ensure(World& world, ScaleState& scale) {
     return FailScale(world, scale, CloudError::kInvalidRequest,
                      "pool " + scale.object.pool + " does not exist");
   }
+  const std::string& engine = pool->second.object.spec.engine;
+  if (const auto why = EngineMisfit(world, engine)) {
+    if (why->reason != kUnknownEngine) return;  // it will be heard of, or this times out
+    return FailScale(world, scale, CloudError::kInvalidRequest, why->message);
+  }
+  status.backend_engine = engine;
   status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
   scale.ensured = scale.asking = true;
   api::ServerPool asked = pool->second.object;
@@ -132,13 +141,8 @@ void Ensure(World& world, ScaleState& scale) {
     for (api::Requirement& each : Narrowed(*buyer->shape, pool->second))
       asked.spec.requirements.push_back(std::move(each));
   }
-  const api::Resources least = asked.spec.resources;
-  world.effects.push_back(AskCloud{AskCloud::Op::kEnsure,
-                                   scale.object.meta.name,
-                                   scale.object.meta.uid,
-                                   std::move(asked),
-                                   least,
-                                   {}});
+  world.effects.push_back(AskCloud{AskCloud::Op::kEnsure, scale.object.meta.name,
+                                   scale.object.meta.uid, std::move(asked)});
 }
 
 void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) {
@@ -181,7 +185,9 @@ void DeleteServer(World& world, ScaleState& scale) {
 }
 
 void NoteBackend(ScaleStatus& status, const CloudServer& server) {
+  status.backend_engine = server.engine;
   status.backend_kind = server.kind;
+  status.backend_ns = server.ns;
   status.backend_name = server.name;
   status.backend_uid = server.uid;
   status.node_name = server.node_name;
@@ -196,6 +202,8 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
     SetPhase(world, scale, ScalePhase::kProvisioning,
              server.kind + " " + server.name + " was made");
   }
+  if (server.error != CloudError::kNone)
+    return FailScale(world, scale, server.error, server.message);
   if (!server.message.empty() && server.message != status.message && !server.ready) {
     SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
   }
@@ -412,6 +420,11 @@ void InUse(World& world, ScaleState& scale) {
   if (server == nullptr || server->deleting || (other && !server->ready)) {
     return BeginRelease(world, scale, "the server was taken away");
   }
+  if (server->error != CloudError::kNone) {
+    return BeginRelease(world, scale,
+                        "its engine calls it unusable (" + std::string(ToString(server->error)) +
+                            "): " + server->message);
+  }
   if (other) TakeOther(scale, *server);
   ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
@@ -475,24 +488,68 @@ void Ended(World& world, ScaleState& scale) {
                                 scale.object.meta.uid, 0, nullptr, std::nullopt});
 }
 
+// Not if its engine is one that the pool named before.
+bool IsAskedOf(const World& world, const ScaleState& scale, const CloudServer& server) {
+  const std::string engine = EngineOf(world.provisioning, scale);
+  return engine.empty() || engine == server.engine;
+}
+
+void ReleaseOrphan(World& world, CloudServer& server) {
+  if (const auto pool = world.provisioning.pools.find(server.pool);
+      pool != world.provisioning.pools.end())
+    ++pool->second.orphans;
+  if (server.deleting) return;
+  if (world.now < world.provisioning.orphans_at) return world.WakeAt(world.provisioning.orphans_at);
+  server.deleting = true;
+  world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
+}
+
 // A server whose request is gone was bought for nobody.
 void ReleaseOrphans(World& world) {
   for (auto& [name, pool] : world.provisioning.pools) pool.orphans = 0;
   if (world.provisioning.cloud_servers.empty()) return;
-  std::unordered_set<std::string_view> known;
-  for (const auto& [name, scale] : world.provisioning.scales) known.insert(scale.object.meta.uid);
-  for (auto& [uid, server] : world.provisioning.cloud_servers) {
-    if (known.contains(uid)) continue;
-    if (const auto pool = world.provisioning.pools.find(server.pool);
-        pool != world.provisioning.pools.end())
-      ++pool->second.orphans;
-    if (server.deleting) continue;
-    if (world.now < world.provisioning.orphans_at) {
-      world.WakeAt(world.provisioning.orphans_at);
-      continue;
-    }
-    server.deleting = true;
-    world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", uid, {}, {}, server});
+  std::unordered_map<std::string_view, const ScaleState*> known;
+  for (const auto& [name, scale] : world.provisioning.scales)
+    known.emplace(scale.object.meta.uid, &scale);
+  world.provisioning.cloud_servers.ForEach([&](CloudServer& server) {
+    const auto scale = known.find(server.request_uid);
+    if (scale == known.end() || !IsAskedOf(world, *scale->second, server))
+      ReleaseOrphan(world, server);
+  });
+}
+
+// Why nothing can be seen of the server that the purchase had, if nothing can: the engine's first
+// list is still to come, or it was asked by a version of the operator that had the engine.
+std::optional<FitError> OutOfSight(const World& world, const ScaleState& scale) {
+  if (scale.object.status.backend_name.empty()) return std::nullopt;
+  auto why = EngineMisfit(world, EngineOf(world.provisioning, scale));
+  const bool ended = why && why->reason == kUnknownEngine && scale.object.status.finished_at;
+  return ended ? std::nullopt : why;
+}
+
+// What cannot be seen is neither judged nor given up.
+void LeaveAlone(World& world, ScaleState& scale, const FitError& why) {
+  if (why.reason != kUnknownEngine) return;
+  const ScaleStatus& status = scale.object.status;
+  const std::string message =
+      "left alone, and may cost: this version of the operator does not have its engine" +
+      (status.backend_engine.empty() ? "" : " " + status.backend_engine);
+  if (status.message != message) SetPhase(world, scale, status.phase, message);
+}
+
+void Advance(World& world, ScaleState& scale) {
+  switch (scale.object.status.phase) {
+    case ScalePhase::kNone:
+    case ScalePhase::kRequested:
+    case ScalePhase::kProvisioning:
+      return Pending(world, scale);
+    case ScalePhase::kReady:
+      return InUse(world, scale);
+    case ScalePhase::kReleasing:
+      return Release(world, scale);
+    case ScalePhase::kFailed:
+    case ScalePhase::kReleased:
+      return Ended(world, scale);
   }
 }
 
@@ -503,22 +560,10 @@ void AdvanceScales(World& world) {
     if (!scale.created) continue;
     const ScalePhase before = scale.object.status.phase;
     scale.object.status.observed_generation = scale.object.meta.generation;
-    switch (scale.object.status.phase) {
-      case ScalePhase::kNone:
-      case ScalePhase::kRequested:
-      case ScalePhase::kProvisioning:
-        Pending(world, scale);
-        break;
-      case ScalePhase::kReady:
-        InUse(world, scale);
-        break;
-      case ScalePhase::kReleasing:
-        Release(world, scale);
-        break;
-      case ScalePhase::kFailed:
-      case ScalePhase::kReleased:
-        Ended(world, scale);
-        break;
+    if (const auto why = OutOfSight(world, scale)) {
+      LeaveAlone(world, scale, *why);
+    } else {
+      Advance(world, scale);
     }
     UpdateCost(world, scale, scale.object.status.phase != before);
     KeepStatus(world, scale, Kind::kScale);
@@ -599,23 +644,33 @@ void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& e
                 "the server could not be given back: " + error->message);
 }
 
+// The engine's own word, or what the error of the request suggests.
+CloudError ClassOf(const Outcome& outcome) {
+  if (outcome.error_class != CloudError::kNone) return outcome.error_class;
+  switch (outcome.error->kind) {
+    case ErrorKind::kInvalid:
+    case ErrorKind::kNotFound:
+      return CloudError::kInvalidRequest;
+    case ErrorKind::kForbidden:
+      return CloudError::kUnauthenticated;
+    default:
+      return CloudError::kTransient;
+  }
+}
+
 }  // namespace
 
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   if (outcome.verb == Verb::kCreate) scale.asking = false;
   if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
   if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
-  const Error& error = *outcome.error;
-  const auto kind = error.kind == ErrorKind::kInvalid     ? CloudError::kInvalidRequest
-                    : error.kind == ErrorKind::kForbidden ? CloudError::kUnauthenticated
-                    : error.kind == ErrorKind::kNotFound  ? CloudError::kInvalidRequest
-                                                          : CloudError::kTransient;
+  const CloudError kind = ClassOf(outcome);
   if (kind == CloudError::kTransient) {
     scale.ensured = false;
     scale.retry_at = world.now + seconds(2);
     return world.WakeAt(scale.retry_at);
   }
-  FailScale(world, scale, kind, error.message);
+  FailScale(world, scale, kind, outcome.error->message);
 }
 
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {

@@ -12,6 +12,7 @@
 #include "operator/core/context.h"
 #include "operator/core/deletion.h"
 #include "operator/core/mean.h"
+#include "operator/core/provisioning/cloud_servers.h"
 #include "operator/core/status_writer.h"
 
 namespace spillway::core {
@@ -63,7 +64,7 @@ struct ScaleState {
 struct Provisioning {
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
-  std::map<std::string, api::CloudServer> cloud_servers;  // by the request's uid
+  CloudServers cloud_servers;
   Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
   std::set<std::string> nominated;  // tasks that wait for a server on its way
   uint64_t plan = 0;                // counts the plans of purchases

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "operator/base/quantity.h"
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/load.h"
@@ -493,8 +494,7 @@ int64_t PoolServers(const World& world, const std::string& pool) {
                const api::ScalePhase phase = scale.object.status.phase;
                if (scale.object.pool != pool) return false;
                return (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased) ||
-                      scale.asking ||
-                      world.provisioning.cloud_servers.contains(scale.object.meta.uid);
+                      scale.asking || world.provisioning.cloud_servers.Has(scale.object.meta.uid);
              });
 }
 
@@ -502,6 +502,8 @@ bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why) {
   const std::string& name = pool.object.meta.name;
   if (pool.object.meta.deleted)
     return Fail(why, {"PoolDeleted", "being deleted", "the pool is being deleted", "", 0, 0});
+  if (auto misfit = EngineMisfit(world, pool.object.spec.engine))
+    return Fail(why, std::move(*misfit));
   if (world.now < pool.hold_until) {
     return Fail(why, {ToString(pool.error), ToString(pool.error),
                       "backing off until " + FormatTime(pool.hold_until) + " after " +

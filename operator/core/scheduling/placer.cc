@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
@@ -16,7 +17,7 @@
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/servers/load.h"
-#include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 
@@ -196,7 +197,8 @@ void Bind(World& world, TaskState& task, const ServerState& server) {
                        task.object.spec.exclusive,
                        task.object.spec.priority_class,
                        task.shape->via_scheduler || task.admission->by_scheduler,
-                       std::move(others)};
+                       std::move(others),
+                       PodAnnotations(world, server.object.spec)};
   world.effects.emplace_back(std::move(write));
   Bound(world, task);
   ReleaseReservation(world, *task.shape);

@@ -3,7 +3,7 @@
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
-#include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"

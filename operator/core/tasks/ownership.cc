@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
 
 namespace spillway::core {

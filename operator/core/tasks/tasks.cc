@@ -13,7 +13,7 @@
 #include "operator/core/tasks/attempt_times.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
-#include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/stuck.h"

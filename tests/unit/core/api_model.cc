@@ -1,9 +1,15 @@
 #include "tests/unit/core/api_model.h"
 
+#include "operator/runtime/answers.h"
+#include "operator/runtime/ask_engine.h"
+#include "operator/runtime/pod_body.h"
+
 namespace spillway::core {
 
 void ApiModel::Restart(const std::string& late) {
-  core_ = std::make_unique<Core>();
+  std::vector<api::EngineTraits> traits = engines.traits();
+  traits.push_back({cloud::kKarpenter, false, {{"karpenter.example/keep", "true"}}});
+  core_ = std::make_unique<Core>(std::move(traits));
   std::vector<Event> events;
   const auto add = [&](const auto& map) {
     for (const auto& [key, object] : map) {
@@ -17,6 +23,7 @@ void ApiModel::Restart(const std::string& late) {
     Listed listed{static_cast<Kind>(i), version_, Keys(static_cast<Kind>(i))};
     if (listed.kind == Kind::kNode && listed.keys.erase(late) > 0)
       listed.resource_version = nodes.at(late).meta.resource_version - 1;
+    if (listed.kind == Kind::kCloudServer) listed.engine = cloud::kKarpenter;
     events.push_back(std::move(listed));
   }
   events.push_back(Measured{});
@@ -43,13 +50,14 @@ api::RegisteredServer& ApiModel::AddServer(const std::string& name, const std::s
   return servers[name];
 }
 
-void ApiModel::AddPool(const std::string& name, const std::string& cpu, int64_t priority) {
+void ApiModel::AddPool(const std::string& name, const std::string& cpu, int64_t priority,
+                       const std::string& engine) {
   api::ServerPool pool;
   pool.meta = Meta("", name);
   pool.spec.resources = *api::DecodeResources({{"cpu", cpu}, {"memory", "64Gi"}});
   pool.spec.priority = priority;
   pool.spec.price_micros = 400000;
-  pool.spec.backend = {{"karpenter", api::Json::object()}};
+  pool.spec.engine = engine;
   pools[name] = pool;
   See(pool);
 }
@@ -211,7 +219,7 @@ void ApiModel::Carry(const Write& write) {
   }
   if (write.verb == Verb::kPatchStatus) return Patch(write);
   if (write.verb == Verb::kDelete) return Delete(write);
-  api::Json body = Body(write);
+  api::Json body = runtime::Body(write);
   if (write.kind == Kind::kPod) {
     if (pod_error) return Answer(write, std::exchange(pod_error, std::nullopt));
     if (pods.contains(write.key()))
@@ -293,7 +301,9 @@ void ApiModel::Delete(const Write& write) {
 }
 
 void ApiModel::Carry(const AskCloud& ask) {
-  Outcome outcome{Verb::kCreate, Kind::kCloudServer, ask.server.name, ask.request_uid, {}, {}};
+  if (ask.engine() != cloud::kKarpenter)
+    return pending_.push_back(runtime::Ask(engines, ask, {}).report);
+  Outcome outcome = runtime::OutcomeOf(ask);
   const std::string name = cloud::NodeClaimName(ask.request_uid);
   if (ask.op == AskCloud::Op::kDiagnose) {
     pending_.push_back(
@@ -301,7 +311,6 @@ void ApiModel::Carry(const AskCloud& ask) {
     return;
   }
   if (ask.op == AskCloud::Op::kRelease) {
-    outcome.verb = Verb::kDelete;
     ++releases_asked;
     if (release_error) {
       outcome.error = release_error;
@@ -316,7 +325,8 @@ void ApiModel::Carry(const AskCloud& ask) {
     }
   } else if (!claims.contains(name)) {
     api::CloudServer claim;
-    claim.kind = "NodeClaim", claim.name = name, claim.uid = "claim-" + std::to_string(++version_);
+    claim.engine = cloud::kKarpenter, claim.kind = "NodeClaim", claim.name = name,
+    claim.uid = "claim-" + std::to_string(++version_);
     claim.resource_version = version_, claim.request_uid = ask.request_uid;
     claim.pool = ask.pool.meta.name;
     asked = ask.pool.spec.requirements;

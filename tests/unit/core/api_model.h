@@ -9,9 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "operator/cloud/engines.h"
 #include "operator/cloud/karpenter.h"
 #include "operator/core/core.h"
-#include "operator/core/tasks/pod_body.h"
+#include "operator/core/tasks/pod_name.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -35,7 +36,8 @@ class ApiModel {
 
   void AddNode(const std::string& name, const std::string& cpu, const std::string& memory = "64Gi");
   api::RegisteredServer& AddServer(const std::string& name, const std::string& cpu = "4");
-  void AddPool(const std::string& name, const std::string& cpu = "8", int64_t priority = 0);
+  void AddPool(const std::string& name, const std::string& cpu = "8", int64_t priority = 0,
+               const std::string& engine = cloud::kKarpenter);
   // spec: whatever differs from a task of one cpu.
   void AddTask(const std::string& name, api::Json spec = api::Json::object(),
                const std::string& cpu = "1", const std::string& ns = "ns");
@@ -66,7 +68,7 @@ class ApiModel {
         return map.at(key).meta.uid;
     }();
     map.erase(key);
-    pending_.push_back(Gone{KindOf(object), key, uid, ++version_});
+    pending_.push_back(Gone{KindOf(object), key, uid, ++version_, EngineOf(object)});
   }
 
   // Steps until the core wants nothing more at this moment.
@@ -84,7 +86,7 @@ class ApiModel {
   size_t hanging() const { return hanging_.size(); }
   // Carries out what hung.
   void Unblock();
-  void Conclude(Outcome outcome) { pending_.push_back(std::move(outcome)); }
+  void Push(Event event) { pending_.push_back(std::move(event)); }
   // The claim of the only open request becomes a ready node with a server's room.
   void ProvideServer(const std::string& node, const std::string& cpu = "8");
 
@@ -93,6 +95,9 @@ class ApiModel {
   std::string ServerOf(const std::string& name) const;
   const World& world() const { return core_->world(); }
 
+  // Besides Karpenter, whose part the model plays itself: the next process has these as well. What
+  // they have is told by Push.
+  cloud::Engines engines;
   Time now = At(0);
   Time wake = kNever;
   std::map<std::string, api::TaskRequest> tasks;
@@ -115,7 +120,7 @@ class ApiModel {
   int asked_why = 0;
   // The nodes that the creation of each pod left to kube-scheduler, the first first.
   std::map<std::string, std::vector<std::string>> candidates;
-  // What the engine was asked for last.
+  // What Karpenter was asked for last.
   std::vector<api::Requirement> asked;
   // The engine refuses every release with this; or takes its time with what it was asked to
   // release.

@@ -50,14 +50,16 @@ class FakeTransport : public kube::Transport {
   std::condition_variable_any changed_;
 };
 
-class FakeBackend : public cloud::Backend {
+class FakeEngine : public cloud::Engine {
  public:
-  Result<api::CloudServer> Ensure(const std::string&, const std::string&, const api::ServerPool&,
-                                  std::stop_token) override {
+  api::EngineTraits traits() const override { return {"fake"}; }
+  cloud::Source source() override { return cloud::Poll{}; }
+  Result<cloud::Ensured> Ensure(const std::string&, const std::string&, const api::ServerPool&,
+                                std::stop_token) override {
     throw std::runtime_error("no engine");
   }
   Result<Unit> Release(const api::CloudServer&, std::stop_token) override { return Unit{}; }
-  cloud::Diagnosis Diagnose(const api::CloudServer&, std::stop_token) override { return {}; }
+  cloud::Refusal Diagnose(const api::CloudServer&, std::stop_token) override { return {}; }
 };
 
 class ExecutorTest : public testing::Test {
@@ -93,12 +95,12 @@ class ExecutorTest : public testing::Test {
   }
 
   FakeTransport transport;
-  FakeBackend backend;
+  cloud::Engines engines;
   Metrics metrics;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<core::Event> reports_;
-  Executor executor{transport, backend, metrics, "me", 8, [this](core::Event event) {
+  Executor executor{transport, engines, metrics, "me", 8, [this](core::Event event) {
                       const std::lock_guard lock(mutex_);
                       reports_.push_back(std::move(event));
                       changed_.notify_all();
@@ -112,7 +114,10 @@ TEST_F(ExecutorTest, AnExceptionIsToldToTheObjectAndTheRestGoesOn) {
   EXPECT_EQ(broken.key, "ns/broken-1");
   ASSERT_TRUE(broken.error);
   EXPECT_EQ(broken.error->kind, ErrorKind::kInvalid);
-  Push(core::AskCloud{});
+  engines.Add(std::make_unique<FakeEngine>());
+  core::AskCloud ask;
+  ask.pool.spec.engine = "fake";
+  Push(ask);
   EXPECT_THAT(NextOutcome().error->message, HasSubstr("no engine"));
   Push(Write(Verb::kDelete, Kind::kPod, "ns", "good"));
   EXPECT_FALSE(NextOutcome().error);

@@ -59,6 +59,7 @@ class MetricsTest : public testing::Test {
 };
 
 TEST_F(MetricsTest, FailuresOfWatchesAreCountedFromZero) {
+  metrics.Follows("pods");
   EXPECT_THAT(metrics.Text(), HasSubstr("spillway_watch_failures_total{resource=\"pods\"} 0\n"));
   metrics.CountWatchFailure("pods");
   EXPECT_THAT(metrics.Text(), HasSubstr("spillway_watch_failures_total{resource=\"pods\"} 1\n"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "operator/core/scheduling/fit.h"
+#include "operator/runtime/pod_body.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -671,12 +672,13 @@ TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
   api.AddTask("t");
   api.Settle();
   ASSERT_TRUE(ours);
-  api::ScaleRequest& theirs = api.scales[ours->name] = *api::DecodeScaleRequest(Body(*ours));
+  api::ScaleRequest& theirs = api.scales[ours->name] =
+      *api::DecodeScaleRequest(runtime::Body(*ours));
   theirs.meta.uid = "theirs";
   api.Change(theirs);
   api.Settle();
-  api.Conclude(
-      {Verb::kCreate, Kind::kScale, ours->name, "", Error{ErrorKind::kForbidden, "", {}}, {}});
+  api.Push(Outcome{
+      Verb::kCreate, Kind::kScale, ours->name, "", Error{ErrorKind::kForbidden, "", {}}, {}});
   api.Advance(seconds(1));
   ASSERT_TRUE(api.world().provisioning.scales.contains(ours->name));
   EXPECT_EQ(PhaseOf("spot"), "Provisioning");

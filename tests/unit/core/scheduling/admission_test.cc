@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/runtime/pod_body.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -176,7 +177,8 @@ TEST_F(AdmissionTest, AGroupIsTriedAsAWholeNowAndThen) {
 
 TEST_F(AdmissionTest, WhereASchedulingGateIsAddedThePodIsLeftToKubeScheduler) {
   api.refuse = [](const Write& write) -> std::optional<Error> {
-    if (write.kind != Kind::kPod || !Body(write)["spec"].contains("nodeName")) return std::nullopt;
+    if (write.kind != Kind::kPod || !runtime::Body(write)["spec"].contains("nodeName"))
+      return std::nullopt;
     return Invalid(
         "Pod \"t-1\" is invalid: spec.nodeName: Forbidden: cannot "
         "be set until all "

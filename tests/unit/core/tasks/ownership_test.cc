@@ -194,8 +194,8 @@ TEST_F(OwnershipTest, TheAssignmentFollowsAPodThatWasThereAlready) {
   api::Pod& pod = api.pods.at("ns/t-1");
   pod.node_name = pod.node_name == "s1" ? "s2" : "s1";
   const std::string real = pod.node_name;
-  api.Conclude({Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid,
-                Error{ErrorKind::kAlreadyExists, "exists", {}}, pod});
+  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid,
+                   Error{ErrorKind::kAlreadyExists, "exists", {}}, pod});
   api.Advance(seconds(5));
   EXPECT_EQ(api.ServerOf("t"), real);
 }

@@ -350,7 +350,7 @@ TEST_F(TaskTest, TheAnswerToAStatusOfTheTaskBeforeItIsNotTakenForItsOwn) {
   api.AddTask("t");
   api.drop_statuses = true;
   api.Advance(seconds(5));  // Assigned is on its way
-  api.Conclude({Verb::kPatchStatus, Kind::kTask, "ns/t", old, std::nullopt, std::nullopt});
+  api.Push(Outcome{Verb::kPatchStatus, Kind::kTask, "ns/t", old, std::nullopt, std::nullopt});
   api.Settle();
   EXPECT_TRUE(api.world().tasks.by_key.at("ns/t").writer.in_flight);
 }

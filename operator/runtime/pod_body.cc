@@ -1,12 +1,11 @@
-#include "operator/core/tasks/pod_body.h"
+#include "operator/runtime/pod_body.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "operator/base/json.h"
 #include "operator/core/scheduling/match.h"
 
-namespace spillway::core {
+namespace spillway::runtime {
 namespace {
 
 using api::Json;
@@ -27,7 +26,7 @@ void RequireOneOf(Json& spec, const std::vector<std::string>& nodes) {
   }
 }
 
-Json PodBody(const Write& write, const PodOrder& order) {
+Json PodBody(const core::Write& write, const core::PodOrder& order) {
   const Json source = ParseJson(*order.pod_template);
   Json meta = api::GetObject(source, "metadata");
   meta["name"] = write.name;
@@ -44,7 +43,7 @@ Json PodBody(const Write& write, const PodOrder& order) {
                               {"controller", true}}};
   Json spec = api::GetObject(source, "spec");
   const std::string& node = order.assignment->node_name;
-  if (order.via_scheduler || NeedsScheduler(spec)) {
+  if (order.via_scheduler || core::NeedsScheduler(spec)) {
     std::vector<std::string> nodes{node};
     nodes.insert(nodes.end(), order.other_nodes.begin(), order.other_nodes.end());
     RequireOneOf(spec, nodes);
@@ -55,8 +54,8 @@ Json PodBody(const Write& write, const PodOrder& order) {
   spec["restartPolicy"] = "Never";
   if (!order.priority_class.empty() && !spec.contains("priorityClassName"))
     spec["priorityClassName"] = order.priority_class;
+  for (const auto& [key, value] : order.annotations) meta["annotations"][key] = value;
   if (order.assignment->cloud) {
-    meta["annotations"]["karpenter.sh/do-not-disrupt"] = "true";
     spec["tolerations"].push_back({{"key", api::kPoolTaint}, {"operator", "Exists"}});
   }
   return {{"apiVersion", "v1"},
@@ -67,20 +66,6 @@ Json PodBody(const Write& write, const PodOrder& order) {
 
 }  // namespace
 
-std::string PodName(const std::string& task, int64_t attempt) {
-  return task + "-" + std::to_string(attempt);
-}
+Json Body(const core::Write& write) { return write.pod ? PodBody(write, *write.pod) : write.body; }
 
-int64_t AttemptOf(std::string_view task, std::string_view pod) {
-  if (!pod.starts_with(task) || pod.size() < task.size() + 2 || pod[task.size()] != '-') return 0;
-  const std::string_view digits = pod.substr(task.size() + 1);
-  constexpr size_t kMostDigits = 15;
-  int64_t attempt = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), attempt);
-  const bool number = error == std::errc() && end == digits.data() + digits.size();
-  return number && digits.size() <= kMostDigits && digits[0] != '0' && attempt > 0 ? attempt : 0;
-}
-
-Json Body(const Write& write) { return write.pod ? PodBody(write, *write.pod) : write.body; }
-
-}  // namespace spillway::core
+}  // namespace spillway::runtime

@@ -1,9 +1,14 @@
-#include "operator/core/tasks/pod_body.h"
+#include "operator/runtime/pod_body.h"
 
 #include <gtest/gtest.h>
 
-namespace spillway::core {
+namespace spillway::runtime {
 namespace {
+
+using core::Kind;
+using core::PodOrder;
+using core::Verb;
+using core::Write;
 
 Write Order(bool cloud) {
   Write write{Verb::kCreate, Kind::kPod, "n", "t-2", "u", 0, nullptr, std::nullopt};
@@ -30,11 +35,13 @@ TEST(PodBodyTest, KeepsTheTemplateAndAddsOwnerLabelsAndNode) {
   EXPECT_EQ(pod["spec"]["tolerations"].size(), 1u);
 }
 
-TEST(PodBodyTest, OnACloudServerItToleratesThePoolAndIsNotDisrupted) {
-  const api::Json pod = Body(Order(true));
+TEST(PodBodyTest, OnACloudServerItToleratesThePoolAndCarriesWhatItsEngineAsksFor) {
+  Write write = Order(true);
+  write.pod->annotations = {{"engine.example/keep", "true"}};
+  const api::Json pod = Body(write);
   EXPECT_EQ(pod["spec"]["tolerations"].size(), 2u);
   EXPECT_EQ(pod["spec"]["tolerations"][1]["key"], api::kPoolTaint);
-  EXPECT_EQ(pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");
+  EXPECT_EQ(pod["metadata"]["annotations"]["engine.example/keep"], "true");
 }
 
 TEST(PodBodyTest, WithAClaimKubeSchedulerBindsItToTheNode) {
@@ -111,4 +118,4 @@ TEST(PodBodyTest, AShapeMayAskForKubeScheduler) {
 }
 
 }  // namespace
-}  // namespace spillway::core
+}  // namespace spillway::runtime

@@ -1,4 +1,4 @@
-#include "operator/runtime/decode.h"
+#include "operator/runtime/feed.h"
 
 #include <gtest/gtest.h>
 
@@ -16,14 +16,14 @@ Json Pod(const Json& cpu) {
 }
 
 TEST(TellTest, AnObjectThatCanBeReadIsSeen) {
-  const Told told = Tell(Kind::kPod, WatchEvent::kUpsert, Pod("1"));
+  const Told told = Tell(FeedOf(Kind::kPod), WatchEvent::kUpsert, Pod("1"));
   EXPECT_FALSE(told.unreadable);
   EXPECT_FALSE(std::get<core::Seen>(told.event).in_list);
-  EXPECT_TRUE(std::get<core::Seen>(Tell(Kind::kPod, WatchEvent::kListed, Pod("1")).event).in_list);
+  EXPECT_TRUE(std::get<core::Seen>(Tell(FeedOf(Kind::kPod), WatchEvent::kListed, Pod("1")).event).in_list);
 }
 
 TEST(TellTest, AnUpdateThatCannotBeReadDoesNotLeaveTheOldStateInPlace) {
-  const Told told = Tell(Kind::kPod, WatchEvent::kUpsert, Pod("no quantity"));
+  const Told told = Tell(FeedOf(Kind::kPod), WatchEvent::kUpsert, Pod("no quantity"));
   ASSERT_TRUE(told.unreadable);
   const auto& gone = std::get<core::Gone>(told.event);
   EXPECT_EQ(gone.key, "ns/p");
@@ -44,7 +44,7 @@ TEST(TellTest, NothingThatIsReadThrows) {
     for (size_t kind = 0; kind < core::kKinds; ++kind) {
       for (const WatchEvent what :
            {WatchEvent::kListed, WatchEvent::kUpsert, WatchEvent::kDelete, WatchEvent::kBookmark})
-        EXPECT_NO_THROW((void)Tell(static_cast<Kind>(kind), what, object)) << object;
+        EXPECT_NO_THROW((void)Tell(FeedOf(static_cast<Kind>(kind)), what, object)) << object;
     }
   }
 }

@@ -1,0 +1,43 @@
+// Engines: what provides the servers of a pool, by the one member of its spec.backend.
+#pragma once
+
+#include <string>
+
+#include "operator/api/scale_request.h"
+
+namespace spillway::api {
+
+// What is true of an engine whatever it provides.
+struct EngineTraits {
+  std::string name;  // the member of spec.backend
+  // It is asked at intervals what it has, and not watched through the API server: to hear of it
+  // says nothing of the API server, and nothing but its own pools waits until it has answered.
+  bool polled = false;
+  // On each pod of ours on its servers, such as what keeps it from taking a server away under it.
+  StringMap pod_annotations = {};
+};
+
+// What an engine says of a server that was asked of it.
+struct CloudServer {
+  std::string kind, name, uid;  // of the engine's own object
+  std::string ns = {};          // of that; empty for one of the whole cluster, or outside of it
+  std::string engine = {};      // its name
+  // Of the API server's object, or a number that grows with each look at a polled engine.
+  int64_t resource_version = 0;
+  std::string request_uid = {};  // the ScaleRequest that it serves
+  std::string pool = {};         // of that; empty if it is not known
+  bool launched = false;         // the engine has accepted it: from here on it costs
+  bool ready = false;            // its Node is Ready and may be used
+  bool deleting = false;
+  std::string node_name = {}, provider_id = {};
+  // It will not become ready, or can be used no more; message says why. An engine may also give a
+  // reason while it still tries: then there is only a message.
+  CloudError error = CloudError::kNone;
+  std::string message = {};
+
+  // Unique among what its engine has.
+  std::string key() const { return ns.empty() ? name : ns + "/" + name; }
+  bool operator==(const CloudServer&) const = default;
+};
+
+}  // namespace spillway::api
