@@ -59,6 +59,23 @@ TEST(NodeClaimTest, OfSomeoneElseIsIgnored) {
   EXPECT_FALSE(DecodeNodeClaim(Json::parse(R"({"metadata":{"name":"other"}})")).ok());
 }
 
+TEST(KarpenterTest, KeepsItsHandsOffANodeWithOurPods) {
+  struct NoTransport : kube::Transport {
+    Result<kube::Response> Send(const kube::Request&, std::stop_token) override {
+      return Invalid("");
+    }
+    Result<kube::Response> Stream(const kube::Request&, std::stop_token,
+                                  const std::function<void(std::string_view)>&) override {
+      return Invalid("");
+    }
+  } transport;
+  Karpenter karpenter(transport);
+  EXPECT_EQ(karpenter.traits().name, "karpenter");
+  EXPECT_FALSE(karpenter.traits().polled);
+  EXPECT_EQ(karpenter.traits().pod_annotations.at("karpenter.sh/do-not-disrupt"), "true");
+  EXPECT_EQ(std::get<Watch>(karpenter.source()).resource.plural, "nodeclaims");
+}
+
 TEST(DiagnosisTest, ReadsTheClassFromTheEvents) {
   const auto of = [](const char* reason, const char* message) {
     return DiagnoseEvents({{"items", {{{"reason", reason}, {"message", message}}}}}).error;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/runtime/ask_engine.h"
+
 namespace spillway::runtime {
 namespace {
 
@@ -19,7 +21,8 @@ TEST(TellTest, AnObjectThatCanBeReadIsSeen) {
   const Told told = Tell(FeedOf(Kind::kPod), WatchEvent::kUpsert, Pod("1"));
   EXPECT_FALSE(told.unreadable);
   EXPECT_FALSE(std::get<core::Seen>(told.event).in_list);
-  EXPECT_TRUE(std::get<core::Seen>(Tell(FeedOf(Kind::kPod), WatchEvent::kListed, Pod("1")).event).in_list);
+  EXPECT_TRUE(
+      std::get<core::Seen>(Tell(FeedOf(Kind::kPod), WatchEvent::kListed, Pod("1")).event).in_list);
 }
 
 TEST(TellTest, AnUpdateThatCannotBeReadDoesNotLeaveTheOldStateInPlace) {
@@ -47,6 +50,85 @@ TEST(TellTest, NothingThatIsReadThrows) {
         EXPECT_NO_THROW((void)Tell(FeedOf(static_cast<Kind>(kind)), what, object)) << object;
     }
   }
+}
+
+// One whose decode and list are given.
+class FakeEngine : public cloud::Engine {
+ public:
+  api::EngineTraits traits() const override { return {"fake"}; }
+  cloud::Source source() override { return cloud::Poll{}; }
+  Result<cloud::Ensured> Ensure(const std::string&, const std::string&, const api::ServerPool&,
+                                std::stop_token) override {
+    return cloud::Ensured(cloud::Refusal{});
+  }
+  Result<Unit> Release(const api::CloudServer&, std::stop_token) override { return Unit{}; }
+  cloud::Refusal Diagnose(const api::CloudServer&, std::stop_token) override { return {}; }
+};
+
+api::CloudServer Server(const std::string& name) {
+  api::CloudServer server;
+  server.name = name;
+  return server;
+}
+
+TEST(EngineFeedTest, WhatTheEngineReadsIsSeenAsItsOwn) {
+  const cloud::Watch watch{{"g", "v1", "machines"}, "ns", [](const Json& object, std::stop_token) {
+                             return Result(Server(api::DecodeMeta(object).name));
+                           }};
+  const Feed feed = FeedOf(FakeEngine(), watch, {});
+  EXPECT_TRUE(feed.watch.optional) << "it may not be installed";
+  EXPECT_EQ(feed.watch.ns, "ns");
+  const Json object{{"metadata", {{"name", "m"}, {"namespace", "ns"}}}};
+  const Told told = Tell(feed, WatchEvent::kUpsert, object);
+  EXPECT_EQ(core::EngineOf(std::get<core::Seen>(told.event).object), "fake");
+  const Told gone = Tell(feed, WatchEvent::kDelete, object);
+  EXPECT_EQ(std::get<core::Gone>(gone.event).engine, "fake");
+  EXPECT_EQ(std::get<core::Gone>(gone.event).key, "ns/m");
+}
+
+TEST(EngineFeedTest, WhatCannotBeLookedUpForNowIsLookedUpAgainAndNotTakenForGone) {
+  int tries = 0;
+  const cloud::Watch watch{{}, "", [&](const Json&, std::stop_token) -> Result<api::CloudServer> {
+                             if (++tries < 2) return Error{ErrorKind::kUnavailable, "busy"};
+                             return Server("m");
+                           }};
+  const Told told = Tell(FeedOf(FakeEngine(), watch, {}), WatchEvent::kUpsert, Json::object());
+  EXPECT_FALSE(told.unreadable);
+  EXPECT_EQ(tries, 2);
+}
+
+TEST(EngineFeedTest, AnEngineThatThrowsIsAnError) {
+  const cloud::Watch watch{{}, "", [](const Json&, std::stop_token) -> Result<api::CloudServer> {
+                             throw std::runtime_error("odd");
+                           }};
+  EXPECT_TRUE(Tell(FeedOf(FakeEngine(), watch, {}), WatchEvent::kUpsert, {}).unreadable);
+  const cloud::Poll poll{std::chrono::seconds(1),
+                         [](std::stop_token) -> Result<std::vector<api::CloudServer>> {
+                           throw std::runtime_error("odd");
+                         }};
+  EXPECT_FALSE(AskAll("fake", poll, {}));
+}
+
+TEST(PollTest, GivesEachServerAndThatTheseAreAll) {
+  const cloud::Poll poll{std::chrono::seconds(1), [](std::stop_token) {
+                           return Result(std::vector{Server("a"), Server("b")});
+                         }};
+  const auto events = AskAll("fake", poll, {});
+  ASSERT_EQ(events->size(), 3u);
+  EXPECT_EQ(core::EngineOf(std::get<core::Seen>(events->front()).object), "fake");
+  const auto& listed = std::get<core::Listed>(events->back());
+  EXPECT_EQ(listed.engine, "fake");
+  EXPECT_EQ(listed.keys, (std::set<std::string>{"a", "b"}));
+}
+
+TEST(PollTest, WhatIsMadeMeanwhileIsNewerThanTheListThatLacksIt) {
+  int64_t made = 0;
+  const cloud::Poll poll{std::chrono::seconds(1), [&](std::stop_token) {
+                           made = NextObservation();
+                           return Result(std::vector<api::CloudServer>{});
+                         }};
+  const auto events = AskAll("fake", poll, {});
+  EXPECT_LT(std::get<core::Listed>(events->back()).resource_version, made);
 }
 
 }  // namespace
