@@ -154,8 +154,10 @@ bool PaysToWait(World& world, const TaskState& task, const PoolState& pool, std:
   const Duration saved = wait - boot;
   const double needed = worth <= 0 ? 0 : static_cast<double>(paid.count()) * price / worth;
   const bool pays = saved > Duration{0} && static_cast<double>(saved.count()) >= needed;
-  *numbers = "a registered server is expected to have room in " + FormatDuration(wait) + " (by " +
-             estimate->basis + "), one of pool " + pool.object.meta.name + " in " +
+  // Times and not what is left until then, which would be another text at every look.
+  *numbers = "a registered server is expected to have room at " +
+             FormatTime(std::chrono::floor<std::chrono::seconds>(estimate->start)) + " (by " +
+             estimate->basis + "), one of pool " + pool.object.meta.name + " takes " +
              FormatDuration(boot) + (pool.boot.known() ? " (observed)" : " (a guess)") +
              ", which would be paid for " + FormatDuration(paid) + " at " +
              api::FormatPrice(pool.object.spec.price_micros) + " per hour";

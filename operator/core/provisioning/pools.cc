@@ -57,10 +57,11 @@ void DescribeAvailability(World& world, PoolState& pool) {
   const bool held = !misfit && world.now < pool.hold_until;
   const std::string reason = misfit ? misfit->reason : held ? ToString(pool.error) : "Available";
   // The time at which it ends, not what is left: that would change with every write.
-  const std::string message =
-      misfit ? misfit->message
-      : held ? "not asked before " + FormatTime(pool.hold_until) + ": " + pool.error_message
-             : "";
+  const std::string message = misfit ? misfit->message
+                              : held
+                                  ? "backing off until " + FormatTime(pool.hold_until) + " after " +
+                                        ToString(pool.error) + ": " + pool.error_message
+                                  : "";
   const auto set = [&](const char* type, bool on) {
     api::SetCondition(status.conditions,
                       {type, on ? "True" : "False", reason, message, generation, {}}, world.now);

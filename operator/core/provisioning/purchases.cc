@@ -87,6 +87,17 @@ void KeepPromises(World& world) {
   }
 }
 
+// Why nobody waits for the server of the purchase any more.
+std::string WhyLost(const World& world, const std::string& name) {
+  const auto scale = world.provisioning.scales.find(name);
+  if (scale == world.provisioning.scales.end()) return "it is gone";
+  const api::ScaleStatus& status = scale->second.object.status;
+  if (IsInflight(scale->second)) return "it has no room left";
+  if (status.phase == ScalePhase::kReady) return "other tasks have taken its room";
+  const std::string error = ToString(status.error);
+  return error.empty() ? status.message : error + ": " + status.message;
+}
+
 // Those that lost their server on the way wait like any other.
 void DropNominations(World& world) {
   for (auto at = world.provisioning.nominated.begin(); at != world.provisioning.nominated.end();) {
@@ -100,7 +111,8 @@ void DropNominations(World& world) {
       const std::string lost = std::exchange(task->second.nominated, {});
       Commit(world, task->second, 0);
       DescribeWaiting(world, task->second, api::TaskPhase::kPending,
-                      "ScaleRequest " + lost + " no longer provides a server; choosing again");
+                      "ScaleRequest " + lost + " no longer provides a server: " +
+                          WhyLost(world, lost) + "; choosing again");
       task->second.status_due = world.now + kExplainAfter;
       world.tasks.Wake(task->second, task->second.status_due);
     }

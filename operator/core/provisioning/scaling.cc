@@ -414,11 +414,19 @@ void TakeOther(ScaleState& scale, const CloudServer& server) {
   scale.idle_since = scale.unusable_since = kNever;
 }
 
+// Why the server that was ready cannot be used any more, by no doing of ours.
+std::string WhyTaken(const ScaleStatus& status, const CloudServer* server) {
+  const std::string what = status.backend_kind + " " + status.backend_name;
+  if (server == nullptr) return what + " is gone, which Spillway had not asked for";
+  if (server->deleting) return what + " is being deleted, which Spillway had not asked for";
+  return what + " was replaced by another of that name, which is not ready";
+}
+
 void InUse(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   const bool other = server != nullptr && !IsTheOne(scale.object.status, *server);
   if (server == nullptr || server->deleting || (other && !server->ready)) {
-    return BeginRelease(world, scale, "the server was taken away");
+    return BeginRelease(world, scale, WhyTaken(scale.object.status, server));
   }
   if (server->error != CloudError::kNone) {
     return BeginRelease(world, scale,

@@ -159,9 +159,13 @@ std::string ExplainGang(const TaskState& task) {
   if (task.gang == nullptr || !task.in_gang) return "";
   const Gang& gang = *task.gang;
   const std::string group = "group " + task.object.spec.group->name;
-  if (!Complete(gang))
-    return group + " starts with " + std::to_string(gang.size) + " tasks, " +
-           std::to_string(static_cast<int64_t>(gang.waiting.size()) + BoundOf(gang)) + " are there";
+  const int64_t there = static_cast<int64_t>(gang.waiting.size()) + BoundOf(gang);
+  if (!Complete(gang)) {
+    const int64_t lacking = gang.size - there;
+    return group + " waits for " + std::to_string(lacking) + " more task" +
+           (lacking == 1 ? "" : "s") + " (" + std::to_string(there) + " of " +
+           std::to_string(gang.size) + ")";
+  }
   return group + " of " + std::to_string(gang.waiting.size()) +
          " tasks starts when all have room, " + std::to_string(gang.unplaced.size()) +
          " of them have none";

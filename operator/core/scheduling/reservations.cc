@@ -162,7 +162,7 @@ bool ReservationFits(const Shape& shape, const ServerState& server, FitError* wh
           "reserved",
           "reserved for task " + kept.task + ", which has waited for long, " +
               (known ? "from " + FormatTime(kept.start) : "as soon as it has the room") +
-              (known ? "; set activeDeadlineSeconds so that this task ends before then"
+              (known ? "; set activeDeadlineSeconds so that this task ends before that"
                      : "; it starts there before any of its priority"),
           "",
           0,

@@ -20,8 +20,7 @@ std::pair<std::string, std::string> DownReason(const Context& context, const Nod
             message.empty() ? "the node has not reported that it is ready" : message};
   }
   if (node.renewed && context.HeardOf(Kind::kLease) >= node.heard + kHeartbeatTimeout) {
-    return {"HeartbeatLost", "the node's Lease was renewed last " +
-                                 FormatDuration(context.news - node.heard) + " ago"};
+    return {"HeartbeatLost", "the node's Lease was last renewed at " + FormatTime(*node.renewed)};
   }
   return {};
 }

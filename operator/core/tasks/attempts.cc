@@ -121,8 +121,8 @@ void RetryLater(World& world, TaskState& task, const std::string& exit) {
   Unbind(world, task, "Retrying", exit);
   status.retry_at = world.now + wait;
   const std::string message = exit + "; retry " + std::to_string(status.retries) + " of " +
-                              std::to_string(task.object.spec.retry.limit) + " in " +
-                              FormatDuration(wait);
+                              std::to_string(task.object.spec.retry.limit) + " at " +
+                              FormatTime(*status.retry_at);
   BackOff(world, task, wait);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
   RecordEvent(world, task, true, "Retrying", message);

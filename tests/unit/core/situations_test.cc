@@ -500,7 +500,7 @@ const std::vector<Situation>& Clouds() {
        [](ApiModel& api) { api.AddPriorityClass("gold", 10); }},
       {"a group that is not whole", [](ApiModel& api) { api.AddServer("a"); },
        With(Task({{"cpu", "1"}}), "group", {{"name", "g"}, {"size", 2}}),
-       "group g starts with 2 tasks, 1 are there", "",
+       "group g waits for 1 more task (1 of 2)", "",
        [](ApiModel& api) {
          api.AddTask("other", With(Task({{"cpu", "1"}}), "group", {{"name", "g"}, {"size", 2}}));
        }},

@@ -153,10 +153,10 @@ TEST(AutoBurstTest, WaitsWhereAServerIsFreeBeforeOneWouldBeThere) {
   api.Advance(seconds(10));
   EXPECT_TRUE(api.scales.empty());
   EXPECT_NE(
-      Why(api, "b").find("; it pays to wait: a registered server is expected to have room in "),
+      Why(api, "b").find("; it pays to wait: a registered server is expected to have room at "),
       std::string::npos)
       << Why(api, "b");
-  EXPECT_NE(Why(api, "b").find("one of pool spot in 2m0s (a guess)"), std::string::npos)
+  EXPECT_NE(Why(api, "b").find("one of pool spot takes 2m0s (a guess)"), std::string::npos)
       << Why(api, "b");
 }
 

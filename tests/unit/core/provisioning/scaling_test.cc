@@ -131,6 +131,21 @@ TEST_F(ScalingTest, WithoutCapacityTheNextPoolIsAskedAtOnce) {
             "InsufficientCapacity");
 }
 
+TEST_F(ScalingTest, ATaskIsToldWhichPurchaseProvidesNoServerAndWhy) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  const std::string scale = api.scales.begin()->first;
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  EXPECT_EQ(api::FindCondition(*api.Status("t").conditions, "Reconciling")->message,
+            "ScaleRequest " + scale +
+                " no longer provides a server: InsufficientCapacity: no capacity; choosing again");
+  EXPECT_EQ(api::FindCondition(api.pools["spot"].status.conditions, "BackingOff")->message,
+            "backing off until " + FormatTime(api.now + seconds(30)) +
+                " after InsufficientCapacity: no capacity");
+}
+
 TEST_F(ScalingTest, APoolIsAskedAgainAfterItsBackoff) {
   api.AddPool("spot");
   api.AddTask("t");

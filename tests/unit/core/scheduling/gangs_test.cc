@@ -34,7 +34,7 @@ TEST(GangTest, NobodyStartsBeforeAllAreThere) {
   api.AddTask("b", Member(3));
   api.Advance(seconds(1));
   EXPECT_EQ(Pods(api), 0);
-  EXPECT_TRUE(Why(api, "a").starts_with("group g starts with 3 tasks, 2 are there; "))
+  EXPECT_TRUE(Why(api, "a").starts_with("group g waits for 1 more task (2 of 3); "))
       << Why(api, "a");
   api.AddTask("c", Member(3));
   api.Settle();

@@ -88,6 +88,19 @@ TEST_F(RegistrarTest, AServerThatIsJudgedBetweenTwoHeartbeatsIsJudgedAgain) {
   EXPECT_TRUE(api.world().servers.by_name.at("n").schedulable);
 }
 
+TEST_F(RegistrarTest, ALostHeartbeatIsToldWithItsTimeAndNotAgainAsItGrowsOlder) {
+  api.AddServer("n");
+  api.Settle();
+  const Time renewed = api.now;
+  api.RenewLease("n");
+  api.Advance(kHeartbeatTimeout + seconds(20));
+  const auto* ready = api::FindCondition(api.servers["n"].status.conditions, "Ready");
+  EXPECT_EQ(ready->message, "the node's Lease was last renewed at " + FormatTime(renewed));
+  const int written = api.tries[{Verb::kPatchStatus, Kind::kServer}];
+  api.Advance(seconds(300));
+  EXPECT_EQ((api.tries[{Verb::kPatchStatus, Kind::kServer}]), written);
+}
+
 TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {
   api.AddServer("n");
   api.Remove(api.nodes, "n");

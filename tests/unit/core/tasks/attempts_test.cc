@@ -187,6 +187,17 @@ TEST_F(AttemptTest, APodThatFailedBeforeAContainerWasStartedWasRefused) {
   EXPECT_FALSE(Refused(pod));
 }
 
+TEST_F(AttemptTest, ARetryIsToldWithTheTimeAtWhichItBegins) {
+  Start({{"retry", {{"limit", 2}, {"backoffSeconds", 30}}}});
+  Run("t-1", seconds(5));
+  api.SetPod("t-1", PodPhase::kFailed, 3);
+  api.Settle();
+  const auto* told = api::FindCondition(*api.Status("t").conditions, "Reconciling");
+  EXPECT_NE(told->message.str().find("; retry 1 of 2 at " + FormatTime(api.now + seconds(30))),
+            std::string::npos)
+      << told->message.str();
+}
+
 // Whose fault it was.
 
 TEST_F(AttemptTest, EvictionForWhatItTookItselfIsItsFailure) {
