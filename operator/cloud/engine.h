@@ -27,13 +27,14 @@ struct Watch {
   // Must fail for what was not asked for by Spillway: that is passed over. May block, to look up
   // what else belongs to the server; an error that may pass (retryable) is tried again, and what
   // comes after it waits.
-  std::function<Result<api::CloudServer>(const api::Json& object, std::stop_token stop)> decode;
+  std::function<Result<api::CloudServer>(const api::Json& object, std::stop_token stop)> decode =
+      {};
 };
 
 // Or it is asked what it has: everything that Spillway ever asked of it and that is not gone.
 struct Poll {
   std::chrono::milliseconds every{10'000};
-  std::function<Result<std::vector<api::CloudServer>>(std::stop_token stop)> list;
+  std::function<Result<std::vector<api::CloudServer>>(std::stop_token stop)> list = {};
 };
 
 using Source = std::variant<Watch, Poll>;
