@@ -18,6 +18,7 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 // What both fakes do: servers by their key, made when they are asked for.
 class Fake : public cloud::Engine {
@@ -152,8 +153,9 @@ TEST_F(EnginesTest, EachPoolIsServedByItsOwnAndTasksRunOnBoth) {
   TellMachines();
   Poll();
   api.Advance(seconds(1));
-  EXPECT_EQ(api.Status("on-machine").assignment->node_name, "node-m");
-  EXPECT_EQ(api.Status("on-lease").assignment->node_name, "node-l");
+  ASSERT_THAT(api.pods, SizeIs(2));
+  EXPECT_EQ(api.pods.at("ns/on-machine-1").node_name, "node-m");
+  EXPECT_EQ(api.pods.at("ns/on-lease-1").node_name, "node-l");
   EXPECT_EQ(ScaleOf("m").backend_engine, "machines");
   EXPECT_EQ(ScaleOf("m").backend_ns, "infra");
   EXPECT_EQ(ScaleOf("l").backend_engine, "leases");
@@ -252,10 +254,10 @@ TEST_F(EnginesTest, OneThatIsWatchedIsWaitedFor) {
   api.AddServer("s");
   api.AddTask("t");
   api.Settle();
-  EXPECT_EQ(api.ServerOf("t"), "");
+  EXPECT_THAT(api.pods, IsEmpty());
   ListMachines();
   api.Settle();
-  EXPECT_EQ(api.ServerOf("t"), "s");
+  EXPECT_THAT(api.pods, SizeIs(1));
 }
 
 TEST_F(EnginesTest, ToHearOfOneThatIsPolledSaysNothingOfTheApiServer) {

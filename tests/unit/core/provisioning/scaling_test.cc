@@ -138,10 +138,11 @@ TEST_F(ScalingTest, ATaskIsToldWhichPurchaseProvidesNoServerAndWhy) {
   const std::string scale = api.scales.begin()->first;
   api.Remove(api.claims, api.claims.begin()->first);
   api.Settle();
-  EXPECT_EQ(api::FindCondition(*api.Status("t").conditions, "Reconciling")->message,
+  const auto& told = *api.world().tasks.by_key.at("ns/t").object.status.conditions;
+  EXPECT_EQ(api::FindCondition(told, "Reconciling")->message.str(),
             "ScaleRequest " + scale +
                 " no longer provides a server: InsufficientCapacity: no capacity; choosing again");
-  EXPECT_EQ(api::FindCondition(api.pools["spot"].status.conditions, "BackingOff")->message,
+  EXPECT_EQ(api::FindCondition(api.pools["spot"].status.conditions, "BackingOff")->message.str(),
             "backing off until " + FormatTime(api.now + seconds(30)) +
                 " after InsufficientCapacity: no capacity");
 }

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/core/api_model.h"
+#include "tests/unit/core/scenario.h"
 
 namespace spillway::core {
 namespace {
@@ -27,52 +27,48 @@ std::vector<std::string> Order(ApiModel& api, int tasks) {
   return order;
 }
 
-std::vector<std::string> Running(const ApiModel& api, const std::string& ns) {
-  std::vector<std::string> out;
-  for (const auto& [key, pod] : api.pods) {
-    if (pod.meta.ns == ns && !pod.terminal()) out.push_back(pod.meta.name);
-  }
-  return out;
+// Two tasks wait for the only server.
+struct PriorityCase {
+  std::string name;
+  std::function<void(Scenario&)> begin;  // before the two
+  Task a, b;
+};
+
+class PriorityTest : public testing::TestWithParam<PriorityCase> {};
+
+TEST_P(PriorityTest, TheHigherIsNext) {
+  Scenario scenario;
+  scenario.Server("s1");
+  GetParam().begin(scenario);
+  scenario.Running(Task("running")).Waiting(GetParam().a).Waiting(GetParam().b);
+  EXPECT_EQ(scenario.Ends("running").Dump(), "a waits\nb on s1\nrunning ended");
 }
 
-TEST(PriorityTest, TheValueOfItsClassIsTheTasksPriority) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddPriorityClass("urgent", 1000);
-  api.AddTask("running");
-  api.Settle();
-  api.AddTask("a", {{"priority", 999}});
-  api.AddTask("b", {{"priorityClassName", "urgent"}});
-  api.Settle();
-  EXPECT_EQ(Order(api, 3), (std::vector<std::string>{"ns/running-1", "ns/b-1", "ns/a-1"}));
+TEST_P(PriorityTest, TheHigherIsNextAfterARestart) {
+  Scenario scenario;
+  scenario.Server("s1");
+  GetParam().begin(scenario);
+  scenario.Running(Task("running")).Waiting(GetParam().a).Waiting(GetParam().b).Restart();
+  EXPECT_EQ(scenario.Ends("running").Dump(), "a waits\nb on s1\nrunning ended");
 }
 
-TEST(PriorityTest, TheClassOfThePodCountsWhereTheTaskNamesNone) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddPriorityClass("urgent", 1000);
-  api.AddTask("running");
-  api.Settle();
-  api.AddTask("a");
-  api.AddTask("b", api::Json::parse(R"({"template":{"spec":{"priorityClassName":"urgent",
-      "containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]}}})"));
-  api.Settle();
-  EXPECT_EQ(Order(api, 3), (std::vector<std::string>{"ns/running-1", "ns/b-1", "ns/a-1"}));
-}
+std::string NameOf(const testing::TestParamInfo<PriorityCase>& info) { return info.param.name; }
 
-TEST(PriorityTest, TheDefaultClassOfTheClusterCountsWhereNothingElseDoes) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddPriorityClass("normal", 10, true);
-  api.AddTask("running");
-  api.Settle();
-  api.AddTask("a", {{"priority", 5}});
-  api.AddTask("b");
-  api.Settle();
-  EXPECT_EQ(Order(api, 3), (std::vector<std::string>{"ns/running-1", "ns/b-1", "ns/a-1"}));
-}
+INSTANTIATE_TEST_SUITE_P(
+    By, PriorityTest,
+    testing::Values(PriorityCase{"TheValueOfItsClass", [](Scenario& s) { s.Class("urgent", 1000); },
+                                 Task("a").Priority(999), Task("b").Class("urgent")},
+                    PriorityCase{"TheClassOfThePodWhereTheTaskNamesNone",
+                                 [](Scenario& s) { s.Class("urgent", 1000); }, Task("a"),
+                                 Task("b").Template(api::Json::parse(
+                                     R"({"spec":{"priorityClassName":"urgent","containers":[
+                             {"name":"c","resources":{"requests":{"cpu":"1"}}}]}})"))},
+                    PriorityCase{"TheDefaultClassOfTheClusterWhereNothingElseDoes",
+                                 [](Scenario& s) { s.Class("normal", 10, true); },
+                                 Task("a").Priority(5), Task("b")}),
+    NameOf);
 
-TEST(PriorityTest, ATaskWhoseClassDoesNotExistWaitsAndSaysSo) {
+TEST(PriorityClassTest, ATaskWhoseClassDoesNotExistWaitsAndSaysSo) {
   ApiModel api;
   api.AddServer("s1", "1");
   api.AddTask("t", {{"priorityClassName", "urgent"}});
@@ -88,79 +84,60 @@ TEST(PriorityTest, ATaskWhoseClassDoesNotExistWaitsAndSaysSo) {
   EXPECT_TRUE(api.pods.contains("ns/t-1"));
 }
 
-TEST(PriorityTest, ARestartKnowsTheClasses) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddPriorityClass("urgent", 1000);
-  api.AddTask("running");
-  api.Settle();
-  api.AddTask("a", {{"priority", 1}});
-  api.AddTask("b", {{"priorityClassName", "urgent"}});
-  api.Settle();
-  api.Restart();
-  api.Settle();
-  EXPECT_EQ(Order(api, 2), (std::vector<std::string>{"ns/running-1", "ns/b-1"}));
+// Tasks of two namespaces wait for a server that is taken; then it is free.
+struct ShareCase {
+  std::string name;
+  const char* cpu;                      // of the server
+  std::function<void(Scenario&)> wait;  // who waits for it
+  const char* shares;                   // of it
+};
+
+class ShareTest : public testing::TestWithParam<ShareCase> {};
+
+TEST_P(ShareTest, EachNamespaceGets) {
+  Scenario scenario;
+  scenario.Server("s1", GetParam().cpu).Running(Task("running").Cpu(GetParam().cpu));
+  GetParam().wait(scenario);
+  EXPECT_EQ(scenario.Ends("running").Shares(), GetParam().shares);
 }
 
-TEST(FairShareTest, NamespacesGetEqualPartsOfAServerHoweverManyTasksOneApplies) {
-  ApiModel api;
-  api.AddServer("s1", "8");
-  api.AddTask("running", {}, "8");
-  api.Settle();
-  for (int i = 0; i < 20; ++i) api.AddTask("many" + std::to_string(i), {}, "1", "a");
-  api.Advance(seconds(1));
-  for (int i = 0; i < 8; ++i) api.AddTask("few" + std::to_string(i), {}, "1", "b");
-  api.Settle();
-  api.SetPod("running-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_EQ(Running(api, "a").size(), 4u);
-  EXPECT_EQ(Running(api, "b").size(), 4u);
+Task Asks(const char* cpu, const char* memory) {
+  return Task("t").Template(
+      {{"spec",
+        {{"containers",
+          {{{"name", "c"}, {"resources", {{"requests", {{"cpu", cpu}, {"memory", memory}}}}}}}}}}});
 }
 
-TEST(FairShareTest, ANamespaceOfTwiceTheWeightGetsTwiceAsMuch) {
-  ApiModel api;
-  api.AddServer("s1", "9");
-  api.Weigh("a", 2000);
-  api.AddTask("running", {}, "9");
-  api.Settle();
-  for (int i = 0; i < 20; ++i) {
-    api.AddTask("t" + std::to_string(i), {}, "1", "a");
-    api.AddTask("t" + std::to_string(i), {}, "1", "b");
-  }
-  api.Settle();
-  api.SetPod("running-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_EQ(Running(api, "a").size(), 6u);
-  EXPECT_EQ(Running(api, "b").size(), 3u);
-}
+std::string ShareName(const testing::TestParamInfo<ShareCase>& info) { return info.param.name; }
 
-// The example of the paper on dominant resource fairness: 9 cpus and 18 GiB; a's tasks want 1 cpu
-// and 4 GiB, b's want 3 cpus and 1 GiB. Fair are three tasks of a and two of b.
-TEST(FairShareTest, TheResourceThatANamespaceUsesMostOfIsItsShare) {
-  ApiModel api;
-  api.AddServer("s1", "9");
-  api.nodes["s1"].allocatable.memory = int64_t{18} << 30;
-  api.Change(api.nodes["s1"]);
-  api.AddTask("running", {}, "9");
-  api.Settle();
-  const auto spec = [](const char* cpu, const char* memory) {
-    return api::Json{
-        {"template",
-         {{"spec",
-           {{"containers",
-             {{{"name", "c"},
-               {"resources", {{"requests", {{"cpu", cpu}, {"memory", memory}}}}}}}}}}}}};
-  };
-  for (int i = 0; i < 10; ++i) {
-    api.AddTask("t" + std::to_string(i), spec("1", "4Gi"), "", "a");
-    api.AddTask("t" + std::to_string(i), spec("3", "1Gi"), "", "b");
-  }
-  api.Settle();
-  api.SetPod("running-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_EQ(Running(api, "a").size(), 3u);
-  EXPECT_EQ(Running(api, "b").size(), 2u);
-}
+INSTANTIATE_TEST_SUITE_P(
+    FairShare, ShareTest,
+    testing::Values(
+        ShareCase{"EqualPartsHoweverManyTasksOneApplies", "8",
+                  [](Scenario& s) {
+                    s.Many(20, Task("t").In("a")).Pass(seconds(1)).Many(8, Task("t").In("b"));
+                  },
+                  "a 4\nb 4"},
+        ShareCase{"TwiceAsMuchForTwiceTheWeight", "9",
+                  [](Scenario& s) {
+                    s.Weight("a", 2000).Many(20, Task("t").In("a")).Many(20, Task("t").In("b"));
+                  },
+                  "a 6\nb 3"},
+        // The example of the paper on dominant resource fairness: 9 cpus and 18 GiB; a's tasks want
+        // 1 cpu and 4 GiB, b's want 3 cpus and 1 GiB. Fair are three tasks of a and two of b.
+        ShareCase{"AsMuchAsOfTheResourceThatItUsesMostOf", "9",
+                  [](Scenario& s) {
+                    s.api.nodes["s1"].allocatable.memory = int64_t{18} << 30;
+                    s.api.Change(s.api.nodes["s1"]);
+                    s.Many(10, Asks("1", "4Gi").In("a")).Many(10, Asks("3", "1Gi").In("b"));
+                  },
+                  "a 3\nb 2"},
+        ShareCase{"NothingWhereTheOtherHasTheHigherPriority", "4",
+                  [](Scenario& s) {
+                    s.Many(4, Task("t").Priority(1).In("a")).Many(4, Task("t").In("b"));
+                  },
+                  "a 4"}),
+    ShareName);
 
 TEST(FairShareTest, TheOlderIsFirstWhenNoOtherNamespaceHasTasksLeft) {
   ApiModel api;
@@ -176,21 +153,6 @@ TEST(FairShareTest, TheOlderIsFirstWhenNoOtherNamespaceHasTasksLeft) {
   EXPECT_TRUE(api.pods.contains("ns/a-1"));
   EXPECT_TRUE(api.pods.contains("ns/b-1"));
   EXPECT_FALSE(api.pods.contains("ns/c-1"));
-}
-
-TEST(FairShareTest, PriorityComesBeforeFairness) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  api.AddTask("running", {}, "4");
-  api.Settle();
-  for (int i = 0; i < 4; ++i) {
-    api.AddTask("t" + std::to_string(i), {{"priority", 1}}, "1", "a");
-    api.AddTask("t" + std::to_string(i), {}, "1", "b");
-  }
-  api.Settle();
-  api.SetPod("running-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_EQ(Running(api, "a").size(), 4u);
 }
 
 TEST(FairShareTest, WithinANamespaceTheOlderTaskIsFirst) {

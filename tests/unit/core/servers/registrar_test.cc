@@ -95,7 +95,7 @@ TEST_F(RegistrarTest, ALostHeartbeatIsToldWithItsTimeAndNotAgainAsItGrowsOlder) 
   api.RenewLease("n");
   api.Advance(kHeartbeatTimeout + seconds(20));
   const auto* ready = api::FindCondition(api.servers["n"].status.conditions, "Ready");
-  EXPECT_EQ(ready->message, "the node's Lease was last renewed at " + FormatTime(renewed));
+  EXPECT_EQ(ready->message.str(), "the node's Lease was last renewed at " + FormatTime(renewed));
   const int written = api.tries[{Verb::kPatchStatus, Kind::kServer}];
   api.Advance(seconds(300));
   EXPECT_EQ((api.tries[{Verb::kPatchStatus, Kind::kServer}]), written);
