@@ -131,7 +131,7 @@ void Checks::CheckBody(const core::Effect& effect) {
   if ((write == nullptr || write->verb == core::Verb::kDelete) && note == nullptr) return;
   const std::string what = runtime::EffectKey(effect);
   try {
-    const api::Json body = write != nullptr ? core::Body(*write)
+    const api::Json body = write != nullptr ? runtime::Body(*write)
                                             : runtime::EventBody(*note, "simulation", api_.now, 1);
     const std::string text = body.dump();
     if (api::Json::parse(text) != body) Violate("encodes", what + " reads back as something else");

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "operator/core/tasks/pod_body.h"
 #include "operator/core/world.h"
+#include "operator/runtime/pod_body.h"
 
 namespace spillway::simulation {
 namespace {
@@ -105,7 +105,7 @@ void Episode::SayDecision(const Replica& replica, const core::Effect& effect) {
     line += kVerbs[static_cast<int>(write->verb)];
     if (write->kind == Kind::kPod && write->verb == core::Verb::kCreate)
       line += "for " + write->uid + " on " +
-              api::GetString(api::GetObject(core::Body(*write), "spec"), "nodeName") + " ";
+              api::GetString(api::GetObject(runtime::Body(*write), "spec"), "nodeName") + " ";
   }
   const auto* note = std::get_if<core::Note>(&effect);
   Say(line + runtime::EffectKey(effect) +
