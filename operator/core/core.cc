@@ -4,6 +4,7 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/dispatch.h"
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/gangs.h"
@@ -27,11 +28,12 @@ namespace {
 constexpr Duration kCheckEvery{5'000};
 
 // Whether any sight of the kind may tell why a task waits. Of tasks, servers and nodes most are
-// echoes of a status, or heartbeats, and of polled engines most say what is known: the rooms count
-// those that are more.
-bool Moves(Kind kind) {
+// echoes of a status, or heartbeats, and polled engines say again and again what they have: the
+// rooms count those that are more.
+bool Moves(const World& world, Kind kind, const std::string& engine) {
+  if (kind == Kind::kCloudServer) return !IsPolled(world, engine);
   return kind != Kind::kTask && kind != Kind::kServer && kind != Kind::kNode &&
-         kind != Kind::kCloudServer && kind != Kind::kLease && kind != Kind::kNamespace;
+         kind != Kind::kLease && kind != Kind::kNamespace;
 }
 
 struct Taker {
@@ -44,7 +46,7 @@ struct Taker {
   void operator()(const Seen& seen) const {
     const std::string& engine = EngineOf(seen.object);
     world.Hear(KindOf(seen.object), engine);
-    if (Moves(KindOf(seen.object))) ++world.generation;
+    if (Moves(world, KindOf(seen.object), engine)) ++world.generation;
     Observe(world, seen.object);
     if (!seen.in_list) Advance(KindOf(seen.object), engine, VersionOf(seen.object));
   }

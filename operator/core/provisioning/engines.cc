@@ -44,6 +44,11 @@ std::optional<FitError> EngineMisfit(const Context& context, const std::string& 
                   0};
 }
 
+bool IsPolled(const Context& context, const std::string& engine) {
+  const EngineFeed* feed = context.Engine(engine);
+  return feed != nullptr && feed->traits.polled;
+}
+
 std::string EngineOf(const Provisioning& provisioning, const ScaleState& scale) {
   const std::string& asked = scale.object.status.backend_engine;
   return asked.empty() ? PoolEngine(provisioning, scale.object.pool) : asked;

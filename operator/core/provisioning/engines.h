@@ -15,6 +15,7 @@ inline constexpr char kUnknownEngine[] = "UnknownEngine";
 
 // Why servers cannot be had of the engine; nothing if they can.
 std::optional<FitError> EngineMisfit(const Context& context, const std::string& engine);
+bool IsPolled(const Context& context, const std::string& engine);
 // The engine that was asked for the purchase, or that will be; empty if its pool is gone before any
 // was asked.
 std::string EngineOf(const Provisioning& provisioning, const ScaleState& scale);

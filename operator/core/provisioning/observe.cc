@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/servers/registrar.h"
 #include "operator/core/world.h"
@@ -95,8 +96,9 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
 }
 
 void OnSeen(World& world, const api::CloudServer& object) {
-  if (world.Engine(object.engine) != nullptr && world.provisioning.cloud_servers.Update(object))
-    ++world.generation;
+  if (world.Engine(object.engine) == nullptr) return;
+  const bool changed = world.provisioning.cloud_servers.Update(object);
+  if (changed && IsPolled(world, object.engine)) ++world.generation;
 }
 
 void OnCloudServerGone(World& world, const std::string& engine, const std::string& key) {
