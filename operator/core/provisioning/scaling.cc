@@ -41,6 +41,8 @@ void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::stri
                    world.now);
 }
 
+constexpr BackoffRange kAskAgain{seconds(2), seconds(60)};
+
 // How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong
 // setting waits for a person.
 Duration HoldAfter(CloudError error, int failures) {
@@ -53,7 +55,7 @@ Duration HoldAfter(CloudError error, int failures) {
     case CloudError::kInvalidRequest:
       return seconds(600);
     case CloudError::kUnauthenticated:
-      return seconds(60);
+      return std::min<Duration>(seconds(60) * (1 << doublings), seconds(600));
     case CloudError::kProvisionTimeout:
       return seconds(300);
     default:
@@ -116,13 +118,15 @@ const TaskState* FirstBuyer(const World& world, const ScaleState& scale) {
 
 void Ensure(World& world, ScaleState& scale) {
   ScaleStatus& status = scale.object.status;
+  // Whether anyone still wants it, a process knows with its first plan.
+  if (world.provisioning.plan == 0) return world.WakeAt(world.now);
   if (!status.requested_at) {
     status.requested_at = world.now;
     SetPhase(world, scale, ScalePhase::kRequested,
              "asking pool " + scale.object.pool + " for a server");
   }
   if (scale.ensured || !scale.created) return;
-  if (world.now < scale.retry_at) return world.WakeAt(scale.retry_at);
+  if (world.now < scale.asking_again.not_before) return world.WakeAt(scale.asking_again.not_before);
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (pool == world.provisioning.pools.end()) {
     return FailScale(world, scale, CloudError::kInvalidRequest,
@@ -247,7 +251,7 @@ void Pending(World& world, ScaleState& scale) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
     if (server == nullptr) return Vanished(world, scale);
-  } else {
+  } else if (!TimedOut(world, scale)) {  // else it would be asked for to be given back
     Ensure(world, scale);
   }
   const bool waits = scale.object.status.phase == ScalePhase::kRequested ||
@@ -675,8 +679,12 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   const CloudError kind = ClassOf(outcome);
   if (kind == CloudError::kTransient) {
     scale.ensured = false;
-    scale.retry_at = world.now + seconds(2);
-    return world.WakeAt(scale.retry_at);
+    if (scale.asking_again.Fail(world.now, scale.object.meta.uid, outcome.error->message,
+                                kAskAgain))
+      SetPhase(
+          world, scale, ScalePhase::kRequested,
+          "pool " + scale.object.pool + " could not be asked: " + outcome.error->message + kAgain);
+    return world.WakeAt(scale.asking_again.not_before);
   }
   FailScale(world, scale, kind, outcome.error->message);
 }

@@ -53,7 +53,7 @@ struct ScaleState {
   bool sized = false;    // what it really offers was taken down
   std::string lacks;     // what keeps it from joining, once its engine calls it ready
   Deletion deletion;
-  Time retry_at{};
+  Backoff asking_again;  // of the engine, which did not answer
   Time idle_since = kNever;
   Time unusable_since = kNever;  // ready by its engine's word, and not joined; by Context::news
   int64_t nominated = 0;         // tasks that wait for it

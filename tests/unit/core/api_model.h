@@ -122,6 +122,9 @@ class ApiModel {
   std::map<std::string, std::vector<std::string>> candidates;
   // What Karpenter was asked for last.
   std::vector<api::Requirement> asked;
+  // The engine refuses every purchase with this.
+  std::optional<Error> ensure_error;
+  int purchases_asked = 0;
   // The engine refuses every release with this; or takes its time with what it was asked to
   // release.
   std::optional<Error> release_error;

@@ -24,6 +24,14 @@ class ScalingTest : public testing::Test {
     }
     return out;
   }
+  // Of pool spot, for a task named t; its engine was not asked, as far as is known.
+  void AddRequestOfAnotherLeader(std::optional<Time> requested) {
+    api::ScaleRequest& scale = api.scales["spw-old-1"];
+    scale.meta.name = "spw-old-1", scale.meta.uid = "old", scale.meta.created = api.now;
+    scale.pool = "spot";
+    scale.status.requested_at = requested;
+    if (requested) scale.status.phase = api::ScalePhase::kRequested;
+  }
   ApiModel api;
 };
 
@@ -162,6 +170,26 @@ TEST_F(ScalingTest, APoolIsAskedAgainAfterItsBackoff) {
   EXPECT_EQ(api.claims_made, 2);
 }
 
+TEST_F(ScalingTest, AnEngineThatRefusesItsCredentialsIsAskedEverMoreSeldom) {
+  api.AddPool("spot");
+  api.ensure_error = Error{ErrorKind::kForbidden, "nodeclaims is forbidden", {}};
+  api.AddTask("t");
+  api.Advance(std::chrono::hours(1));
+  EXPECT_GE(api.purchases_asked, 6);
+  EXPECT_LE(api.purchases_asked, 10);
+}
+
+TEST_F(ScalingTest, AnEngineThatDoesNotAnswerIsAskedEverMoreSeldomAndTheRequestSaysWhy) {
+  api.AddPool("spot");
+  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+  api.AddTask("t");
+  api.Advance(std::chrono::minutes(10));
+  EXPECT_GE(api.purchases_asked, 8);
+  EXPECT_LE(api.purchases_asked, 20);
+  EXPECT_NE(api.scales.begin()->second.status.message.find("the webhook did not answer"),
+            std::string::npos);
+}
+
 TEST_F(ScalingTest, ABackoffOutlivesARestart) {
   api.AddPool("spot");
   api.AddTask("t");
@@ -183,6 +211,25 @@ TEST_F(ScalingTest, AServerThatIsLateIsGivenBack) {
   EXPECT_EQ(api.scales.size(), 2u);
   EXPECT_EQ(api.claims.size(), 1u);
   EXPECT_EQ(PhaseOf("on-demand"), "Provisioning");
+}
+
+TEST_F(ScalingTest, ANewLeaderAsksForNothingThatIsLateAlready) {
+  api.AddPool("spot");
+  AddRequestOfAnotherLeader(api.now - std::chrono::hours(1));
+  api.AddTask("t");
+  api.Restart();
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 0);
+  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kFailed);
+}
+
+TEST_F(ScalingTest, ANewLeaderAsksForNothingThatNoTaskWaitsFor) {
+  api.AddPool("spot");
+  AddRequestOfAnotherLeader(std::nullopt);
+  api.Restart();
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 0);
+  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kReleased);
 }
 
 TEST_F(ScalingTest, IsWithdrawnWhenTheTaskIsDeleted) {
