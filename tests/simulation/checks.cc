@@ -215,7 +215,16 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
                            pod.meta.labels.contains(api::kExclusiveLabel),
                            replica.now(),
                            api_.now,
-                           write.pod->assignment->estimated_micros};
+                           write.pod->assignment->estimated_micros,
+                           write.pod->assignment};
+}
+
+// As the process knows them: what admission has added is seen with the pod.
+const api::Resources& Checks::RequestsOf(const Replica& replica, const Pod& pod) const {
+  const auto origin = origins_.find(pod.meta.uid);
+  const bool sent = origin != origins_.end() && origin->second.replica == replica.id() &&
+                    !replica.HasSeen(Kind::kPod, origin->second.version);
+  return sent ? origin->second.requests : pod.requests;
 }
 
 void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
@@ -227,11 +236,7 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
     const Pod& other = std::get<Pod>(*object);
     if (other.node_name != pod.node_name || other.terminal() || !Counts(replica, other)) continue;
-    // What admission has added is seen with the pod.
-    const auto origin = origins_.find(other.meta.uid);
-    const bool sent = origin != origins_.end() && origin->second.replica == replica.id() &&
-                      !replica.HasSeen(Kind::kPod, origin->second.version);
-    used += sent ? origin->second.requests : other.requests;
+    used += RequestsOf(replica, other);
     beside += " " + key;
     const PodRecord* record = witness_.RecordOf(other);
     // One of a task that is gone is collected, and nobody's until then.
@@ -282,7 +287,7 @@ void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
     const bool covered = fresh && other.started &&
                          *other.started + std::chrono::seconds(1) <= load->observed - load->window;
     if (other.node_name == pod.node_name && !other.terminal() && !covered && Counts(replica, other))
-      add(other.requests);
+      add(RequestsOf(replica, other));
   }
   for (const auto& [key, intent] : intents_) {
     if (intent.replica == replica.id() && intent.node == pod.node_name && key != pod.meta.key() &&
@@ -573,10 +578,10 @@ void Checks::Before(const core::Write& write) {
   }
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     const auto intent = intents_.find(write.key());
-    // That of a task that was deleted and applied again under its name is still to come.
-    const bool its = intent != intents_.end() && intent->second.task_uid == write.uid;
-    sent_at_ = its ? intent->second.decided : api_.now;
-    if (its) intents_.erase(intent);
+    sent_at_ = write.pod->assignment->assigned_at;
+    // Another that was decided on under its name is still to come.
+    if (intent != intents_.end() && intent->second.assignment == write.pod->assignment)
+      intents_.erase(intent);
   }
 }
 
@@ -888,7 +893,7 @@ void Checks::CheckCost(const std::string& uid, const std::string& key) {
                                    std::to_string(cost.pods) + " pods");
 }
 
-void Checks::Failed(const Replica& replica, const core::Write& write) {
+void Checks::Failed(const core::Write& write) {
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     failed_.insert(write.key());
     witness_.Refused(write.uid, write.ns);
@@ -896,7 +901,7 @@ void Checks::Failed(const Replica& replica, const core::Write& write) {
   }
   const auto intent = intents_.find(write.key());
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate && intent != intents_.end() &&
-      intent->second.replica == replica.id() && intent->second.task_uid == write.uid)
+      intent->second.assignment == write.pod->assignment)
     intents_.erase(intent);
 }
 

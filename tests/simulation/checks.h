@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -33,7 +34,7 @@ class Checks {
   // A try of an effect, whatever comes of it.
   void Tried(const Replica& replica, const core::Effect& effect);
   // The process was told that the write has failed, or that nobody knows.
-  void Failed(const Replica& replica, const core::Write& write);
+  void Failed(const core::Write& write);
   // Around a write that the API server accepts.
   void Before(const core::Write& write);
   void After(const Replica& replica, const core::Write& write);
@@ -76,6 +77,7 @@ class Checks {
     Time decided{};  // by its process's clock
     Time asked{};    // by the one that is right
     int64_t estimate = 0;
+    std::shared_ptr<const api::Assignment> assignment;  // tells it from an earlier one of its name
   };
   struct Origin {
     int replica = -1;
@@ -101,6 +103,7 @@ class Checks {
   };
 
   void PodDecided(const Replica& replica, const core::Write& write);
+  const api::Resources& RequestsOf(const Replica& replica, const api::Pod& pod) const;
   void CheckRoom(const Replica& replica, const api::Pod& pod);
   void CheckLoad(const Replica& replica, const api::Pod& pod);
   void CheckOnlyPod(const Replica& replica, const api::Pod& pod, const std::string& task_uid);
