@@ -11,7 +11,9 @@ import pathlib
 import threading
 import time
 
-# What is watched, and what is kept of it for the checks.
+# What is kept, and what of it. All keys are watched in one stream: one that is quiet would be at a revision that
+# etcd has compacted when it must be opened again.
+ROOT = b"/registry/"
 PREFIXES = {
     "/registry/spillway.dev/": lambda o: {
         "kind": o.get("kind"), "spec": slim_spec(o), "status": o.get("status") or {}},
@@ -58,12 +60,9 @@ class Recorder:
         self.history, self.now, self.gaps = [], {}, []
         self.seen = time.monotonic()
         self.ended = False
-        self.threads = [threading.Thread(target=self._follow, args=each, daemon=True)
-                        for each in PREFIXES.items()]
 
     def start(self):
-        for thread in self.threads:
-            thread.start()
+        threading.Thread(target=self._follow, daemon=True).start()
 
     def stop(self):
         self.ended = True
@@ -80,43 +79,42 @@ class Recorder:
                 return state["spec"].get("holderIdentity", "")
         return ""
 
-    def _follow(self, prefix, keep):
+    def _follow(self):
         revision = 1
         while not self.ended:
-            try:
-                revision = self._stream(prefix, keep, revision)
-            except (OSError, http.client.HTTPException, ValueError):
-                time.sleep(0.3)
+            revision = self._stream(revision)
 
-    def _stream(self, prefix, keep, revision):
+    def _stream(self, revision):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        key = prefix.encode()
-        end = key[:-1] + bytes([key[-1] + 1])
-        ask = {"create_request": {"key": encode(key), "range_end": encode(end),
+        ask = {"create_request": {"key": encode(ROOT), "range_end": encode(ROOT[:-1] + b"0"),
                                   "start_revision": str(revision)}}
-        connection.request("POST", "/v3/watch", json.dumps(ask))
-        answer = connection.getresponse()
         try:
+            connection.request("POST", "/v3/watch", json.dumps(ask))
+            answer = connection.getresponse()
             while not self.ended:
                 line = answer.readline()
                 if not line:
                     return revision
                 result = json.loads(line).get("result", {})
                 if "compact_revision" in result:
-                    self.gaps.append((prefix, revision, result["compact_revision"]))
+                    self.gaps.append((revision, result["compact_revision"]))
                     return int(result["compact_revision"])
                 for event in result.get("events", []):
-                    self._take(event, keep)
+                    self._take(event)
                     revision = int(event["kv"]["mod_revision"]) + 1
-        except TimeoutError:
-            pass  # quiet, or stopped
+        except (OSError, http.client.HTTPException, ValueError):
+            pass  # stopped, or killed: from there on
         finally:
             connection.close()
+        time.sleep(0.3)
         return revision
 
-    def _take(self, event, keep):
+    def _take(self, event):
         kv = event["kv"]
         key = base64.b64decode(kv["key"]).decode()
+        keep = next((keep for prefix, keep in PREFIXES.items() if key.startswith(prefix)), None)
+        if keep is None:
+            return
         state = None
         if event.get("type") != "DELETE":
             raw = base64.b64decode(kv["value"])
