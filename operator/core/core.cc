@@ -4,6 +4,7 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/dispatch.h"
+#include "operator/core/explain/explain.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
@@ -15,7 +16,9 @@
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/servers/registrar.h"
+#include "operator/core/tasks/carry_out.h"
 #include "operator/core/tasks/overruns.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/stuck.h"
 #include "operator/core/tasks/tasks.h"
@@ -115,8 +118,20 @@ void ReconcileTasks(World& world) {
   });
 }
 
+void BuyMissing(World& world, Decisions& decisions) {
+  const std::vector<UnpaidTask> unpaid = PlanPurchases(world);
+  TellNominations(world);
+  for (const UnpaidTask& each : unpaid) {
+    if (each.task->queued) MarkOverBudget(world, decisions, *each.task, each.need);
+  }
+  WithdrawPurchases(world);
+}
+
 // One step, in the order that ARCHITECTURE.md numbers.
 void Decide(World& world) {
+  CarryOut decisions(world, [&](const api::RegisteredServerSpec& server) {
+    return PodAnnotations(world, server);
+  });
   // 1. What time alone has made due.
   WakeDue(world);
   EndRefusals(world);
@@ -126,22 +141,24 @@ void Decide(World& world) {
   ReconcileTasks(world);
   // 4. Purchases move on; a server that is given back takes no task in this very step.
   AdvanceScales(world);
+  TellNominations(world);
   ReconcileServers(world);
   // 5. Who waits for what: groups, money, reservations.
-  FollowGangs(world);
+  FollowGangs(world, decisions);
   BeginPeriods(world, world.budgets);
   CountOverruns(world);
   EaseHeld(world);
   KeepReservations(world);
   // 6. Place what waits on the servers that are there.
-  PlaceWaiting(world);
+  PlaceWaiting(world, decisions);
   // 7. Buy what is missing.
-  PlanPurchases(world);
+  BuyMissing(world, decisions);
   // 8. Make room, or keep it, for those that neither helped.
-  Preempt(world);
+  Preempt(world, decisions, [&](const Shape& shape) { return MayBuy(world, shape); });
   MakeReservations(world);
   // 9. Say what has changed.
   FlushTasks(world);
+  ExplainWaiting(world);
   DescribeServers(world, world.servers);
   DescribePools(world);
   DescribeBudgets(world, world.budgets);

@@ -18,7 +18,7 @@ namespace spillway::core {
 namespace {
 
 void ServerGone(World& world, const ServerState& server) {
-  if (server.reservation) ReleaseReservation(world, *server.reservation->shape);
+  ReleaseServer(world, server);
   OnServerGone(world.servers, std::string(server.object.meta.name));
 }
 

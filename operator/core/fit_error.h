@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace spillway::core {
 
@@ -16,5 +17,11 @@ struct FitError {
   int64_t requested = 0, available = 0;
   bool property = false;  // no amount of waiting helps: labels, capabilities, taints, price
 };
+
+// False; why, which may be null, is set to the error.
+inline bool Fail(FitError* why, FitError error) {
+  if (why != nullptr) *why = std::move(error);
+  return false;
+}
 
 }  // namespace spillway::core

@@ -8,9 +8,10 @@
 
 #include "operator/core/core.h"
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/assume.h"
 #include "operator/core/scheduling/placer.h"
-#include "operator/core/tasks/pod_usage.h"
-#include "operator/core/tasks/tasks.h"
+#include "operator/core/scheduling/waiting.h"
+#include "operator/core/tasks/carry_out.h"
 #include "operator/core/world.h"
 
 namespace {
@@ -68,7 +69,9 @@ class Fleet {
   // The pod can be created; nobody has seen it yet.
   void Answer(const Write& write) {
     TaskState* task = world().tasks.ByUid(write.uid);
-    CreationAnswered(world(), *task->owner, task, Created(write));
+    const Outcome outcome = Created(write);
+    const auto* pod = outcome.object ? std::get_if<api::Pod>(&*outcome.object) : nullptr;
+    CreationAnswered(world(), *task->owner, task, outcome, pod);
   }
   // The pod of a bound task as the API server shows it, in the given phase.
   api::Pod Pod(const Write& write, api::PodPhase phase) {
@@ -171,6 +174,7 @@ void BM_Decide(benchmark::State& state) {
   Fleet fleet(state.range(0), state.range(1), full + state.range(2));
   std::mt19937 random(1);
   World& world = fleet.world();
+  CarryOut carry_out(world, [](const auto&) { return api::StringMap{}; });
   world.effects.clear();
   std::vector<TaskState*> running;
   for (const Write& write : fleet.bound) running.push_back(world.tasks.ByUid(write.uid));
@@ -183,7 +187,7 @@ void BM_Decide(benchmark::State& state) {
     const auto begin = std::chrono::steady_clock::now();
     ForgetAssumed(world, owner);
     JoinQueue(world, ended);
-    PlaceWaiting(world);
+    PlaceWaiting(world, carry_out);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     Forget(ended);  // there are others whose turn is first
     if (world.effects.size() == 1) {

@@ -208,8 +208,8 @@ class ConformanceTest : public ClusterTest {
     spec.pod_template = std::make_shared<const Json>(Json{{"spec", pod_spec}});
     core::Shape* shape = *world.scheduling.shapes.Intern(spec);
     core::FitError why;
-    const bool fits =
-        core::PropertiesFit(world, *shape, server, &why) && core::RoomFits(*shape, server, &why);
+    const bool fits = core::PropertiesFit(world, *shape, server, &why) &&
+                      core::RoomFits(world, *shape, server, &why);
     return fits ? "" : why.message;
   }
 };

@@ -5,12 +5,15 @@
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/explain/forecast.h"
 #include "operator/core/explain/nearest_fit.h"
+#include "operator/core/provisioning/patience.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/payment.h"
-#include "operator/core/tasks/tasks.h"
+#include "operator/core/tasks/status.h"
+#include "operator/core/tasks/status_queue.h"
 
 namespace spillway::core {
 namespace {
@@ -33,7 +36,7 @@ std::vector<Tested> TestServers(const World& world, const Shape& shape) {
   for (const auto& [name, server] : world.servers.by_name) {
     FitError why;
     const bool property = !PropertiesFit(world, shape, server, &why);
-    if (!property && RoomFits(shape, server, &why)) continue;
+    if (!property && RoomFits(world, shape, server, &why)) continue;
     why.property = property && why.reason != kRefusedRecently;
     out.push_back({name, why});
   }
@@ -263,8 +266,8 @@ std::shared_ptr<const api::Explanation> Personal(
   return std::make_shared<const api::Explanation>(std::move(own));
 }
 
-}  // namespace
-
+// Puts the explanation into the status of a waiting task, if it says something new. False if it is
+// not due.
 bool ExplainTask(World& world, TaskState& task) {
   if (!task.queued) return false;
   const Time first = std::max(task.waiting_since, task.object.meta.created) + kExplainAfter;
@@ -293,6 +296,30 @@ bool ExplainTask(World& world, TaskState& task) {
     DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);
   task.status_due = std::min(task.status_due, world.now);
   return true;
+}
+
+}  // namespace
+
+void ExplainWaiting(World& world) {
+  // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
+  if (world.IsBehind()) return;
+  world.explain.tested = 0;
+  for (size_t explained = 0; !world.explain.to_explain.empty() && explained < kMostExplained &&
+                             world.explain.tested < kMostTested &&
+                             world.tasks.statuses_in_flight < kMostExplanationsInFlight;) {
+    TaskState& task = world.tasks.by_key.at(*world.explain.to_explain.begin());
+    auto key = world.explain.to_explain.extract(world.explain.to_explain.begin());
+    if (Crowds(*task.tenant)) {
+      StandInLine(task, key.value());
+      continue;
+    }
+    explained += ExplainTask(world, task) ? 1 : 0;
+    FlushStatus(world, task);
+  }
+  // Otherwise the next outcome of a status brings us back.
+  if (!world.explain.to_explain.empty() &&
+      world.tasks.statuses_in_flight < kMostExplanationsInFlight)
+    world.WakeAt(world.now);
 }
 
 }  // namespace spillway::core

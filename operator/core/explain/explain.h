@@ -22,8 +22,8 @@ inline constexpr size_t kMostTested = 10'000;
 inline constexpr Duration kExplanationKept{2'000};
 inline constexpr size_t kManyServers = 100;
 
-// Puts the explanation into the status of a waiting task, if it says something new. False if it is
-// not due.
-bool ExplainTask(World& world, TaskState& task);
+// Puts explanations into the statuses of waiting tasks, as far as they are due and say something
+// new, and sends those: what a waiting task's status says is made only when it is written.
+void ExplainWaiting(World& world);
 
 }  // namespace spillway::core

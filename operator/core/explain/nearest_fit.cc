@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <functional>
 
+#include "operator/core/provisioning/pool_fit.h"
+
 namespace spillway::core {
 namespace {
 
@@ -180,7 +182,7 @@ std::string NearestFit(const World& world, const Shape& shape, const std::vector
     take(Propose(shape, OfferOf(server), "server " + servers[i].name,
                  [&](const Shape& changed, FitError* why) {
                    if (!PropertiesFit(world, changed, server, why)) return false;
-                   return against == Against::kFree ? RoomFits(changed, server, why)
+                   return against == Against::kFree ? RoomFits(world, changed, server, why)
                                                     : IsLargeEnough(changed, server.offered, why);
                  }));
   }

@@ -4,10 +4,10 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/explain/explain.h"
-#include "operator/core/explain/forecast.h"
+#include "operator/core/provisioning/patience.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/payment.h"
-#include "operator/core/scheduling/placer.h"
+#include "operator/core/scheduling/search.h"
 
 namespace spillway::core {
 namespace {

@@ -4,8 +4,8 @@
 #include "operator/base/saturate.h"
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/scaling.h"
-#include "operator/core/scheduling/fit.h"
 
 namespace spillway::core {
 namespace {

@@ -4,16 +4,15 @@
 #include <utility>
 
 #include "operator/core/budgets/budgets.h"
-#include "operator/core/explain/forecast.h"
-#include "operator/core/milestones.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/patience.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/waiting.h"
-#include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
 namespace {
@@ -110,11 +109,10 @@ void DropNominations(World& world) {
       task->second.shape->burst_at = Time{};
       const std::string lost = std::exchange(task->second.nominated, {});
       Commit(world, task->second, 0);
-      DescribeWaiting(world, task->second, api::TaskPhase::kPending,
-                      "ScaleRequest " + lost + " no longer provides a server: " +
-                          WhyLost(world, lost) + "; choosing again");
-      task->second.status_due = world.now + kExplainAfter;
-      world.tasks.Wake(task->second, task->second.status_due);
+      world.provisioning.changes.push_back(
+          {&task->second, true,
+           "ScaleRequest " + lost + " no longer provides a server: " + WhyLost(world, lost) +
+               "; choosing again"});
     }
     at = world.provisioning.nominated.erase(at);
   }
@@ -182,8 +180,8 @@ bool Registering(const World& world) {
 
 // What a plan comes to, beside its nominations.
 struct Plan {
-  std::vector<ScaleState*> fresh;                     // bought in it
-  std::vector<std::pair<TaskState*, HeldTask>> held;  // cannot be paid
+  std::vector<ScaleState*> fresh;  // bought in it
+  std::vector<UnpaidTask> held;
 };
 
 // The price of the server that the shape would wait for, whatever is left to pay it; nothing if
@@ -255,7 +253,7 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
   if (scale == nullptr) {
     const auto price = PriceAhead(world, *task.shape);
     if (!price || MayPay(world, task, *price)) return false;
-    plan.held.emplace_back(&task, HeldTask{*price, 0});
+    plan.held.push_back({&task, {*price, 0}});
     return true;
   }
   Nominate(world, task, *scale, numbers);
@@ -314,7 +312,7 @@ bool PayAll(const World& world, const std::vector<TaskState*>& unplaced, Plan& p
     dearest = std::max(dearest, price);
   }
   if (dearest == 0 || need <= LeftOf(world.budgets, *unplaced.front()->account)) return true;
-  for (TaskState* task : unplaced) plan.held.emplace_back(task, HeldTask{0, need});
+  for (TaskState* task : unplaced) plan.held.push_back({task, {0, need}});
   return false;
 }
 
@@ -349,28 +347,6 @@ void Announce(World& world, const std::vector<ScaleState*>& fresh) {
   }
 }
 
-void Withdraw(World& world) {
-  for (auto& [name, scale] : world.provisioning.scales) {
-    const auto pool = world.provisioning.pools.find(scale.object.pool);
-    if (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second)) continue;
-    if (!scale.created || scale.nominated > 0 || !IsInflight(scale) ||
-        scale.object.status.phase == ScalePhase::kReady)
-      continue;
-    const std::string why = "no task waits for it any more";
-    const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
-    const ScalePhase before = std::exchange(scale.object.status.phase,
-                                            asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
-    scale.object.status.message = why;
-    if (!asked) scale.object.status.finished_at = world.now;
-    ReportScale(world, scale, before);
-    api::SetProgress(scale.object.status.conditions,
-                     asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
-                     scale.object.meta.generation, world.now);
-    RecordEvent(world, scale, false, "Withdrawn", why);
-    world.WakeAt(world.now);
-  }
-}
-
 }  // namespace
 
 std::string ExplainPurchase(const World& world, const TaskState& task) {
@@ -386,15 +362,12 @@ std::string ExplainPurchase(const World& world, const TaskState& task) {
 
 void TellNominated(World& world, TaskState& task, const ScaleState& scale,
                    const std::string& note) {
-  const std::string& name = scale.object.meta.name;
   const bool ready = scale.object.status.phase == ScalePhase::kReady && !scale.lacks.empty();
   const std::string what =
       ready ? "waiting for node " + scale.object.status.node_name + ": " + scale.lacks
             : "waiting for a server of pool " + scale.object.pool;
-  DescribeWaiting(world, task, api::TaskPhase::kScaling,
-                  what + " (ScaleRequest " + name + ")" + note);
-  task.status_due = world.now;
-  world.tasks.touched.insert(task.object.meta.key());
+  world.provisioning.changes.push_back(
+      {&task, false, what + " (ScaleRequest " + scale.object.meta.name + ")" + note});
 }
 
 const ScaleState* FindInflight(const World& world, const Shape& shape, int64_t most) {
@@ -419,7 +392,12 @@ const PoolState* BestPool(const World& world, const Shape& shape, int64_t most) 
   return best;
 }
 
-void PlanPurchases(World& world) {
+bool MayBuy(const World& world, const Shape& shape) {
+  return MayUseCloud(shape) &&
+         (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr);
+}
+
+std::vector<UnpaidTask> PlanPurchases(World& world) {
   BeginPlan(world);
   KeepPromises(world);
   const auto order =
@@ -430,10 +408,29 @@ void PlanPurchases(World& world) {
   KeepStock(world, plan.fresh);
   Announce(world, plan.fresh);
   DropNominations(world);
-  for (auto& [task, held] : plan.held) {
-    if (task->queued) MarkOverBudget(world, *task, held);
+  return std::move(plan.held);
+}
+
+void WithdrawPurchases(World& world) {
+  for (auto& [name, scale] : world.provisioning.scales) {
+    const auto pool = world.provisioning.pools.find(scale.object.pool);
+    if (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second)) continue;
+    if (!scale.created || scale.nominated > 0 || !IsInflight(scale) ||
+        scale.object.status.phase == ScalePhase::kReady)
+      continue;
+    const std::string why = "no task waits for it any more";
+    const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
+    const ScalePhase before = std::exchange(scale.object.status.phase,
+                                            asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
+    scale.object.status.message = why;
+    if (!asked) scale.object.status.finished_at = world.now;
+    ReportScale(world, scale, before);
+    api::SetProgress(scale.object.status.conditions,
+                     asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
+                     scale.object.meta.generation, world.now);
+    RecordEvent(world, scale, false, "Withdrawn", why);
+    world.WakeAt(world.now);
   }
-  Withdraw(world);
 }
 
 }  // namespace spillway::core

@@ -5,8 +5,8 @@
 #include <unordered_map>
 
 #include "operator/core/budgets/budgets.h"
-#include "operator/core/milestones.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/servers/registrar.h"
 
@@ -289,7 +289,8 @@ std::optional<FitError> RefusesBuyers(const World& world, const ScaleState& scal
     // What may not go there at all by now has nothing to do with the server.
     if (task == nullptr || !task->queued || !OriginFits(*task->shape, server, nullptr)) continue;
     FitError why;
-    if (PropertiesFit(world, *task->shape, server, &why) && RoomFits(*task->shape, server, &why))
+    if (PropertiesFit(world, *task->shape, server, &why) &&
+        RoomFits(world, *task->shape, server, &why))
       return std::nullopt;
     if (!first) first = why;
   }

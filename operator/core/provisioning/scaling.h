@@ -6,6 +6,9 @@
 // process after a crash or by another leader, meets AlreadyExists.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -21,9 +24,19 @@ inline constexpr Duration kCostEvery{60'000};
 
 // Moves every ScaleRequest on by what was seen: asked, provisioning, ready, failed, released.
 void AdvanceScales(World& world);
-// Lets each waiting task that may use a cloud server wait for one that is on its way, buys what is
-// missing, and withdraws what nobody waits for any more.
-void PlanPurchases(World& world);
+// A task that waits, and cannot pay the server that it would wait for.
+struct UnpaidTask {
+  TaskState* task = nullptr;
+  HeldTask need;
+};
+// Lets each waiting task that may use a cloud server wait for one that is on its way, and buys what
+// is missing. Provisioning::changes: what those are told whose server that concerns. Those that
+// cannot pay theirs.
+std::vector<UnpaidTask> PlanPurchases(World& world);
+// Withdraws what nobody waits for any more.
+void WithdrawPurchases(World& world);
+// Whether a server with room for the shape may be bought, or is on its way.
+bool MayBuy(const World& world, const Shape& shape);
 // Why nothing is bought for the task though a pool could be asked; empty if that is not so.
 std::string ExplainPurchase(const World& world, const TaskState& task);
 // The first purchase on its way whose server has room for a task of the shape, besides what was
@@ -51,7 +64,8 @@ bool IsOf(const ScaleState& scale, const PoolState& pool);
 std::string ServerName(const World& world, const ScaleState& scale);
 // Whether that is, or was, the name of its RegisteredServer.
 bool MayBeNamed(const ScaleState& scale, const std::string& server);
-// What a task is told that waits for the server of the purchase. note: what the choice was made by.
+// Into Provisioning::changes, what a task is told that waits for the server of the purchase. note:
+// what the choice was made by.
 void TellNominated(World& world, TaskState& task, const ScaleState& scale,
                    const std::string& note = "");
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "operator/core/backoff.h"
 #include "operator/core/context.h"
@@ -16,6 +17,8 @@
 #include "operator/core/status_writer.h"
 
 namespace spillway::core {
+
+struct TaskState;
 
 struct PoolState {
   api::ServerPool object;
@@ -61,15 +64,25 @@ struct ScaleState {
   api::Resources room;           // left for more of them
 };
 
+// What is to be told to a task that waits, or has waited, for a server on its way.
+struct NominationChange {
+  TaskState* task = nullptr;
+  bool lost = false;    // that server will not come
+  std::string message;  // what it waits for now
+};
+
 struct Provisioning {
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
   CloudServers cloud_servers;
   Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
-  std::set<std::string> nominated;  // tasks that wait for a server on its way
-  uint64_t plan = 0;                // counts the plans of purchases
+  std::set<std::string> nominated;        // tasks that wait for a server on its way
+  uint64_t plan = 0;                      // counts the plans of purchases
+  std::vector<NominationChange> changes;  // not carried out yet; empty between steps
 };
 
+// It has come from that phase to the one that its status tells: for logs and metrics.
+void ReportScale(Context& context, const ScaleState& scale, api::ScalePhase before);
 void RecordEvent(Context& context, const ScaleState& scale, bool warning, std::string reason,
                  std::string message);
 

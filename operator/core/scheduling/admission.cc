@@ -4,16 +4,13 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "operator/core/scheduling/assume.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/payment.h"
-#include "operator/core/scheduling/placer.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/scheduling/search.h"
 #include "operator/core/scheduling/waiting.h"
-#include "operator/core/tasks/attempts.h"
-#include "operator/core/tasks/ownership.h"
-#include "operator/core/tasks/pod_usage.h"
-#include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
 namespace {
@@ -27,13 +24,6 @@ template <typename Visit>
 void ForEachShape(const Admission& admission, Visit visit) {
   visit(*admission.shape);
   if (admission.shape->unpaid != nullptr) visit(*admission.shape->unpaid);
-}
-
-bool GateOpen(const World& world, const Admission& admission) {
-  if (admission.known) return true;
-  const Tenant& tenant = *admission.tenant;
-  return admission.in_flight == 0 && world.now >= admission.backoff.not_before &&
-         tenant.probing < tenant.window;
 }
 
 void ShowTasks(World& world, Admission& admission) {
@@ -220,10 +210,15 @@ void LeaveAdmission(World& world, TaskState& task) {
   Drop(world, admission);
 }
 
-bool MayCreate(const World& world, Admission& admission) {
-  if (admission.known && world.now < admission.answered_at + kLearnedFor) return true;
-  admission.known = false;
-  return GateOpen(world, admission);
+void DoubtOld(const World& world, Admission& admission) {
+  if (world.now >= admission.answered_at + kLearnedFor) admission.known = false;
+}
+
+bool MayCreate(const World& world, const Admission& admission) {
+  if (admission.known) return true;
+  const Tenant& tenant = *admission.tenant;
+  return admission.in_flight == 0 && world.now >= admission.backoff.not_before &&
+         tenant.probing < tenant.window;
 }
 
 void CloseGate(World& world, Admission& admission) {
@@ -243,7 +238,7 @@ void OpenGates(World& world) {
     if (admission->backoff.not_before > world.now)
       world.scheduling.gates_at =
           std::min(world.scheduling.gates_at, admission->backoff.not_before);
-    if (!GateOpen(world, *admission)) return false;
+    if (!MayCreate(world, *admission)) return false;
     const Tenant& tenant = *admission->tenant;
     if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) {
       more = true;
@@ -271,7 +266,8 @@ void CreationSent(World& world, TaskState& task) {
   CloseGate(world, admission);
 }
 
-void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome) {
+void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome,
+                      const api::Pod* own) {
   if (owner.creating == nullptr) return;
   Admission& admission = *std::exchange(owner.creating, nullptr);
   --admission.in_flight;
@@ -281,11 +277,9 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
   if (std::exchange(owner.probe, false)) --admission.tenant->probing;
   if (!world.scheduling.closed.empty()) world.scheduling.gates_moved = true;
   const auto& error = outcome.error;
-  const auto* pod = outcome.object ? std::get_if<api::Pod>(&*outcome.object) : nullptr;
   if (!error || error->kind == ErrorKind::kAlreadyExists) {
-    const bool own = pod != nullptr && task != nullptr && IsAttemptOf(*task, *pod);
-    if (!error || own) Succeeded(world, admission);
-    if (own && Learn(world, admission, *pod)) task->unsure = true;
+    if (!error || own != nullptr) Succeeded(world, admission);
+    if (own != nullptr && Learn(world, admission, *own)) task->unsure = true;
   } else if (const Denial denial = DenialOf(*error);
              denial == Denial::kGated && !admission.by_scheduler) {
     BindByScheduler(world, admission);

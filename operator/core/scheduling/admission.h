@@ -23,8 +23,10 @@ inline constexpr Duration kLearnedFor{600'000};
 void JoinAdmission(World& world, TaskState& task, Shape& asked);
 void LeaveAdmission(World& world, TaskState& task);
 
+// What was learned too long ago is not known any more.
+void DoubtOld(const World& world, Admission& admission);
 // Whether another pod may be created now.
-bool MayCreate(const World& world, Admission& admission);
+bool MayCreate(const World& world, const Admission& admission);
 // Takes its tasks out of the queues' sight until a pod may be created again.
 void CloseGate(World& world, Admission& admission);
 // Shows what may be created again. Scheduling::gates_at: when there may be more to show, such as
@@ -33,8 +35,10 @@ void OpenGates(World& world);
 
 // The creation of the task's pod is on its way.
 void CreationSent(World& world, TaskState& task);
-// It was answered, or has failed. task: null if there is none any more.
-void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome);
+// It was answered, or has failed. task: null if there is none any more. own: the pod that there is
+// by now, if it is the task's.
+void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome,
+                      const api::Pod* own);
 // Whether it was sent so long ago that the API server must have had it for kSlowAnswer, which has
 // passed since the task was bound.
 bool CreationHangs(const TaskState& task);

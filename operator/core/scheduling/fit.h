@@ -1,5 +1,4 @@
-// Whether one server, or a server that a pool could give, takes a task of one shape; and if not,
-// why.
+// Whether a server takes a task of one shape; and if not, why. why may be null everywhere.
 #pragma once
 
 #include <optional>
@@ -27,13 +26,22 @@ std::string FormatTaint(const api::Taint& taint);
 std::optional<std::string> ValueOf(const std::string& key, const api::StringMap& capabilities,
                                    const api::StringMap& labels);
 
+// The parts of the test that do not depend on the server's being there yet. The task's own wishes
+// on where a server is from and what it costs; a Budget counts.
+bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t price_micros,
+                FitError* why);
+bool TaintsFit(const std::vector<api::Taint>& taints, const Shape& shape, bool cloud,
+               FitError* why);
+// os: what the server runs, where that is known.
+bool OsFits(const Shape& shape, const std::optional<std::string>& os, FitError* why);
+
 // The task's own wishes on where a server is from and what it costs; a Budget counts.
 bool OriginFits(const Shape& shape, const ServerState& server, FitError* why);
 // What does not change with the load: origin, price, taints, labels, capabilities.
 bool PropertiesFit(const World& world, const Shape& shape, const ServerState& server,
                    FitError* why);
 // What does: readiness, room, and who is there already. why may be null.
-bool RoomFits(const Shape& shape, const ServerState& server, FitError* why);
+bool RoomFits(const World& world, const Shape& shape, const ServerState& server, FitError* why);
 
 // What the shape finds on a server as tasks leave it or join it, on paper: amounts, limits of tasks
 // and of pods, host ports, exclusive tasks, and the limits on measured use, where a task that
@@ -59,26 +67,15 @@ class Room {
   std::vector<int64_t> taken_;                      // how many have each of the shape's host ports
 };
 
-// A value that the label may have on a new server of the pool; nothing if none is known.
-std::optional<std::string> FutureLabel(const std::string& key, const PoolState& pool);
-// What the engine must be asked for beside the pool's own requirements, so that of several values
-// of a label the new server has one that the shape can use.
-std::vector<api::Requirement> Narrowed(const Shape& shape, const PoolState& pool);
-// Whether a new server of the pool would take the shape, and whether one may be bought now.
-bool PoolFits(const Shape& shape, const PoolState& pool, FitError* why);
-bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why);
-
+// As users read it: "cpu.model In a, b".
+std::string FormatRequirement(const api::Requirement& requirement);
 // An amount of the resource as users write it: 3500m, 4Gi, 2.
 std::string FormatAmount(const std::string& resource, int64_t amount);
-// The room that a server of the pool has for tasks: what is declared, or less if the last one had
-// less.
-api::Resources PoolRoom(const PoolState& pool);
+// "requests 4 cpu, 1 free (3 short)", where what is "free".
+std::string DescribeLack(const std::string& resource, int64_t requested, int64_t available,
+                         const char* what);
 // Null if the amounts fit; otherwise the first resource that lacks.
 std::optional<FitError> AmountsMisfit(const api::Resources& requests, const api::Resources& room);
 // A task's tolerations as its pod on a cloud server has them.
 std::vector<api::Toleration> CloudTolerations(std::vector<api::Toleration> tolerations);
-// Servers of the pool that were asked for or are there, and those that its engine has not taken
-// back yet.
-int64_t PoolServers(const World& world, const std::string& pool);
-
 }  // namespace spillway::core

@@ -4,8 +4,6 @@
 
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/waiting.h"
-#include "operator/core/tasks/pod_usage.h"
-#include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
 namespace {
@@ -40,17 +38,16 @@ void Regroup(World& world, Gang& gang) {
   }
 }
 
-void RequeueMembers(World& world, Gang& gang) {
+void RequeueMembers(Decisions& decisions, Gang& gang) {
   const std::string why = "not every task of its group ran within " +
                           FormatDuration(gang.deadline) + "; the group starts again";
   for (auto& [key, task] : gang.members) {
     if (!task->binding) continue;
-    BackOff(world, *task, kGroupPause);
-    Requeue(world, *task, kTakenBack, why);
+    decisions.Requeue(*task, kGroupPause, kTakenBack, why);
   }
 }
 
-void CheckDeadline(World& world, Gang& gang) {
+void CheckDeadline(const World& world, Decisions& decisions, Gang& gang) {
   Time begin = kNever;
   for (const auto& [key, task] : gang.members) {
     if (task->binding) begin = std::min(begin, task->binding->assigned_at);
@@ -58,7 +55,7 @@ void CheckDeadline(World& world, Gang& gang) {
   const auto ran = std::count_if(gang.members.begin(), gang.members.end(),
                                  [&](const auto& member) { return HasRun(*member.second, begin); });
   gang.until = begin == kNever || ran >= gang.size ? kNever : begin + gang.deadline;
-  if (gang.until != kNever && world.now >= gang.until) RequeueMembers(world, gang);
+  if (gang.until != kNever && world.now >= gang.until) RequeueMembers(decisions, gang);
 }
 
 }  // namespace
@@ -99,17 +96,17 @@ bool Complete(const Gang& gang) {
   return static_cast<int64_t>(gang.waiting.size()) + BoundOf(gang) >= gang.size;
 }
 
-void FollowGangs(World& world) {
+void FollowGangs(World& world, Decisions& decisions) {
   for (const std::string& name : std::exchange(world.scheduling.touched_gangs, {})) {
     const auto gang = world.scheduling.gangs.find(name);
     if (gang == world.scheduling.gangs.end()) continue;
-    CheckDeadline(world, gang->second);
+    CheckDeadline(world, decisions, gang->second);
     Regroup(world, gang->second);
   }
   for (auto& [name, gang] : world.scheduling.gangs) {
     if (gang.until == kNever) continue;
     if (world.now >= gang.until) {
-      CheckDeadline(world, gang);
+      CheckDeadline(world, decisions, gang);
       Regroup(world, gang);
     } else {
       world.WakeAt(gang.until);
@@ -140,19 +137,6 @@ std::vector<TaskState*> HardestFirst(const Gang& gang) {
   std::stable_sort(out.begin(), out.end(),
                    [&](const TaskState* a, const TaskState* b) { return rank(a) < rank(b); });
   return out;
-}
-
-void SimulateAdd(World& world, TaskState& task, const ServerState& server) {
-  Binding binding;
-  binding.node_name = server.object.spec.node_name;
-  task.creating = std::make_shared<const Binding>(std::move(binding));
-  AssumePod(world, task, *server.usage);
-}
-
-void RevertAdd(World& world, TaskState& task) {
-  const NodeUsage* usage = world.servers.ledger.Release(task.owner->assumed);
-  if (usage != nullptr) Reindex(world.servers, *usage, false);
-  task.creating.reset();
 }
 
 std::string ExplainGang(const TaskState& task) {

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "operator/core/scheduling/assume.h"
+#include "operator/core/scheduling/decisions.h"
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/world.h"
 
@@ -34,7 +36,7 @@ bool Complete(const Gang& gang);
 
 // Lets those of the groups that were touched wait where they should, and takes back those whose
 // deadline has passed.
-void FollowGangs(World& world);
+void FollowGangs(World& world, Decisions& decisions);
 
 using GangPlaces = std::vector<std::pair<TaskState*, const ServerState*>>;
 // Binds all members that wait, each by bind(task, server), if choose(shape) finds a server for
@@ -47,10 +49,6 @@ void Tried(const World& world, Gang& gang);
 // Those that wait, the hardest to place first: those that cannot go to the cloud, then those that
 // want a server to themselves, then the larger.
 std::vector<TaskState*> HardestFirst(const Gang& gang);
-// Counts the task on the server, or no longer, as if it were bound there.
-void SimulateAdd(World& world, TaskState& task, const ServerState& server);
-void RevertAdd(World& world, TaskState& task);
-
 // Why the group does not start; empty if that is not what keeps the task.
 std::string ExplainGang(const TaskState& task);
 

@@ -9,7 +9,6 @@
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
-#include "operator/core/tasks/attempts.h"
 
 namespace spillway::core {
 
@@ -40,7 +39,7 @@ void Commit(World& world, TaskState& task, int64_t micros) {
   Commit(world, *task.account, task.committed, micros);
 }
 
-void MarkOverBudget(World& world, TaskState& task, const HeldTask& held) {
+void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const HeldTask& held) {
   const BudgetState* budget = Tightest(world.budgets, *task.account);
   if (budget == nullptr || task.shape->paid != nullptr) return;
   world.tasks.touched.insert(*task.key);
@@ -50,9 +49,7 @@ void MarkOverBudget(World& world, TaskState& task, const HeldTask& held) {
   if (budget->object.spec.action == api::BudgetAction::kDeny) {
     const std::string message = "no server without a price has room, and " +
                                 DescribeShortage(*budget, *task.account, NeedOf(task, held));
-    Finish(world, task, api::TaskPhase::kFailed, "BudgetExceeded", message);
-    RecordEvent(world, task, true, "BudgetExceeded", message);
-    world.tasks.to_reconcile.insert(*task.key);
+    decisions.Fail(task, "BudgetExceeded", message);
     return world.WakeAt(world.now);
   }
   Dequeue(world, task);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "operator/core/scheduling/decisions.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -26,7 +27,7 @@ int64_t NeedOf(const TaskState& task, const HeldTask& held);
 void Commit(World& world, TaskState& task, int64_t micros);
 // The task would take a server at that price, and what it needs for that, or its group together, is
 // not left: it waits for a server without a price, or fails.
-void MarkOverBudget(World& world, TaskState& task, const HeldTask& held);
+void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const HeldTask& held);
 // Held no more: because it can be paid, was bound, or has ended.
 void ClearOverBudget(World& world, TaskState& task);
 // Lets those wait as they would who can be paid by now.

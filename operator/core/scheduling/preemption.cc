@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
-#include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/servers/load.h"
-#include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
 namespace {
@@ -51,9 +49,8 @@ Choice SelectCandidate(World& world, const TaskState& task) {
   Choice best;
   for (ServerState* server : world.servers.slots) {
     if (server == nullptr || !server->schedulable || !task.shape->fits.Test(server->slot)) continue;
-    if (server->reservation && server->reservation->shape != task.shape &&
-        server->reservation->priority >= task.priority)
-      continue;
+    const Reservation* kept = ReservationOn(world.scheduling, server->slot);
+    if (kept != nullptr && kept->shape != task.shape && kept->priority >= task.priority) continue;
     if (!MayPay(world, task, server->object.spec.price_micros)) continue;
     Choice choice{server, Victims(world, task, *server)};
     if (choice.victims.empty()) continue;
@@ -64,31 +61,25 @@ Choice SelectCandidate(World& world, const TaskState& task) {
 
 bool RoomIsComing(const World& world, const Shape& shape) {
   if (shape.reserved == NodeUsage::kNoSlot) return false;
-  const ServerState* server = world.servers.slots[shape.reserved];
-  return server != nullptr && server->reservation && server->reservation->shape == &shape &&
-         server->reservation->start != kNever &&
-         server->reservation->start <= world.now + kWorthWaiting;
+  const Reservation* kept = ReservationOn(world.scheduling, shape.reserved);
+  return kept != nullptr && kept->shape == &shape && kept->start != kNever &&
+         kept->start <= world.now + kWorthWaiting;
 }
 
-bool MayBuy(const World& world, const Shape& shape) {
-  return shape.placement.policy != api::Policy::kLocalOnly &&
-         (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr);
-}
-
-bool Wants(const World& world, const Shape& shape, const TaskState& first) {
+bool Wants(const World& world, const Buyable& buyable, const Shape& shape, const TaskState& first) {
   const Preemption says = first.object.spec.preemption;
   if (!shape.unschedulable || !first.may_preempt || !first.nominated.empty()) return false;
   if (says == Preemption::kNever ||
       (says == Preemption::kUnset && world.scheduling.preemptible == 0))
     return false;
-  return !RoomIsComing(world, shape) && !MayBuy(world, shape);
+  return !RoomIsComing(world, shape) && !buyable(shape);
 }
 
-void IssuePreemption(World& world, TaskState& victim, const TaskState& to) {
+void IssuePreemption(Decisions& decisions, TaskState& victim, const TaskState& to) {
   const std::string why = "gave way to task " + *to.key + " of priority " +
                           std::to_string(to.priority) + " (its own is " +
                           std::to_string(victim.priority) + ")";
-  Requeue(world, victim, "Preempted", why);
+  decisions.Requeue(victim, Duration{0}, "Preempted", why);
 }
 
 }  // namespace
@@ -118,15 +109,15 @@ std::vector<TaskState*> Victims(World& world, const TaskState& task, const Serve
   return victims;
 }
 
-void Preempt(World& world) {
+void Preempt(World& world, Decisions& decisions, const Buyable& buyable) {
   const auto wanting = WaitingShapes(world, [&](const Shape& shape, const TaskState& first) {
-    return Wants(world, shape, first);
+    return Wants(world, buyable, shape, first);
   });
   for (auto& [turn, shape] : wanting) {
     const TaskState& first = *shape->waiting.First(world).position.task;
     const Choice choice = SelectCandidate(world, first);
     if (choice.server == nullptr) continue;
-    for (TaskState* victim : choice.victims) IssuePreemption(world, *victim, first);
+    for (TaskState* victim : choice.victims) IssuePreemption(decisions, *victim, first);
     ReserveServer(world, *shape, *choice.server);
   }
 }

@@ -5,8 +5,10 @@
 // not where a server with room may be bought, or is on its way, or is expected to be free soon.
 #pragma once
 
+#include <functional>
 #include <vector>
 
+#include "operator/core/scheduling/decisions.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -14,9 +16,12 @@ namespace spillway::core {
 // No task gives way where the room is expected within this time anyway.
 inline constexpr Duration kWorthWaiting{60'000};
 
+// Whether a server with room for the shape may be bought, or is on its way.
+using Buyable = std::function<bool(const Shape& shape)>;
+
 // For the first task of each shape at most: stops those that give way, and keeps their server for
 // it.
-void Preempt(World& world);
+void Preempt(World& world, Decisions& decisions, const Buyable& buyable);
 
 // Those on the server that would give way to the task, as few and of as low a priority as
 // possible; none where that does not help, or where nobody needs to.

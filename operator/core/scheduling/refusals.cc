@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "operator/core/tasks/attempts.h"
-#include "operator/core/tasks/stuck.h"
-
 namespace spillway::core {
 namespace {
 
@@ -20,6 +17,11 @@ void MarkChanged(World& world, uint32_t slot) {
 }
 
 }  // namespace
+
+bool Refused(const api::Pod& pod) {
+  return pod.phase == api::PodPhase::kFailed && !pod.started_any && !pod.started &&
+         !pod.termination;
+}
 
 bool NeverRan(const api::Pod& pod) { return Refused(pod) && !pod.disrupted && !pod.meta.deleted; }
 

@@ -21,6 +21,12 @@ inline constexpr BackoffRange kNoPurchase{std::chrono::minutes(30), std::chrono:
 // After so many refusals in a row, wherever they came from, a task is tried ever more seldom.
 inline constexpr int kRefusalsAtOnce = 3;
 
+// The reason of an attempt whose pod kube-scheduler had no node for, and which was taken back.
+inline constexpr char kUnschedulable[] = "Unschedulable";
+
+// Its server's kubelet refused the pod: it failed before any of its containers was started, so the
+// task has not run.
+bool Refused(const api::Pod& pod);
 // Whether the pod failed without ever having run, and nobody had asked for its end.
 bool NeverRan(const api::Pod& pod);
 // The server of the task's binding has refused its pod, or nobody could bind it there.

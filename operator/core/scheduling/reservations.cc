@@ -1,8 +1,9 @@
 #include "operator/core/scheduling/reservations.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "operator/core/explain/forecast.h"
+#include "operator/core/scheduling/estimates.h"
 #include "operator/core/scheduling/waiting.h"
 
 namespace spillway::core {
@@ -15,36 +16,41 @@ bool Better(const Prospect& a, const Prospect& b) {
   return std::pair(a.start, a.ends) < std::pair(b.start, b.ends);
 }
 
-void GiveUp(World& world, ServerState& server) {
-  server.reservation->shape->reserved = NodeUsage::kNoSlot;
-  server.reservation.reset();
-  world.servers.capacity_log.Add(server.slot);  // for all the others
+Reservation* Find(Scheduling& scheduling, uint32_t slot) {
+  return const_cast<Reservation*>(ReservationOn(std::as_const(scheduling), slot));
+}
+
+// It is to be erased, or made anew.
+void GiveUp(World& world, Reservation& kept) {
+  kept.shape->reserved = NodeUsage::kNoSlot;
+  world.servers.capacity_log.Add(kept.slot);  // for all the others
 }
 
 // False if it is to be given up.
-bool Renew(World& world, ServerState& server) {
-  Reservation& kept = *server.reservation;
-  if (kept.shape->waiting.empty() || !server.schedulable || !kept.shape->fits.Test(server.slot))
+bool Renew(World& world, Reservation& kept) {
+  const ServerState* server = world.servers.slots[kept.slot];
+  if (server == nullptr || kept.shape->waiting.empty() || !server->schedulable ||
+      !kept.shape->fits.Test(kept.slot))
     return false;
-  const auto prospect = Foresee(world, *kept.shape, server);
+  const auto prospect = Foresee(world, *kept.shape, *server);
   if (!prospect) return false;
   const int64_t priority = kept.shape->waiting.TopPriority();
   if (prospect->start > kept.start || priority < kept.priority)
-    world.servers.capacity_log.Add(server.slot);
+    world.servers.capacity_log.Add(kept.slot);
   kept.start = prospect->start;
   kept.spare = prospect->spare;
-  kept.used_then = server.usage->used;
+  kept.used_then = server->usage->used;
   kept.gap = kept.start == kNever ? Duration{0} : kept.start - world.now;
   kept.priority = priority;
   return true;
 }
 
-ServerState* BestToKeep(const World& world, Shape& shape) {
-  ServerState* best = nullptr;
+const ServerState* BestToKeep(const World& world, Shape& shape) {
+  const ServerState* best = nullptr;
   Prospect of_best;
-  for (ServerState* server : world.servers.slots) {
-    if (server == nullptr || !server->schedulable || server->reservation ||
-        !shape.fits.Test(server->slot))
+  for (const ServerState* server : world.servers.slots) {
+    if (server == nullptr || !server->schedulable ||
+        ReservationOn(world.scheduling, server->slot) != nullptr || !shape.fits.Test(server->slot))
       continue;
     const auto prospect = Foresee(world, shape, *server);
     if (!prospect || (best != nullptr && !Better(*prospect, of_best))) continue;
@@ -83,39 +89,54 @@ std::optional<Prospect> Foresee(const World& world, const Shape& shape, const Se
   return out;
 }
 
-void ReserveServer(World& world, Shape& shape, ServerState& server) {
-  ReleaseReservation(world, shape);
-  if (server.reservation) {
-    GiveUp(world, server);
-  } else {
-    world.scheduling.reserved.push_back(server.slot);
+const Reservation* ReservationOn(const Scheduling& scheduling, uint32_t slot) {
+  for (const Reservation& each : scheduling.reserved) {
+    if (each.slot == slot) return &each;
   }
-  shape.reserved = server.slot;
-  server.reservation.emplace();
-  server.reservation->shape = &shape;
-  server.reservation->task = *shape.waiting.First(world).position.key;
+  return nullptr;
+}
+
+void ReserveServer(World& world, Shape& shape, const ServerState& server) {
+  ReleaseReservation(world, shape);
+  Reservation* kept = Find(world.scheduling, server.slot);
+  if (kept != nullptr) {
+    GiveUp(world, *kept);
+  } else {
+    kept = &world.scheduling.reserved.emplace_back();
+  }
+  *kept = {};
+  kept->slot = shape.reserved = server.slot;
+  kept->shape = &shape;
+  kept->task = *shape.waiting.First(world).position.key;
   ++world.generation;
-  Renew(world, server);
+  Renew(world, *kept);
 }
 
 void ReleaseReservation(World& world, Shape& shape) {
-  if (shape.reserved == NodeUsage::kNoSlot) return;
-  ServerState* server = world.servers.slots[shape.reserved];
-  if (server != nullptr && server->reservation && server->reservation->shape == &shape) {
-    GiveUp(world, *server);
-    std::erase(world.scheduling.reserved, server->slot);
-  }
-  shape.reserved = NodeUsage::kNoSlot;
+  const uint32_t slot = std::exchange(shape.reserved, NodeUsage::kNoSlot);
+  if (slot == NodeUsage::kNoSlot) return;
+  Reservation* kept = Find(world.scheduling, slot);
+  if (kept == nullptr || kept->shape != &shape) return;
+  GiveUp(world, *kept);
+  std::erase_if(world.scheduling.reserved,
+                [&](const Reservation& each) { return each.slot == slot; });
+}
+
+void ReleaseServer(World& world, const ServerState& server) {
+  if (const Reservation* kept = ReservationOn(world.scheduling, server.slot))
+    ReleaseReservation(world, *kept->shape);
 }
 
 void KeepReservations(World& world) {
-  std::erase_if(world.scheduling.reserved, [&](uint32_t slot) {
-    ServerState* server = world.servers.slots[slot];
-    if (server == nullptr || !server->reservation) return true;
-    if (Renew(world, *server)) return false;
-    GiveUp(world, *server);
-    return true;
-  });
+  auto& reserved = world.scheduling.reserved;
+  for (auto at = reserved.begin(); at != reserved.end();) {
+    if (Renew(world, *at)) {
+      ++at;
+    } else {
+      GiveUp(world, *at);
+      at = reserved.erase(at);
+    }
+  }
 }
 
 void MakeReservations(World& world) {
@@ -125,7 +146,7 @@ void MakeReservations(World& world) {
   });
   for (auto& [turn, shape] : starving) {
     if (world.scheduling.reserved.size() >= kMostReservations) return;
-    if (ServerState* server = BestToKeep(world, *shape)) {
+    if (const ServerState* server = BestToKeep(world, *shape)) {
       ReserveServer(world, *shape, *server);
     } else {
       shape->reserve_at = world.now + kReserveAgain;
@@ -150,9 +171,11 @@ bool LeavesRoom(const Shape& shape, const ServerState& server, const Reservation
 
 }  // namespace
 
-bool ReservationFits(const Shape& shape, const ServerState& server, FitError* why) {
-  if (!server.reservation || server.reservation->shape == &shape) return true;
-  const Reservation& kept = *server.reservation;
+bool ReservationFits(const World& world, const Shape& shape, const ServerState& server,
+                     FitError* why) {
+  const Reservation* on = ReservationOn(world.scheduling, server.slot);
+  if (on == nullptr || on->shape == &shape) return true;
+  const Reservation& kept = *on;
   if (!shape.waiting.empty() && shape.waiting.TopPriority() > kept.priority) return true;
   if (shape.deadline && kStartAllowance + *shape.deadline + kStopAllowance <= kept.gap) return true;
   if (LeavesRoom(shape, server, kept)) return true;

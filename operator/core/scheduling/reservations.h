@@ -17,8 +17,6 @@ namespace spillway::core {
 // A task at the head of its queue that has waited for so long has a server kept for it.
 inline constexpr Duration kStarving{30'000};
 inline constexpr size_t kMostReservations = 16;
-// What is added to a deadline: until the pod runs, and until it has ended after its deadline.
-inline constexpr Duration kStartAllowance{5'000}, kStopAllowance{30'000};
 
 // Looks at every reservation anew: those that nobody needs, or whose server cannot keep them, are
 // given up.
@@ -27,12 +25,17 @@ void KeepReservations(World& world);
 void MakeReservations(World& world);
 // Keeps the server for the shape's first task; what was kept for it elsewhere is given up, as is
 // what was kept there for another.
-void ReserveServer(World& world, Shape& shape, ServerState& server);
+void ReserveServer(World& world, Shape& shape, const ServerState& server);
 // Nothing is kept for the shape any more.
 void ReleaseReservation(World& world, Shape& shape);
+// The server is going: it is kept for nobody any more.
+void ReleaseServer(World& world, const ServerState& server);
+// Of the server with that slot; null if it is not kept for a task.
+const Reservation* ReservationOn(const Scheduling& scheduling, uint32_t slot);
 
 // Whether a task of the shape may start in spite of what is kept there. why may be null.
-bool ReservationFits(const Shape& shape, const ServerState& server, FitError* why);
+bool ReservationFits(const World& world, const Shape& shape, const ServerState& server,
+                     FitError* why);
 
 // What becomes of a server's room as the tasks there end.
 struct Prospect {

@@ -32,6 +32,18 @@ struct Gang {
   std::vector<std::string> unplaced;
 };
 
+// Room that is kept for a task; see reservations.h.
+struct Reservation {
+  uint32_t slot = 0;  // of the server
+  Shape* shape = nullptr;
+  std::string task;      // the key of its first task when it was made
+  int64_t priority = 0;  // of its first task
+  Time start = kNever;   // when it is expected to start; kNever: not known
+  Duration gap{0};       // until then; 0: not known
+  api::Resources spare;  // left beside it then, by what was used when that was calculated
+  api::Resources used_then;
+};
+
 // What the API server makes of pods; see admission.h.
 struct Admission {
   Tenant* tenant = nullptr;
@@ -60,7 +72,7 @@ struct Scheduling {
   std::map<std::string, Gang> gangs;    // by namespace and name
   std::set<std::string> touched_gangs;  // whose members have changed
   size_t preemptible = 0;               // tasks whose spec says so: preemption Allowed
-  std::vector<uint32_t> reserved;       // slots of servers that are kept for a task
+  std::vector<Reservation> reserved;    // in the order in which they were made; few
   // By namespace and shape as asked for.
   std::map<std::pair<Tenant*, Shape*>, Admission> admissions;
   std::vector<Admission*> closed;              // whose tasks are hidden

@@ -1,7 +1,7 @@
 #include "operator/core/scheduling/waiting.h"
 
 #include "operator/core/scheduling/gangs.h"
-#include "operator/core/scheduling/placer.h"
+#include "operator/core/scheduling/search.h"
 
 namespace spillway::core {
 

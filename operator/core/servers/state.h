@@ -1,6 +1,6 @@
 // What the servers' room owns: nodes, the servers registered for them, the pods on them and what
 // those take up, and the index in which a server with room is found. Only this room writes it; the
-// pods' owners and the reservation of a server belong to others and are only kept here.
+// pods' owners belong to others and are only kept here.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "operator/base/boxed.h"
 #include "operator/core/backoff.h"
 #include "operator/core/context.h"
 #include "operator/core/deletion.h"
@@ -24,7 +23,6 @@ namespace spillway::core {
 
 struct Owner;
 struct ServerState;
-struct Shape;
 
 struct PodState {
   api::Pod object;         // without its labels, which anybody may write
@@ -64,17 +62,6 @@ struct ServerDigest {
   bool operator==(const ServerDigest&) const = default;
 };
 
-// Room that is kept for a task; see reservations.h.
-struct Reservation {
-  Shape* shape = nullptr;
-  std::string task;      // the key of its first task when it was made
-  int64_t priority = 0;  // of its first task
-  Time start = kNever;   // when it is expected to start; kNever: not known
-  Duration gap{0};       // until then; 0: not known
-  api::Resources spare;  // left beside it then, by what was used when that was calculated
-  api::Resources used_then;
-};
-
 // What every decision reads comes first, in one cache line.
 struct alignas(64) ServerState {
   uint32_t slot = 0;  // in Servers::slots
@@ -87,8 +74,7 @@ struct alignas(64) ServerState {
   const NodeState* node = nullptr;
   const NodeUsage* usage = nullptr;
   api::Resources offered;  // what its node can allocate, as in Servers::capacity; see CountCapacity
-  Boxed<Reservation> reservation;
-  int64_t max_pods = 0;  // of its node
+  int64_t max_pods = 0;    // of its node
   StatusWriter writer;
   api::RegisteredServer object;
   // What stands in the way of new tasks: Ready, or the reason of the phase.

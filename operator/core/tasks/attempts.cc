@@ -5,9 +5,11 @@
 
 #include "operator/base/saturate.h"
 #include "operator/core/budgets/budgets.h"
-#include "operator/core/milestones.h"
+#include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempt_times.h"
+#include "operator/core/tasks/milestones.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -200,11 +202,6 @@ int64_t LastEnded(const TaskState& task) {
   for (const api::Attempt& attempt : task.object.status.attempts)
     last = std::max(last, attempt.attempt);
   return last;
-}
-
-bool Refused(const api::Pod& pod) {
-  return pod.phase == api::PodPhase::kFailed && !pod.started_any && !pod.started &&
-         !pod.termination;
 }
 
 bool EndedByCluster(const World& world, const TaskState& task, const api::Pod& pod) {

@@ -7,13 +7,13 @@
 
 namespace spillway::core {
 
+// Between retries at most.
+inline constexpr Duration kMaxBackoff{3'600'000};
+
 // The task has succeeded: how long it ran tells of others of its shape.
 void NoteRun(TaskState& task);
 // The greatest number of an attempt that has ended, 0 before the first.
 int64_t LastEnded(const TaskState& task);
-// Its server's kubelet refused it: it failed before any of its containers was started, so the task
-// has not run.
-bool Refused(const api::Pod& pod);
 // The pod of the current attempt has ended, and not by itself: it was refused, or disrupted, or its
 // end had been asked for before it came, or its node does not know how it ended. So it does not
 // count that its program made a good end of it. A task that was evicted for what it took itself has

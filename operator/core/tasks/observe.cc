@@ -11,6 +11,7 @@
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"

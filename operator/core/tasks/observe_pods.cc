@@ -1,7 +1,9 @@
 #include "operator/core/tasks/observe_pods.h"
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/assume.h"
 #include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
@@ -28,6 +30,12 @@ bool ChangesHands(const api::Pod& known, const api::Pod& pod) {
   const Claim before = ClaimOf(known), now = ClaimOf(pod);
   if (before.task == nullptr || now.task == nullptr) return before.task != now.task;
   return before.task->uid != now.task->uid || before.attempt != now.attempt;
+}
+
+// The task's pod as it was answered; null if there is none, or only one that is not the task's.
+const api::Pod* OwnPod(const TaskState* task, const Outcome& outcome) {
+  const auto* pod = outcome.object ? std::get_if<api::Pod>(&*outcome.object) : nullptr;
+  return pod != nullptr && task != nullptr && IsAttemptOf(*task, *pod) ? pod : nullptr;
 }
 
 void PodDeleted(World& world, const Outcome& outcome) {
@@ -98,7 +106,7 @@ void OnPodOutcome(World& world, const Outcome& outcome) {
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
   ForgetAssumed(world, owner->second);
   TaskState* task = owner->second.task;
-  CreationAnswered(world, owner->second, task, outcome);
+  CreationAnswered(world, owner->second, task, outcome, OwnPod(task, outcome));
   if (task != nullptr) {
     task->creating.reset();
     PodCreated(world, *task, outcome);

@@ -1,16 +1,10 @@
 #include "operator/core/tasks/pod_usage.h"
 
+#include "operator/core/scheduling/assume.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
-
-void AssumePod(World& world, const TaskState& task, const NodeUsage& node) {
-  Owner& owner = *task.owner;
-  Book(world.servers, owner.assumed, node, {task.shape->demand, &owner, &task.tenant->used});
-}
-
-void ForgetAssumed(World& world, Owner& owner) { Unbook(world.servers, owner.assumed); }
 
 namespace {
 

@@ -1,7 +1,6 @@
 #include "operator/core/tasks/status_queue.h"
 
-#include "operator/core/explain/explain.h"
-#include "operator/core/tasks/tasks.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -13,17 +12,6 @@ bool MayWait(const World& world, const TaskState& task) {
   if (world.tasks.to_write.size() + task.tenant->to_write.size() > kCrowded) return true;
   return world.tasks.statuses_in_flight >= kBusy && task.binding &&
          world.now < task.binding->assigned_at + kShortTask;
-}
-
-// So that a namespace whose writes hang does not take what others need.
-bool Crowds(const Tenant& tenant) {
-  return tenant.statuses_in_flight >=
-         (tenant.statuses_fail ? kMostWhereTheyFail : kMostStatusesOfOne);
-}
-
-// Until a status of its namespace has been answered.
-void StandInLine(TaskState& task, const std::string& key) {
-  if (!std::exchange(task.to_write, true)) task.tenant->to_write.push_back(key);
 }
 
 // A status is encoded when its turn has come and not before: what happens to the task until then
@@ -47,6 +35,15 @@ void WriteStatuses(World& world) {
 
 }  // namespace
 
+bool Crowds(const Tenant& tenant) {
+  return tenant.statuses_in_flight >=
+         (tenant.statuses_fail ? kMostWhereTheyFail : kMostStatusesOfOne);
+}
+
+void StandInLine(TaskState& task, const std::string& key) {
+  if (!std::exchange(task.to_write, true)) task.tenant->to_write.push_back(key);
+}
+
 void FlushTasks(World& world) {
   TakeTasks(world.tasks, world.tasks.touched, [&](TaskState& task, auto key) {
     if (task.queued) {
@@ -56,25 +53,6 @@ void FlushTasks(World& world) {
     }
   });
   WriteStatuses(world);
-  // By what is old, nothing is explained; and the lists come sooner when nothing else is asked for.
-  if (world.IsBehind()) return;
-  world.explain.tested = 0;
-  for (size_t explained = 0; !world.explain.to_explain.empty() && explained < kMostExplained &&
-                             world.explain.tested < kMostTested &&
-                             world.tasks.statuses_in_flight < kMostExplanationsInFlight;) {
-    TaskState& task = world.tasks.by_key.at(*world.explain.to_explain.begin());
-    auto key = world.explain.to_explain.extract(world.explain.to_explain.begin());
-    if (Crowds(*task.tenant)) {
-      StandInLine(task, key.value());
-      continue;
-    }
-    explained += ExplainTask(world, task) ? 1 : 0;
-    FlushStatus(world, task);
-  }
-  // Otherwise the next outcome of a status brings us back.
-  if (!world.explain.to_explain.empty() &&
-      world.tasks.statuses_in_flight < kMostExplanationsInFlight)
-    world.WakeAt(world.now);
 }
 
 }  // namespace spillway::core

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "operator/core/tasks/state.h"
 
@@ -25,8 +26,13 @@ inline constexpr Duration kPutOff{5'000};
 inline constexpr int64_t kBusy = 16;
 inline constexpr Duration kShortTask{10'000};
 
-// Sends the statuses that are due, as far as their turn has come. What a waiting task's status says
-// is made only then: its explanation.
+// Sends the statuses that are due, as far as their turn has come. Those of tasks that wait are
+// explained first; see explain.h.
 void FlushTasks(World& world);
+// Whether so many statuses of the namespace are on their way that the next waits: so that one whose
+// writes hang does not take what others need.
+bool Crowds(const Tenant& tenant);
+// The task's status waits until one of its namespace has been answered.
+void StandInLine(TaskState& task, const std::string& key);
 
 }  // namespace spillway::core

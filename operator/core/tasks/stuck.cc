@@ -4,6 +4,7 @@
 
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {

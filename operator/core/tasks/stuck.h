@@ -20,9 +20,6 @@ inline constexpr Duration kSchedulerSilent{30'000};
 // What is told of such a pod is written at most so often.
 inline constexpr Duration kTellAgain{5'000};
 
-// The reason of an attempt that was taken back.
-inline constexpr char kUnschedulable[] = "Unschedulable";
-
 // Follows the pod of the current attempt, which is pending.
 void FollowStuck(World& world, TaskState& task, const api::Pod& pod);
 // What the Events of a task's pod say.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/core/budgets/observe.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -35,6 +36,54 @@ std::string Summary(ApiModel& api, const std::string& task) {
 std::string ConditionOf(const std::vector<api::Condition>& conditions, const std::string& type) {
   const api::Condition* condition = api::FindCondition(conditions, type);
   return condition == nullptr ? "" : condition->status.str();
+}
+
+// A namespace with one Budget, without a task and without a server: the room alone.
+class AccountTest : public testing::Test {
+ protected:
+  AccountTest() {
+    context.now = Time{} + hours(24 * 365);
+    api::Budget budget;
+    budget.meta.ns = "ns";
+    budget.meta.name = "b";
+    budget.meta.resource_version = 1;
+    budget.spec.amount_micros = 1'000'000;
+    OnSeen(budgets, budget);
+    BeginPeriods(context, budgets);
+  }
+  Context context;
+  Budgets budgets;
+  Account& account = budgets.accounts["ns"];
+};
+
+TEST_F(AccountTest, WhatATaskIsExpectedToCostIsLeftForNoOther) {
+  int64_t committed = 0;
+  Commit(context, account, committed, 400'000);
+  EXPECT_EQ(LeftOf(budgets, account), 600'000);
+  EXPECT_EQ(PayableUpTo(budgets, account, hours(1)), 600'000);
+  EXPECT_EQ(PayableUpTo(budgets, account, hours(1), committed), 1'000'000) << "its own is its own";
+  Commit(context, account, committed, 0);
+  EXPECT_EQ(LeftOf(budgets, account), 1'000'000);
+}
+
+TEST_F(AccountTest, WithoutABudgetAnyPriceIsPaid) {
+  OnBudgetGone(budgets, "ns/b");
+  EXPECT_EQ(Tightest(budgets, account), nullptr);
+  EXPECT_GT(PayableUpTo(budgets, account, hours(1)), api::kMostMicros);
+}
+
+TEST_F(AccountTest, HeldTasksAreLookedAtOnceWhenMoreIsLeftAndNotTooOften) {
+  account.held["ns/t"] = {400'000, 0};
+  EXPECT_TRUE(TakeEased(context, account)) << "a Budget was seen";
+  EXPECT_FALSE(TakeEased(context, account));
+  int64_t committed = 0;
+  Commit(context, account, committed, 2);
+  Commit(context, account, committed, 1);
+  context.wake = kNever;
+  EXPECT_FALSE(TakeEased(context, account)) << "it was done a moment ago";
+  EXPECT_EQ(context.wake, context.now + kEaseEvery);
+  context.now += kEaseEvery;
+  EXPECT_TRUE(TakeEased(context, account));
 }
 
 // A server for 0.40 an hour.

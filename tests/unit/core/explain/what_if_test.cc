@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "operator/core/explain/forecast.h"
+#include "operator/core/provisioning/patience.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {

@@ -32,6 +32,15 @@ class RefusalsTest : public testing::Test {
   ApiModel api;
 };
 
+TEST_F(RefusalsTest, APodThatFailedBeforeAContainerWasStartedWasRefused) {
+  api::Pod pod;
+  EXPECT_FALSE(Refused(pod));
+  pod.phase = PodPhase::kFailed;
+  EXPECT_TRUE(Refused(pod));
+  pod.started_any = true;
+  EXPECT_FALSE(Refused(pod));
+}
+
 TEST_F(RefusalsTest, AnotherServerIsTriedAtOnce) {
   api.AddTask("t");
   api.Settle();

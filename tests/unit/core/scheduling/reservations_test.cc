@@ -112,7 +112,8 @@ TEST(ReservationTest, TheHostPortIsKeptAsWell) {
 }
 
 Time KeptFrom(const ApiModel& api) {
-  const auto& kept = api.world().servers.by_name.at("s1").reservation;
+  const Reservation* kept =
+      ReservationOn(api.world().scheduling, api.world().servers.by_name.at("s1").slot);
   return kept ? kept->start : Time{};
 }
 

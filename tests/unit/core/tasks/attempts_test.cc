@@ -178,15 +178,6 @@ TEST_F(AttemptTest, TheInitContainerThatFailedIsNamed) {
   EXPECT_EQ(Attempt(0).message, "init container fetch: no network");
 }
 
-TEST_F(AttemptTest, APodThatFailedBeforeAContainerWasStartedWasRefused) {
-  api::Pod pod;
-  EXPECT_FALSE(Refused(pod));
-  pod.phase = PodPhase::kFailed;
-  EXPECT_TRUE(Refused(pod));
-  pod.started_any = true;
-  EXPECT_FALSE(Refused(pod));
-}
-
 TEST_F(AttemptTest, ARetryIsToldWithTheTimeAtWhichItBegins) {
   Start({{"retry", {{"limit", 2}, {"backoffSeconds", 30}}}});
   Run("t-1", seconds(5));

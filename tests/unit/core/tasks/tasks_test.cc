@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/core/tasks/lost_pods.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/tasks/status_queue.h"
 #include "tests/unit/core/api_model.h"
 

@@ -1,4 +1,4 @@
-#include "operator/core/milestones.h"
+#include "operator/core/tasks/milestones.h"
 
 #include <algorithm>
 
@@ -40,20 +40,20 @@ Duration NotNegative(Duration time) { return std::max(time, Duration{0}); }
 
 }  // namespace
 
-void ReportBound(World& world, const TaskState& task) {
+void ReportBound(Context& context, const TaskState& task) {
   TaskMilestone milestone = Begin(task, Step::kBound);
   TakePlace(milestone, *task.binding);
-  milestone.waited = NotNegative(world.now - MayStartSince(task));
-  world.milestones.emplace_back(std::move(milestone));
+  milestone.waited = NotNegative(context.now - MayStartSince(task));
+  context.milestones.emplace_back(std::move(milestone));
 }
 
-void ReportRunning(World& world, const TaskState& task) {
+void ReportRunning(Context& context, const TaskState& task) {
   TaskMilestone milestone = Begin(task, Step::kRunning);
   TakePlace(milestone, *task.binding);
-  world.milestones.emplace_back(std::move(milestone));
+  context.milestones.emplace_back(std::move(milestone));
 }
 
-void ReportAttempt(World& world, const TaskState& task, const api::Attempt& attempt) {
+void ReportAttempt(Context& context, const TaskState& task, const api::Attempt& attempt) {
   TaskMilestone milestone = Begin(task, Step::kAttemptEnded);
   TakePlace(milestone, *task.binding);
   milestone.attempt = attempt.attempt;
@@ -62,10 +62,10 @@ void ReportAttempt(World& world, const TaskState& task, const api::Attempt& atte
   milestone.cost_micros = attempt.cost_micros;
   if (attempt.started_at && attempt.finished_at)
     milestone.ran = NotNegative(*attempt.finished_at - *attempt.started_at);
-  world.milestones.emplace_back(std::move(milestone));
+  context.milestones.emplace_back(std::move(milestone));
 }
 
-void ReportEnd(World& world, const TaskState& task, const std::string& reason,
+void ReportEnd(Context& context, const TaskState& task, const std::string& reason,
                const std::string& message) {
   const api::TaskStatus& status = task.object.status;
   TaskMilestone milestone = Begin(task, Step::kEnded);
@@ -77,22 +77,7 @@ void ReportEnd(World& world, const TaskState& task, const std::string& reason,
   const auto& result = status.result;
   if (result && result->started_at && result->finished_at)
     milestone.ran = NotNegative(*result->finished_at - *result->started_at);
-  world.milestones.emplace_back(std::move(milestone));
-}
-
-void ReportScale(World& world, const ScaleState& scale, api::ScalePhase before) {
-  const api::ScaleStatus& status = scale.object.status;
-  ScaleMilestone milestone;
-  milestone.name = scale.object.meta.name;
-  milestone.uid = scale.object.meta.uid;
-  milestone.pool = scale.object.pool;
-  milestone.before = before;
-  milestone.phase = status.phase;
-  milestone.was_ready = status.ready_at.has_value();
-  milestone.error = status.error;
-  milestone.message = status.message;
-  milestone.since_request = NotNegative(world.now - status.requested_at.value_or(world.now));
-  world.milestones.emplace_back(std::move(milestone));
+  context.milestones.emplace_back(std::move(milestone));
 }
 
 }  // namespace spillway::core

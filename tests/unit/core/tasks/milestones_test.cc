@@ -1,4 +1,4 @@
-#include "operator/core/milestones.h"
+#include "operator/core/tasks/milestones.h"
 
 #include <gtest/gtest.h>
 

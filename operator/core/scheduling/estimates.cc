@@ -1,0 +1,112 @@
+#include "operator/core/scheduling/estimates.h"
+
+#include <algorithm>
+
+#include "operator/core/scheduling/fit.h"
+
+namespace spillway::core {
+namespace {
+
+constexpr size_t kMostStarts = 1'000;
+
+// The times at which tasks of the shape would start on the server, if it were given to them alone.
+void AddStarts(const World& world, const Shape& shape, const ServerState& server,
+               std::vector<End>& out) {
+  const api::Node& node = *server.node->object;
+  if (AmountsMisfit(shape.requests, node.allocatable)) return;
+  Room room(shape, server);
+  End at{world.now, false};
+  const auto hand_out = [&] {
+    while (out.size() < kMostStarts && room.Fits()) {
+      out.push_back(at);
+      room.Join(shape);
+    }
+  };
+  hand_out();
+  for (const Leaving& leaving : LeavingNode(world, node.meta.name, When::kProbably)) {
+    if (leaving.end.time == kNever) return;
+    room.Leave(*leaving.shape);
+    at = {leaving.end.time, at.observed || leaving.end.observed};
+    hand_out();
+  }
+}
+
+void ForeseeStarts(const World& world, Shape& shape) {
+  if (world.now < shape.foreseen_at + kForecastKept && shape.foreseen_at != Time{}) return;
+  shape.foreseen_at = world.now;
+  std::vector<End> starts;
+  for (const ServerState* server : world.servers.slots) {
+    if (server != nullptr && server->schedulable && shape.fits.Test(server->slot))
+      AddStarts(world, shape, *server, starts);
+  }
+  std::sort(starts.begin(), starts.end(),
+            [](const End& a, const End& b) { return a.time < b.time; });
+  shape.starts.clear();
+  for (const End& start : starts) {
+    shape.starts.push_back(start.time);
+    shape.observed = start.observed;
+  }
+}
+
+const char* BasisOf(const Shape& shape) {
+  return shape.observed || shape.runs.known() ? "observed run times" : "activeDeadlineSeconds";
+}
+
+// Of those before it, each is taken to run as long as its like.
+std::optional<Time> StartOf(const World& world, const Shape& shape, int64_t rank) {
+  const auto n = static_cast<int64_t>(shape.starts.size());
+  if (n == 0 || rank < 1) return std::nullopt;
+  const int64_t rounds = (rank - 1) / n;
+  if (rounds > 0 && !shape.runs.known()) return std::nullopt;
+  const Time first = shape.starts[static_cast<size_t>((rank - 1) % n)];
+  return std::max(first, world.now) + shape.runs.value() * rounds;
+}
+
+}  // namespace
+
+End ExpectedEnd(const World& world, const TaskState& task, const std::string& node, When when) {
+  // What was stopped ends soon.
+  if (!task.binding || task.binding->node_name != node) return {world.now + kStopAllowance, false};
+  const auto& started = task.object.status.started_at;
+  const Time begin = started.value_or(task.binding->assigned_at + kStartAllowance);
+  const auto& deadline = task.object.spec.active_deadline;
+  End end;
+  if (deadline) end.time = std::max(begin + *deadline, world.now) + kStopAllowance;
+  if (task.shape->runs.known() && (!deadline || when == When::kProbably)) {
+    // What has run for longer than its like ends at any moment.
+    const Time expected = std::max(begin + task.shape->runs.value(), world.now + kStartAllowance);
+    if (expected < end.time) end = {expected, true};
+  }
+  return end;
+}
+
+std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when) {
+  std::vector<Leaving> out;
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    const TaskState* task = owner.task;
+    if (task != nullptr && task->shape != nullptr)
+      out.push_back({ExpectedEnd(world, *task, node, when), task->shape});
+  });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Leaving& a, const Leaving& b) { return a.end.time < b.end.time; });
+  return out;
+}
+
+void Rank(World& world, Shape& shape) {
+  if (world.now < shape.ranked_at + kForecastKept && shape.ranked_at != Time{}) return;
+  shape.ranked_at = world.now;
+  int64_t rank = 0;
+  shape.waiting.AnyOf([&](const QueuePosition& position) {
+    position.task->rank = ++rank;
+    return false;
+  });
+}
+
+std::optional<Estimate> EstimateTurn(const World& world, Shape& shape, int64_t rank) {
+  ForeseeStarts(world, shape);
+  const auto start = StartOf(world, shape, rank);
+  if (!start) return std::nullopt;
+  return Estimate{*start, BasisOf(shape)};
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,259 @@
+#include "operator/core/tasks/follow.h"
+
+#include <algorithm>
+
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/queue.h"
+#include "operator/core/scheduling/refusals.h"
+#include "operator/core/scheduling/waiting.h"
+#include "operator/core/tasks/attempt_times.h"
+#include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/carry_out.h"
+#include "operator/core/tasks/lost_pods.h"
+#include "operator/core/tasks/milestones.h"
+#include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/pod_usage.h"
+#include "operator/core/tasks/status.h"
+#include "operator/core/tasks/stuck.h"
+#include "operator/core/tasks/tasks.h"
+
+namespace spillway::core {
+namespace {
+
+using api::TaskPhase;
+using api::TaskStatus;
+
+// The attempt as its pod tells it.
+std::shared_ptr<const Binding> BindingOf(const World& world, const TaskState& task, int64_t attempt,
+                                         const api::Pod& pod, Time at) {
+  if (const ServerState* server = world.servers.On(pod.node_name))
+    return BindingTo(task, *server, pod.meta.name, attempt, at);
+  return std::make_shared<const Binding>(
+      Binding{{pod.node_name, pod.node_name, false, "", "", pod.meta.name, attempt, at, 0}, 0});
+}
+
+// The attempt as the status tells it.
+std::shared_ptr<const Binding> BindingOf(const World& world, const api::Assignment& told) {
+  const auto server = world.servers.by_name.find(told.server);
+  const bool known = server != world.servers.by_name.end();
+  return std::make_shared<const Binding>(
+      Binding{told, known ? server->second.object.spec.price_micros : 0});
+}
+
+// The task, which is in no queue, has been bound by somebody else, or before a restart.
+void NewBinding(World& world, TaskState& task) {
+  task.nominated.clear();
+  DescribeBound(world, task);
+  Commit(world, task, task.binding->estimated_micros);
+}
+
+void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& pod) {
+  const auto& told = task.object.status.assignment;
+  const bool is_told = told && told->attempt == attempt;
+  task.confirmed = true;
+  Dequeue(world, task);
+  NoteAdopted(world, task, pod);
+  if (is_told && pod.intended) {  // where it was to go
+    task.binding = BindingOf(world, *told);
+    return CountPod(world, world.servers.pods.at(pod.meta.key()));
+  }
+  task.binding = BindingOf(world, task, attempt, pod, pod.meta.created);
+  if (is_told ? told->node_name != pod.node_name : world.servers.On(pod.node_name) != nullptr)
+    NewBinding(world, task);
+}
+
+}  // namespace
+
+void Adopt(World& world, TaskState& task) {
+  if (task.binding) return;
+  for (const auto& [attempt, seen] : task.owner->pods) {
+    if (attempt <= LastEnded(task)) continue;
+    if (task.binding) {  // an older one that was never recorded
+      RecordEarlier(world, task);
+    }
+    AdoptPod(world, task, attempt, *seen);
+  }
+  const auto& assignment = task.object.status.assignment;
+  if (!task.binding && assignment && assignment->attempt > LastEnded(task)) {
+    // The status tells of a pod that is no longer there.
+    task.binding = BindingOf(world, *assignment);
+    task.confirmed = true;
+  }
+  if (task.binding) PrioritizeBound(world, task);  // it has not been in the queue
+  if (task.binding && assignment && assignment->attempt == task.binding->attempt)
+    Commit(world, task, assignment->estimated_micros);
+}
+
+namespace {
+
+void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
+  TellAssigned(task);
+  TaskStatus& status = task.object.status;
+  task.running_since = RunsSince(world, task, pod);
+  if (!status.started_at) status.started_at = task.running_since;
+  if (status.phase == TaskPhase::kRunning) return;
+  status.phase = TaskPhase::kRunning;
+  ReportRunning(world, task);
+  status.retry_at.reset();
+  task.losses = task.refusals = task.unschedulable = 0;
+  task.refused_in_cloud.reset();
+  task.stuck.reset();
+  NoteAccepted(world, task);
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetProgress(conditions, api::Progress::kReconciling, "Running",
+                     "running on server " + task.binding->server, task.object.meta.generation,
+                     world.now);
+  });
+  task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
+}
+
+// The pod of the binding was created, by what its creation was answered or because it is seen.
+void Confirm(World& world, TaskState& task) {
+  if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
+}
+
+// The pod may be elsewhere than was asked for: whoever has bound it has the last word.
+void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
+  const Binding& binding = *task.binding;
+  if (pod.intended || pod.node_name == binding.node_name) return;
+  task.binding = BindingOf(world, task, binding.attempt, pod, binding.assigned_at);
+  task.object.status.assignment = task.binding;
+  Commit(world, task, task.binding->estimated_micros);
+  task.assigned_untold = true;
+  if (task.assigned_written) task.status_due = world.now;
+}
+
+// The kubelet refused the pod: it has not run, so that is neither a failure nor a loss. Another
+// server is tried at once; where all of them refuse, ever more seldom.
+void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
+  const std::string reason = pod.reason.empty() ? "PodRefused" : pod.reason;
+  const std::string message =
+      pod.message.empty() ? "the pod failed before any of its containers started" : pod.message;
+  NoteRefusal(world, task, reason + ": " + message);
+  if (task.binding->cloud) NoteRefusalInCloud(world, task, kNextPurchase);
+  const int losses = std::exchange(task.losses, 0);
+  LoseAttempt(world, task, reason, message);
+  task.losses = losses;
+  const int doublings = std::min(task.refusals++ - kRefusalsAtOnce, 6);
+  if (doublings >= 0)
+    BackOff(world, task, std::min(Duration{1'000 << doublings}, Duration{60'000}));
+}
+
+// The pod that was asked for does not exist, as far as is known: the task waits.
+void Unassign(World& world, TaskState& task, const std::string& reason, const std::string& why) {
+  task.binding.reset();
+  task.assigned_untold = task.assigned_written = false;
+  task.object.status.assignment.reset();
+  const auto* told = api::FindCondition(*task.object.status.conditions, "Assigned");
+  if (told != nullptr && told->status.str() == "True") {
+    ChangeConditions(task, [&](auto& conditions) {
+      api::SetCondition(conditions,
+                        {"Assigned", "False", reason, why, task.object.meta.generation, {}},
+                        world.now);
+    });
+  }
+  task.object.status.explanation = ExplainAdmission(task);
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  task.status_due = world.now + kExplainAfter;
+}
+
+// The pod's creation has no answer yet. One that may not even have been sent, since many of its
+// namespace are, is given more time.
+void AwaitAnswer(World& world, TaskState& task) {
+  const Time due = task.binding->assigned_at + kSlowAnswer;
+  if (world.now < due) return world.tasks.Wake(task, due);
+  if (!CreationHangs(task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
+  CreationOverdue(world, task);
+  Unassign(world, task, "FailedCreate", ExplainAdmission(task)->summary);
+}
+
+// As it was admitted, the pod cannot run where it was put.
+void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& unfit) {
+  const std::string why =
+      "pod " + pod.meta.name + " does not fit as it was admitted: " + unfit + "; it is taken back";
+  StopAttempt(world, task, kDoesNotFit, why);
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  RecordEvent(world, task, true, kDoesNotFit, why);
+}
+
+bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
+  const auto* pod = object ? std::get_if<api::Pod>(&*object) : nullptr;
+  return pod != nullptr && IsAttemptOf(task, *pod);
+}
+
+// The answer to a creation that was not waited for any longer.
+void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
+  const auto why = ExplainAdmission(task);
+  if (task.binding || !outcome.error || why == nullptr || Finished(task.object.status.phase) ||
+      task.object.spec.suspend)
+    return;
+  Unassign(world, task, "FailedCreate", why->summary);
+}
+
+}  // namespace
+
+void Follow(World& world, TaskState& task) {
+  const api::Pod* pod = PodOf(task, task.binding->attempt);
+  if (pod == nullptr) {
+    if (!task.confirmed) return AwaitAnswer(world, task);
+    Time unused = kNever;
+    const auto lost = NodeLost(world, task.binding->node_name, nullptr, &unused);
+    LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
+                lost.value_or("the pod was deleted"));
+    return;
+  }
+  Confirm(world, task);
+  FollowNode(world, task, *pod);
+  // What must not run twice is left to its kubelet, which may start it before it is deleted.
+  if (std::exchange(task.unsure, false) && task.object.spec.retry.loss_limit > 0) {
+    if (const std::string unfit = Unfit(world, task, *pod); !unfit.empty())
+      return TakeBack(world, task, *pod, unfit);
+  }
+  if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
+  if (NeverRan(*pod)) return TurnAway(world, task, *pod);
+  if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
+  task.seen_ending = pod->asked_to_end || pod->meta.deleted;
+  Time wake = kNever;
+  if (const auto lost = NodeLost(world, task.binding->node_name, pod, &wake)) {
+    return LoseAttempt(world, task, "ServerLost", *lost);
+  }
+  if (wake != kNever) world.tasks.Wake(task, wake);
+  if (pod->phase == api::PodPhase::kRunning) {
+    MarkRunning(world, task, *pod);
+  } else {
+    FollowStuck(world, task, *pod);
+  }
+}
+
+void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
+  if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) {
+    return GivenUp(world, task, outcome);
+  }
+  if (!outcome.error) return Confirm(world, task);
+  const Error& error = *outcome.error;
+  if (error.kind == ErrorKind::kAlreadyExists && IsOfTask(task, outcome.object)) {
+    return Confirm(world, task);  // an earlier try succeeded, or another leader was faster
+  }
+  if (error.kind == ErrorKind::kAlreadyExists) {
+    Unassign(world, task, "FailedCreate",
+             "a pod named " + outcome.key + " that is not of this task is in the way; delete it");
+    ++task.losses;
+    BackOff(world, task, std::min(Duration{500 << std::min(task.losses, 7)}, Duration{60'000}));
+  } else if (DenialOf(error) == Denial::kTemplate) {
+    const std::string message = "the API server refused the pod: " + error.message;
+    task.object.status.assignment.reset();
+    task.binding.reset();
+    Finish(world, task, TaskPhase::kFailed, "InvalidTemplate", message);
+    RecordEvent(world, task, true, "InvalidTemplate", message);
+  } else {
+    task.unsure = task.unsure || error.kind == ErrorKind::kUnavailable;
+    const auto why = ExplainAdmission(task);
+    Unassign(world, task, "FailedCreate",
+             why != nullptr ? why->summary
+                            : "a scheduling gate is added to the pod; "
+                              "kube-scheduler is to bind it");
+  }
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,15 @@
+// The current attempt of a task, from the creation of its pod to its end.
+#pragma once
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// Takes up an attempt that was made before a restart, and records those that ended unseen.
+void Adopt(World& world, TaskState& task);
+// Follows the attempt, whose binding must be set, by what is seen of its pod and its node.
+void Follow(World& world, TaskState& task);
+// How the creation of a task's pod ended.
+void PodCreated(World& world, TaskState& task, const Outcome& outcome);
+
+}  // namespace spillway::core

@@ -1,0 +1,98 @@
+#include "operator/core/tasks/status.h"
+
+#include <algorithm>
+
+#include "operator/core/tasks/status_queue.h"
+
+namespace spillway::core {
+
+using api::TaskPhase;
+using api::TaskStatus;
+
+void DescribeBound(World& world, TaskState& task) {
+  task.assigned_written = false;
+  TaskStatus& status = task.object.status;
+  status.phase = TaskPhase::kAssigned;
+  status.explanation.reset();
+  status.forecast.reset();
+  status.assignment = task.binding;
+  task.assigned_untold = true;
+  task.status_due = world.now + kAssignedAfter;
+  world.tasks.Wake(task, task.status_due);
+}
+
+void TellAssigned(TaskState& task) {
+  if (!std::exchange(task.assigned_untold, false) || !task.binding) return;
+  const Binding& binding = *task.binding;
+  const std::string message = "bound to server " + binding.server + " as pod " + binding.pod_name;
+  const int64_t generation = task.object.meta.generation;
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetCondition(conditions, {"Assigned", "True", "Assigned", message, generation, {}},
+                      binding.assigned_at);
+    if (task.object.status.phase != TaskPhase::kRunning) {
+      api::SetProgress(conditions, api::Progress::kReconciling, "Assigned", message, generation,
+                       binding.assigned_at);
+    }
+  });
+}
+
+void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::string& message) {
+  TellAssigned(task);
+  task.object.status.phase = phase;
+  std::vector<api::Condition> conditions = *task.object.status.conditions;
+  api::SetProgress(conditions, api::Progress::kReconciling,
+                   phase == TaskPhase::kScaling ? "Scaling" : "Waiting", message,
+                   task.object.meta.generation, world.now);
+  ShareConditions(task, std::move(conditions));
+}
+
+void ShareConditions(TaskState& task, std::vector<api::Condition> conditions) {
+  auto& last = task.shape->conditions;
+  if (*last != conditions) last = std::move(conditions);
+  task.object.status.conditions = last;
+}
+
+void TellNominations(World& world) {
+  for (const NominationChange& change : std::exchange(world.provisioning.changes, {})) {
+    TaskState& task = *change.task;
+    DescribeWaiting(world, task, change.lost ? TaskPhase::kPending : TaskPhase::kScaling,
+                    change.message);
+    if (change.lost) {
+      task.status_due = world.now + kExplainAfter;
+      world.tasks.Wake(task, task.status_due);
+    } else {
+      task.status_due = world.now;
+      world.tasks.touched.insert(*task.key);
+    }
+  }
+}
+
+void PutOffStatus(World& world, TaskState& task) {
+  if (task.status_due == kNever) return;
+  task.status_due = std::max(task.status_due, world.now + kPutOff);
+  world.tasks.Wake(task, task.status_due);
+}
+
+void FlushStatus(World& world, TaskState& task) {
+  if (task.writer.in_flight || task.status_due == kNever) return;
+  // Whether its pod can be created is not known yet: until it is, the task waits as it did before.
+  if (task.binding && !task.confirmed && !task.admission->known) return;
+  if (world.now < task.status_due) {
+    world.tasks.Wake(task, task.status_due);
+    return;
+  }
+  TellAssigned(task);
+  Time wake = kNever;
+  if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta,
+                  EncodeStatus(task.object.status), &wake)) {
+    task.status_due = kNever;
+    world.tasks.statuses_in_flight += task.writer.in_flight ? 1 : 0;
+    task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
+    task.assigned_written =
+        task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
+  } else {
+    world.tasks.Wake(task, wake);
+  }
+}
+
+}  // namespace spillway::core
