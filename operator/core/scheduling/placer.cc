@@ -187,9 +187,7 @@ bool TryHead(World& world, Decisions& decisions, Head& head) {
     return true;
   }
   if (shape.waiting.Yields(head.turn.position)) {
-    // It is not tried, and what has grown meanwhile counts as tried by all.
-    SkipTried(world, shape);
-    ApplyQueueingHints(world, shape);
+    KeepUntried(world, shape);
     head.refused = true;
     return head.tenant != nullptr;
   }

@@ -186,6 +186,11 @@ void ApplyQueueingHints(const World& world, Shape& shape) {
   }
 }
 
+void KeepUntried(const World& world, Shape& shape) {
+  SkipTried(world, shape);
+  ApplyQueueingHints(world, shape);
+}
+
 bool AdvanceToCandidate(const World& world, Shape& shape) {
   if (shape.waiting.empty()) return false;
   SkipTried(world, shape);
