@@ -21,7 +21,7 @@ set(operator_headers <algorithm> <chrono> <functional> <map> <memory> <optional>
 # Files with names in their unnamed namespaces that others of their folder have as well: compiled alone. Where a build says
 # "redefinition" for a unity_*.cxx, either name a thing otherwise or add the file.
 set(compiled_alone
-    api/scale_request.cc api/task_request.cc core/tasks/tasks.cc runtime/executor.cc runtime/metrics.cc
+    api/scale_request.cc api/task_request.cc runtime/executor.cc runtime/metrics.cc
     api/pod_status_test.cc base/version_test.cc core/alarms_test.cc scheduling/reservations_test.cc)
 
 # compile_together(TARGET SOURCE...): up to seven files of one folder at a time as if they were one, in half the time. For

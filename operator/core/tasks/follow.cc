@@ -169,7 +169,7 @@ void AwaitAnswer(World& world, TaskState& task) {
 }
 
 // As it was admitted, the pod cannot run where it was put.
-void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& unfit) {
+void TakeBackUnfit(World& world, TaskState& task, const api::Pod& pod, const std::string& unfit) {
   const std::string why =
       "pod " + pod.meta.name + " does not fit as it was admitted: " + unfit + "; it is taken back";
   StopAttempt(world, task, kDoesNotFit, why);
@@ -208,7 +208,7 @@ void Follow(World& world, TaskState& task) {
   // What must not run twice is left to its kubelet, which may start it before it is deleted.
   if (std::exchange(task.unsure, false) && task.object.spec.retry.loss_limit > 0) {
     if (const std::string unfit = Unfit(world, task, *pod); !unfit.empty())
-      return TakeBack(world, task, *pod, unfit);
+      return TakeBackUnfit(world, task, *pod, unfit);
   }
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (NeverRan(*pod)) return TurnAway(world, task, *pod);
