@@ -12,6 +12,10 @@ std::string Joined(const std::vector<std::string>& lines) {
   return out;
 }
 
+bool IsLivePodOf(const api::ObjectMeta& task, const api::Pod& pod) {
+  return !pod.terminal() && pod.meta.ns == task.ns && AttemptOf(task.name, pod.meta.name) > 0;
+}
+
 }  // namespace
 
 Scenario& Scenario::Server(const std::string& name, const std::string& cpu) {
@@ -48,6 +52,12 @@ Scenario& Scenario::Running(const Task& task) {
   return *this;
 }
 
+Scenario& Scenario::Together(const std::vector<Task>& tasks) {
+  for (const Task& task : tasks) api.AddTask(task.name, task.spec, task.cpu, task.ns);
+  api.Settle();
+  return *this;
+}
+
 Scenario& Scenario::Many(int count, const Task& task) {
   for (int i = 0; i < count; ++i)
     api.AddTask(task.name + std::to_string(i), task.spec, task.cpu, task.ns);
@@ -79,33 +89,43 @@ Scenario& Scenario::Restart() {
   return *this;
 }
 
-Scenario& Scenario::Pass(std::chrono::seconds time) {
+Scenario& Scenario::Pass(std::chrono::milliseconds time) {
   api.Advance(time);
   return *this;
 }
 
 const api::Pod* Scenario::PodOf(const api::ObjectMeta& task) const {
   for (const auto& [key, pod] : api.pods) {
-    if (!pod.terminal() && pod.meta.ns == task.ns && AttemptOf(task.name, pod.meta.name) > 0)
-      return &pod;
+    if (IsLivePodOf(task, pod)) return &pod;
   }
   return nullptr;
 }
 
+std::string Scenario::StateOf(const std::string& key) const {
+  std::string out;
+  for (const auto& [at, pod] : api.pods) {
+    if (!IsLivePodOf(api.tasks.at(key).meta, pod)) continue;
+    out += (out.empty() ? "" : ", ") + std::string(pod.meta.deleted ? "leaves " : "on ");
+    out += pod.node_name;
+  }
+  if (!out.empty()) return out;
+  switch (api.world().tasks.by_key.at(key).object.status.phase) {
+    case api::TaskPhase::kSucceeded:
+    case api::TaskPhase::kFailed:
+    case api::TaskPhase::kCancelled:
+      return "ended";
+    case api::TaskPhase::kScaling:
+      return "waits for the cloud";
+    default:
+      return "waits";
+  }
+}
+
 std::string Scenario::Dump() const {
   std::vector<std::string> lines;
-  for (const auto& [key, task] : api.tasks) {
-    const std::string name = task.meta.ns == "ns" ? task.meta.name : key;
-    const api::Pod* pod = PodOf(task.meta);
-    const auto& known = api.world().tasks.by_key.at(key).object.status;
-    const bool ended = known.phase == api::TaskPhase::kSucceeded ||
-                       known.phase == api::TaskPhase::kFailed ||
-                       known.phase == api::TaskPhase::kCancelled;
-    lines.push_back(name + (pod != nullptr
-                                ? (pod->meta.deleted ? " leaves " : " on ") + pod->node_name
-                            : ended ? " ended"
-                                    : " waits"));
-  }
+  for (const auto& [key, task] : api.tasks)
+    lines.push_back((task.meta.ns == "ns" ? std::string(task.meta.name) : key) + " " +
+                    StateOf(key));
   return Joined(lines);
 }
 

@@ -9,6 +9,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/unit/core/api_model.h"
 
@@ -47,6 +48,8 @@ class Scenario {
   Scenario& Waiting(const Task& task);
   // The same, and once its pod is bound its container runs.
   Scenario& Running(const Task& task);
+  // All of them, before the core looks at any.
+  Scenario& Together(const std::vector<Task>& tasks);
   // So many of them, named "<name>0", "<name>1" and so on.
   Scenario& Many(int count, const Task& task);
   // The task's last pod succeeds.
@@ -54,10 +57,11 @@ class Scenario {
   // Pods that were told to go do so.
   Scenario& DeletedGo();
   Scenario& Restart();
-  Scenario& Pass(std::chrono::seconds time);
+  Scenario& Pass(std::chrono::milliseconds time);
 
   // Every task on a line of its own, by namespace (unless it is ns) and name: "on <node>" with a
-  // pod there, "leaves <node>" once that was told to go, "waits", or "ended".
+  // pod there, "leaves <node>" once that was told to go, "waits", "waits for the cloud" once a
+  // server of its own is on order, or "ended". Where it has several pods, all are told.
   std::string Dump() const;
   // How many live pods each namespace has: "a 4\nb 2".
   std::string Shares() const;
@@ -65,7 +69,9 @@ class Scenario {
   ApiModel api;
 
  private:
+  // The first of its live pods, or null.
   const api::Pod* PodOf(const api::ObjectMeta& task) const;
+  std::string StateOf(const std::string& key) const;
 };
 
 }  // namespace spillway::core

@@ -2,270 +2,205 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/core/api_model.h"
+#include "tests/unit/core/scenario.h"
 
 namespace spillway::core {
 namespace {
 
 using api::Json;
-using api::PodPhase;
 using std::chrono::seconds;
 
-bool Runs(const ApiModel& api, const std::string& pod) {
-  const auto at = api.pods.find("ns/" + pod);
-  return at != api.pods.end() && !at->second.terminal();
+Task Low(const char* name) { return Task(name).Priority(1).Local(); }
+Task High(const char* name) { return Task(name).Priority(10).Preempts().Local(); }
+
+const Json kPort{{"spec",
+                  {{"containers",
+                    {{{"name", "c"},
+                      {"resources", {{"requests", {{"cpu", "1"}}}}},
+                      {"ports", {{{"containerPort", 80}, {"hostPort", 80}}}}}}}}}};
+
+// s1 is full of a and b, which is the younger.
+Scenario& RunLow(Scenario& s) {
+  return s.Server("s1", "2").Running(Low("a")).Pass(seconds(1)).Running(Low("b"));
 }
 
-const Json kLow{{"priority", 1}, {"placement", {{"policy", "LocalOnly"}}}};
-Json High(const char* preemption = "Allowed") {
-  return {{"priority", 10}, {"preemption", preemption}, {"placement", {{"policy", "LocalOnly"}}}};
+void ChangeServer(Scenario& s, const std::function<void(api::Node&, api::RegisteredServer&)>& how) {
+  how(s.api.nodes["s1"], s.api.servers["s1"]);
+  s.api.Change(s.api.nodes["s1"]);
+  s.api.Change(s.api.servers["s1"]);
 }
 
-const Json kPort = {{"spec",
-                     {{"containers",
-                       {{{"name", "c"},
-                         {"resources", {{"requests", {{"cpu", "1"}}}}},
-                         {"ports", {{{"containerPort", 80}, {"hostPort", 80}}}}}}}}}};
+struct GivesWayCase {
+  std::string name;
+  std::function<void(Scenario&)> begin;
+  const char* leaving;  // before the pods that were told to go have done so
+  const char* gone;     // thereafter
+};
 
-// Pods that were told to go do so.
-void EndDeleted(ApiModel& api) {
-  std::vector<std::string> gone;
-  for (const auto& [key, pod] : api.pods) {
-    if (pod.meta.deleted) gone.push_back(key);
-  }
-  for (const std::string& key : gone) api.Remove(api.pods, key);
-  api.Settle();
+class GivesWayTest : public testing::TestWithParam<GivesWayCase> {};
+
+TEST_P(GivesWayTest, ToTheUrgent) {
+  Scenario scenario;
+  scenario.api.slow_deletion = true;
+  GetParam().begin(scenario);
+  EXPECT_EQ(scenario.Pass(seconds(20)).Dump(), GetParam().leaving);
+  EXPECT_EQ(scenario.DeletedGo().Dump(), GetParam().gone);
 }
 
-void RunLow(ApiModel& api) {
-  api.AddServer("s1", "2");
-  for (const char* name : {"a", "b"}) {
-    api.AddTask(name, kLow);
-    api.Advance(seconds(1));
-    api.SetPod(std::string(name) + "-1", PodPhase::kRunning);
-  }
-  api.Settle();
+// The same where pods go as soon as they are told to.
+TEST_P(GivesWayTest, ToTheUrgentAtOnce) {
+  Scenario scenario;
+  GetParam().begin(scenario);
+  EXPECT_EQ(scenario.Dump(), GetParam().gone);
 }
 
-TEST(PreemptionTest, ALowerPriorityGivesWayAndRunsAgainLater) {
-  ApiModel api;
-  RunLow(api);
-  api.AddTask("urgent", High());
-  api.Settle();
-  EndDeleted(api);
-  EXPECT_TRUE(Runs(api, "urgent-1"));
-  EXPECT_TRUE(Runs(api, "a-1"));
-  api.Advance(seconds(1));
+std::string GivesWayName(const testing::TestParamInfo<GivesWayCase>& info) {
+  return info.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Preemption, GivesWayTest,
+    testing::Values(
+        GivesWayCase{"WhatHasRunForTheShortestTime",
+                     [](Scenario& s) { RunLow(s).Waiting(High("urgent")); },
+                     "a on s1\nb leaves s1\nurgent waits", "a on s1\nb waits\nurgent on s1"},
+        GivesWayCase{"WhoHasTheHostPort",
+                     [](Scenario& s) {
+                       s.Server("s1", "8").Together({Low("other"), Low("a").Template(kPort)});
+                       s.Waiting(High("urgent").Template(kPort));
+                     },
+                     "a leaves s1\nother on s1\nurgent waits",
+                     "a waits\nother on s1\nurgent on s1"},
+        GivesWayCase{"OneWhereOnlyPodsAreTooMany",
+                     [](Scenario& s) {
+                       ChangeServer(RunLow(s), [](api::Node& node, api::RegisteredServer&) {
+                         node.allocatable.cpu_milli = 8000, node.max_pods = 2;
+                       });
+                       s.Waiting(High("urgent"));
+                     },
+                     "a on s1\nb leaves s1\nurgent waits", "a on s1\nb waits\nurgent on s1"},
+        GivesWayCase{"OneWhereOnlyTasksAreTooMany",
+                     [](Scenario& s) {
+                       ChangeServer(RunLow(s), [](api::Node& node, api::RegisteredServer& server) {
+                         node.allocatable.cpu_milli = 8000, server.spec.max_tasks = 2;
+                       });
+                       s.Waiting(High("urgent"));
+                     },
+                     "a on s1\nb leaves s1\nurgent waits", "a on s1\nb waits\nurgent on s1"},
+        GivesWayCase{"ForNobodyElseWhoWaitsAsWell",
+                     [](Scenario& s) {
+                       RunLow(s).Together({High("urgent"), Low("c")});
+                     },
+                     "a on s1\nb leaves s1\nc waits\nurgent waits",
+                     "a on s1\nb waits\nc waits\nurgent on s1"},
+        GivesWayCase{"WhoAllowsItEvenIfTheUrgentSaysNothing",
+                     [](Scenario& s) {
+                       s.Server("s1").Waiting(Low("a").Preempts());
+                       s.Waiting(Task("urgent").Priority(10).Local());
+                     },
+                     "a leaves s1\nurgent waits", "a waits\nurgent on s1"},
+        GivesWayCase{"AsFewAsPossibleAndTheLowest",
+                     [](Scenario& s) {
+                       s.Server("s1", "4").Together({Low("big").Priority(3).Cpu("2"),
+                                                     Low("small1").Priority(1),
+                                                     Low("small2").Priority(2)});
+                       s.Waiting(High("urgent"));
+                     },
+                     "big on s1\nsmall1 leaves s1\nsmall2 on s1\nurgent waits",
+                     "big on s1\nsmall1 waits\nsmall2 on s1\nurgent on s1"},
+        GivesWayCase{"OnlyOneForOneTask",
+                     [](Scenario& s) {
+                       s.Server("s1").Server("s2").Together({Low("a"), Low("b")});
+                       s.Waiting(High("urgent"));
+                     },
+                     "a leaves s1\nb on s2\nurgent waits", "a waits\nb on s2\nurgent on s1"}),
+    GivesWayName);
+
+struct StaysCase {
+  std::string name;
+  std::function<void(Scenario&)> begin;
+  const char* after;  // two minutes
+};
+
+class StaysTest : public testing::TestWithParam<StaysCase> {};
+
+TEST_P(StaysTest, WhereItIs) {
+  Scenario scenario;
+  GetParam().begin(scenario);
+  EXPECT_EQ(scenario.Pass(seconds(120)).Dump(), GetParam().after);
+}
+
+std::string StaysName(const testing::TestParamInfo<StaysCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(
+    Preemption, StaysTest,
+    testing::Values(
+        StaysCase{"WhatWouldGiveWayInVain",
+                  [](Scenario& s) {
+                    ChangeServer(RunLow(s), [](api::Node& node, api::RegisteredServer&) {
+                      node.max_pods = 0;  // by pods that are not ours
+                    });
+                    s.Waiting(High("urgent"));
+                  },
+                  "a on s1\nb on s1\nurgent waits"},
+        StaysCase{"WhatIsNotToldOtherwiseByEither",
+                  [](Scenario& s) { RunLow(s).Waiting(Task("urgent").Priority(10).Local()); },
+                  "a on s1\nb on s1\nurgent waits"},
+        StaysCase{"WhatSaysNever",
+                  [](Scenario& s) {
+                    s.Server("s1").Waiting(Low("a").Preempts("Never")).Waiting(High("urgent"));
+                  },
+                  "a on s1\nurgent waits"},
+        StaysCase{"WhatHasTheSamePriority",
+                  [](Scenario& s) { s.Server("s1").Waiting(High("a")).Waiting(High("b")); },
+                  "a on s1\nb waits"},
+        StaysCase{"WhatTheUrgentsPriorityClassProtects",
+                  [](Scenario& s) {
+                    RunLow(s).Class("gentle", 100);
+                    s.api.classes["gentle"].preempts = false;
+                    s.api.Change(s.api.classes["gentle"]);
+                    s.Waiting(Task("urgent").Class("gentle").Preempts().Local());
+                  },
+                  "a on s1\nb on s1\nurgent waits"},
+        StaysCase{"WhateverRunsWhereACloudServerCanBeBought",
+                  [](Scenario& s) {
+                    RunLow(s).api.AddPool("spot");
+                    s.Waiting(Task("urgent").Priority(10).Preempts());
+                  },
+                  "a on s1\nb on s1\nurgent waits for the cloud"}),
+    StaysName);
+
+TEST(PreemptionTest, WhatGaveWaySaysSoAndRunsAgainLater) {
+  Scenario scenario;
+  RunLow(scenario).Waiting(High("urgent")).Pass(seconds(1));
+  const ApiModel& api = scenario.api;
   EXPECT_EQ(api.Phase("b"), "Pending");
   ASSERT_EQ(api.Status("b").attempts.size(), 1u);
   EXPECT_EQ(api.Status("b").attempts[0].reason, "Preempted");
   EXPECT_EQ(api.Status("b").attempts[0].message,
             "gave way to task ns/urgent of priority 10 (its own is 1)");
   EXPECT_EQ(api.Status("b").retries, 0);
-  api.SetPod("urgent-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "b-2"));
+  EXPECT_EQ(scenario.Ends("urgent").Dump(), "a on s1\nb on s1\nurgent ended");
+  EXPECT_TRUE(api.pods.contains("ns/b-2"));
 }
 
 TEST(PreemptionTest, WhatRunsHasItsPriorityAfterARestartAsWell) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddTask("runs", High());
-  api.Settle();
-  api.SetPod("runs-1", PodPhase::kRunning);
-  api.Advance(seconds(5));
-  api.Restart();
-  Json lower = High();
-  lower["priority"] = 5;
-  api.AddTask("lower", lower);
-  api.Advance(seconds(5));
-  EXPECT_TRUE(Runs(api, "runs-1"));
-  EXPECT_EQ(api.Phase("runs"), "Running");
+  Scenario scenario;
+  scenario.Server("s1").Running(High("runs")).Pass(seconds(5)).Restart();
+  scenario.Waiting(High("lower").Priority(5)).Pass(seconds(5));
+  EXPECT_EQ(scenario.Dump(), "lower waits\nruns on s1");
+  EXPECT_EQ(scenario.api.Phase("runs"), "Running");
 }
 
 TEST(PreemptionTest, WhatRunsGivesWayToNobodyWhileItsClassIsGone) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddPriorityClass("high", 20);
-  Json runs = High();
-  runs.erase("priority");
-  runs["priorityClassName"] = "high";
-  api.AddTask("runs", runs);
-  api.Settle();
-  api.SetPod("runs-1", PodPhase::kRunning);
-  api.Advance(seconds(5));
-  api.classes.clear();
-  api.Restart();
-  api.AddTask("waits", High());
-  api.Advance(seconds(5));
-  EXPECT_TRUE(Runs(api, "runs-1"));
-  api.AddPriorityClass("high", 3);
-  api.Advance(seconds(5));
-  EXPECT_TRUE(Runs(api, "waits-1"));
-}
-
-TEST(PreemptionTest, WhoHasTheHostPortGivesWay) {
-  ApiModel api;
-  api.AddServer("s1", "8");
-  Json low = kLow, high = High();
-  low["template"] = high["template"] = kPort;
-  api.AddTask("other", kLow);
-  api.AddTask("a", low);
-  api.Settle();
-  api.AddTask("urgent", high);
-  api.Settle();
-  EndDeleted(api);
-  EXPECT_TRUE(Runs(api, "urgent-1"));
-  EXPECT_TRUE(Runs(api, "other-1"));
-  EXPECT_FALSE(Runs(api, "a-1"));
-}
-
-TEST(PreemptionTest, NobodyGivesWayInVain) {
-  ApiModel api;
-  RunLow(api);
-  api.nodes["s1"].max_pods = 0;  // by pods that are not ours
-  api.Change(api.nodes["s1"]);
-  api.AddTask("urgent", High());
-  api.Advance(seconds(60));
-  EXPECT_TRUE(Runs(api, "a-1"));
-  EXPECT_TRUE(Runs(api, "b-1"));
-}
-
-TEST(PreemptionTest, RoomIsMadeByTheLimitsOfPodsAndTasks) {
-  for (const bool pods : {true, false}) {
-    ApiModel api;
-    RunLow(api);
-    api.nodes["s1"].allocatable.cpu_milli = 8000;
-    if (pods) api.nodes["s1"].max_pods = 2;
-    if (!pods) api.servers["s1"].spec.max_tasks = 2;
-    api.Change(api.nodes["s1"]);
-    api.Change(api.servers["s1"]);
-    api.AddTask("urgent", High());
-    api.Settle();
-    EndDeleted(api);
-    EXPECT_TRUE(Runs(api, "urgent-1"));
-    EXPECT_TRUE(Runs(api, "a-1")) << "one place is enough";
-  }
-}
-
-TEST(PreemptionTest, NobodyElseGetsTheRoomMeanwhile) {
-  ApiModel api;
-  RunLow(api);
-  api.AddTask("urgent", High());
-  api.AddTask("c", kLow);
-  api.Settle();
-  EndDeleted(api);
-  EXPECT_TRUE(Runs(api, "urgent-1"));
-  EXPECT_FALSE(Runs(api, "c-1"));
-}
-
-TEST(PreemptionTest, HappensNotWithoutAWord) {
-  ApiModel api;
-  RunLow(api);
-  Json spec = High();
-  spec.erase("preemption");
-  api.AddTask("urgent", spec);
-  api.Advance(seconds(120));
-  EXPECT_TRUE(Runs(api, "a-1"));
-  EXPECT_TRUE(Runs(api, "b-1"));
-}
-
-TEST(PreemptionTest, ATaskThatAllowsItGivesWayToAnyHigherPriority) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  Json spec = kLow;
-  spec["preemption"] = "Allowed";
-  api.AddTask("a", spec);
-  api.Settle();
-  spec = High();
-  spec.erase("preemption");
-  api.AddTask("urgent", spec);
-  api.Settle();
-  EndDeleted(api);
-  EXPECT_TRUE(Runs(api, "urgent-1"));
-}
-
-TEST(PreemptionTest, ATaskThatSaysNeverStays) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  Json spec = kLow;
-  spec["preemption"] = "Never";
-  api.AddTask("a", spec);
-  api.Settle();
-  api.AddTask("urgent", High());
-  api.Advance(seconds(120));
-  EXPECT_TRUE(Runs(api, "a-1"));
-}
-
-TEST(PreemptionTest, AnEqualPriorityStays) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddTask("a", High());
-  api.Settle();
-  api.AddTask("b", High());
-  api.Advance(seconds(120));
-  EXPECT_TRUE(Runs(api, "a-1"));
-}
-
-TEST(PreemptionTest, APriorityClassMayForbidIt) {
-  ApiModel api;
-  RunLow(api);
-  api.classes["gentle"] = {};
-  api.AddPriorityClass("gentle", 100);
-  api.classes["gentle"].preempts = false;
-  api.Change(api.classes["gentle"]);
-  Json spec = High();
-  spec.erase("priority");
-  spec["priorityClassName"] = "gentle";
-  api.AddTask("urgent", spec);
-  api.Advance(seconds(120));
-  EXPECT_TRUE(Runs(api, "a-1"));
-  EXPECT_TRUE(Runs(api, "b-1"));
-}
-
-TEST(PreemptionTest, AsFewAsPossibleAndTheLowestGiveWay) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  const auto low = [](int priority) {
-    Json spec = kLow;
-    spec["priority"] = priority;
-    return spec;
-  };
-  api.AddTask("big", low(3), "2");
-  api.AddTask("small1", low(1));
-  api.AddTask("small2", low(2));
-  api.Settle();
-  api.AddTask("urgent", High());
-  api.Settle();
-  EndDeleted(api);
-  EXPECT_TRUE(Runs(api, "urgent-1"));
-  EXPECT_TRUE(Runs(api, "big-1"));
-  EXPECT_FALSE(Runs(api, "small1-1"));
-  EXPECT_TRUE(Runs(api, "small2-1"));
-}
-
-TEST(PreemptionTest, ACloudServerIsBoughtRatherThanATaskDisplaced) {
-  ApiModel api;
-  RunLow(api);
-  api.AddPool("spot");
-  Json spec = High();
-  spec.erase("placement");
-  api.AddTask("urgent", spec);
-  api.Advance(seconds(2));
-  EXPECT_EQ(api.Phase("urgent"), "Scaling");
-  EXPECT_TRUE(Runs(api, "a-1"));
-  EXPECT_TRUE(Runs(api, "b-1"));
-}
-
-TEST(PreemptionTest, IsNotDoneTwiceForOneTask) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddServer("s2", "1");
-  for (const char* name : {"a", "b"}) api.AddTask(name, kLow);
-  api.Settle();
-  api.AddTask("urgent", High());
-  api.Advance(seconds(20));
-  EXPECT_EQ(api.Phase("a") == "Pending" ? 1 : 0, api.Phase("b") == "Pending" ? 0 : 1);
+  Scenario scenario;
+  scenario.Server("s1").Class("high", 20);
+  scenario.Running(Task("runs").Class("high").Preempts().Local()).Pass(seconds(5));
+  scenario.api.classes.clear();
+  scenario.Restart().Waiting(High("waits")).Pass(seconds(5));
+  EXPECT_EQ(scenario.Dump(), "runs on s1\nwaits waits");
+  scenario.Class("high", 3).Pass(seconds(5));
+  EXPECT_EQ(scenario.Dump(), "runs waits\nwaits on s1");
 }
 
 }  // namespace
