@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/core/api_model.h"
+#include "tests/unit/core/scenario.h"
 
 namespace spillway::core {
 namespace {
@@ -27,68 +27,83 @@ std::string Why(const ApiModel& api, const std::string& name) {
   return told == nullptr ? "" : told->summary;
 }
 
-TEST(GangTest, NobodyStartsBeforeAllAreThere) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  api.AddTask("a", Member(3));
-  api.AddTask("b", Member(3));
-  api.Advance(seconds(1));
-  EXPECT_EQ(Pods(api), 0);
-  EXPECT_TRUE(Why(api, "a").starts_with("group g waits for 1 more task (2 of 3); "))
-      << Why(api, "a");
-  api.AddTask("c", Member(3));
-  api.Settle();
-  EXPECT_EQ(Pods(api), 3);
+Task Of(int size, const char* name) { return Task(name).With("group", Member(size)["group"]); }
+
+// One thing after the other happens, and each has its outcome.
+struct GangStep {
+  std::function<void(Scenario&)> happens;
+  std::string dump;
+  std::string why_a;  // how the reason that a waits for begins
+};
+
+struct GangCase {
+  std::string name;
+  std::vector<GangStep> steps;
+};
+
+class GangStartTest : public testing::TestWithParam<GangCase> {};
+
+TEST_P(GangStartTest, IsAllOrNothing) {
+  Scenario scenario;
+  for (const GangStep& step : GetParam().steps) {
+    step.happens(scenario);
+    EXPECT_EQ(scenario.Dump(), step.dump);
+    if (step.why_a.empty()) continue;
+    EXPECT_TRUE(Why(scenario.api, "a").starts_with(step.why_a)) << Why(scenario.api, "a");
+  }
 }
 
-TEST(GangTest, NobodyStartsBeforeAllHaveRoom) {
-  ApiModel api;
-  api.AddServer("s1", "2");
-  api.AddTask("other");
-  api.Settle();
-  api.SetPod("other-1", PodPhase::kRunning);
-  api.AddTask("a", Member(2));
-  api.AddTask("b", Member(2));
-  api.Advance(seconds(1));
-  EXPECT_EQ(Pods(api), 1);
-  EXPECT_TRUE(Why(api, "a").starts_with(
-      "group g of 2 tasks starts when all have room, 1 of them have none; "))
-      << Why(api, "a");
-  api.SetPod("other-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_EQ(Pods(api), 2);
-}
+std::string NameOf(const testing::TestParamInfo<GangCase>& info) { return info.param.name; }
 
-TEST(GangTest, WhatItCannotUseIsLeftToOthers) {
-  ApiModel api;
-  api.AddServer("s1", "2");
-  for (const char* name : {"a", "b", "c"}) api.AddTask(name, Member(3));
-  api.Settle();
-  api.AddTask("other", Json::object(), "2");
-  api.Settle();
-  EXPECT_EQ(Pods(api), 1);
-}
-
-TEST(GangTest, MembersMayAskForDifferentThings) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  api.AddServer("s2", "2");
-  api.AddTask("driver", Member(3), "3");
-  api.AddTask("a", Member(3), "2");
-  api.AddTask("b", Member(3), "1");
-  api.Settle();
-  EXPECT_EQ(Pods(api), 3);
-  EXPECT_EQ(api.pods.at("ns/driver-1").node_name, "s1");
-}
-
-TEST(GangTest, GroupsOfOneNameInTwoNamespacesAreTwo) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  api.AddTask("a", Member(2), "1", "x");
-  api.AddTask("a", Member(2), "1", "y");
-  api.Settle();
-  EXPECT_EQ(Pods(api), 0);
-}
+INSTANTIATE_TEST_SUITE_P(
+    Gang, GangStartTest,
+    testing::Values(
+        GangCase{"NobodyStartsBeforeAllAreThere",
+                 {{[](Scenario& s) {
+                     s.Server("s1", "4").Together({Of(3, "a"), Of(3, "b")}).Pass(seconds(1));
+                   },
+                   "a waits\nb waits", "group g waits for 1 more task (2 of 3); "},
+                  {[](Scenario& s) { s.Waiting(Of(3, "c")); }, "a on s1\nb on s1\nc on s1", ""}}},
+        GangCase{"NobodyStartsBeforeAllHaveRoom",
+                 {{[](Scenario& s) {
+                     s.Server("s1", "2").Running(Task("other"));
+                     s.Together({Of(2, "a"), Of(2, "b")}).Pass(seconds(1));
+                   },
+                   "a waits\nb waits\nother on s1",
+                   "group g of 2 tasks starts when all have room, 1 of them have none; "},
+                  {[](Scenario& s) { s.Ends("other"); }, "a on s1\nb on s1\nother ended", ""}}},
+        GangCase{"WhatItCannotUseIsLeftToOthers",
+                 {{[](Scenario& s) {
+                     s.Server("s1", "2").Together({Of(3, "a"), Of(3, "b"), Of(3, "c")});
+                     s.Waiting(Task("other").Cpu("2"));
+                   },
+                   "a waits\nb waits\nc waits\nother on s1", ""}}},
+        GangCase{"MembersMayAskForDifferentThings",
+                 {{[](Scenario& s) {
+                     s.Server("s1", "4").Server("s2", "2").Together(
+                         {Of(3, "driver").Cpu("3"), Of(3, "a").Cpu("2"), Of(3, "b")});
+                   },
+                   "a on s2\nb on s1\ndriver on s1", ""}}},
+        GangCase{"GroupsOfOneNameInTwoNamespacesAreTwo",
+                 {{[](Scenario& s) {
+                     s.Server("s1", "4").Together({Of(2, "a").In("x"), Of(2, "a").In("y")});
+                   },
+                   "x/a waits\ny/a waits", ""}}},
+        GangCase{"ALaterMemberStartsByItself",
+                 {{[](Scenario& s) {
+                     s.Server("s1", "4").Together({Of(2, "a"), Of(2, "b")});
+                   },
+                   "a on s1\nb on s1", ""},
+                  {[](Scenario& s) { s.Waiting(Of(2, "c")); }, "a on s1\nb on s1\nc on s1", ""}}},
+        GangCase{"WaitsAgainForAMemberThatIsDeletedBeforeItsStart",
+                 {{[](Scenario& s) {
+                     s.Server("s1").Together({Of(2, "a"), Of(2, "b")});
+                     s.api.Remove(s.api.tasks, "ns/b");
+                     s.Server("s2", "4");
+                   },
+                   "a waits", ""},
+                  {[](Scenario& s) { s.Waiting(Of(2, "c")); }, "a on s1\nc on s2", ""}}}),
+    NameOf);
 
 TEST(GangTest, OneThatLosesItsServerRunsAgainAlone) {
   ApiModel api;
@@ -199,30 +214,6 @@ TEST(GangTest, NothingMoreIsBoughtWhileItMayNotBeTried) {
   api.Advance(seconds(2));
   EXPECT_EQ(api.pods.at("ns/b-1").node_name, "cloud-1");
   EXPECT_EQ(api.scales.size(), 1u);
-}
-
-TEST(GangTest, ALaterMemberStartsByItself) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  for (const char* name : {"a", "b"}) api.AddTask(name, Member(2));
-  api.Settle();
-  api.AddTask("c", Member(2));
-  api.Settle();
-  EXPECT_EQ(Pods(api), 3);
-}
-
-TEST(GangTest, WaitsAgainForAMemberThatIsDeletedBeforeItsStart) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  for (const char* name : {"a", "b"}) api.AddTask(name, Member(2));
-  api.Settle();
-  api.Remove(api.tasks, "ns/b");
-  api.AddServer("s2", "4");
-  api.Settle();
-  EXPECT_EQ(Pods(api), 0);
-  api.AddTask("c", Member(2));
-  api.Settle();
-  EXPECT_EQ(Pods(api), 2);
 }
 
 }  // namespace
