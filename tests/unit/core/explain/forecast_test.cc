@@ -1,22 +1,20 @@
 #include "operator/core/explain/forecast.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/core/api_model.h"
+#include "tests/unit/core/scenario.h"
 
 namespace spillway::core {
 namespace {
 
 using api::Json;
-using api::PodPhase;
 using std::chrono::seconds;
 
-const Json kLocal{{"placement", {{"policy", "LocalOnly"}}}};
-const Json kAuto{{"placement", {{"burstAfterSeconds", "auto"}}}};
-
-Json With(Json spec, const Json& more) {
-  spec.update(more);
-  return spec;
+Task Local(const char* name) { return Task(name).Local(); }
+Task Auto(const char* name, Json placement = Json::object()) {
+  placement["burstAfterSeconds"] = "auto";
+  return Task(name).With("placement", std::move(placement));
 }
 
 const api::Forecast& ForecastOf(const ApiModel& api, const std::string& name) {
@@ -30,14 +28,25 @@ std::string Why(const ApiModel& api, const std::string& name) {
   return ready == nullptr ? "" : ready->message.str();
 }
 
-// A task of the spec runs for so long and succeeds, on a server of its own.
-void RunOnce(ApiModel& api, const Json& spec, seconds time) {
-  api.AddTask("before", spec);
-  api.Settle();
-  api.SetPod("before-1", PodPhase::kRunning);
-  api.Advance(time);
-  api.SetPod("before-1", PodPhase::kSucceeded);
-  api.Settle();
+// What is told to every task that waits, a line each: its place in the queue, and if that is
+// known, in how many seconds it is to start, and from what this was concluded.
+std::string Forecasts(const ApiModel& api) {
+  std::string out;
+  for (const auto& [key, task] : api.tasks) {
+    const std::string name(task.meta.name);
+    const api::Forecast& told = ForecastOf(api, name);
+    if (api.Phase(name) != "Pending") continue;
+    out += (out.empty() ? "" : "\n") + name + " is " + std::to_string(told.position);
+    if (!told.start) continue;
+    const auto left = std::chrono::duration_cast<seconds>(*told.start - api.now);
+    out += ", starts in " + std::to_string(left.count()) + "s by " + told.basis.str();
+  }
+  return out;
+}
+
+// The task, named before, runs for so long and succeeds, on a server of its own.
+Scenario& RunOnce(Scenario& s, const Task& before, seconds time) {
+  return s.Running(before).Pass(time).Ends("before");
 }
 
 TEST(MeanTest, TheLatestCountMost) {
@@ -49,75 +58,61 @@ TEST(MeanTest, TheLatestCountMost) {
   EXPECT_GT(mean.value(), seconds(29));
 }
 
-TEST(ForecastTest, TellsThePlaceInTheQueue) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  for (const char* name : {"a", "b", "c"}) {
-    api.AddTask(name, kLocal);
-    api.Advance(seconds(1));
-  }
-  api.AddTask("urgent", With(kLocal, {{"priority", 1}}));
-  api.Advance(seconds(20));
-  EXPECT_EQ(ForecastOf(api, "urgent").position, 1);
-  EXPECT_EQ(ForecastOf(api, "b").position, 2);
-  EXPECT_EQ(ForecastOf(api, "c").position, 3);
+struct ForecastCase {
+  std::string name;
+  std::function<void(Scenario&)> begin;
+  const char* forecasts;
+};
+
+class ForecastTest : public testing::TestWithParam<ForecastCase> {};
+
+TEST_P(ForecastTest, IsToldToAllThatWait) {
+  Scenario scenario;
+  scenario.Server("s1");
+  GetParam().begin(scenario);
+  EXPECT_EQ(Forecasts(scenario.api), GetParam().forecasts);
 }
 
-TEST(ForecastTest, EstimatesFromWhatItsLikeTook) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  RunOnce(api, kLocal, seconds(100));
-  api.AddTask("a", kLocal);
-  api.Settle();
-  api.SetPod("a-1", PodPhase::kRunning);
-  const Time started = api.now;
-  api.AddTask("b", kLocal);
-  api.AddTask("c", kLocal);
-  api.Advance(seconds(10));
-  EXPECT_EQ(ForecastOf(api, "b").start, started + seconds(100));
-  EXPECT_EQ(ForecastOf(api, "c").start, started + seconds(200)) << "after b";
-  EXPECT_EQ(ForecastOf(api, "b").basis.str(), "observed run times");
+std::string ForecastName(const testing::TestParamInfo<ForecastCase>& info) {
+  return info.param.name;
 }
 
-TEST(ForecastTest, EstimatesFromDeadlines) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddTask("a", With(kLocal, {{"activeDeadlineSeconds", 300}}));
-  api.Settle();
-  api.SetPod("a-1", PodPhase::kRunning);
-  const Time started = api.now;
-  api.AddTask("b", kLocal);
-  api.Advance(seconds(2));
-  EXPECT_EQ(ForecastOf(api, "b").start, started + seconds(300) + seconds(30));
-  EXPECT_EQ(ForecastOf(api, "b").basis.str(), "activeDeadlineSeconds");
-}
+INSTANTIATE_TEST_SUITE_P(
+    Of, ForecastTest,
+    testing::Values(ForecastCase{"ThePlaceInTheQueue",
+                                 [](Scenario& s) {
+                                   for (const char* name : {"a", "b", "c"})
+                                     s.Waiting(Local(name)).Pass(seconds(1));
+                                   s.Waiting(Local("urgent").Priority(1)).Pass(seconds(20));
+                                 },
+                                 "b is 2\nc is 3\nurgent is 1"},
+                    ForecastCase{"WhatItsLikeTookForOneAfterTheOther",
+                                 [](Scenario& s) {
+                                   RunOnce(s, Local("before"), seconds(100)).Running(Local("a"));
+                                   s.Together({Local("b"), Local("c")}).Pass(seconds(10));
+                                 },
+                                 "b is 1, starts in 90s by observed run times\n"
+                                 "c is 2, starts in 190s by observed run times"},
+                    ForecastCase{"TheDeadlineAndTheGraceOfWhatRuns",
+                                 [](Scenario& s) {
+                                   s.Running(Local("a").With("activeDeadlineSeconds", 300));
+                                   s.Waiting(Local("b")).Pass(seconds(2));
+                                 },
+                                 "b is 1, starts in 328s by activeDeadlineSeconds"},
+                    ForecastCase{"NothingButThePlaceWhereNothingIsKnown",
+                                 [](Scenario& s) {
+                                   s.Waiting(Local("a")).Waiting(Local("b")).Pass(seconds(2));
+                                 },
+                                 "b is 1"},
+                    ForecastCase{"RunTimesAfterARestart",
+                                 [](Scenario& s) {
+                                   RunOnce(s, Local("before"), seconds(100)).Running(Local("a"));
+                                   s.Waiting(Local("b")).Restart().Pass(seconds(2));
+                                 },
+                                 "b is 1, starts in 98s by observed run times"}),
+    ForecastName);
 
-TEST(ForecastTest, SaysNothingWhereNothingIsKnown) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  api.AddTask("a", kLocal);
-  api.Settle();
-  api.AddTask("b", kLocal);
-  api.Advance(seconds(2));
-  EXPECT_FALSE(ForecastOf(api, "b").start.has_value());
-  EXPECT_EQ(ForecastOf(api, "b").position, 1);
-}
-
-TEST(ForecastTest, KnowsRunTimesAfterARestart) {
-  ApiModel api;
-  api.AddServer("s1", "1");
-  RunOnce(api, kLocal, seconds(100));
-  api.AddTask("a", kLocal);
-  api.Settle();
-  api.SetPod("a-1", PodPhase::kRunning);
-  api.AddTask("b", kLocal);
-  api.Settle();
-  api.Restart();
-  api.Advance(seconds(2));
-  EXPECT_TRUE(ForecastOf(api, "b").start.has_value());
-}
-
-TEST(ForecastTest, AServerOnItsWayIsExpectedAfterWhatThePoolsServersTook) {
+TEST(PoolForecastTest, AServerOnItsWayIsExpectedAfterWhatThePoolsServersTook) {
   ApiModel api;
   api.AddPool("spot");
   api.AddTask("a");
@@ -136,75 +131,96 @@ TEST(ForecastTest, AServerOnItsWayIsExpectedAfterWhatThePoolsServersTook) {
 // ---- burstAfterSeconds: auto ----
 
 // A task runs on the only server and is expected to do so for another `left`.
-void Occupy(ApiModel& api, seconds run, seconds left) {
-  api.AddServer("s1", "1");
-  RunOnce(api, kAuto, run);
-  api.AddTask("a", kAuto);
-  api.Settle();
-  api.SetPod("a-1", PodPhase::kRunning);
-  api.Advance(run - left);
-  api.AddPool("spot");
+Scenario& Occupy(Scenario& s, seconds run, seconds left) {
+  RunOnce(s.Server("s1"), Auto("before"), run).Running(Auto("a")).Pass(run - left);
+  s.api.AddPool("spot");
+  return s;
 }
 
-TEST(AutoBurstTest, WaitsWhereAServerIsFreeBeforeOneWouldBeThere) {
-  ApiModel api;
-  Occupy(api, seconds(100), seconds(60));
-  api.AddTask("b", kAuto);
-  api.Advance(seconds(10));
-  EXPECT_TRUE(api.scales.empty());
-  EXPECT_NE(
-      Why(api, "b").find("; it pays to wait: a registered server is expected to have room at "),
-      std::string::npos)
-      << Why(api, "b");
-  EXPECT_NE(Why(api, "b").find("one of pool spot takes 2m0s (a guess)"), std::string::npos)
-      << Why(api, "b");
+// The pool costs 0.40 per hour: b would save 280 s of the 400 s that a takes, and pay for 520 s.
+void SaveTime(Scenario& s, const Json& placement) {
+  RunOnce(s.Server("s1"), Auto("before", placement), seconds(400)).Running(Auto("a", placement));
+  s.api.AddPool("spot");
+  s.Waiting(Auto("b", placement)).Pass(seconds(4));
 }
 
-TEST(AutoBurstTest, BuysWhereTheWaitIsLong) {
-  ApiModel api;
-  Occupy(api, seconds(1000), seconds(900));
-  for (const char* name : {"b", "c", "d"}) api.AddTask(name, kAuto);
-  api.Advance(seconds(10));
-  EXPECT_EQ(api.Phase("c"), "Scaling") << "its turn would come after b's";
-  EXPECT_NE(Why(api, "c").find("; it pays to buy: "), std::string::npos) << Why(api, "c");
+struct AutoBurstCase {
+  std::string name;
+  std::function<void(Scenario&)> begin;
+  std::string dump;
+  std::string task;  // whose reason for waiting has these parts
+  std::vector<std::string> says;
+};
+
+class AutoBurstTest : public testing::TestWithParam<AutoBurstCase> {};
+
+TEST_P(AutoBurstTest, BuysOrWaits) {
+  Scenario scenario;
+  GetParam().begin(scenario);
+  EXPECT_EQ(scenario.Dump(), GetParam().dump);
+  EXPECT_EQ(scenario.api.scales.empty(), GetParam().dump.find("cloud") == std::string::npos);
+  for (const std::string& part : GetParam().says)
+    EXPECT_THAT(Why(scenario.api, GetParam().task), testing::HasSubstr(part));
 }
 
-TEST(AutoBurstTest, BuysAtOnceWhereNothingIsKnownOfTheWait) {
-  ApiModel api;
-  api.AddPool("spot");
-  api.AddTask("b", kAuto);
-  api.Advance(seconds(2));
-  EXPECT_EQ(api.Phase("b"), "Scaling");
+std::string AutoBurstName(const testing::TestParamInfo<AutoBurstCase>& info) {
+  return info.param.name;
 }
 
-TEST(AutoBurstTest, AnHourIsWorthWhatTheUserWouldPayForIt) {
-  for (const bool dear : {false, true}) {
-    ApiModel api;
-    Json spec = kAuto;
-    if (dear) spec["placement"]["maxPricePerHour"] = "100";
-    api.AddServer("s1", "1");
-    RunOnce(api, spec, seconds(400));
-    api.AddTask("a", spec);
-    api.Settle();
-    api.SetPod("a-1", PodPhase::kRunning);
-    api.Settle();
-    api.AddPool("spot");  // 0.40 per hour
-    api.AddTask("b", spec);
-    api.Advance(seconds(4));
-    // It would save 280 s of the 400 s, and pay for 520 s.
-    EXPECT_EQ(api.Phase("b"), dear ? "Scaling" : "Pending") << Why(api, "b");
-  }
-}
-
-TEST(AutoBurstTest, ABillingStepIsPaidInFull) {
-  ApiModel api;
-  Occupy(api, seconds(1000), seconds(990));
-  api.pools["spot"].spec.billing_quantum = seconds(3600);
-  api.Change(api.pools["spot"]);
-  api.AddTask("b", kAuto);
-  api.Advance(seconds(10));
-  EXPECT_TRUE(api.scales.empty()) << "870 s would be saved for an hour's price";
-}
+INSTANTIATE_TEST_SUITE_P(
+    Auto, AutoBurstTest,
+    testing::Values(
+        AutoBurstCase{"WaitsWhereAServerIsFreeBeforeOneWouldBeThere",
+                      [](Scenario& s) {
+                        Occupy(s, seconds(100), seconds(60)).Waiting(Auto("b")).Pass(seconds(10));
+                      },
+                      "a on s1\nb waits\nbefore ended",
+                      "b",
+                      {"; it pays to wait: a registered server is expected to have room at ",
+                       "one of pool spot takes 2m0s (a guess)"}},
+        // The turns of c and d would come after b's.
+        AutoBurstCase{"BuysWhereTheWaitIsLong",
+                      [](Scenario& s) {
+                        Occupy(s, seconds(1000), seconds(900))
+                            .Together({Auto("b"), Auto("c"), Auto("d")})
+                            .Pass(seconds(10));
+                      },
+                      "a on s1\nb waits for the cloud\nbefore ended\nc waits for the cloud\n"
+                      "d waits for the cloud",
+                      "c",
+                      {"; it pays to buy: "}},
+        AutoBurstCase{"BuysAtOnceWhereNothingIsKnownOfTheWait",
+                      [](Scenario& s) {
+                        s.api.AddPool("spot");
+                        s.Waiting(Auto("b")).Pass(seconds(2));
+                      },
+                      "b waits for the cloud",
+                      "b",
+                      {}},
+        AutoBurstCase{"WaitsWhereAnHourIsWorthWhatTheServerCosts",
+                      [](Scenario& s) { SaveTime(s, Json::object()); },
+                      "a on s1\nb waits\nbefore ended",
+                      "b",
+                      {}},
+        AutoBurstCase{"BuysWhereAnHourIsWorthMuchMoreToTheUser",
+                      [](Scenario& s) {
+                        SaveTime(s, {{"maxPricePerHour", "100"}});
+                      },
+                      "a on s1\nb waits for the cloud\nbefore ended",
+                      "b",
+                      {}},
+        // 870 s would be saved for an hour's price.
+        AutoBurstCase{"WaitsWhereABillingStepWouldBePaidInFull",
+                      [](Scenario& s) {
+                        Occupy(s, seconds(1000), seconds(990));
+                        s.api.pools["spot"].spec.billing_quantum = seconds(3600);
+                        s.api.Change(s.api.pools["spot"]);
+                        s.Waiting(Auto("b")).Pass(seconds(10));
+                      },
+                      "a on s1\nb waits\nbefore ended",
+                      "b",
+                      {}}),
+    AutoBurstName);
 
 }  // namespace
 }  // namespace spillway::core
