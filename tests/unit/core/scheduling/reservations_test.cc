@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/core/api_model.h"
+#include "tests/unit/core/scenario.h"
 
 namespace spillway::core {
 namespace {
@@ -10,82 +10,6 @@ namespace {
 using api::Json;
 using api::PodPhase;
 using std::chrono::seconds;
-
-int Runs(const ApiModel& api, const std::string& pod) { return api.pods.contains("ns/" + pod); }
-
-// s1 of 4 cpus runs four small tasks, the first of them until its deadline; a task that wants the
-// whole server has waited for long.
-void FillAndStarve(ApiModel& api, const Json& small = Json::object()) {
-  api.AddServer("s1", "4");
-  for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name, small);
-  api.Settle();
-  for (const char* name : {"a", "b", "c", "d"})
-    api.SetPod(std::string(name) + "-1", PodPhase::kRunning);
-  api.AddTask("large", Json::object(), "4");
-  api.Advance(kStarving + seconds(1));
-}
-
-TEST(ReservationTest, SmallTasksDoNotPassALargeOneForever) {
-  ApiModel api;
-  FillAndStarve(api);
-  for (const char* name : {"e", "f", "g", "h"}) api.AddTask(name);
-  for (const char* name : {"a", "b", "c", "d"}) {
-    api.SetPod(std::string(name) + "-1", PodPhase::kSucceeded);
-    api.Advance(seconds(1));
-  }
-  EXPECT_TRUE(Runs(api, "large-1"));
-  EXPECT_FALSE(Runs(api, "e-1"));
-}
-
-TEST(ReservationTest, TheySayForWhomTheServerIsKept) {
-  ApiModel api;
-  FillAndStarve(api);
-  api.SetPod("a-1", PodPhase::kSucceeded);
-  api.AddTask("e");
-  api.Advance(seconds(2));
-  const auto& told = api.world().tasks.by_key.at("ns/e").object.status.explanation;
-  ASSERT_NE(told, nullptr);
-  EXPECT_TRUE(told->summary.starts_with("0 of 1 servers fit: 1 reserved")) << told->summary;
-  EXPECT_TRUE(told->servers.at(0).message.starts_with("reserved for task ns/large"));
-}
-
-TEST(ReservationTest, ATaskThatEndsBeforeFillsTheGap) {
-  ApiModel api;
-  FillAndStarve(api, {{"activeDeadlineSeconds", 600}});
-  api.SetPod("a-1", PodPhase::kSucceeded);
-  api.AddTask("too-long", {{"activeDeadlineSeconds", 600}});
-  api.AddTask("short", {{"activeDeadlineSeconds", 60}});
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "short-1"));
-  EXPECT_FALSE(Runs(api, "too-long-1"));
-}
-
-TEST(ReservationTest, WhatTheLargeTaskLeavesFreeIsUsed) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  api.AddTask("a", Json::object(), "3");
-  api.Settle();
-  api.AddTask("large", Json::object(), "3");
-  api.Advance(kStarving + seconds(1));
-  api.AddTask("small");
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "small-1"));
-}
-
-TEST(ReservationTest, WhatIsLeftFreeIsGivenAwayOnce) {
-  ApiModel api;
-  api.AddServer("s1", "6");
-  api.AddTask("a", {{"activeDeadlineSeconds", 600}}, "3");
-  api.Settle();
-  api.AddTask("large", Json::object(), "5");
-  api.Advance(kStarving + seconds(1));
-  for (const char* name : {"e", "f", "g"}) api.AddTask(name);
-  api.Settle();
-  EXPECT_EQ(Runs(api, "e-1") + Runs(api, "f-1") + Runs(api, "g-1"), 1);
-  api.SetPod("a-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "large-1"));
-}
 
 Json WithPort(const char* cpu) {
   return {{"template",
@@ -96,19 +20,168 @@ Json WithPort(const char* cpu) {
                  {"ports", {{{"containerPort", 80}, {"hostPort", 80}}}}}}}}}}}};
 }
 
-TEST(ReservationTest, TheHostPortIsKeptAsWell) {
-  ApiModel api;
-  api.AddServer("s1", "8");
-  api.AddTask("a", Json::object(), "6");
-  api.Settle();
-  api.AddTask("waits", WithPort("4"));
-  api.Advance(kStarving + seconds(1));
-  ASSERT_EQ(api.world().scheduling.reserved.size(), 1u);
-  api.AddTask("port", WithPort("1"));
-  api.AddTask("none");
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "none-1"));
-  EXPECT_FALSE(Runs(api, "port-1")) << "it would keep the port for longer than that";
+Task Port(const char* name, const char* cpu) {
+  return Task(name).Template(WithPort(cpu)["template"]);
+}
+
+// "s1 for ns/large", or nothing.
+std::string Kept(const ApiModel& api) {
+  std::string out;
+  for (const Reservation& kept : api.world().scheduling.reserved) {
+    const ServerState* server = api.world().servers.slots[kept.slot];
+    out += (out.empty() ? "" : "\n") + std::string(server->object.meta.name) + " for ";
+    out += kept.task;
+  }
+  return out;
+}
+
+Scenario& Starve(Scenario& s) { return s.Pass(kStarving + seconds(1)); }
+
+// a, b, c and d, of one cpu each.
+Scenario& Fill(Scenario& s, const Json& deadline = nullptr) {
+  for (const char* name : {"a", "b", "c", "d"})
+    s.Running(deadline.is_null() ? Task(name) : Task(name).With("activeDeadlineSeconds", deadline));
+  return s;
+}
+
+// s1 of 4 cpus runs four small tasks; a task that wants the whole server has waited for long.
+Scenario& FillAndStarve(Scenario& s, const Json& deadline = nullptr) {
+  return Starve(Fill(s.Server("s1", "4"), deadline).Waiting(Task("large").Cpu("4")));
+}
+
+Task Within(int64_t time, const char* name) {
+  return Task(name).With("activeDeadlineSeconds", time);
+}
+
+// s1 is kept for a task; whatever happens then ends that.
+struct ReservationCase {
+  std::string name;
+  std::function<void(Scenario&)> begin;
+  std::string kept;
+  std::string meanwhile;
+  std::function<void(Scenario&)> then;
+  std::string after;
+};
+
+class KeptServerTest : public testing::TestWithParam<ReservationCase> {};
+
+TEST_P(KeptServerTest, IsKeptForOneUntilThen) {
+  Scenario scenario;
+  GetParam().begin(scenario);
+  EXPECT_EQ(Kept(scenario.api), GetParam().kept);
+  EXPECT_EQ(scenario.Dump(), GetParam().meanwhile);
+  GetParam().then(scenario);
+  EXPECT_EQ(Kept(scenario.api), "");
+  EXPECT_EQ(scenario.Dump(), GetParam().after);
+}
+
+std::string NameOf(const testing::TestParamInfo<ReservationCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(
+    Reservation, KeptServerTest,
+    testing::Values(
+        ReservationCase{"SmallTasksDoNotPassALargeOneForever",
+                        [](Scenario& s) {
+                          FillAndStarve(s).Together({Task("e"), Task("f"), Task("g"), Task("h")});
+                          for (const char* name : {"a", "b", "c"}) s.Ends(name).Pass(seconds(1));
+                        },
+                        "s1 for ns/large",
+                        "a ended\nb ended\nc ended\nd on s1\n"
+                        "e waits\nf waits\ng waits\nh waits\nlarge waits",
+                        [](Scenario& s) { s.Ends("d").Pass(seconds(1)); },
+                        "a ended\nb ended\nc ended\nd ended\n"
+                        "e waits\nf waits\ng waits\nh waits\nlarge on s1"},
+        ReservationCase{"ATaskThatEndsBeforeFillsTheGap",
+                        [](Scenario& s) {
+                          FillAndStarve(s, 600).Ends("a");
+                          s.Together({Within(600, "too-long"), Within(60, "short")});
+                        },
+                        "s1 for ns/large",
+                        "a ended\nb on s1\nc on s1\nd on s1\nlarge waits\nshort on s1\n"
+                        "too-long waits",
+                        [](Scenario& s) { s.Ends("b").Ends("c").Ends("d").Ends("short"); },
+                        "a ended\nb ended\nc ended\nd ended\nlarge on s1\nshort ended\n"
+                        "too-long waits"},
+        ReservationCase{"WhatTheLargeTaskLeavesFreeIsUsed",
+                        [](Scenario& s) {
+                          s.Server("s1", "4").Waiting(Task("a").Cpu("3"));
+                          Starve(s.Waiting(Task("large").Cpu("3"))).Waiting(Task("small"));
+                        },
+                        "s1 for ns/large", "a on s1\nlarge waits\nsmall on s1",
+                        [](Scenario& s) { s.Ends("a"); }, "a ended\nlarge on s1\nsmall on s1"},
+        ReservationCase{"WhatIsLeftFreeIsGivenAwayOnce",
+                        [](Scenario& s) {
+                          s.Server("s1", "6").Waiting(Within(600, "a").Cpu("3"));
+                          Starve(s.Waiting(Task("large").Cpu("5")));
+                          s.Together({Task("e"), Task("f"), Task("g")});
+                        },
+                        "s1 for ns/large", "a on s1\ne on s1\nf waits\ng waits\nlarge waits",
+                        [](Scenario& s) { s.Ends("a"); },
+                        "a ended\ne on s1\nf waits\ng waits\nlarge on s1"},
+        // The other would have the port for longer than that.
+        ReservationCase{"TheHostPortIsKeptAsWell",
+                        [](Scenario& s) {
+                          s.Server("s1", "8").Waiting(Task("a").Cpu("6"));
+                          Starve(s.Waiting(Port("waits", "4")));
+                          s.Together({Port("port", "1"), Task("none")});
+                        },
+                        "s1 for ns/waits", "a on s1\nnone on s1\nport waits\nwaits waits",
+                        [](Scenario& s) { s.Ends("a"); },
+                        "a ended\nnone on s1\nport waits\nwaits on s1"},
+        ReservationCase{
+            "AHigherPriorityPasses",
+            [](Scenario& s) { FillAndStarve(s).Ends("a").Waiting(Task("urgent").Priority(1)); },
+            "s1 for ns/large", "a ended\nb on s1\nc on s1\nd on s1\nlarge waits\nurgent on s1",
+            [](Scenario& s) { s.Ends("b").Ends("c").Ends("d").Ends("urgent"); },
+            "a ended\nb ended\nc ended\nd ended\nlarge on s1\nurgent ended"},
+        ReservationCase{"IsGivenUpWithTheTask",
+                        [](Scenario& s) { FillAndStarve(s).Ends("a").Waiting(Task("e")); },
+                        "s1 for ns/large",
+                        "a ended\nb on s1\nc on s1\nd on s1\ne waits\nlarge waits",
+                        [](Scenario& s) {
+                          s.api.Remove(s.api.tasks, "ns/large");
+                          s.api.Settle();
+                        },
+                        "a ended\nb on s1\nc on s1\nd on s1\ne on s1"},
+        ReservationCase{
+            "IsGivenUpWhenTheTaskStartsElsewhere", [](Scenario& s) { FillAndStarve(s); },
+            "s1 for ns/large", "a on s1\nb on s1\nc on s1\nd on s1\nlarge waits",
+            [](Scenario& s) { s.Server("s2", "2").Server("s3", "4").Waiting(Task("e").Cpu("2")); },
+            "a on s1\nb on s1\nc on s1\nd on s1\ne on s2\nlarge on s3"}),
+    NameOf);
+
+TEST(ReservationTest, TheySayForWhomTheServerIsKept) {
+  Scenario scenario;
+  FillAndStarve(scenario).Ends("a").Waiting(Task("e")).Pass(seconds(2));
+  const auto& told = scenario.api.world().tasks.by_key.at("ns/e").object.status.explanation;
+  ASSERT_NE(told, nullptr);
+  EXPECT_TRUE(told->summary.starts_with("0 of 1 servers fit: 1 reserved")) << told->summary;
+  EXPECT_TRUE(told->servers.at(0).message.starts_with("reserved for task ns/large"));
+}
+
+TEST(ReservationTest, IsMovedWhenItsServerIsCordoned) {
+  Scenario scenario;
+  Fill(scenario.Server("s1", "4")).Server("s2", "4").Running(Task("other").Cpu("4"));
+  Starve(scenario.Waiting(Task("large").Cpu("4")));
+  ASSERT_EQ(Kept(scenario.api), "s2 for ns/large") << "one task has to end there";
+  scenario.api.servers["s2"].spec.cordoned = true;
+  scenario.api.Change(scenario.api.servers["s2"]);
+  scenario.Pass(seconds(15));
+  EXPECT_EQ(Kept(scenario.api), "s1 for ns/large");
+  scenario.Ends("other").Ends("a").Waiting(Task("e"));
+  EXPECT_EQ(scenario.Dump(),
+            "a ended\nb on s1\nc on s1\nd on s1\ne waits\nlarge waits\nother ended");
+  scenario.Ends("b").Ends("c").Ends("d");
+  EXPECT_EQ(scenario.Dump(),
+            "a ended\nb ended\nc ended\nd ended\ne waits\nlarge on s1\nother ended");
+}
+
+TEST(ReservationTest, ATaskThatHasWaitedForAMomentKeepsNothing) {
+  Scenario scenario;
+  Fill(scenario.Server("s1", "4")).Together({Task("large").Cpu("4"), Task("e")});
+  scenario.Pass(seconds(5));
+  EXPECT_EQ(Kept(scenario.api), "");
+  EXPECT_EQ(scenario.Ends("a").Dump(), "a ended\nb on s1\nc on s1\nd on s1\ne on s1\nlarge waits");
 }
 
 Time KeptFrom(const ApiModel& api) {
@@ -145,40 +218,6 @@ TEST(ReservationTest, BeginsWhenThereIsAPlaceForAPod) {
   }
 }
 
-TEST(ReservationTest, AHigherPriorityPasses) {
-  ApiModel api;
-  FillAndStarve(api);
-  api.SetPod("a-1", PodPhase::kSucceeded);
-  api.Settle();
-  api.AddTask("urgent", {{"priority", 1}});
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "urgent-1"));
-}
-
-TEST(ReservationTest, IsGivenUpWithTheTask) {
-  ApiModel api;
-  FillAndStarve(api);
-  api.SetPod("a-1", PodPhase::kSucceeded);
-  api.AddTask("e");
-  api.Settle();
-  EXPECT_FALSE(Runs(api, "e-1"));
-  api.Remove(api.tasks, "ns/large");
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "e-1"));
-}
-
-TEST(ReservationTest, IsMovedWhenItsServerIsCordoned) {
-  ApiModel api;
-  FillAndStarve(api);
-  api.AddServer("s2", "2");
-  api.AddServer("s3", "4");
-  api.AddTask("full2", Json::object(), "2");
-  api.Settle();
-  // s3 takes it at once: nothing is kept any more.
-  EXPECT_TRUE(Runs(api, "large-1"));
-  EXPECT_TRUE(api.world().scheduling.reserved.empty());
-}
-
 TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   ApiModel api;
   const Json local{{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}};
@@ -202,19 +241,6 @@ TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   EXPECT_EQ(api.pods.at("ns/large-1").node_name, api.servers.at("s2").spec.node_name);
   EXPECT_TRUE(api.pods.contains("other/first-1"));
   EXPECT_FALSE(api.pods.contains("third/last-1"));
-}
-
-TEST(ReservationTest, ATaskThatHasWaitedForAMomentKeepsNothing) {
-  ApiModel api;
-  api.AddServer("s1", "4");
-  for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name);
-  api.Settle();
-  api.AddTask("large", Json::object(), "4");
-  api.AddTask("e");
-  api.Advance(seconds(5));
-  api.SetPod("a-1", PodPhase::kSucceeded);
-  api.Settle();
-  EXPECT_TRUE(Runs(api, "e-1"));
 }
 
 }  // namespace
