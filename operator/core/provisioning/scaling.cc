@@ -118,8 +118,6 @@ const TaskState* FirstBuyer(const World& world, const ScaleState& scale) {
 
 void Ensure(World& world, ScaleState& scale) {
   ScaleStatus& status = scale.object.status;
-  // Whether anyone still wants it, a process knows with its first plan.
-  if (world.provisioning.plan == 0) return world.WakeAt(world.now);
   if (!status.requested_at) {
     status.requested_at = world.now;
     SetPhase(world, scale, ScalePhase::kRequested,
@@ -251,7 +249,7 @@ void Pending(World& world, ScaleState& scale) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
     if (server == nullptr) return Vanished(world, scale);
-  } else if (!TimedOut(world, scale)) {  // else it would be asked for to be given back
+  } else {
     Ensure(world, scale);
   }
   const bool waits = scale.object.status.phase == ScalePhase::kRequested ||

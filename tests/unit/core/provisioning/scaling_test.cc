@@ -24,14 +24,6 @@ class ScalingTest : public testing::Test {
     }
     return out;
   }
-  // Of pool spot, for a task named t; its engine was not asked, as far as is known.
-  void AddRequestOfAnotherLeader(std::optional<Time> requested) {
-    api::ScaleRequest& scale = api.scales["spw-old-1"];
-    scale.meta.name = "spw-old-1", scale.meta.uid = "old", scale.meta.created = api.now;
-    scale.pool = "spot";
-    scale.status.requested_at = requested;
-    if (requested) scale.status.phase = api::ScalePhase::kRequested;
-  }
   ApiModel api;
 };
 
@@ -211,25 +203,6 @@ TEST_F(ScalingTest, AServerThatIsLateIsGivenBack) {
   EXPECT_EQ(api.scales.size(), 2u);
   EXPECT_EQ(api.claims.size(), 1u);
   EXPECT_EQ(PhaseOf("on-demand"), "Provisioning");
-}
-
-TEST_F(ScalingTest, ANewLeaderAsksForNothingThatIsLateAlready) {
-  api.AddPool("spot");
-  AddRequestOfAnotherLeader(api.now - std::chrono::hours(1));
-  api.AddTask("t");
-  api.Restart();
-  api.Settle();
-  EXPECT_EQ(api.claims_made, 0);
-  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kFailed);
-}
-
-TEST_F(ScalingTest, ANewLeaderAsksForNothingThatNoTaskWaitsFor) {
-  api.AddPool("spot");
-  AddRequestOfAnotherLeader(std::nullopt);
-  api.Restart();
-  api.Settle();
-  EXPECT_EQ(api.claims_made, 0);
-  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kReleased);
 }
 
 TEST_F(ScalingTest, IsWithdrawnWhenTheTaskIsDeleted) {
