@@ -836,11 +836,13 @@ void Checks::CheckTruth(const Replica& replica, const core::Write& write) {
                               (end == nullptr ? "nothing" : "\"" + end->message + "\""));
 }
 
-// Another has made it, or this process had given its creation up, or was told that it had failed.
+// Another has made it, or this process had given its creation up, as it was made or heard of late,
+// or was told that it had failed.
 bool Checks::TakenUp(const Replica& replica, const PodRecord& pod) const {
   const auto origin = origins_.find(pod.uid);
   return origin == origins_.end() || origin->second.replica != replica.id() ||
-         failed_.contains(pod.key) || pod.began >= pod.asked + core::kSlowAnswer - seconds(1);
+         failed_.contains(pod.key) || pod.began >= pod.asked + core::kSlowAnswer - seconds(1) ||
+         replica.UntoldUntil(pod.uid) + seconds(1) >= origin->second.decided + core::kSlowAnswer;
 }
 
 int64_t Checks::MostCost(const Replica& replica, const api::Attempt& attempt,
