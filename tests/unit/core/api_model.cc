@@ -94,6 +94,13 @@ api::Budget& ApiModel::AddBudget(const std::string& name, const std::string& amo
   return budgets[budget.meta.key()] = budget;
 }
 
+void ApiModel::Occupy(api::Json spec) {
+  AddTask("other", std::move(spec));
+  Settle();
+  SetPod("other-1", api::PodPhase::kRunning);
+  Settle();
+}
+
 void ApiModel::ListOneOfTwo(const std::string& listed, const std::string& created) {
   api::Pod &first = pods.at("ns/" + listed), &other = pods.at("ns/" + created);
   other.meta.resource_version = ++version_;
@@ -169,6 +176,16 @@ void ApiModel::ProvideServer(const std::string& node, const std::string& cpu) {
 
 const api::TaskStatus& ApiModel::Status(const std::string& name) const {
   return tasks.at("ns/" + name).status;
+}
+
+std::string ApiModel::Says(const std::string& name, const std::string& condition) const {
+  const api::Condition* found = api::FindCondition(*Status(name).conditions, condition);
+  return found == nullptr ? "" : found->message.str();
+}
+
+std::string ApiModel::Summary(const std::string& name) const {
+  const auto& explanation = Status(name).explanation;
+  return explanation == nullptr ? "" : explanation->summary;
 }
 
 std::string ApiModel::ServerOf(const std::string& name) const {

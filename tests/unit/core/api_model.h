@@ -46,6 +46,8 @@ class ApiModel {
   // By the month, for tasks of namespace ns.
   api::Budget& AddBudget(const std::string& name, const std::string& amount,
                          api::BudgetAction action = api::BudgetAction::kHold);
+  // A task, named other, runs on the only server.
+  void Occupy(api::Json spec = api::Json::object());
   // The watch of pods begins to list anew: this one is delivered so far, and the other's creation
   // is answered. Neither was seen before.
   void ListOneOfTwo(const std::string& listed, const std::string& created);
@@ -93,6 +95,10 @@ class ApiModel {
   const api::TaskStatus& Status(const std::string& name) const;
   std::string Phase(const std::string& name) const { return api::ToString(Status(name).phase); }
   std::string ServerOf(const std::string& name) const;
+  // The message of the task's condition; empty if there is none.
+  std::string Says(const std::string& name, const std::string& condition = "Ready") const;
+  // Why the task waits, in one line; empty if its status does not say.
+  std::string Summary(const std::string& name) const;
   const World& world() const { return core_->world(); }
 
   // Besides Karpenter, whose part the model plays itself: the next process has these as well. What

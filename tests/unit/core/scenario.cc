@@ -18,6 +18,14 @@ bool IsLivePodOf(const api::ObjectMeta& task, const api::Pod& pod) {
 
 }  // namespace
 
+Task&& Task::HostPort(int64_t port) && {
+  return Set("template", {{"spec",
+                           {{"containers",
+                             {{{"name", "c"},
+                               {"resources", {{"requests", {{"cpu", cpu}}}}},
+                               {"ports", {{{"containerPort", port}, {"hostPort", port}}}}}}}}}});
+}
+
 Scenario& Scenario::Server(const std::string& name, const std::string& cpu) {
   api.AddServer(name, cpu);
   api.Settle();
@@ -105,8 +113,9 @@ std::string Scenario::StateOf(const std::string& key) const {
   std::string out;
   for (const auto& [at, pod] : api.pods) {
     if (!IsLivePodOf(api.tasks.at(key).meta, pod)) continue;
-    out += (out.empty() ? "" : ", ") + std::string(pod.meta.deleted ? "leaves " : "on ");
-    out += pod.node_name;
+    const int64_t attempt = AttemptOf(api.tasks.at(key).meta.name, pod.meta.name);
+    out += (out.empty() ? "" : " and ") + std::string(pod.meta.deleted ? "leaves " : "on ");
+    out += pod.node_name + (attempt > 1 ? ", attempt " + std::to_string(attempt) : "");
   }
   if (!out.empty()) return out;
   switch (api.world().tasks.by_key.at(key).object.status.phase) {

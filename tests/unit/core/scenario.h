@@ -26,6 +26,8 @@ struct Task {
   Task&& Preempts(const char* how = "Allowed") && { return Set("preemption", how); }
   Task&& Local() && { return Set("placement", {{"policy", "LocalOnly"}}); }
   Task&& Template(api::Json pod) && { return Set("template", std::move(pod)); }
+  // With its cpu, which is said first.
+  Task&& HostPort(int64_t port) &&;
   // Any other field of the spec.
   Task&& With(const char* field, api::Json value) && { return Set(field, std::move(value)); }
 
@@ -61,7 +63,8 @@ class Scenario {
 
   // Every task on a line of its own, by namespace (unless it is ns) and name: "on <node>" with a
   // pod there, "leaves <node>" once that was told to go, "waits", "waits for the cloud" once a
-  // server of its own is on order, or "ended". Where it has several pods, all are told.
+  // server of its own is on order, or "ended". Where it has several pods, all are told; a pod
+  // that is not the first of its task has its attempt: "on <node>, attempt 2".
   std::string Dump() const;
   // How many live pods each namespace has: "a 4\nb 2".
   std::string Shares() const;

@@ -49,14 +49,6 @@ void Node(ApiModel& api, const std::string& name, const Json& allocatable) {
   api.Change(api.nodes[name]);
 }
 
-// Runs a task on the only server.
-void Occupy(ApiModel& api, const Json& spec) {
-  api.AddTask("other", spec);
-  api.Settle();
-  api.SetPod("other-1", api::PodPhase::kRunning);
-  api.Settle();
-}
-
 std::function<void(ApiModel&)> EndOther() {
   return [](ApiModel& api) { api.SetPod("other-1", api::PodPhase::kSucceeded); };
 }
@@ -198,14 +190,14 @@ const std::vector<Situation>& Amounts() {
       {"taken by others",
        [](ApiModel& api) {
          api.AddServer("a");
-         Occupy(api, Task({{"cpu", "3"}}));
+         api.Occupy(Task({{"cpu", "3"}}));
        },
        Task({{"cpu", "2"}}), "requests 2 cpu, 1 free", "would fit server a with cpu 1 instead of 2",
        EndOther()},
       {"taken as a whole",
        [](ApiModel& api) {
          api.AddServer("a");
-         Occupy(api, Task({{"cpu", "4"}}));
+         api.Occupy(Task({{"cpu", "4"}}));
        },
        Task({{"cpu", "2"}}), "requests 2 cpu, 0 free", "", EndOther()},
       {"too large for every server of the pool",
@@ -315,7 +307,7 @@ const std::vector<Situation>& Properties() {
          Json spec = Task({{"cpu", "1"}});
          spec["template"]["spec"]["containers"][0]["ports"] = {
              {{"containerPort", 80}, {"hostPort", 80}}};
-         Occupy(api, spec);
+         api.Occupy(spec);
        },
        [] {
          Json spec = Task({{"cpu", "1"}});
@@ -330,7 +322,7 @@ const std::vector<Situation>& Properties() {
       {"an exclusive task finds company",
        [](ApiModel& api) {
          api.AddServer("a");
-         Occupy(api, Task({{"cpu", "1"}}));
+         api.Occupy(Task({{"cpu", "1"}}));
        },
        With(Task({{"cpu", "1"}}), "exclusive", true),
        "runs 1 tasks, the task wants it for itself",
@@ -340,7 +332,7 @@ const std::vector<Situation>& Properties() {
       {"an exclusive task is there",
        [](ApiModel& api) {
          api.AddServer("a");
-         Occupy(api, With(Task({{"cpu", "1"}}), "exclusive", true));
+         api.Occupy(With(Task({{"cpu", "1"}}), "exclusive", true));
        },
        Task({{"cpu", "1"}}), "runs an exclusive task", "", EndOther()},
   };
@@ -369,7 +361,7 @@ const std::vector<Situation>& Servers() {
          api.AddServer("a");
          api.servers["a"].spec.max_tasks = 1;
          api.Change(api.servers["a"]);
-         Occupy(api, Task({{"cpu", "1"}}));
+         api.Occupy(Task({{"cpu", "1"}}));
        },
        Task({{"cpu", "1"}}), "runs 1 of at most 1 tasks", "",
        EditServer([](api::RegisteredServer& server) { server.spec.max_tasks = 2; })},
@@ -378,7 +370,7 @@ const std::vector<Situation>& Servers() {
          api.AddServer("a");
          api.nodes["a"].max_pods = 1;
          api.Change(api.nodes["a"]);
-         Occupy(api, Task({{"cpu", "1"}}));
+         api.Occupy(Task({{"cpu", "1"}}));
        },
        Task({{"cpu", "1"}}), "has 1 of at most 1 pods", "",
        EditNode([](api::Node& node) { node.max_pods = 2; })},
@@ -408,7 +400,7 @@ const std::vector<Situation>& Servers() {
       {"kept for another",
        [](ApiModel& api) {
          api.AddServer("a");
-         Occupy(api, Task({{"cpu", "3"}}));
+         api.Occupy(Task({{"cpu", "3"}}));
          api.AddTask("large", Task({{"cpu", "4"}}));
          api.Advance(seconds(40));
        },

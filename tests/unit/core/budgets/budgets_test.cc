@@ -29,8 +29,7 @@ const api::BudgetStatus& StatusOf(ApiModel& api, const std::string& budget) {
 
 std::string Summary(ApiModel& api, const std::string& task) {
   api.Advance(seconds(1));
-  const auto& explanation = api.Status(task).explanation;
-  return explanation ? explanation->summary : "";
+  return api.Summary(task);
 }
 
 std::string ConditionOf(const std::vector<api::Condition>& conditions, const std::string& type) {

@@ -23,11 +23,6 @@ const api::Forecast& ForecastOf(const ApiModel& api, const std::string& name) {
   return forecast ? *forecast : kNone;
 }
 
-std::string Why(const ApiModel& api, const std::string& name) {
-  const auto* ready = api::FindCondition(*api.Status(name).conditions, "Ready");
-  return ready == nullptr ? "" : ready->message.str();
-}
-
 // What is told to every task that waits, a line each: its place in the queue, and if that is
 // known, in how many seconds it is to start, and from what this was concluded.
 std::string Forecasts(const ApiModel& api) {
@@ -131,7 +126,7 @@ TEST(PoolForecastTest, AServerOnItsWayIsExpectedAfterWhatThePoolsServersTook) {
 // ---- burstAfterSeconds: auto ----
 
 // A task runs on the only server and is expected to do so for another `left`.
-Scenario& Occupy(Scenario& s, seconds run, seconds left) {
+Scenario& OccupyFor(Scenario& s, seconds run, seconds left) {
   RunOnce(s.Server("s1"), Auto("before"), run).Running(Auto("a")).Pass(run - left);
   s.api.AddPool("spot");
   return s;
@@ -160,7 +155,7 @@ TEST_P(AutoBurstTest, BuysOrWaits) {
   EXPECT_EQ(scenario.Dump(), GetParam().dump);
   EXPECT_EQ(scenario.api.scales.empty(), GetParam().dump.find("cloud") == std::string::npos);
   for (const std::string& part : GetParam().says)
-    EXPECT_THAT(Why(scenario.api, GetParam().task), testing::HasSubstr(part));
+    EXPECT_THAT(scenario.api.Says(GetParam().task), testing::HasSubstr(part));
 }
 
 std::string AutoBurstName(const testing::TestParamInfo<AutoBurstCase>& info) {
@@ -170,18 +165,19 @@ std::string AutoBurstName(const testing::TestParamInfo<AutoBurstCase>& info) {
 INSTANTIATE_TEST_SUITE_P(
     Auto, AutoBurstTest,
     testing::Values(
-        AutoBurstCase{"WaitsWhereAServerIsFreeBeforeOneWouldBeThere",
-                      [](Scenario& s) {
-                        Occupy(s, seconds(100), seconds(60)).Waiting(Auto("b")).Pass(seconds(10));
-                      },
-                      "a on s1\nb waits\nbefore ended",
-                      "b",
-                      {"; it pays to wait: a registered server is expected to have room at ",
-                       "one of pool spot takes 2m0s (a guess)"}},
+        AutoBurstCase{
+            "WaitsWhereAServerIsFreeBeforeOneWouldBeThere",
+            [](Scenario& s) {
+              OccupyFor(s, seconds(100), seconds(60)).Waiting(Auto("b")).Pass(seconds(10));
+            },
+            "a on s1\nb waits\nbefore ended",
+            "b",
+            {"; it pays to wait: a registered server is expected to have room at ",
+             "one of pool spot takes 2m0s (a guess)"}},
         // The turns of c and d would come after b's.
         AutoBurstCase{"BuysWhereTheWaitIsLong",
                       [](Scenario& s) {
-                        Occupy(s, seconds(1000), seconds(900))
+                        OccupyFor(s, seconds(1000), seconds(900))
                             .Together({Auto("b"), Auto("c"), Auto("d")})
                             .Pass(seconds(10));
                       },
@@ -212,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(
         // 870 s would be saved for an hour's price.
         AutoBurstCase{"WaitsWhereABillingStepWouldBePaidInFull",
                       [](Scenario& s) {
-                        Occupy(s, seconds(1000), seconds(990));
+                        OccupyFor(s, seconds(1000), seconds(990));
                         s.api.pools["spot"].spec.billing_quantum = seconds(3600);
                         s.api.Change(s.api.pools["spot"]);
                         s.Waiting(Auto("b")).Pass(seconds(10));

@@ -404,9 +404,7 @@ class UnfitServerTest : public ScalingTest {
                                    {kAgentTaint, "", "NoSchedule"}};
     api.Change(api.nodes["cloud-1"]);
   }
-  std::string Why() {
-    return api::FindCondition(*api.Status("t").conditions, "Reconciling")->message.str();
-  }
+  std::string Why() { return api.Says("t", "Reconciling"); }
 };
 
 TEST_F(UnfitServerTest, AStartupTaintLeadsToNoSecondPurchase) {

@@ -28,12 +28,8 @@ class AdmissionTest : public testing::Test {
     };
   }
   int Tries() { return api.tries[{Verb::kCreate, Kind::kPod}]; }
-  std::string Why(const std::string& task) {
-    const auto* ready = api::FindCondition(*api.Status(task).conditions, "Ready");
-    return ready == nullptr ? "" : ready->message.str();
-  }
   bool Says(const std::string& task, const std::string& words) {
-    return Why(task).find(words) != std::string::npos;
+    return api.Says(task).find(words) != std::string::npos;
   }
   int Told(const std::string& reason) {
     return static_cast<int>(std::count_if(api.notes.begin(), api.notes.end(),
@@ -53,7 +49,7 @@ TEST_F(AdmissionTest, ARefusalThatMayPassHoldsTheTaskBackAndSaysWhy) {
     api.Advance(seconds(5));
     const std::string name = "t" + std::to_string(static_cast<int>(kind));
     EXPECT_EQ(api.Phase(name), "Pending");
-    EXPECT_TRUE(Says(name, "serviceaccount \"builder\" not found")) << Why(name);
+    EXPECT_TRUE(Says(name, "serviceaccount \"builder\" not found")) << api.Says(name);
     EXPECT_EQ(TasksOn("s1"), 0);
     api.refuse = nullptr;
     api.Advance(seconds(61));
@@ -150,7 +146,7 @@ TEST_F(AdmissionTest, AKindThatFindsNoRoomDoesNotKeepItsNamespacesOthersWaiting)
   api.AddTask("elsewhere", {}, "5", "other");
   api.Advance(minutes(3));
   ASSERT_EQ(api.Phase("large"), "Pending") << "there is no room for it";
-  EXPECT_EQ(api.Phase("small"), "Assigned") << Why("small");
+  EXPECT_EQ(api.Phase("small"), "Assigned") << api.Says("small");
 }
 
 TEST_F(AdmissionTest, KindsThatFindNoRoomDoNotHaveTheirTurnsInASpinningLoop) {
@@ -169,7 +165,7 @@ TEST_F(AdmissionTest, AGroupIsTriedAsAWholeNowAndThen) {
     api.AddTask("g" + std::to_string(i), {{"group", {{"name", "g"}, {"size", 4}}}});
   api.Advance(seconds(60));
   EXPECT_LE(Tries(), 4 * 12);
-  EXPECT_TRUE(Says("g0", "violates PodSecurity")) << Why("g0");
+  EXPECT_TRUE(Says("g0", "violates PodSecurity")) << api.Says("g0");
   api.refuse = nullptr;
   api.Advance(seconds(61));
   EXPECT_EQ(api.pods_made, 4);
@@ -212,7 +208,7 @@ TEST_F(HangingTest, ItIsToldAndTakesNoRoom) {
   api.Advance(seconds(2));
   EXPECT_EQ(TasksOn("s1"), 0);
   EXPECT_EQ(api.Phase("t"), "Pending");
-  EXPECT_TRUE(Says("t", "has not answered for 5s")) << Why("t");
+  EXPECT_TRUE(Says("t", "has not answered for 5s")) << api.Says("t");
   EXPECT_EQ(api.Status("t").assignment, nullptr);
 }
 
@@ -221,7 +217,7 @@ TEST_F(HangingTest, OneHangsAndNoOtherOfItsKindIsSent) {
   for (int i = 0; i < 50; ++i) api.AddTask("t" + std::to_string(i));
   api.Advance(seconds(60));
   EXPECT_EQ(api.hanging(), 1u);
-  EXPECT_TRUE(Says("t7", "has not answered")) << api.Phase("t7") << Why("t7");
+  EXPECT_TRUE(Says("t7", "has not answered")) << api.Phase("t7") << api.Says("t7");
 }
 
 TEST_F(HangingTest, ANamespaceHasFewThatHangHoweverManyKindsOfPodsItWants) {
@@ -325,7 +321,7 @@ TEST_F(HangingTest, TriesThatFailAfterALongTimeWriteNothingNew) {
     api.Unblock();
   }
   EXPECT_LE(api.task_writes, 4);
-  EXPECT_TRUE(Says("t", "cannot be created")) << Why("t");
+  EXPECT_TRUE(Says("t", "cannot be created")) << api.Says("t");
 }
 
 TEST_F(HangingTest, ManyThatAreOnlyQueuedDoNotHang) {
@@ -386,7 +382,7 @@ TEST_F(AdmittedTest, DefaultsOfTheNamespaceAreReckonedWith) {
   for (int i = 0; i < 6; ++i) AddEmpty("t" + std::to_string(i));
   api.Advance(seconds(10));
   EXPECT_EQ(api.pods_made, 2) << "two of 4 cpu fit on 8";
-  EXPECT_TRUE(Says("t5", "insufficient cpu")) << Why("t5");
+  EXPECT_TRUE(Says("t5", "insufficient cpu")) << api.Says("t5");
   api.SetPod("t0-1", PodPhase::kSucceeded);
   api.Advance(seconds(5));
   EXPECT_EQ(api.pods_made, 3);
@@ -495,7 +491,7 @@ TEST_F(AdmittedTest, WhatWasLearnedIsForgottenWhenNoPodIsCreatedForLong) {
   AddEmpty("t");
   api.Advance(seconds(10));
   EXPECT_EQ(api.pods.size(), 0u);
-  EXPECT_TRUE(Says("t", "insufficient cpu")) << Why("t");
+  EXPECT_TRUE(Says("t", "insufficient cpu")) << api.Says("t");
   api.mutate = nullptr;
   api.Advance(minutes(5));
   EXPECT_EQ(api.pods.size(), 0u);

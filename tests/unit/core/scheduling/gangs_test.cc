@@ -22,11 +22,6 @@ int Pods(const ApiModel& api) {
   return count;
 }
 
-std::string Why(const ApiModel& api, const std::string& name) {
-  const auto& told = api.world().tasks.by_key.at("ns/" + name).object.status.explanation;
-  return told == nullptr ? "" : told->summary;
-}
-
 Task Of(int size, const char* name) { return Task(name).With("group", Member(size)["group"]); }
 
 // One thing after the other happens, and each has its outcome.
@@ -49,7 +44,7 @@ TEST_P(GangStartTest, IsAllOrNothing) {
     step.happens(scenario);
     EXPECT_EQ(scenario.Dump(), step.dump);
     if (step.why_a.empty()) continue;
-    EXPECT_TRUE(Why(scenario.api, "a").starts_with(step.why_a)) << Why(scenario.api, "a");
+    EXPECT_TRUE(scenario.api.Summary("a").starts_with(step.why_a)) << scenario.api.Summary("a");
   }
 }
 

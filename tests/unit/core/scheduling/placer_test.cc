@@ -187,11 +187,6 @@ std::function<void(ApiModel&)> Server(Edit edit) {
     api.Change(api.servers["s1"]);
   };
 }
-void Occupy(ApiModel& api, Json spec = Json::object()) {
-  api.AddTask("other", std::move(spec));
-  api.Settle();
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Rules, FitTest,
     testing::Values(
@@ -248,31 +243,31 @@ INSTANTIATE_TEST_SUITE_P(
                 {},
                 [](ApiModel& api) {
                   Server([](auto& s) { s.spec.max_tasks = 1; })(api);
-                  Occupy(api);
+                  api.Occupy();
                 },
                 false},
         FitCase{"max_pods",
                 {},
                 [](ApiModel& api) {
                   Node([](auto& n) { n.max_pods = 1; })(api);
-                  Occupy(api);
+                  api.Occupy();
                 },
                 false},
         FitCase{"exclusive_wants_it_empty",
                 {{"exclusive", true}},
-                [](ApiModel& api) { Occupy(api); },
+                [](ApiModel& api) { api.Occupy(); },
                 false},
         FitCase{"exclusive_keeps_others_away",
                 {},
                 [](ApiModel& api) {
-                  Occupy(api, {{"exclusive", true}});
+                  api.Occupy({{"exclusive", true}});
                 },
                 false},
         FitCase{"host_port_taken",
                 WithPod(Json::parse(R"({"containers":[{"ports":[{"hostPort":80}]}]})")),
                 [](ApiModel& api) {
-                  Occupy(api,
-                         WithPod(Json::parse(R"({"containers":[{"ports":[{"hostPort":80}]}]})")));
+                  api.Occupy(
+                      WithPod(Json::parse(R"({"containers":[{"ports":[{"hostPort":80}]}]})")));
                 },
                 false},
         FitCase{"cloud_only", {{"placement", {{"policy", "CloudOnly"}}}}, nullptr, false},

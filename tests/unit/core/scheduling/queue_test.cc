@@ -74,9 +74,7 @@ TEST(PriorityClassTest, ATaskWhoseClassDoesNotExistWaitsAndSaysSo) {
   api.AddTask("t", {{"priorityClassName", "urgent"}});
   api.Advance(seconds(2));
   EXPECT_EQ(api.Phase("t"), "Pending");
-  const auto* ready = api::FindCondition(*api.Status("t").conditions, "Ready");
-  ASSERT_NE(ready, nullptr);
-  EXPECT_EQ(ready->message.str(),
+  EXPECT_EQ(api.Says("t"),
             "PriorityClass urgent does not exist; create it, or change spec.priorityClassName");
   EXPECT_TRUE(api.pods.empty());
   api.AddPriorityClass("urgent", 1000);

@@ -11,18 +11,7 @@ using api::Json;
 using api::PodPhase;
 using std::chrono::seconds;
 
-Json WithPort(const char* cpu) {
-  return {{"template",
-           {{"spec",
-             {{"containers",
-               {{{"name", "c"},
-                 {"resources", {{"requests", {{"cpu", cpu}}}}},
-                 {"ports", {{{"containerPort", 80}, {"hostPort", 80}}}}}}}}}}}};
-}
-
-Task Port(const char* name, const char* cpu) {
-  return Task(name).Template(WithPort(cpu)["template"]);
-}
+Task Port(const char* name, const char* cpu) { return Task(name).Cpu(cpu).HostPort(80); }
 
 // "s1 for ns/large", or nothing.
 std::string Kept(const ApiModel& api) {
@@ -190,33 +179,42 @@ Time KeptFrom(const ApiModel& api) {
   return kept ? kept->start : Time{};
 }
 
-TEST(ReservationTest, BeginsWhenTheHostPortIsFree) {
-  ApiModel api;
-  api.AddServer("s1", "8");
-  Json port = WithPort("1");
-  port["activeDeadlineSeconds"] = 600;
-  api.AddTask("a", port);
-  api.Settle();
-  api.AddTask("waits", WithPort("2"));
-  api.Advance(kStarving + seconds(1));
-  EXPECT_GE(KeptFrom(api), At(600));
+// The first task ends at 600 s at the latest; only then the other can begin.
+struct BeginsCase {
+  std::string name;
+  std::function<void(ApiModel&)> limit;  // of s1
+  Task first, waits;
+};
+
+class KeptFromTest : public testing::TestWithParam<BeginsCase> {};
+
+TEST_P(KeptFromTest, TheEndOfTheFirst) {
+  Scenario scenario;
+  scenario.Server("s1", "8");
+  GetParam().limit(scenario.api);
+  Starve(scenario.Waiting(GetParam().first).Waiting(GetParam().waits));
+  EXPECT_GE(KeptFrom(scenario.api), At(600));
 }
 
-TEST(ReservationTest, BeginsWhenThereIsAPlaceForAPod) {
-  for (const bool pods : {true, false}) {
-    ApiModel api;
-    api.AddServer("s1", "8");
-    if (pods) api.nodes["s1"].max_pods = 1;
-    if (!pods) api.servers["s1"].spec.max_tasks = 1;
-    api.Change(api.nodes["s1"]);
-    api.Change(api.servers["s1"]);
-    api.AddTask("a", {{"activeDeadlineSeconds", 600}});
-    api.Settle();
-    api.AddTask("waits", Json::object(), "2");
-    api.Advance(kStarving + seconds(1));
-    EXPECT_GE(KeptFrom(api), At(600));
-  }
-}
+std::string BeginsName(const testing::TestParamInfo<BeginsCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Reservation, KeptFromTest,
+                         testing::Values(BeginsCase{"WhenTheHostPortIsFree", [](ApiModel&) {},
+                                                    Within(600, "a").HostPort(80),
+                                                    Port("waits", "2")},
+                                         BeginsCase{"WhenThereIsAPlaceForAPod",
+                                                    [](ApiModel& api) {
+                                                      api.nodes["s1"].max_pods = 1;
+                                                      api.Change(api.nodes["s1"]);
+                                                    },
+                                                    Within(600, "a"), Task("waits").Cpu("2")},
+                                         BeginsCase{"WhenThereIsAPlaceForATask",
+                                                    [](ApiModel& api) {
+                                                      api.servers["s1"].spec.max_tasks = 1;
+                                                      api.Change(api.servers["s1"]);
+                                                    },
+                                                    Within(600, "a"), Task("waits").Cpu("2")}),
+                         BeginsName);
 
 TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   ApiModel api;

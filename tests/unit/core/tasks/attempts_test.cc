@@ -183,10 +183,9 @@ TEST_F(AttemptTest, ARetryIsToldWithTheTimeAtWhichItBegins) {
   Run("t-1", seconds(5));
   api.SetPod("t-1", PodPhase::kFailed, 3);
   api.Settle();
-  const auto* told = api::FindCondition(*api.Status("t").conditions, "Reconciling");
-  EXPECT_NE(told->message.str().find("; retry 1 of 2 at " + FormatTime(api.now + seconds(30))),
-            std::string::npos)
-      << told->message.str();
+  const std::string told = api.Says("t", "Reconciling");
+  EXPECT_NE(told.find("; retry 1 of 2 at " + FormatTime(api.now + seconds(30))), std::string::npos)
+      << told;
 }
 
 // Whose fault it was.

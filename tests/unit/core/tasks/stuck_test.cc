@@ -27,9 +27,7 @@ class StuckTest : public testing::Test {
     api.Change(Pod(name));
     api.Settle();
   }
-  std::string Why() {
-    return api::FindCondition(*api.Status("t").conditions, "Reconciling")->message.str();
-  }
+  std::string Why() { return api.Says("t", "Reconciling"); }
   ApiModel api;
 };
 

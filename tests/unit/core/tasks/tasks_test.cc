@@ -482,7 +482,7 @@ TEST_F(SuspendTest, APodThatTakesItsTimeToEndIsTold) {
   Suspend(true);
   Suspend(false);
   api.Advance(seconds(15));
-  EXPECT_EQ(api::FindCondition(*api.Status("t").conditions, "Reconciling")->message.str(),
+  EXPECT_EQ(api.Says("t", "Reconciling"),
             "waiting for pod t-1 on node s1 to end, as it was asked to at 2027-01-15T08:00:00Z");
   const int writes = api.task_writes;
   api.Advance(seconds(100));
@@ -636,9 +636,7 @@ TEST_F(TaskTest, AForeignPodOfTheSameNameIsNotTakenForItsOwn) {
   Start();
   api.Advance(seconds(3));
   EXPECT_EQ(api.Phase("t"), "Pending");
-  EXPECT_NE(
-      api::FindCondition(*api.Status("t").conditions, "Ready")->message.str().find("is in the way"),
-      std::string::npos);
+  EXPECT_NE(api.Says("t").find("is in the way"), std::string::npos);
   api.Remove(api.pods, "ns/t-1");
   api.Advance(seconds(60));
   EXPECT_EQ(api.pods.at("ns/t-1").node_name, "s1");
