@@ -15,6 +15,14 @@
 
 namespace spillway::core {
 
+// Names the cases of a table after their member name.
+struct CaseName {
+  template <typename Info>
+  std::string operator()(const Info& info) const {
+    return info.param.name;
+  }
+};
+
 // A task of one cpu in namespace ns.
 struct Task {
   explicit Task(std::string named) : name(std::move(named)) {}

@@ -48,8 +48,6 @@ TEST_P(GangStartTest, IsAllOrNothing) {
   }
 }
 
-std::string NameOf(const testing::TestParamInfo<GangCase>& info) { return info.param.name; }
-
 INSTANTIATE_TEST_SUITE_P(
     Gang, GangStartTest,
     testing::Values(
@@ -98,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
                    },
                    "a waits", ""},
                   {[](Scenario& s) { s.Waiting(Of(2, "c")); }, "a on s1\nc on s2", ""}}}),
-    NameOf);
+    CaseName());
 
 TEST(GangTest, OneThatLosesItsServerRunsAgainAlone) {
   ApiModel api;

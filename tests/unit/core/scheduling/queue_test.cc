@@ -52,8 +52,6 @@ TEST_P(PriorityTest, TheHigherIsNextAfterARestart) {
   EXPECT_EQ(scenario.Ends("running").Dump(), "a waits\nb on s1\nrunning ended");
 }
 
-std::string NameOf(const testing::TestParamInfo<PriorityCase>& info) { return info.param.name; }
-
 INSTANTIATE_TEST_SUITE_P(
     By, PriorityTest,
     testing::Values(PriorityCase{"TheValueOfItsClass", [](Scenario& s) { s.Class("urgent", 1000); },
@@ -66,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
                     PriorityCase{"TheDefaultClassOfTheClusterWhereNothingElseDoes",
                                  [](Scenario& s) { s.Class("normal", 10, true); },
                                  Task("a").Priority(5), Task("b")}),
-    NameOf);
+    CaseName());
 
 TEST(PriorityClassTest, ATaskWhoseClassDoesNotExistWaitsAndSaysSo) {
   ApiModel api;

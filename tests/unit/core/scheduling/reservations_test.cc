@@ -64,8 +64,6 @@ TEST_P(KeptServerTest, IsKeptForOneUntilThen) {
   EXPECT_EQ(scenario.Dump(), GetParam().after);
 }
 
-std::string NameOf(const testing::TestParamInfo<ReservationCase>& info) { return info.param.name; }
-
 INSTANTIATE_TEST_SUITE_P(
     Reservation, KeptServerTest,
     testing::Values(
@@ -137,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(
             "s1 for ns/large", "a on s1\nb on s1\nc on s1\nd on s1\nlarge waits",
             [](Scenario& s) { s.Server("s2", "2").Server("s3", "4").Waiting(Task("e").Cpu("2")); },
             "a on s1\nb on s1\nc on s1\nd on s1\ne on s2\nlarge on s3"}),
-    NameOf);
+    CaseName());
 
 TEST(ReservationTest, TheySayForWhomTheServerIsKept) {
   Scenario scenario;
