@@ -25,7 +25,7 @@ int64_t* Context::SeenUpTo(Kind kind, const std::string& engine) {
   return at == engines.end() ? nullptr : &at->second.seen_up_to;
 }
 
-void Context::Synced(Kind kind, const std::string& engine) {
+void Context::MarkSynced(Kind kind, const std::string& engine) {
   if (kind != Kind::kCloudServer) synced[static_cast<size_t>(kind)] = true;
   if (const auto at = engines.find(engine); at != engines.end()) at->second.synced = true;
 }

@@ -56,7 +56,8 @@ struct Context {
   // The version up to which everything was delivered; null for an engine that is not there.
   int64_t* SeenUpTo(Kind kind, const std::string& engine);
   // A complete list has come.
-  void Synced(Kind kind, const std::string& engine);
+  void MarkSynced(Kind kind, const std::string& engine);
+  bool Synced(Kind kind) const { return synced[static_cast<size_t>(kind)]; }
   // Enough is known to decide.
   bool ready() const;
   void WakeAt(Time time) {

@@ -63,7 +63,7 @@ struct Taker {
     world.Hear(listed.kind, listed.engine);
     ForgetOthers(world, listed);
     Advance(listed.kind, listed.engine, listed.resource_version);
-    world.Synced(listed.kind, listed.engine);
+    world.MarkSynced(listed.kind, listed.engine);
   }
   void operator()(const Bookmark& bookmark) const {
     world.Hear(bookmark.kind, bookmark.engine);

@@ -152,8 +152,7 @@ void Forget(World& world, const Gone& gone) {
 void ForgetOthers(World& world, const Listed& listed) {
   for (const std::string& key : Missing(world, listed))
     OnKeyGone(world, listed.kind, listed.engine, key);
-  if (listed.kind == Kind::kTask && !world.synced[static_cast<size_t>(Kind::kTask)])
-    DropClaims(world);
+  if (listed.kind == Kind::kTask && !world.Synced(Kind::kTask)) DropClaims(world);
 }
 
 void Conclude(World& world, const Outcome& outcome) {

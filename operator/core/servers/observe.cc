@@ -18,7 +18,7 @@ void OnSeen(Context& context, Servers& servers, const api::Node& object) {
   // is left of it, say nothing of how long this one has been silent.
   if (!node.object || node.object->meta.uid != object.meta.uid) {
     node.not_ready_since = node.told_since = kNever;
-    const bool appears = node.object || context.synced[static_cast<size_t>(Kind::kNode)];
+    const bool appears = node.object || context.Synced(Kind::kNode);
     if (appears) node.heard = context.news;
   }
   node.object = object;
@@ -48,7 +48,7 @@ void OnSeen(Context& context, Servers& servers, const api::NodeLease& lease) {
   if (node.renewed == lease.renewed) return;
   // Of one that was there when this process began, its own time counts, if it is not ahead of ours;
   // of a renewal, the moment of its arrival: our clock and the node's may differ.
-  const bool listed = !node.renewed && !context.synced[static_cast<size_t>(Kind::kLease)];
+  const bool listed = !node.renewed && !context.Synced(Kind::kLease);
   node.renewed = lease.renewed;
   const bool old = listed && lease.renewed && *lease.renewed < context.now;
   node.heard = old ? context.news - (context.now - *lease.renewed) : context.news;

@@ -11,8 +11,8 @@ namespace spillway::core {
 struct ServerState;
 struct Servers;
 
-// The server of that name that the object takes the place of, and that is gone therefore; null if
-// there is none. OnSeen must not find it there any more.
+// The known server that this object replaces: another uid under the same name. Null if there is
+// none. REQUIRES: OnServerGone is called for it before OnSeen.
 const ServerState* ReplacedBy(const Servers& servers, const api::RegisteredServer& object);
 // A state that is older than the one known is ignored.
 void OnSeen(Context& context, Servers& servers, const api::Node& object);

@@ -91,7 +91,7 @@ void OnSeen(World& world, const api::Pod& pod) {
   if (pod.terminal() && !world.scheduling.closed.empty())
     EaseQuota(world, world.scheduling.tenants[pod.meta.ns]);
   if (state.owner == nullptr) Own(world, state);
-  if (!world.synced[static_cast<size_t>(Kind::kTask)]) {  // its task may be still to come
+  if (!world.Synced(Kind::kTask)) {  // its task may be still to come
     state.task = state.owner != nullptr && pod.meta.labels.contains(api::kTaskLabel);
     state.exclusive = state.task && pod.meta.labels.contains(api::kExclusiveLabel);
   }
