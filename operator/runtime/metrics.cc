@@ -237,7 +237,6 @@ void Metrics::CountWatchFailure(const std::string& resource) {
   watch_failures_.Add({{"resource", resource}}).Increment();
 }
 
-// Exported as 0 from the start, so that rate() sees the first failure.
 void Metrics::Follows(const std::string& resource) {
   watch_failures_.Add({{"resource", resource}});
 }

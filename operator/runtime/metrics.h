@@ -44,7 +44,7 @@ class Metrics {
   // A write, or a request to a cloud engine, as an effect.
   void CountWrite(const std::string& verb, const std::string& resource, bool ok);
   void CountWatchFailure(const std::string& resource);
-  // That failures of its watch are counted is shown from here on.
+  // Exports its watch failures from now on, from 0, so that rate() sees the first one.
   void Follows(const std::string& resource);
   // The watch of the resource has delivered an event or a bookmark.
   void Heard(const std::string& resource);

@@ -46,20 +46,22 @@ constexpr BackoffRange kAskAgain{seconds(2), seconds(60)};
 // How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong
 // setting waits for a person.
 Duration HoldAfter(CloudError error, int failures) {
-  const int doublings = std::min(failures - 1, 5);
+  const auto doubled = [&](seconds first, seconds most) {
+    return std::min<Duration>(first * (1 << std::min(failures - 1, 5)), most);
+  };
   switch (error) {
     case CloudError::kInsufficientCapacity:
-      return std::min<Duration>(seconds(30) * (1 << doublings), seconds(600));
+      return doubled(seconds(30), seconds(600));
     case CloudError::kQuotaExceeded:
       return seconds(600);
     case CloudError::kInvalidRequest:
       return seconds(600);
     case CloudError::kUnauthenticated:
-      return std::min<Duration>(seconds(60) * (1 << doublings), seconds(600));
+      return doubled(seconds(60), seconds(600));
     case CloudError::kProvisionTimeout:
       return seconds(300);
     default:
-      return std::min<Duration>(seconds(5) * (1 << doublings), seconds(300));
+      return doubled(seconds(5), seconds(300));
   }
 }
 
