@@ -7,6 +7,8 @@
 
 #include <sstream>
 
+#include "tests/unit/runtime/idle_engine.h"
+
 namespace spillway::runtime {
 namespace {
 
@@ -50,16 +52,12 @@ class FakeTransport : public kube::Transport {
   std::condition_variable_any changed_;
 };
 
-class FakeEngine : public cloud::Engine {
+class ThrowingEngine : public IdleEngine {
  public:
-  api::EngineTraits traits() const override { return {"fake"}; }
-  cloud::Source source() override { return cloud::Poll{}; }
   Result<cloud::Ensured> Ensure(const std::string&, const std::string&, const api::ServerPool&,
                                 std::stop_token) override {
     throw std::runtime_error("no engine");
   }
-  Result<Unit> Release(const api::CloudServer&, std::stop_token) override { return Unit{}; }
-  cloud::Refusal Diagnose(const api::CloudServer&, std::stop_token) override { return {}; }
 };
 
 class ExecutorTest : public testing::Test {
@@ -114,7 +112,7 @@ TEST_F(ExecutorTest, AnExceptionIsToldToTheObjectAndTheRestGoesOn) {
   EXPECT_EQ(broken.key, "ns/broken-1");
   ASSERT_TRUE(broken.error);
   EXPECT_EQ(broken.error->kind, ErrorKind::kInvalid);
-  engines.Add(std::make_unique<FakeEngine>());
+  engines.Add(std::make_unique<ThrowingEngine>());
   core::AskCloud ask;
   ask.pool.spec.engine = "fake";
   Push(ask);

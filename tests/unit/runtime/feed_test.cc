@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "operator/runtime/ask_engine.h"
+#include "tests/unit/runtime/idle_engine.h"
 
 namespace spillway::runtime {
 namespace {
@@ -52,19 +53,6 @@ TEST(TellTest, NothingThatIsReadThrows) {
   }
 }
 
-// One whose decode and list are given.
-class ScriptedEngine : public cloud::Engine {
- public:
-  api::EngineTraits traits() const override { return {"fake"}; }
-  cloud::Source source() override { return cloud::Poll{}; }
-  Result<cloud::Ensured> Ensure(const std::string&, const std::string&, const api::ServerPool&,
-                                std::stop_token) override {
-    return cloud::Ensured(cloud::Refusal{});
-  }
-  Result<Unit> Release(const api::CloudServer&, std::stop_token) override { return Unit{}; }
-  cloud::Refusal Diagnose(const api::CloudServer&, std::stop_token) override { return {}; }
-};
-
 api::CloudServer Server(const std::string& name) {
   api::CloudServer server;
   server.name = name;
@@ -75,7 +63,7 @@ TEST(EngineFeedTest, WhatTheEngineReadsIsSeenAsItsOwn) {
   const cloud::Watch watch{{"g", "v1", "machines"}, "ns", [](const Json& object, std::stop_token) {
                              return Result(Server(api::DecodeMeta(object).name));
                            }};
-  const Feed feed = FeedOf(ScriptedEngine(), watch, {});
+  const Feed feed = FeedOf(IdleEngine(), watch, {});
   EXPECT_TRUE(feed.watch.optional) << "it may not be installed";
   EXPECT_EQ(feed.watch.ns, "ns");
   const Json object{{"metadata", {{"name", "m"}, {"namespace", "ns"}}}};
@@ -92,7 +80,7 @@ TEST(EngineFeedTest, WhatCannotBeLookedUpForNowIsLookedUpAgainAndNotTakenForGone
                              if (++tries < 2) return Error{ErrorKind::kUnavailable, "busy"};
                              return Server("m");
                            }};
-  const Told told = Tell(FeedOf(ScriptedEngine(), watch, {}), WatchEvent::kUpsert, Json::object());
+  const Told told = Tell(FeedOf(IdleEngine(), watch, {}), WatchEvent::kUpsert, Json::object());
   EXPECT_FALSE(told.unreadable);
   EXPECT_EQ(tries, 2);
 }
@@ -101,7 +89,7 @@ TEST(EngineFeedTest, AnEngineThatThrowsIsAnError) {
   const cloud::Watch watch{{}, "", [](const Json&, std::stop_token) -> Result<api::CloudServer> {
                              throw std::runtime_error("odd");
                            }};
-  EXPECT_TRUE(Tell(FeedOf(ScriptedEngine(), watch, {}), WatchEvent::kUpsert, {}).unreadable);
+  EXPECT_TRUE(Tell(FeedOf(IdleEngine(), watch, {}), WatchEvent::kUpsert, {}).unreadable);
   const cloud::Poll poll{std::chrono::seconds(1),
                          [](std::stop_token) -> Result<std::vector<api::CloudServer>> {
                            throw std::runtime_error("odd");
