@@ -60,7 +60,7 @@ bool Witness::Lost(const std::string& node, Time since) const {
   const auto at = nodes_.find(node);
   if (at == nodes_.end()) return true;
   const Health& health = at->second;
-  if (!health.there || health.vanished >= since) return true;
+  if (!health.there || health.vanished >= since || health.appeared > since) return true;
   const auto long_enough = [&](Time from, Time to) {
     return to >= since && to - from >= kLostAfter;
   };
