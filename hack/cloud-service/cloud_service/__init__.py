@@ -1,0 +1,1 @@
+"""A cloud service for Spillway: lends machines by the contract in ../openapi.yaml."""
