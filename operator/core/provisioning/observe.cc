@@ -62,6 +62,11 @@ bool Further(api::ScalePhase a, api::ScalePhase b) {
   return rank(a) > rank(b);
 }
 
+// Its engine may have been asked, and nothing of it is known.
+bool MayBeAsked(api::ScalePhase phase) {
+  return phase == api::ScalePhase::kNone || phase == api::ScalePhase::kRequested;
+}
+
 }  // namespace
 
 void OnSeen(World& world, const api::ScaleRequest& object) {
@@ -80,8 +85,10 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
       return;
     }
   }
+  const bool ours = at != world.provisioning.scales.end();
   ScaleState& scale = world.provisioning.scales[object.meta.name];
   const int64_t nominated = scale.nominated;
+  const Time asked_before_until = ours ? scale.asked_before_until : world.now + kLateArrival;
   scale = {};
   scale.object = object;
   scale.nominated = nominated;
@@ -92,6 +99,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
       pool != world.provisioning.pools.end())
     NoteBoot(pool->second, scale);
   // A purchase that was asked for before a restart is asked for again: the name makes it the same.
+  if (MayBeAsked(object.status.phase)) scale.asked_before_until = asked_before_until;
   RememberFailure(world, scale);
 }
 

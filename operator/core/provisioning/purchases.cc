@@ -418,6 +418,11 @@ void WithdrawPurchases(World& world) {
     if (!scale.created || scale.nominated > 0 || !IsInflight(scale) ||
         scale.object.status.phase == ScalePhase::kReady)
       continue;
+    // It takes up its place: a server may be on its way, and a task may want it yet.
+    if (world.now < scale.asked_before_until) {
+      world.WakeAt(scale.asked_before_until);
+      continue;
+    }
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
     const ScalePhase before = std::exchange(scale.object.status.phase,

@@ -140,6 +140,7 @@ void Ensure(World& world, ScaleState& scale) {
   status.backend_engine = engine;
   status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
   scale.ensured = scale.asking = true;
+  scale.asked_before_until = {};
   api::ServerPool asked = pool->second.object;
   if (const TaskState* buyer = FirstBuyer(world, scale)) {
     for (api::Requirement& each : Narrowed(*buyer->shape, pool->second))
@@ -201,6 +202,7 @@ void NoteBackend(ScaleStatus& status, const CloudServer& server) {
 void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
   const bool fresh = status.backend_uid != server.uid;
+  scale.asked_before_until = {};
   NoteBackend(status, server);
   if (fresh) {
     SetPhase(world, scale, ScalePhase::kProvisioning,
@@ -245,14 +247,23 @@ void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
   DeleteServer(world, scale);  // now, so that it takes no task in this very step
 }
 
+// What nobody waits for is known with the first plan.
+bool IsWanted(const World& world, const ScaleState& scale) {
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  return scale.nominated > 0 ||
+         (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second));
+}
+
 void Pending(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   if (server != nullptr && !server->deleting) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
     if (server == nullptr) return Vanished(world, scale);
-  } else {
+  } else if (scale.ensured || (IsWanted(world, scale) && !TimedOut(world, scale))) {
     Ensure(world, scale);
+  } else if (world.now < scale.asked_before_until) {
+    return world.WakeAt(scale.asked_before_until);  // it would be bought to be given back
   }
   const bool waits = scale.object.status.phase == ScalePhase::kRequested ||
                      scale.object.status.phase == ScalePhase::kProvisioning;
@@ -632,8 +643,10 @@ bool MayBeNamed(const ScaleState& scale, const std::string& server) {
 
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   scale.creating = false;
+  const bool by_another = outcome.error && outcome.error->kind == ErrorKind::kAlreadyExists;
+  if (by_another && !scale.created) scale.asked_before_until = world.now + kLateArrival;
   // It is seen, or will be; where it was seen by now, another leader has made it.
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists || scale.created) return;
+  if (!outcome.error || by_another || scale.created) return;
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
   world.provisioning.scales.erase(scale.object.meta.name);
 }

@@ -20,6 +20,9 @@ namespace spillway::core {
 
 struct TaskState;
 
+// How long a request may still arrive whose sender is gone.
+inline constexpr std::chrono::minutes kLateArrival{2};
+
 struct PoolState {
   api::ServerPool object;
   StatusWriter writer;
@@ -45,7 +48,9 @@ struct ScaleState {
   bool seen_ended = false;  // when it was first seen
   bool ensured = false;     // its engine was asked
   bool asking = false;      // and has not answered yet
-  std::string released;     // the uid of the engine's object whose release was asked for
+  // A leader before may have asked: what it has sent can arrive until then.
+  Time asked_before_until{};
+  std::string released;  // the uid of the engine's object whose release was asked for
   bool diagnose_sent = false;
   bool server_sent = false;
   Backoff registration;  // of its server

@@ -24,6 +24,14 @@ class ScalingTest : public testing::Test {
     }
     return out;
   }
+  // Of pool spot, for a task named t; its engine was not asked, as far as is known.
+  void AddRequestOfAnotherLeader(std::optional<Time> requested) {
+    api::ScaleRequest& scale = api.scales["spw-old-1"];
+    scale.meta.name = "spw-old-1", scale.meta.uid = "old", scale.meta.created = api.now;
+    scale.pool = "spot";
+    scale.status.requested_at = requested;
+    if (requested) scale.status.phase = api::ScalePhase::kRequested;
+  }
   ApiModel api;
 };
 
@@ -203,6 +211,41 @@ TEST_F(ScalingTest, AServerThatIsLateIsGivenBack) {
   EXPECT_EQ(api.scales.size(), 2u);
   EXPECT_EQ(api.claims.size(), 1u);
   EXPECT_EQ(PhaseOf("on-demand"), "Provisioning");
+}
+
+TEST_F(ScalingTest, ANewLeaderAsksForNothingThatIsLateAlready) {
+  api.AddPool("spot");
+  AddRequestOfAnotherLeader(api.now - std::chrono::hours(1));
+  api.AddTask("t");
+  api.Restart();
+  api.Settle();
+  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kRequested);
+  api.Advance(std::chrono::minutes(2));
+  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kFailed);
+  for (const auto& [name, claim] : api.claims) EXPECT_NE(claim.request_uid, "old");
+}
+
+TEST_F(ScalingTest, ANewLeaderAsksForNothingThatNoTaskWaitsFor) {
+  api.AddPool("spot");
+  AddRequestOfAnotherLeader(std::nullopt);
+  api.Restart();
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 0);
+  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kNone);
+  api.Advance(std::chrono::minutes(2));
+  EXPECT_EQ(api.claims_made, 0);
+  EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kReleased);
+}
+
+TEST_F(ScalingTest, WhatTheLeaderBeforeStillGetsIsCountedAndGivenBack) {
+  api.AddPool("spot");
+  api.pools.at("spot").spec.max_servers = 1;
+  AddRequestOfAnotherLeader(api.now - std::chrono::hours(1));
+  api.AddTask("t");
+  api.Restart();
+  api.Settle();
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.claims_made, 0) << "the pool may have one server, and that may be on its way";
 }
 
 TEST_F(ScalingTest, IsWithdrawnWhenTheTaskIsDeleted) {
