@@ -8,3 +8,8 @@ api_service_start() {
   daemon_start api-service socat "TCP-LISTEN:443,bind=$service_ip,fork,reuseaddr,backlog=128" \
     "TCP:127.0.0.1:$apiserver_port"
 }
+
+api_service_stop() {
+  daemon_stop api-service
+  ip link del "$node_link" 2>/dev/null || true
+}

@@ -20,7 +20,7 @@ cert() {
     2>/dev/null
 }
 
-# kubeconfig FILE NAME: for the identity NAME, everything embedded.
+# kubeconfig FILE NAME [SERVER]: for the identity NAME, everything embedded.
 kubeconfig() {
   cat >"$1" <<EOF
 apiVersion: v1
@@ -28,7 +28,7 @@ kind: Config
 clusters:
 - name: spillway
   cluster:
-    server: https://127.0.0.1:$apiserver_port
+    server: ${3:-https://127.0.0.1:$apiserver_port}
     certificate-authority-data: $(base64 -w0 <"$pki/ca.crt")
 users:
 - name: $2

@@ -42,13 +42,14 @@ EOF
   rm -rf "$work"
 }
 
-image_import() { # ARCHIVE NAME COMMAND_AS_JSON
-  [[ -f $1 ]] || image_make "$@"
-  "${ctr[@]}" images import "$1" >/dev/null
+# images_make: the archives. The sandbox image, which keeps a pod's namespaces open, is the same busybox asleep.
+images_make() {
+  [[ -f $dir/busybox.tar ]] || image_make "$dir/busybox.tar" docker.io/local/busybox:1 '["sh"]'
+  [[ -f $dir/pause.tar ]] || image_make "$dir/pause.tar" docker.io/local/pause:1 '["sleep","2147483647"]'
 }
 
-# The sandbox image, which keeps a pod's namespaces open, is the same busybox asleep.
 images_import() {
-  image_import "$dir/busybox.tar" docker.io/local/busybox:1 '["sh"]'
-  image_import "$dir/pause.tar" docker.io/local/pause:1 '["sleep","2147483647"]'
+  local image
+  images_make
+  for image in busybox pause; do "${ctr[@]}" images import "$dir/$image.tar" >/dev/null; done
 }

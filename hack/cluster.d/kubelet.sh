@@ -1,33 +1,52 @@
 # shellcheck shell=bash
 # A real kubelet over a containerd of the cluster's own: own root, state, socket and CNI network.
 
+readonly kubelet_packages=(containerd runc containernetworking-plugins iproute2 busybox-static socat)
+
 # kubelet_possible: says in one line why not.
 kubelet_possible() {
+  local why
+  why=$(kubelet_obstacle)
+  [[ -z $why ]] || { note "$why: the cluster gets kwok nodes instead of a real kubelet" && return 1; }
+}
+
+kubelet_obstacle() {
   if ((EUID != 0)); then
-    note "no root: the cluster gets kwok nodes instead of a real kubelet"
-    return 1
-  fi
-  if ! command -v containerd >/dev/null || ! command -v runc >/dev/null; then
-    note "no containerd or runc: the cluster gets kwok nodes instead of a real kubelet"
-    return 1
+    echo "no root"
+  elif ! command -v containerd >/dev/null || ! command -v runc >/dev/null; then
+    echo "no containerd or runc"
+  elif ! cgroups_writable; then
+    echo "no cgroups can be made"
   fi
 }
 
-containerd_config() {
-  mkdir -p "$dir/cni"
-  cat >"$dir/cni/10-spillway.conflist" <<EOF
+cgroups_writable() {
+  local probe=/sys/fs/cgroup
+  [[ -f $probe/cgroup.controllers ]] || probe+=/memory
+  probe+=/spillway-probe-$$
+  mkdir "$probe" 2>/dev/null && rmdir "$probe"
+}
+
+# cni_config DIRECTORY STATE_DIRECTORY SUBNET: the pods' network.
+cni_config() {
+  mkdir -p "$1"
+  cat >"$1/10-spillway.conflist" <<EOF
 {"cniVersion": "0.4.0", "name": "spillway-$port_base", "plugins": [
-  {"type": "ptp", "ipam": {"type": "host-local", "dataDir": "$dir/cni-state",
-   "ranges": [[{"subnet": "$pod_subnet"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+  {"type": "ptp", "ipam": {"type": "host-local", "dataDir": "$2",
+   "ranges": [[{"subnet": "$3"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 EOF
+}
+
+# containerd_config ROOT STATE SOCKET CNI_DIRECTORY
+containerd_config() {
   # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc may not lower it and no sandbox starts.
-  cat >"$dir/containerd.toml" <<EOF
+  cat <<EOF
 version = 2
-root = "$dir/containerd"
-state = "$run_dir/containerd"
+root = "$1"
+state = "$2"
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 [grpc]
-  address = "$run_dir/containerd.sock"
+  address = "$3"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "docker.io/local/pause:1"
   restrict_oom_score_adj = true
@@ -35,13 +54,14 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
   disable_apparmor = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "$dir/cni"
+    conf_dir = "$4"
 EOF
 }
 
 containerd_start() {
   mkdir -p "$run_dir"
-  containerd_config
+  cni_config "$dir/cni" "$dir/cni-state" "$pod_subnet"
+  containerd_config "$dir/containerd" "$run_dir/containerd" "$run_dir/containerd.sock" "$dir/cni" >"$dir/containerd.toml"
   daemon_start containerd containerd --config "$dir/containerd.toml"
   wait_for 30 containerd "${ctr[@]}" version
   images_import
@@ -55,20 +75,19 @@ node_link_up() {
   ip link set "$node_link"p up
 }
 
+# kubelet_config ADDRESS SOCKET PKI_DIRECTORY CERTIFICATE: what every kubelet of ours has; the ports and directories of one
+# that shares the machine with others are added to it.
 kubelet_config() {
-  cat >"$dir/kubelet.yaml" <<EOF
+  cat <<EOF
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: $node_ip
-port: $kubelet_port
+address: $1
 healthzBindAddress: 127.0.0.1
-healthzPort: $kubelet_health_port
-containerRuntimeEndpoint: unix://$run_dir/containerd.sock
-podLogsDir: $dir/pod-logs
-authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $pki/ca.crt}}
+containerRuntimeEndpoint: unix://$2
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $3/ca.crt}}
 authorization: {mode: Webhook}
-tlsCertFile: $pki/kubelet-server.crt
-tlsPrivateKeyFile: $pki/kubelet-server.key
+tlsCertFile: $3/$4.crt
+tlsPrivateKeyFile: $3/$4.key
 cgroupDriver: cgroupfs
 failCgroupV1: false
 cgroupsPerQOS: false
@@ -87,17 +106,18 @@ kubelet_start() {
   api_service_start
   cert kubelet-server "/CN=$node_name" "DNS:$node_name,IP:$node_ip"
   containerd_start
-  kubelet_config
+  {
+    kubelet_config "$node_ip" "$run_dir/containerd.sock" "$pki" kubelet-server
+    printf '%s\n' "port: $kubelet_port" "healthzPort: $kubelet_health_port" "podLogsDir: $dir/pod-logs"
+  } >"$dir/kubelet.yaml"
   mkdir -p "$dir/pod-logs"
   daemon_start kubelet "$kube_bin/kubelet" --kubeconfig="$dir/kubelet.kubeconfig" \
     --config="$dir/kubelet.yaml" --root-dir="$dir/kubelet" --hostname-override="$node_name" \
     --node-ip="$node_ip" --node-labels=spillway.dev/local=true --v=1
-  wait_for 90 "node $node_name" kubelet_ready
+  wait_for 90 "node $node_name" node_ready "$node_name"
 }
 
-kubelet_ready() {
-  "${kubectl[@]}" wait --for=condition=Ready --timeout=1s "node/$node_name"
-}
+node_ready() { "${kubectl[@]}" wait --for=condition=Ready --timeout=1s "node/$1"; }
 
 # sandbox_namespaces: the network namespaces of this containerd's sandboxes.
 sandbox_namespaces() {
@@ -127,10 +147,8 @@ kubelet_stop() {
   daemon_stop kubelet
   containers_remove
   daemon_stop containerd
-  daemon_stop api-service
   # Shims outlive their containerd; each names our own socket.
   pkill -KILL -f "containerd-shim.*$run_dir/containerd.sock" 2>/dev/null || true
-  ip link del "$node_link" 2>/dev/null || true
   local mount
   while read -r mount; do
     umount -l "$mount" 2>/dev/null || true
