@@ -30,7 +30,8 @@ struct Result {
   uint64_t digest = 0;
   // Things that happened: an event delivered, an effect carried out, a fault, a change by a user.
   size_t steps = 0;
-  size_t turns = 0;  // of the core How often each kind of thing happened; 0 for those that did not.
+  size_t turns = 0;  // of the core
+  // How often each kind of thing happened; 0 for those that did not.
   std::map<std::string, size_t> happened;
   std::optional<Violation> violation;
 };

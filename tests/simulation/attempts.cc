@@ -1,0 +1,196 @@
+// The pods of a task, one after the other, and what its status tells of them.
+#include <algorithm>
+
+#include "operator/core/scheduling/admission.h"
+#include "operator/core/world.h"
+#include "tests/simulation/checks.h"
+
+namespace spillway::simulation {
+namespace {
+
+using api::Pod;
+using api::TaskRequest;
+
+// A long output is cut.
+bool Tells(const PodRecord& pod, const api::TaskResult& result) {
+  constexpr size_t kHead = 30;
+  return pod.end && result.exit_code == pod.end->exit_code &&
+         result.output.substr(0, kHead) == pod.end->message.substr(0, kHead);
+}
+
+}  // namespace
+
+void Checks::CheckOnlyPod(const Replica& replica, const Pod& pod, const std::string& task_uid) {
+  for (const auto& [key, object] : api_.All(Kind::kPod)) {
+    const Pod& other = std::get<Pod>(*object);
+    const std::string* owner = witness_.OwnerOf(other);
+    if (owner == nullptr || *owner != task_uid || other.terminal() || !Knows(replica, other) ||
+        other.meta.name == pod.meta.name)
+      continue;
+    // Its node may be well again: then it is counted as lost if it was, while the pod was there.
+    const PodRecord* record = witness_.RecordOf(other);
+    if (!witness_.Lost(other.node_name, record->asked))
+      Violate("two-pods", pod.meta.key() + " beside " + key + ", whose node " + other.node_name +
+                              " was never lost");
+  }
+  for (const auto& [key, intent] : intents_) {
+    if (intent.replica == replica.id() && intent.task_uid == task_uid && key != pod.meta.key() &&
+        api_.Get<Pod>(key) == nullptr)
+      Violate("two-pods", pod.meta.key() + " beside " + key + ", which is not created yet");
+  }
+}
+
+// What a status says of a pod that the process knows.
+void Checks::CheckAssignment(const Replica& replica, const core::Write& write) {
+  const TaskRecord* task = witness_.Task(write.uid);
+  if (task == nullptr) return;
+  const auto known = [&](int64_t attempt) -> const PodRecord* {
+    const PodRecord* pod = task->Attempt(attempt);
+    return pod != nullptr && replica.HasSeen(Kind::kPod, pod->version) ? pod : nullptr;
+  };
+  const api::Json& assignment = api::GetObject(write.body, "assignment");
+  const int64_t bound = api::GetInt(assignment, "attempt");
+  const api::Json& attempts = api::GetArray(write.body, "attempts");
+  const PodRecord* pod = known(bound);
+  // Of an attempt that has ended, a pod may come back under its name, elsewhere.
+  const bool ended = std::any_of(attempts.begin(), attempts.end(), [&](const api::Json& attempt) {
+    return api::GetInt(attempt, "attempt") == bound;
+  });
+  if (pod != nullptr && !ended && api_.Get<Pod>(pod->key) != nullptr &&
+      api::GetString(assignment, "nodeName") != pod->node)
+    Violate("assignment-truth", pod->key + " is on node " + pod->node + ", its task says " +
+                                    api::GetString(assignment, "nodeName"));
+  for (const api::Json& attempt : attempts) {
+    // One that was given up may come to be elsewhere, by another's hand, once it is recorded.
+    if (!attempt.contains("exitCode")) continue;
+    const int64_t number = api::GetInt(attempt, "attempt");
+    const PodRecord* of = known(number);
+    const std::string server = api::GetString(attempt, "server");
+    // One that was deleted may have been created again under its name, elsewhere.
+    if (of != nullptr && std::none_of(task->pods.begin(), task->pods.end(), [&](const auto& each) {
+          return each.attempt == number && witness_.ServedBy(server, each.node);
+        }))
+      Violate("assignment-truth",
+              of->key + " was on node " + of->node + ", its task says on server " + server);
+  }
+}
+
+// A task may have to give way to another, or its group is taken back; both cost it no retry. Nor
+// does a pod that appears after its creation was given up, when its room is another's.
+void Checks::Stops(const Replica& replica, const core::Write& write) {
+  const auto* pod = api_.Get<Pod>(write.key());
+  const PodRecord* record =
+      pod == nullptr || pod->meta.uid != write.uid ? nullptr : witness_.RecordOf(*pod);
+  if (record != nullptr && (record->ended == 0 || !replica.HasSeen(Kind::kPod, record->ended)))
+    witness_.Stopped(write.uid);
+  const TaskRequest* task = pod == nullptr || witness_.OwnerOf(*pod) == nullptr
+                                ? nullptr
+                                : TaskOf(*witness_.OwnerOf(*pod));
+  if (task == nullptr || pod->meta.uid != write.uid) return;
+  const auto allows = [](const TaskRequest& each) {
+    return each.spec.preemption == api::Preemption::kAllowed;
+  };
+  const auto behind = [&](Kind kind) { return !replica.HasSeen(kind, api_.changed(kind)); };
+  // What runs keeps the priority that it began with, as pods do when their class is made anew.
+  auto own = PriorityOf(*task);
+  if (const auto at = began_with_.find(write.key()); at != began_with_.end())
+    own = std::min(own, at->second);
+  // One that is behind goes by priorities as they were.
+  bool gives_way =
+      task->spec.group.has_value() || behind(Kind::kTask) || behind(Kind::kPriorityClass);
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& other = std::get<TaskRequest>(*object);
+    gives_way = gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > own);
+  }
+  if (gives_way) witness_.Blame(write.uid, "gave way");
+  // As the process may see it.
+  const bool pending = pod->phase == api::PodPhase::kPending ||
+                       !replica.HasSeen(Kind::kPod, pod->meta.resource_version);
+  const auto origin = origins_.find(write.uid);
+  if (pending && origin != origins_.end() && origin->second.replica == replica.id() &&
+      replica.UntoldUntil(write.uid) >= origin->second.decided + core::kSlowAnswer)
+    witness_.Blame(write.uid, "was given up before it was seen");
+  const api::Resources asked = *api::PodRequests(api::GetObject(*task->spec.pod_template, "spec"));
+  if (pending && !(pod->requests == asked))
+    witness_.Blame(write.uid, "was admitted with more than it asked for");
+}
+
+// Each pod after the first needs a reason: a failure that the user wants retried, or something that
+// was done to the one before.
+void Checks::CheckPods(const core::Write& write) {
+  const TaskRecord* record = witness_.Task(write.uid);
+  const TaskRequest* task = TaskOf(write.uid);
+  if (record == nullptr || task == nullptr) return;
+  const auto pods = static_cast<int64_t>(record->pods.size());
+  const int64_t causes = witness_.Causes(*record);
+  if (pods > 1 + task->spec.retry.limit + causes)
+    Violate("pods-bound", task->meta.key() + " has had " + std::to_string(pods) + " pods with " +
+                              std::to_string(task->spec.retry.limit) + " retries and " +
+                              std::to_string(causes) + " disruptions");
+}
+
+// The outcome of a finished task is history: nobody may change it.
+void Checks::CheckResult(const Replica& replica, const core::Write& write) {
+  const api::TaskStatus &old = before_->status, &now = api_.Get<TaskRequest>(write.key())->status;
+  if (!api::Finished(old.phase)) {
+    CheckBill(replica, write, now);
+    if (api::Finished(now.phase)) CheckTruth(replica, write);
+    return;
+  }
+  const auto& a = old.result;
+  const auto& b = now.result;
+  const bool same = old.phase == now.phase && a.has_value() == b.has_value() &&
+                    (!a || (a->exit_code == b->exit_code && a->reason == b->reason &&
+                            a->output == b->output && a->finished_at == b->finished_at));
+  if (!same)
+    Violate("changed-result", write.key() + " was " + api::ToString(old.phase) + " and is " +
+                                  api::ToString(now.phase));
+}
+
+// A pod that was gone before the process began, and that no status told of by then, nobody knows
+// of.
+int64_t Checks::LastKnown(const Replica& replica, const TaskRecord& task) const {
+  const api::TaskStatus& told = before_->status;
+  const auto is_known = [&](const PodRecord& pod) {
+    const auto origin = origins_.find(pod.uid);
+    return replica.HasMet(pod.uid) ||
+           (origin != origins_.end() && origin->second.replica == replica.id()) ||
+           (told.assignment && told.assignment->attempt == pod.attempt) ||
+           std::any_of(told.attempts.begin(), told.attempts.end(),
+                       [&](const api::Attempt& each) { return each.attempt == pod.attempt; });
+  };
+  const auto last = std::find_if(task.pods.rbegin(), task.pods.rend(), is_known);
+  return last == task.pods.rend() ? 0 : last->attempt;
+}
+
+// The result is what the main container of the last attempt did, and nothing if it never ended.
+void Checks::CheckTruth(const Replica& replica, const core::Write& write) {
+  const api::TaskStatus& now = api_.Get<TaskRequest>(write.key())->status;
+  if (!now.result) return;
+  int64_t last = now.attempts.empty() ? 0 : now.attempts.back().attempt;
+  const TaskRecord* task = witness_.Task(write.uid);
+  if (task != nullptr && !overlap_ && task->late == 0) {
+    // What was not written of its attempts when a process ended, and whose pods are gone, nobody
+    // knows: then numbers are used again, and the last pod does not have the highest.
+    if (const int64_t known = LastKnown(replica, *task); known > 0) last = known;
+  }
+  const PodRecord* pod = task == nullptr ? nullptr : task->Attempt(last);
+  const api::Termination* end = pod != nullptr && pod->end ? &*pod->end : nullptr;
+  const bool nothing = !now.result->exit_code && now.result->output.empty();
+  if (nothing && now.phase != api::TaskPhase::kSucceeded) return;
+  // One that was deleted may have been created again under its name.
+  const bool same = task != nullptr &&
+                    std::any_of(task->pods.begin(), task->pods.end(), [&](const PodRecord& each) {
+                      return each.attempt == last && Tells(each, *now.result);
+                    });
+  if (now.phase == api::TaskPhase::kSucceeded && pod != nullptr && pod->asked_to_end && !overlap_ &&
+      !witness_.clocks_wrong)
+    Violate("result-truth", write.key() + " has succeeded, and its pod was deleted while it ran");
+  if (same) return;
+  Violate("result-truth", write.key() + " is " + api::ToString(now.phase) + " with output \"" +
+                              now.result->output + "\", its last attempt " + std::to_string(last) +
+                              " ended with " +
+                              (end == nullptr ? "nothing" : "\"" + end->message + "\""));
+}
+
+}  // namespace spillway::simulation

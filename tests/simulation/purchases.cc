@@ -1,0 +1,106 @@
+// What is bought, and how much of it.
+#include "operator/cloud/karpenter.h"
+#include "operator/core/world.h"
+#include "tests/simulation/checks.h"
+
+namespace spillway::simulation {
+namespace {
+
+using api::TaskRequest;
+using std::chrono::seconds;
+
+// Less than that of every pool, by what clocks may differ.
+constexpr Duration kProvisionTimeout = seconds(250);
+
+std::string Need(const std::string& scale) { return scale.substr(0, scale.rfind('-')); }
+
+}  // namespace
+
+// It will be paid for, or is, and its server is not there yet.
+bool Checks::IsInflight(const api::ScaleRequest& scale) const {
+  if (scale.status.phase != api::ScalePhase::kNone &&
+      scale.status.phase != api::ScalePhase::kRequested &&
+      scale.status.phase != api::ScalePhase::kProvisioning)
+    return false;
+  // Given up, and on its way back, by a process that has waited for so long; its status may not
+  // have told of that yet.
+  std::optional<Time> since = scale.status.requested_at;
+  for (const auto& [asked, at] : engine_asked_) {
+    if (asked.second == scale.meta.uid && (!since || at < *since)) since = at;
+  }
+  if (since && api_.now >= *since + kProvisionTimeout) return false;
+  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
+  return claim != nullptr ? !claim->deleting && !claim->ready : !cloud_.Answered(scale.meta.uid);
+}
+
+void Checks::CheckPurchase(const core::Write& write) {
+  if (overlap_ || api_.Get<api::ScaleRequest>(write.key()) != nullptr) return;  // or refused
+  for (const auto& [name, object] : api_.All(Kind::kPool)) {
+    // A pool's stock may want several servers at once, but never more than the pool may have.
+    if (write.name.starts_with("spw-" + UidOf(*object) + "-")) return;
+  }
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    if (Need(name) == Need(write.name) && IsInflight(std::get<api::ScaleRequest>(*object)))
+      Violate("bought-twice", write.name + " beside " + name);
+  }
+}
+
+// By a clock that is ahead, a Lease that was there when the process began looks old until it is
+// renewed.
+bool Checks::LooksSilent(const Replica& replica, const api::Node& node) const {
+  return replica.born() >= node.meta.created && replica.now() >= api_.now + seconds(30) &&
+         api_.now < node.meta.created + seconds(25);
+}
+
+// A server that was bought for the need is there, would take its task, and never had one: another
+// would be as little use.
+void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& write) {
+  if (overlap_ || !KnowsAll(replica)) return;
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    const auto& scale = std::get<api::ScaleRequest>(*object);
+    const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
+    if (Need(name) != Need(write.name) || scale.status.phase != api::ScalePhase::kReady ||
+        claim == nullptr || claim->deleting || claim->node_name.empty() ||
+        witness_.Hosted(claim->node_name) || witness_.Down(claim->node_name, seconds(120)))
+      continue;
+    const TaskRequest* task = nullptr;
+    for (const auto& [key, each] : api_.All(Kind::kTask)) {
+      if (Need(write.name) == "spw-" + UidOf(*each)) task = &std::get<TaskRequest>(*each);
+    }
+    const auto* node = api_.Get<api::Node>(claim->node_name);
+    if (task == nullptr || node == nullptr || LooksSilent(replica, *node)) continue;
+    for (const auto& [server_name, entry] : api_.All(Kind::kServer)) {
+      const auto& server = std::get<api::RegisteredServer>(*entry);
+      if (server.spec.node_name == claim->node_name && !Promised(*node) &&
+          Wanting(server, *node) < 2 && WouldFit(*task, server, *node, api_))
+        Violate("bought-twice", write.name + " beside " + name + ", which is idle; " + Says(*task));
+    }
+  }
+}
+
+// What is paid for, or asked for, of the pool.
+void Checks::CheckPool(const Replica& replica, const core::Write& write) {
+  if (overlap_ || !KnowsAll(replica)) return;
+  const std::string pool = api::GetString(api::GetObject(write.body, "spec"), "poolName");
+  const auto* object = api_.Get<api::ServerPool>(pool);
+  if (object == nullptr) return;
+  std::set<std::string> live{write.name};
+  for (const auto& [name, purchase] : purchases_) {
+    if (purchase == std::pair(replica.id(), pool)) live.insert(name);
+  }
+  for (const auto& [name, entry] : api_.All(Kind::kScale)) {
+    const auto& scale = std::get<api::ScaleRequest>(*entry);
+    if (scale.pool != pool) continue;
+    const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
+    if (claim != nullptr ? !claim->deleting : IsInflight(scale)) live.insert(name);
+  }
+  if (static_cast<int64_t>(live.size()) > object->spec.max_servers) {
+    std::string names;
+    for (const std::string& name : live) names += " " + name;
+    Violate("pool-overrun", std::to_string(live.size()) + " servers of pool " + pool +
+                                ", which may have " + std::to_string(object->spec.max_servers) +
+                                ":" + names);
+  }
+}
+
+}  // namespace spillway::simulation

@@ -1,0 +1,125 @@
+// Whose turn it is, and what begins together.
+#include <tuple>
+
+#include "operator/core/world.h"
+#include "tests/simulation/checks.h"
+
+namespace spillway::simulation {
+namespace {
+
+using api::TaskRequest;
+using std::chrono::seconds;
+
+// Longer than the operator's own waits after losses and refusals, and after most failures.
+constexpr Duration kRested = seconds(200);
+
+bool AsksForTheSame(const TaskRequest& a, const TaskRequest& b) {
+  const auto placement = [](const TaskRequest& task) {
+    const api::Placement& p = *task.spec.placement;
+    return std::tuple(p.policy, p.burst_after, p.burst_auto, p.pools, p.max_price_micros);
+  };
+  return a.spec.exclusive == b.spec.exclusive && a.spec.active_deadline == b.spec.active_deadline &&
+         a.spec.requirements == b.spec.requirements && placement(a) == placement(b) &&
+         *a.spec.pod_template == *b.spec.pod_template;
+}
+
+}  // namespace
+
+std::optional<int64_t> Checks::PriorityOf(const TaskRequest& task) const {
+  if (task.spec.priority_class.empty()) return task.spec.priority;
+  const auto* named = api_.Get<api::PriorityClass>(task.spec.priority_class);
+  return named == nullptr ? std::nullopt : std::optional(named->value);
+}
+
+bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
+  const api::TaskStatus& status = task.status;
+  if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
+      task.meta.deleted || !replica.HasSeen(Kind::kTask, task.meta.resource_version) ||
+      // It has ended, and its status is refused or on its way.
+      concluded_.contains({replica.id(), task.meta.uid}) ||
+      !witness_.Rested(task.meta.uid, kRested) || witness_.Unrecorded(task) || Barred(task) ||
+      (status.retry_at && *status.retry_at > api_.now))
+    return false;
+  // It ends instead.
+  if (task.spec.start_deadline && api_.now >= task.meta.created + *task.spec.start_deadline)
+    return false;
+  // Where pods are refused, or nobody answers, only some are tried.
+  if (witness_.RefusedIn(task.meta.ns, kPassedOver)) return false;
+  // That a pod was created may not have been told yet.
+  for (const std::string& key : replica.Unanswered(task.meta.ns + "/")) {
+    if (api_.now >= witness_.AskedAt(key) + seconds(3)) return false;
+  }
+  return std::none_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
+    return intent.second.task_uid == task.meta.uid ||
+           (intent.first.starts_with(task.meta.ns + "/") &&
+            api_.now >= intent.second.asked + seconds(3));
+  });
+}
+
+// Whether they do not stand in one line: admission makes other pods of them, or the budgets of one
+// of them may close to it what costs money. What stands in another line is not waited for while as
+// many kinds of pods as may be at once are tried in its namespace for the first time.
+bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const TaskRequest& b) const {
+  constexpr size_t kTriedAtOnce = 8;
+  const auto asks = [&](const std::string& ns) {
+    const auto at = api_.admission.find(ns);
+    return at == api_.admission.end() ? int64_t{0} : at->second.more_cpu_milli;
+  };
+  if (asks(a.meta.ns) != asks(b.meta.ns)) return true;
+  if (!Bounded(b.meta.ns)) return false;
+  std::set<std::string> tried;
+  for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);
+  for (const auto& [key, intent] : intents_) {
+    if (intent.replica == replica.id() && key.starts_with(a.meta.ns + "/")) tried.insert(key);
+  }
+  return tried.size() >= kTriedAtOnce;
+}
+
+// Nothing of a higher priority that asks for the same still waits.
+void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
+  if (!replica.HasSeen(Kind::kPriorityClass, api_.changed(Kind::kPriorityClass)) ||
+      // What is held back for want of money is looked at anew, but not at once.
+      api_.now < witness_.budget_changed + seconds(10))
+    return;
+  const TaskRequest* mine = TaskOf(task_uid);
+  if (mine == nullptr || mine->spec.group ||
+      !replica.HasSeen(Kind::kTask, mine->meta.resource_version))
+    return;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& other = std::get<TaskRequest>(*object);
+    // What costs money may be closed to the one and not to the other.
+    if (&other == mine || !(PriorityOf(other) > PriorityOf(*mine)) || Bounded(other.meta.ns) ||
+        !AsksForTheSame(other, *mine) || !InQueue(replica, other) ||
+        StandApart(replica, other, *mine))
+      continue;
+    Violate("passed-over", key + ", of a higher priority, by " + mine->meta.key());
+  }
+}
+
+// All of a group that has never run are bound in one step.
+void Checks::CheckGroup(const Replica& replica, const std::string& task_uid) {
+  const TaskRequest* mine = TaskOf(task_uid);
+  if (mine == nullptr || !mine->spec.group ||
+      !replica.HasSeen(Kind::kTask, api_.changed(Kind::kTask)))
+    return;
+  int64_t bound = 0;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    if (!task.spec.group || task.spec.group->name != mine->spec.group->name) continue;
+    const TaskRecord* record = witness_.Task(task.meta.uid);
+    // One that was tried before, and lost its place, waits alone.
+    const bool tried = ever_decided_.contains(task.meta.uid) && !decided_.contains(task.meta.uid);
+    if (record != nullptr || tried || api::Finished(task.status.phase)) return;
+    for (const auto& [pod, intent] : intents_) {
+      if (intent.replica == replica.id() && intent.task_uid == task.meta.uid) {
+        ++bound;
+        break;
+      }
+    }
+  }
+  if (bound < mine->spec.group->size)
+    Violate("half-a-group",
+            std::to_string(bound) + " of group " + mine->spec.group->name + " are bound");
+}
+
+}  // namespace spillway::simulation
