@@ -179,11 +179,15 @@ node_forget() {
 
 node_remove() {
   local name=$1 node_home node_link_name='' node_address node_pods
-  cluster_lock
+  # Those of a cluster that is gone are as well.
+  [[ ! -d $dir/run ]] || cluster_lock
   [[ -d $dir/nodes/$name ]] || { note "no node $name in $dir" && return 0; }
   node_settings "$name"
   node_forget "$name"
 }
+
+# node_status: 0 if it runs, Ready or not.
+node_status() { daemon_running "node-$1"; }
 
 # nodes_stop: all of them, when the cluster goes.
 nodes_stop() {
@@ -198,7 +202,7 @@ nodes_stop() {
 # node_arguments_check ACTION NAME
 node_arguments_check() {
   local name='[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' domain='([a-z0-9.-]{1,253}/)?' each
-  [[ $1 == add || $1 == remove ]] || { usage >&2 && exit 2; }
+  [[ $1 =~ ^(add|remove|status)$ ]] || { usage >&2 && exit 2; }
   [[ $2 =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || node_refuse "a node's name is of small letters, digits and -, not '$2'"
   for each in ${node_labels//,/ }; do
     [[ $each =~ ^$domain$name=($name)?$ ]] || node_refuse "--labels wants key=value,…, not '$each'"
