@@ -1,7 +1,7 @@
 """The configuration: YAML, read once at the start. What is wrong in it ends the program with a sentence."""
 import yaml
 
-KEYS = {"listen", "tls", "auth", "stateDir", "quota", "driver", "static", "nova", "rememberSeconds", "requestsPerSecond"}
+KEYS = {"listen", "tls", "auth", "stateDir", "quota", "driver", "static", "nova", "rememberSeconds", "requestsPerSecond", "lookSeconds"}
 
 
 def known(entry, keys, where):

@@ -15,6 +15,7 @@ from .errors import Failure, bounded, invalid, transient
 
 MOST_CONNECTIONS = 128
 IDLE_SECONDS = 60
+MOST_DRAINED = 8 << 20
 
 
 class RateLimit:
@@ -158,10 +159,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             refused = invalid(f"a body has at most {MOST_BODY} bytes", "TooLarge", 413)
         if refused is not None:
             self.close_connection = True
+            self._drain(min(int(length), MOST_DRAINED) if length.isdigit() else 0)
             raise refused
         call.body = self.rfile.read(int(length))
         if len(call.body) < int(length):
             raise ConnectionResetError
+
+    def _drain(self, left):
+        """Who still sends does not read the answer."""
+        while left > 0 and (chunk := self.rfile.read(min(left, 65536))):
+            left -= len(chunk)
 
     def _set_faults(self, call):
         if call.method == "PUT":

@@ -11,15 +11,15 @@ from .offers import cheapest_first, quantity
 from .store import Lease, same_request
 
 WORKERS = 16
-STATUS_SECONDS = 10
 LONGEST_PAUSE = 60
 FORGET_FAILED_SECONDS = 86400
 
 
 class Service:
-    def __init__(self, store, driver, quota=None, remember_seconds=7200, clock=time.time):
+    def __init__(self, store, driver, quota=None, remember_seconds=7200, look_seconds=10, clock=time.time):
         self.store, self.driver, self.clock = store, driver, clock
         self._quota = quota or {}
+        self._look_seconds = look_seconds
         self._remember = max(3600, remember_seconds)
         self._pool = concurrent.futures.ThreadPoolExecutor(WORKERS)
         self._busy, self._next, self._tries = set(), {}, {}
@@ -30,8 +30,7 @@ class Service:
     # --- what clients call
 
     def offers(self, least, zone):
-        offers = self.driver.offers_without(self.store.machines()) if hasattr(self.driver, "offers_without") else self.driver.offers()
-        fit = [offer for offer in offers
+        fit = [offer for offer in self.driver.offers(self.store.machines())
                if offer.amount("cpu") >= least.get("cpu", 0) and offer.gpus() >= least.get("gpu", 0)
                and offer.amount("memory") >= least.get("memoryMiB", 0) * quantity("1Mi")
                and zone in (None, offer.labels.get("topology.kubernetes.io/zone", ""))]
@@ -215,7 +214,7 @@ class Service:
             return True
 
         self.store.change(lease.id, tell)
-        return STATUS_SECONDS if running else 1
+        return self._look_seconds if running else 1
 
     def _look(self, lease, work):
         machines = self.driver.status(work)
@@ -230,7 +229,7 @@ class Service:
             return changed
 
         self.store.change(lease.id, tell)
-        return STATUS_SECONDS
+        return self._look_seconds
 
     def _fail(self, lease, why):
         def tell(each):

@@ -31,8 +31,8 @@ class Work:
 
 
 class Driver:
-    def offers(self):
-        """[Offer], at most 1000; must not block. What is available is what leases have not taken: see take."""
+    def offers(self, taken=frozenset()):
+        """[Offer], at most 1000; must not block. taken: the machines that are put aside for leases."""
         raise NotImplementedError
 
     def bootstraps(self):
@@ -41,7 +41,7 @@ class Driver:
 
     def take(self, request, taken):
         """(Offer, the name of the machine to put aside or None) for a new lease; a Failure if there is none. Must not block and
-        change nothing. taken: the machines that are put aside for leases."""
+        change nothing."""
         raise NotImplementedError
 
     def start(self, work):

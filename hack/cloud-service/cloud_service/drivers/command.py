@@ -30,6 +30,19 @@ def kill_group(pid):
         pass
 
 
+def group_lives(group):
+    """Whether a process of the group is there that has not ended."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                state, _, its_group = file.read().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if its_group == str(group) and state != "Z":
+            return True
+    return False
+
+
 def end_left_over(path):
     """Ends what a service that was killed has left running."""
     try:
@@ -39,6 +52,9 @@ def end_left_over(path):
         return
     if start_time(int(pid)) == started:
         kill_group(int(pid))
+        until = time.monotonic() + 5
+        while group_lives(int(pid)) and time.monotonic() < until:
+            time.sleep(0.01)
     os.unlink(path)
 
 

@@ -75,10 +75,7 @@ class Static(Driver):
     def bootstraps(self):
         return self._refs
 
-    def offers(self):
-        return self.offers_without(set())
-
-    def offers_without(self, taken):
+    def offers(self, taken=frozenset()):
         offers = {}
         for machine in self.machines.values():
             free = 0 if machine.name in taken else 1
@@ -89,7 +86,7 @@ class Static(Driver):
         return cheapest_first(offers.values())
 
     def take(self, request, taken):
-        offer = choose(self.offers_without(taken), request)
+        offer = choose(self.offers(taken), request)
         free = [name for name, machine in self.machines.items() if machine.offer.id == offer.id and name not in taken]
         # One that would not start is tried after the others.
         return offer, min(free, key=lambda name: self._failed.get(name, 0))
