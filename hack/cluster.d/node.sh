@@ -116,12 +116,18 @@ node_boot() {
   touch "$node_home/connected"
 }
 
-node_add() {
-  local name=$1 why begin=${EPOCHREALTIME/[^0-9]/} again='' node_home node_link_name='' node_address node_pods
+# node_check: ends with exit status 3 if no node can be started here.
+node_check() {
+  local why
   # What is missing is installed where that is possible; if not, the obstacle names it.
   ((EUID != 0)) || (apt_ensure "${kubelet_packages[@]}") || true
   why=$(node_obstacle)
   [[ -z $why ]] || { echo "error: no node can be started here: $why" >&2 && exit 3; }
+}
+
+node_add() {
+  local name=$1 begin=${EPOCHREALTIME/[^0-9]/} again='' node_home node_link_name='' node_address node_pods
+  node_check
   cluster_lock
   node_settings "$name"
   if daemon_running "node-$name" && [[ -f $node_home/connected ]]; then again=yes; else node_boot "$name"; fi
@@ -202,6 +208,7 @@ nodes_stop() {
 # node_arguments_check ACTION NAME
 node_arguments_check() {
   local name='[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' domain='([a-z0-9.-]{1,253}/)?' each
+  [[ $1 != check ]] || return 0
   [[ $1 =~ ^(add|remove|status)$ ]] || { usage >&2 && exit 2; }
   [[ $2 =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || node_refuse "a node's name is of small letters, digits and -, not '$2'"
   for each in ${node_labels//,/ }; do
