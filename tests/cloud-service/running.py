@@ -25,12 +25,12 @@ CONTRACT = Contract()
 REQUEST = {"clientRef": "tests", "resources": {"cpu": "2"}}
 
 
-def wait_until(what, condition, seconds=20):
+def wait_until(what, condition, seconds=20, pause=0.05):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if (found := condition()):
             return found
-        time.sleep(0.05)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
@@ -130,7 +130,16 @@ class Service:
 
     def wait(self, lease, state, seconds=20):
         """The lease in that state."""
-        return wait_until(f"{lease} is {state}", lambda: (there := self.get(lease).body)["state"] == state and there, seconds)
+        there = {}
+
+        def is_there():
+            there.update(self.get(lease).body)
+            return there["state"] == state and self.get(lease).body
+
+        try:
+            return wait_until(f"{lease} is {state}", is_there, seconds)
+        except AssertionError as why:
+            raise AssertionError(f"{why}; it is {there}") from None
 
 
 class Case(unittest.TestCase):
