@@ -106,7 +106,8 @@ class NovaTest(unittest.TestCase):
         server, = self.cloud.servers("a")
         self.assertEqual((lease["nodes"][0]["providerID"], lease["nodes"][0]["nodeName"]), (f"openstack:///{server['id']}", "spw-a"))
         told = base64.b64decode(server["OS-EXT-SRV-ATTR:user_data"]).decode()
-        self.assertIn("hostname: spw-a\nkubelet: --node-labels=spillway.dev/pool=burst --register-with-taints=spillway.dev/pool=burst:NoSchedule", told)
+        self.assertIn("hostname: spw-a\nkubelet: --node-labels=spillway.dev/pool=burst "
+                      "--register-with-taints=spillway.dev/pool=burst:NoSchedule", told)
         self.service.delete("a")
         self.service.wait("a", "Released", 30)
         self.assertEqual(self.cloud.servers("a"), [])

@@ -19,11 +19,12 @@ class SchemathesisTest(Case):
     START = STOP = STATUS = "true"
 
     def run_against(self, *more):
-        (self.service.dir / "schemathesis.toml").write_text(SETTINGS)
+        settings = self.service.dir / "schemathesis.toml"
+        settings.write_text(SETTINGS)
         ran = subprocess.run(
-            [SCHEMATHESIS, "--config-file", self.service.dir / "schemathesis.toml", "run", SERVICE / "openapi.yaml",
-             "--url", f"http://127.0.0.1:{self.service.port}",
-             "-H", f"Authorization: Bearer {TOKEN}", "--checks", "all", "--exclude-checks", "use_after_free", "--seed", "1", "--no-color", "--generation-database", ":memory:", *more],
+            [SCHEMATHESIS, "--config-file", settings, "run", SERVICE / "openapi.yaml", "--url", f"http://127.0.0.1:{self.service.port}",
+             "-H", f"Authorization: Bearer {TOKEN}", "--checks", "all", "--exclude-checks", "use_after_free", "--seed", "1",
+             "--no-color", "--generation-database", ":memory:", *more],
             check=False, timeout=500, capture_output=True, text=True, cwd=self.service.dir)
         self.assertEqual(ran.returncode, 0, ran.stdout[-20000:] + ran.stderr[-2000:])
         return ran.stdout

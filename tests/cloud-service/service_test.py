@@ -173,20 +173,30 @@ class FailingStartTest(Case):
         lease = wait_until("the reason is told", lambda: "error" in (there := self.service.get("c75").body) and there)
         self.assertEqual((lease["state"], lease["error"]["class"], lease["error"]["message"]), ("Provisioning", "Transient", "no luck with c75"))
 
-    def test_a_start_that_never_ends_is_ended_by_the_deadline_or_a_delete(self):
+    def test_a_start_that_never_ends_is_ended_by_a_delete(self):
         self.service.put("a")
         wait_until("it is starting", lambda: self.service.get("a").body["state"] == "Provisioning")
         self.service.delete("a")
         self.service.wait("a", "Released", 5)
 
-    def test_what_does_not_run_in_time_fails_for_lack_of_capacity(self):
-        self.service.order({"method": "PUT", "lease": "stall"})
+    def test_a_start_that_never_ends_is_ended_by_the_deadline(self):
         self.service.put("a", provisionTimeoutSeconds=1)
-        # A stalled one never gets there by itself; this is what a client's own timeout is for.
-        self.assertIn(self.service.get("a").body["state"], ("Pending", "Provisioning"))
-        self.service.order()
+        error = self.service.wait("a", "Failed", 10)["error"]
+        self.assertEqual((error["class"], error["code"]), ("InsufficientCapacity", "ProvisionTimeout"))
+        self.assertIn("no luck with a", error["message"])
+
+    def test_what_is_tried_again_is_given_up_at_the_deadline(self):
         self.service.put("c75", provisionTimeoutSeconds=1)
-        self.assertEqual(self.service.wait("c75", "Failed")["error"]["code"], "ProvisionTimeout")
+        error = self.service.wait("c75", "Failed")["error"]
+        self.assertEqual(error["code"], "ProvisionTimeout")
+        self.assertIn("no luck with c75", error["message"])
+
+    def test_a_lease_can_be_ordered_to_stay_on_its_way(self):
+        self.service.order({"method": "PUT", "lease": "stall"})
+        self.service.put("a")
+        wait_until("it is starting", lambda: self.service.get("a").body["state"] == "Provisioning")
+        self.service.delete("a")
+        self.service.wait("a", "Released")
 
 
 class ExpiryTest(Case):

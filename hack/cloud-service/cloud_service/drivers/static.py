@@ -103,12 +103,14 @@ class Static(Driver):
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": os.environ.get("HOME", "/"), **variables(machine, lease)}
         if "KUBECONFIG" in os.environ:
             environment["KUBECONFIG"] = os.environ["KUBECONFIG"]
-        wanted = (lambda: True) if verb == "stop" else work.wanted
+        seconds = self.seconds[verb]
+        if verb == "start":
+            seconds = max(1, min(seconds, lease.deadline - time.time()))
         try:
-            code, line = run(machine.commands[verb], environment, self.seconds[verb], os.path.join(self._pids, machine.name), wanted)
+            code, line = run(machine.commands[verb], environment, seconds, os.path.join(self._pids, machine.name), work.wanted)
         except (OSError, ValueError) as why:
             return 126, str(why)
-        return code, line if code is not None else f"{verb} took more than {self.seconds[verb]} s. {line}"
+        return code, line if code is not None else f"{verb} took more than {seconds:.0f} s. {line}"
 
     def start(self, work):
         code, line = self._run("start", work)
@@ -117,6 +119,8 @@ class Static(Driver):
         if code == TRY_AGAIN:
             raise transient(line or "the start command asks for another try")
         self._failed[work.lease.machine] = time.time()
+        if code is None:
+            raise Failure("InsufficientCapacity", "ProvisionTimeout", line)
         error_class, reason = MEANING.get(code, ("InsufficientCapacity", "StartFailed"))
         raise Failure(error_class, reason, line or f"the start command of {work.lease.machine} ended with exit code {code} and said nothing")
 
