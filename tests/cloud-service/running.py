@@ -151,7 +151,7 @@ class Case(unittest.TestCase):
     # Each start and stop leaves a line; a machine that runs has a file.
     START = 'echo "$SPILLWAY_LEASE" >>"$DIR/started"; mkdir "$DIR/runs.$SPILLWAY_MACHINE.$SPILLWAY_LEASE" 2>/dev/null || true'
     STOP = 'rmdir "$DIR/runs.$SPILLWAY_MACHINE.$SPILLWAY_LEASE" 2>/dev/null || true'
-    STATUS = '[ -d "$DIR/runs.$SPILLWAY_MACHINE.$SPILLWAY_LEASE" ]'
+    STATUS = '[ -d "$DIR/runs.$SPILLWAY_MACHINE.$SPILLWAY_LEASE" ] || exit 3'
     CONFIG = {}
 
     def setUp(self):

@@ -95,6 +95,16 @@ class LeaseTest(Case):
         self.assertEqual((lease["error"]["code"], lease["nodes"]), ("MachineLost", []))
 
 
+class UnknownStatusTest(Case):
+    STATUS = "echo cannot reach it; exit 1"
+
+    def test_a_machine_of_which_nothing_can_be_known_is_not_lost(self):
+        self.service.put("a")
+        lease = wait_until("it says so", lambda: "error" in (there := self.service.get("a").body) and there)
+        self.assertEqual((lease["state"], lease["error"]["class"]), ("Active", "Transient"))
+        self.assertIn("cannot reach it", lease["error"]["message"])
+
+
 class ListTest(Case):
     MACHINES = [{"name": f"m{i}", "offer": "small", "resources": {"cpu": 4}} for i in range(9)]
 

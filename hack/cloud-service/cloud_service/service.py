@@ -166,6 +166,8 @@ class Service:
         if not isinstance(why, Failure):
             traceback.print_exception(why)
             why = transient(f"{type(why).__name__}: {why}", "Internal")
+        elif why.error_class != "Transient":
+            why = transient(why.message, why.code)  # such as credentials of a machine's stop: what else could be done
         tries = self._tries[lease_id] = min(self._tries.get(lease_id, 0) + 1, 10)
 
         def tell(lease):

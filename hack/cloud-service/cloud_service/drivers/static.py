@@ -13,6 +13,8 @@ from .command import run
 MEANING = {64: ("InvalidRequest", "StartRefused"), 69: ("InsufficientCapacity", "NoCapacity"),
            73: ("QuotaExceeded", "Quota"), 77: ("Unauthenticated", "StartDenied")}
 TRY_AGAIN = 75
+# Of status, as an init script has it. No other: a command that cannot find out (1) must not cost a machine that runs.
+GONE = 3
 MOST_MACHINES = 1000
 
 
@@ -129,7 +131,7 @@ class Static(Driver):
             return []
         if "status" in self.machines[work.lease.machine].commands:
             code, line = self._run("status", work)
-            if code == 1:
+            if code == GONE:
                 return []
             if code != 0:
                 raise transient(f"status of {work.lease.machine}: {line}")
