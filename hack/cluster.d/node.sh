@@ -192,8 +192,8 @@ node_remove() {
   node_forget "$name"
 }
 
-# node_status: 0 if it runs, Ready or not.
-node_status() { daemon_running "node-$1"; }
+# node_status: 0 if it runs, Ready or not; 3, as of an init script, if not. Anything else: it could not be found out.
+node_status() { daemon_running "node-$1" || exit 3; }
 
 # nodes_stop: all of them, when the cluster goes.
 nodes_stop() {

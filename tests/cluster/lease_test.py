@@ -160,6 +160,15 @@ class LeaseTest(unittest.TestCase):
         self.assertEqual(machines(), [lent["nodeName"]])
         self.assertEqual(nodes()[lent["nodeName"]]["spec"]["providerID"], lent["providerID"])
 
+    def test_a_lease_whose_machine_died_fails_and_is_cleared_away(self):
+        self.service.call("PUT", "died", REQUEST)
+        name = self.service.reaches("died", "Active")["nodes"][0]["nodeName"]
+        process = (pathlib.Path(CLUSTER) / f"run/node-{name}.pid").read_text().split()[0]
+        os.kill(int(process), signal.SIGKILL)
+        error = self.service.reaches("died", "Failed")["error"]
+        self.assertEqual((error["class"], error["code"]), ("InsufficientCapacity", "MachineLost"))
+        within(60, "nothing is left of it", lambda: not machines() and not nodes())
+
 
 if __name__ == "__main__":
     check = cluster_tool("node", "check")
