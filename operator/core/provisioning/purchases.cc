@@ -424,7 +424,8 @@ void WithdrawPurchases(World& world) {
       continue;
     }
     const std::string why = "no task waits for it any more";
-    const bool asked = scale.ensured || !scale.object.status.backend_name.empty();
+    const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
+                       scale.asked_before_until != Time{};
     const ScalePhase before = std::exchange(scale.object.status.phase,
                                             asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
     scale.object.status.message = why;

@@ -260,7 +260,8 @@ void Pending(World& world, ScaleState& scale) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
     if (server == nullptr) return Vanished(world, scale);
-  } else if (scale.ensured || (IsWanted(world, scale) && !TimedOut(world, scale))) {
+  } else if (scale.ensured || scale.asked_before_until == Time{} ||
+             (IsWanted(world, scale) && !TimedOut(world, scale))) {
     Ensure(world, scale);
   } else if (world.now < scale.asked_before_until) {
     return world.WakeAt(scale.asked_before_until);  // it would be bought to be given back
@@ -476,6 +477,12 @@ void InUse(World& world, ScaleState& scale) {
   }
 }
 
+// Whether the API server has it as it is here.
+bool StatusStands(const ScaleState& scale) {
+  return !scale.writer.in_flight &&
+         scale.writer.written == Fingerprint(EncodeStatus(scale.object.status));
+}
+
 void Release(World& world, ScaleState& scale) {
   DeleteServer(world, scale);
   AskRelease(world, scale);
@@ -483,6 +490,9 @@ void Release(World& world, ScaleState& scale) {
   const bool node_gone = node == world.servers.nodes.end() || !node->second.object;
   if (ServerOf(world, scale) != nullptr || !node_gone) return;
   if (scale.asking) return;  // there may be a server yet
+  // Of a request that is open as far as anyone else can see, another leader may make a server.
+  const bool never_asked = !scale.ensured && scale.object.status.backend_name.empty();
+  if (never_asked && !StatusStands(scale)) return;
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
 }

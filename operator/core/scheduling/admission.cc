@@ -6,6 +6,7 @@
 
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/kinds.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
@@ -18,6 +19,12 @@ namespace {
 constexpr int64_t kWidestWindow = 1 << 20;
 // Where answers differ from each other, tasks are not moved about with every one.
 constexpr Duration kLearnEvery{10'000};
+// So many templates in a row that are refused speak of the namespace rather than of themselves.
+constexpr int kStrikes = 3;
+// Then the next one is tried after a pause: nothing is known against it.
+constexpr BackoffRange kNextTemplate{std::chrono::seconds(1), std::chrono::seconds(5)};
+// Between two creations of a namespace that are refused.
+constexpr Duration kBetweenRefusals{200};
 
 // Calls visit(shape) with each shape that tasks of the admission may wait in.
 template <typename Visit>
@@ -53,6 +60,7 @@ void TellTasks(World& world, const Admission& admission) {
 void Drop(World& world, Admission& admission) {
   if (!admission.tasks.empty() || admission.in_flight > 0) return;
   if (admission.closed) ShowTasks(world, admission);
+  if (admission.apart) --admission.tenant->apart;
   std::erase(world.scheduling.closed, &admission);
   world.scheduling.learned.erase(&admission);
   Shape &asked = *admission.asked, &shape = *admission.shape;
@@ -67,28 +75,73 @@ void SetError(World& world, Admission& admission, std::string text) {
   TellTasks(world, admission);
 }
 
+// What kept one of them from being created may be gone for all.
+void EaseRefused(World& world, const Tenant& tenant) {
+  for (Admission* admission : world.scheduling.closed) {
+    if (admission->tenant == &tenant && admission->explanation != nullptr)
+      admission->backoff.not_before = std::min(admission->backoff.not_before, world.now);
+  }
+}
+
 void Succeeded(World& world, Admission& admission) {
   admission.known = true;
   admission.quota = false;
+  admission.strikes = 0;
   admission.backoff.Succeed();
   admission.answered_at = world.now;
-  if (std::exchange(admission.explanation, nullptr) != nullptr) TellTasks(world, admission);
   int64_t& window = admission.tenant->window;
   window = std::min(window * 2, kWidestWindow);
+  if (std::exchange(admission.explanation, nullptr) == nullptr) return;
+  TellTasks(world, admission);
+  EaseRefused(world, *admission.tenant);
 }
 
-void Failed(World& world, Admission& admission, const std::string& key, TaskState* task,
-            const Error& error) {
+bool Says(const Error& error, const char* words) {
+  return error.message.find(words) != std::string::npos;
+}
+
+// Whether the refusal may be for what only this template says. A quota counts what a shape asks
+// for, and who cannot be asked has refused nothing.
+bool JudgesTemplate(const Error& error) {
+  return error.kind != ErrorKind::kUnavailable && error.kind != ErrorKind::kConflict &&
+         !Says(error, "exceeded quota") && !Says(error, "failed calling webhook");
+}
+
+void Pause(World& world, Admission& admission) {
   admission.known = false;
-  const auto says = [&](const char* words) {
-    return error.message.find(words) != std::string::npos;
-  };
-  admission.quota = says("exceeded quota");
   admission.tenant->window = 1;
+  CloseGate(world, admission);
+}
+
+// One of its templates was refused, and waits by itself.
+void Struck(World& world, Admission& admission, const std::string& key, const Error& error) {
+  if (++admission.strikes < kStrikes) return;
+  admission.backoff.Fail(world.now, key, "", kNextTemplate);
+  if (admission.explanation == nullptr)
+    SetError(world, admission,
+             std::to_string(admission.strikes) +
+                 " templates of this kind in a row were refused, one with: " + error.message +
+                 "; the others are tried one after the other");
+  Pause(world, admission);
+}
+
+// Whose pods that are refused, and why, whatever the pod is called.
+std::string ReasonOf(const Error& error, const TaskState* task) {
+  std::string reason = error.message;
+  if (task == nullptr) return reason;
+  const std::string& name = task->object.meta.name;
+  for (size_t at = 0; (at = reason.find(name, at)) != std::string::npos;)
+    reason.erase(at, name.size());
+  return reason;
+}
+
+void Refused(World& world, Admission& admission, const std::string& key, TaskState* task,
+             const Error& error) {
+  admission.quota = Says(error, "exceeded quota");
   // An API server that cannot be reached is nobody's fault, and soon back.
-  const bool outage = error.kind == ErrorKind::kUnavailable && !says("webhook");
+  const bool outage = error.kind == ErrorKind::kUnavailable && !Says(error, "webhook");
   const BackoffRange range{kRefused.first, outage ? std::chrono::seconds(10) : kRefused.last};
-  if (admission.backoff.Fail(world.now, key, error.message, range)) {
+  if (admission.backoff.Fail(world.now, key, ReasonOf(error, task), range)) {
     SetError(world, admission,
              "the pods of this kind cannot be created: " + error.message +
                  "; tried again with growing pauses of up to a minute");
@@ -96,7 +149,21 @@ void Failed(World& world, Admission& admission, const std::string& key, TaskStat
       RecordEvent(world, *task, true, "FailedCreate",
                   "the pod could not be created: " + error.message);
   }
-  CloseGate(world, admission);
+  Pause(world, admission);
+}
+
+void Failed(World& world, Admission& from, const std::string& key, TaskState* task,
+            const Error& error) {
+  from.tenant->probe_at = world.now + kBetweenRefusals;
+  if (!JudgesTemplate(error)) return Refused(world, from, key, task, error);
+  if (task == nullptr || task->admission == nullptr) return Struck(world, from, key, error);
+  Admission* own = task->admission == &from ? SetApart(world, from, *task) : task->admission;
+  if (own == nullptr) return Refused(world, from, key, task, error);
+  const int64_t window = from.tenant->window;
+  Refused(world, *own, key, task, error);
+  if (own == &from) return;
+  from.tenant->window = window;
+  Struck(world, from, key, error);
 }
 
 void BindByScheduler(World& world, Admission& admission) {
@@ -162,29 +229,72 @@ bool AsksForMore(const Asks& asks, const Shape& reckoned) {
   return asks != with_less;
 }
 
-// Later pods of the kind will be admitted as this one was. True if that is more than was reckoned
-// with.
-bool Learn(World& world, Admission& admission, const api::Pod& pod) {
-  if (!pod.admitted) return false;
-  const Asks asks = AsksOf(pod, *admission.asked);
-  if (asks == AsksOf(*admission.shape)) return false;
-  const bool more = AsksForMore(asks, *admission.shape);
+// Whether each of the pod's containers says how much of it it requests.
+bool AllRequest(const api::Json& pod_spec, const std::string& resource) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const api::Json& container : api::GetArray(pod_spec, list)) {
+      const api::Json& resources = api::GetObject(container, "resources");
+      if (!api::GetObject(resources, "requests").contains(resource)) return false;
+    }
+  }
+  return true;
+}
+
+// A default of the namespace, or of the RuntimeClass: then it is the same for all of the shape,
+// whose key has what they are added to.
+bool ByDefaults(const Asks& asks, const Shape& reckoned, const std::string& pod_template) {
+  const Asks before = AsksOf(reckoned);
+  Asks other = before;
+  other.requests = asks.requests;
+  if (asks != other) return false;
+  const auto parsed = api::Json::parse(pod_template, nullptr, false);
+  const api::Json& spec = api::GetObject(parsed, "spec");
+  if (!api::GetString(spec, "runtimeClassName").empty()) return true;
+  const api::Resources &was = before.requests, &is = asks.requests;
+  return !(was.cpu_milli != is.cpu_milli && AllRequest(spec, "cpu")) &&
+         !(was.memory != is.memory && AllRequest(spec, "memory"));
+}
+
+// Whose pods will be admitted as this one was. What a policy adds may depend on anything that the
+// template says, so that the next template is tried by itself again.
+Admission& Teaches(World& world, Admission& admission, const TaskState& task, const Asks& asks) {
+  if (admission.apart || ByDefaults(asks, *admission.shape, *task.pod_template)) return admission;
+  Admission* own = SetApart(world, admission, task);
+  if (own == nullptr) return admission;
+  admission.known = false;
+  own->known = true;
+  own->answered_at = world.now;
+  return *own;
+}
+
+void LearnAsks(World& world, Admission& admission, const std::string& ns, const Asks& asks) {
   const bool again = admission.shape != admission.asked;
-  if (again && world.now < admission.learned_at + kLearnEvery) return more;
+  if (asks == AsksOf(*admission.shape) || (again && world.now < admission.learned_at + kLearnEvery))
+    return;
   admission.learned_at = world.now;
   if (asks == AsksOf(*admission.asked)) {
     Reshape(world, admission, *admission.asked);
   } else {
-    Reshape(world, admission,
-            world.scheduling.shapes.Admitted(*admission.asked, pod.meta.ns, asks));
+    Reshape(world, admission, world.scheduling.shapes.Admitted(*admission.asked, ns, asks));
     world.scheduling.learned.insert(&admission);
   }
+}
+
+// Later pods of the kind will be admitted as this one was. True if that is more than was reckoned
+// with.
+bool Learn(World& world, Admission& admission, const TaskState& task, const api::Pod& pod) {
+  if (!pod.admitted) return false;
+  const Asks asks = AsksOf(pod, *admission.asked);
+  if (asks == AsksOf(*admission.shape)) return false;
+  const bool more = AsksForMore(asks, *admission.shape);
+  LearnAsks(world, Teaches(world, admission, task, asks), pod.meta.ns, asks);
   return more;
 }
 
 }  // namespace
 
-void JoinAdmission(World& world, TaskState& task, Shape& asked) {
+void JoinAdmission(World& world, TaskState& task, Shape& of_template) {
+  Shape& asked = OwnKind(world, task, of_template);
   const auto [at, added] = world.scheduling.admissions.try_emplace({task.tenant, &asked});
   Admission& admission = at->second;
   if (added) {
@@ -218,7 +328,7 @@ bool MayCreate(const World& world, const Admission& admission) {
   if (admission.known) return true;
   const Tenant& tenant = *admission.tenant;
   return admission.in_flight == 0 && world.now >= admission.backoff.not_before &&
-         tenant.probing < tenant.window;
+         world.now >= tenant.probe_at && tenant.probing < tenant.window;
 }
 
 void CloseGate(World& world, Admission& admission) {
@@ -235,9 +345,8 @@ void OpenGates(World& world) {
   bool more = false;
   std::unordered_map<const Tenant*, int64_t> shown;
   std::erase_if(world.scheduling.closed, [&](Admission* admission) {
-    if (admission->backoff.not_before > world.now)
-      world.scheduling.gates_at =
-          std::min(world.scheduling.gates_at, admission->backoff.not_before);
+    const Time at = std::max(admission->backoff.not_before, admission->tenant->probe_at);
+    if (at > world.now) world.scheduling.gates_at = std::min(world.scheduling.gates_at, at);
     if (!MayCreate(world, *admission)) return false;
     const Tenant& tenant = *admission->tenant;
     if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) {
@@ -276,13 +385,15 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
     admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
   if (std::exchange(owner.probe, false)) --admission.tenant->probing;
   if (!world.scheduling.closed.empty()) world.scheduling.gates_moved = true;
+  // Meanwhile its template may have been set apart.
+  Admission& now = task != nullptr && task->admission != nullptr ? *task->admission : admission;
   const auto& error = outcome.error;
   if (!error || error->kind == ErrorKind::kAlreadyExists) {
-    if (!error || own != nullptr) Succeeded(world, admission);
-    if (own != nullptr && Learn(world, admission, *own)) task->unsure = true;
+    if (!error || own != nullptr) Succeeded(world, now);
+    if (own != nullptr && Learn(world, now, *task, *own)) task->unsure = true;
   } else if (const Denial denial = DenialOf(*error);
-             denial == Denial::kGated && !admission.by_scheduler) {
-    BindByScheduler(world, admission);
+             denial == Denial::kGated && !now.by_scheduler) {
+    BindByScheduler(world, now);
   } else if (denial != Denial::kTemplate) {
     Failed(world, admission, outcome.request_uid, task, *error);
   }

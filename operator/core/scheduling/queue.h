@@ -61,6 +61,8 @@ struct Tenant {
   // which doubles with each success; of all; and when the latest that was answered had been sent.
   int64_t probing = 0, window = 8, creating = 0;
   Time sent{};
+  Time probe_at{};    // none of which nothing is known is created before: one was refused
+  int64_t apart = 0;  // admissions of one template; see kinds.h
 };
 
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.

@@ -182,6 +182,17 @@ Shape& ShapeTable::Admitted(const Shape& asked, const std::string& ns, const Ask
   return *slot;
 }
 
+Shape& ShapeTable::Like(const Shape& asked, const std::string& key) {
+  auto& slot = shapes_[key];
+  if (slot == nullptr) {
+    auto shape = std::make_unique<Shape>();
+    shape->LookLike(asked);
+    shape->runs = asked.runs;
+    Add(slot, key, std::move(shape));
+  }
+  return *slot;
+}
+
 void ShapeTable::Unhold(Shape& shape) {
   if (--shape.holds == 0 && shape.tasks == 0) Remove(shape);
 }

@@ -113,11 +113,13 @@ class ShapeTable {
   // The shape of those of a namespace's tasks of this shape whose pods ask for something else once
   // they are admitted. No task has it yet.
   Shape& Admitted(const Shape& asked, const std::string& ns, const Asks& asks);
+  // One that asks for the same, under that key; made if it is not there. No task has it yet.
+  Shape& Like(const Shape& asked, const std::string& key);
   // One less of those who hold it.
   void Unhold(Shape& shape);
 
   // Null if no task has a shape with that key.
-  const Shape* Find(const std::string& key) const {
+  Shape* Find(const std::string& key) const {
     const auto at = shapes_.find(key);
     return at == shapes_.end() ? nullptr : at->second.get();
   }

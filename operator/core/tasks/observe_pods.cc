@@ -3,6 +3,7 @@
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_name.h"
@@ -39,6 +40,7 @@ const api::Pod* OwnPod(const TaskState* task, const Outcome& outcome) {
 }
 
 void PodDeleted(World& world, const Outcome& outcome) {
+  if (ChangedDeleted(world, outcome)) return;
   const auto pod = world.servers.pods.find(outcome.key);
   if (pod == world.servers.pods.end() || pod->second.object.meta.uid != outcome.request_uid) return;
   TaskState* task = TaskOf(pod->second);
@@ -53,6 +55,7 @@ void PodDeleted(World& world, const Outcome& outcome) {
 }  // namespace
 
 void OnPodGone(World& world, const std::string& key) {
+  ChangedGone(world, key);
   const auto at = world.servers.pods.find(key);
   if (at == world.servers.pods.end()) return;
   PodState& pod = at->second;
@@ -99,8 +102,14 @@ void OnSeen(World& world, const api::Pod& pod) {
   TouchOwner(world, state);
 }
 
-void OnPodOutcome(World& world, const Outcome& outcome) {
-  if (outcome.verb == Verb::kDelete) return PodDeleted(world, outcome);
+void OnPodOutcome(World& world, const Outcome& answer) {
+  if (answer.verb == Verb::kDelete) return PodDeleted(world, answer);
+  Outcome outcome = answer;
+  if (auto changed = ChangedByPolicy(answer)) {
+    TakeBackChanged(world, answer);
+    outcome.error = std::move(changed);
+    outcome.object.reset();
+  }
   const auto owner = world.tasks.owners.find(outcome.request_uid);
   if (owner == world.tasks.owners.end()) return;
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.

@@ -116,6 +116,12 @@ struct TaskState {
   QueuePosition place() { return {*queued, object.meta.created, key, this}; }
 };
 
+// A pod that a policy has taken from its task; see changed_pods.h.
+struct ChangedPod {
+  std::string task_uid, uid;
+  Deletion deletion;
+};
+
 struct Tasks {
   std::unordered_map<std::string, TaskState> by_key;
   std::unordered_map<std::string, Owner> owners;  // by uid
@@ -123,8 +129,9 @@ struct Tasks {
   std::set<std::string> touched;                  // tasks whose status may be due
   std::deque<std::string> to_write;               // tasks whose status is due, in that order
   int64_t statuses_in_flight = 0;
-  Time overruns_at{};  // when costs beyond estimates are counted next
-  Alarms wakes;        // tasks to look at later
+  Time overruns_at{};                              // when costs beyond estimates are counted next
+  Alarms wakes;                                    // tasks to look at later
+  std::map<std::string, ChangedPod> changed_pods;  // by their own keys
 
   // The task is looked at again at that time, if not before.
   void Wake(TaskState& task, Time time);

@@ -7,6 +7,7 @@
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempts.h"
+#include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/cleanup.h"
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/lost_pods.h"
@@ -140,6 +141,7 @@ void Await(World& world, TaskState& task) {
     Dequeue(world, task);
     return;
   }
+  if (AwaitsChanged(world, task)) return Dequeue(world, task);
   if (AwaitsPod(world, task)) return TellLingering(world, task);
   if (const auto missing = Prioritize(world, task)) {
     Dequeue(world, task);

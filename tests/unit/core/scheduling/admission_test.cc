@@ -189,6 +189,98 @@ TEST_F(AdmissionTest, WhereASchedulingGateIsAddedThePodIsLeftToKubeScheduler) {
   EXPECT_EQ(TasksOn("s1"), 2);
 }
 
+// ---- refusals of one template ----
+
+class TemplatesTest : public AdmissionTest {
+ protected:
+  // Whose pods alone differ by that image.
+  void AddImage(const std::string& name, const std::string& image) {
+    const Json container = {
+        {"name", "c"}, {"image", image}, {"resources", {{"requests", {{"cpu", "100m"}}}}}};
+    api.AddTask(name, {{"template", {{"spec", {{"containers", {container}}}}}}});
+  }
+  // Those whose image is "bad", whatever follows.
+  void DenyBadImages() {
+    api.refuse = [](const Write& write) -> std::optional<Error> {
+      if (write.verb != Verb::kCreate || write.kind != Kind::kPod) return std::nullopt;
+      if (write.pod->pod_template->find("\"bad") == std::string::npos) return std::nullopt;
+      return Error{ErrorKind::kForbidden, "pods \"" + write.name + "\" is forbidden: image", {}};
+    };
+  }
+};
+
+TEST_F(TemplatesTest, OneThatIsRefusedHoldsUpNoOtherOfItsShape) {
+  DenyBadImages();
+  AddImage("oldest", "bad");
+  api.Settle();
+  for (int i = 0; i < 5; ++i) AddImage("t" + std::to_string(i), "good");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods_made, 5);
+  EXPECT_TRUE(Says("oldest", "is forbidden: image")) << api.Says("oldest");
+}
+
+TEST_F(TemplatesTest, OneThatStaysRefusedDoesNotSlowTheOthersDown) {
+  DenyBadImages();
+  AddImage("oldest", "bad");
+  api.Advance(minutes(3));
+  AddImage("first", "good");
+  api.Settle();
+  AddImage("late", "good");
+  api.Settle();
+  EXPECT_EQ(api.pods_made, 2) << api.Says("late");
+}
+
+TEST_F(TemplatesTest, AnotherTaskOfARefusedTemplateWaitsWithIt) {
+  DenyBadImages();
+  AddImage("oldest", "bad");
+  api.Advance(minutes(2));
+  const int tries = Tries();
+  for (int i = 0; i < 20; ++i) AddImage("t" + std::to_string(i), "bad");
+  api.Advance(seconds(10));
+  EXPECT_LE(Tries(), tries + 1);
+  EXPECT_TRUE(Says("t7", "is forbidden: image")) << api.Says("t7");
+}
+
+TEST_F(TemplatesTest, ManyInARowAreTriedOneAfterTheOther) {
+  DenyBadImages();
+  for (int i = 0; i < 500; ++i) AddImage("t" + std::to_string(i), "bad" + std::to_string(i));
+  api.Advance(minutes(1));
+  EXPECT_LE(Tries(), 150);
+  EXPECT_TRUE(Says("t499", "is forbidden: image")) << api.Says("t499");
+  const int writes = api.task_writes;
+  api.Advance(minutes(1));
+  EXPECT_LE(api.task_writes - writes, 60) << "each that was refused is told so";
+}
+
+TEST_F(TemplatesTest, AGoodOneBehindManyBadOnesStartsSoon) {
+  DenyBadImages();
+  for (int i = 0; i < 10; ++i) AddImage("t" + std::to_string(i), "bad" + std::to_string(i));
+  AddImage("good", "good");
+  api.Advance(minutes(1));
+  EXPECT_EQ(api.Phase("good"), "Assigned") << api.Says("good");
+}
+
+TEST_F(TemplatesTest, AllStartSoonOnceTheCauseIsGone) {
+  DenyBadImages();
+  for (int i = 0; i < 20; ++i) AddImage("t" + std::to_string(i), "bad" + std::to_string(i));
+  api.Advance(minutes(5));
+  EXPECT_EQ(api.pods_made, 0);
+  api.refuse = nullptr;
+  api.Advance(minutes(1));
+  EXPECT_EQ(api.pods_made, 20);
+}
+
+TEST_F(TemplatesTest, NothingOfThemStaysWhenTheTasksAreGone) {
+  DenyBadImages();
+  for (int i = 0; i < 20; ++i) AddImage("t" + std::to_string(i), "bad" + std::to_string(i));
+  api.Advance(minutes(2));
+  for (int i = 0; i < 20; ++i) api.Remove(api.tasks, "ns/t" + std::to_string(i));
+  api.Settle();
+  EXPECT_TRUE(api.world().scheduling.admissions.empty());
+  EXPECT_TRUE(api.world().scheduling.shapes.all().empty());
+  EXPECT_EQ(api.world().scheduling.tenants.at("ns").apart, 0);
+}
+
 // ---- creations that hang ----
 
 class HangingTest : public AdmissionTest {
@@ -469,6 +561,30 @@ TEST_F(AdmittedTest, AMemberOfAGroupThatDoesNotFitStillStartsWithTheOthers) {
   api.AddServer("s2", "4");
   api.Advance(seconds(10));
   EXPECT_EQ(api.pods.size(), 3u);
+}
+
+TEST_F(AdmittedTest, WhatAPolicyAddsToOneTemplateIsReckonedWithForThatOneAlone) {
+  for (const char* what : {"selector", "cpu"}) {
+    api.mutate = [=](Json& pod) {
+      if (pod["metadata"]["labels"].value("team", "") != "a") return;
+      if (std::string(what) == "selector")
+        pod["spec"]["nodeSelector"]["disk"] = "nowhere";
+      else
+        pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "100";
+    };
+    const auto add = [&](const std::string& name, const std::string& team) {
+      const Json container = {{"name", "c"}, {"resources", {{"requests", {{"cpu", "10m"}}}}}};
+      api.AddTask(name + what, {{"template",
+                                 {{"metadata", {{"labels", {{"team", team}}}}},
+                                  {"spec", {{"containers", {container}}}}}}});
+    };
+    for (int i = 0; i < 3; ++i) add("a" + std::to_string(i), "a");
+    api.Advance(seconds(2));
+    for (int i = 0; i < 3; ++i) add("b" + std::to_string(i), "b");
+    api.Advance(seconds(2));
+    for (int i = 0; i < 3; ++i)
+      EXPECT_TRUE(api.pods.contains("ns/b" + std::to_string(i) + what + "-1")) << what;
+  }
 }
 
 TEST_F(AdmittedTest, WhatEveryClusterAddsChangesNothing) {
