@@ -149,6 +149,17 @@ class NovaTest(unittest.TestCase):
         self.service.wait("own", "Released", 30)
         self.assertEqual([server["id"] for server in self.cloud.servers("another")], [stranger])
 
+    def test_what_appears_after_its_lease_was_released_is_deleted(self):
+        self.put("late")
+        self.service.delete("late")
+        self.service.wait("late", "Released", 30)
+        self.cloud.make("spw-late", "late")
+        stranger = self.cloud.make("spw-unknown", "unknown")
+        self.service.kill()
+        self.service.start()  # it sweeps at its start, and every minute
+        wait_until("it is deleted", lambda: not self.cloud.servers("late"), 30, 0.5)
+        self.assertEqual([server["id"] for server in self.cloud.servers("unknown")], [stranger])
+
     def test_a_token_that_is_no_longer_valid_is_renewed(self):
         self.cloud.call("POST", "/test/revoke")
         self.put("revoked")

@@ -6,15 +6,16 @@ import tempfile
 import time
 import unittest
 
-from running import CONTRACT
+from running import CONTRACT, wait_until
 from cloud_service.contract import canonical, depth_of, parse_json
-from cloud_service.drivers import Interrupted
+from cloud_service.drivers import Driver, Interrupted, Machine
 from cloud_service.drivers.command import run
 from cloud_service.drivers.nova import Nova, failure_of, fault_of, server_name, user_data
 from cloud_service.drivers.openstack import Answer
 from cloud_service.drivers.static import Static
 from cloud_service.errors import Failure, bounded
 from cloud_service.offers import Offer, choose, holds, quantity
+from cloud_service.service import Service
 from cloud_service.store import Lease, Store
 
 
@@ -117,6 +118,92 @@ class StoreTest(unittest.TestCase):
         self.assertEqual(self.store.count("tests"), 1)
         self.store.put(lease("a", state="Failed", cleaned=True))
         self.assertEqual(self.store.count("tests"), 0)
+
+
+class Instant(Driver):
+    """Machines that are there at once."""
+
+    def take(self, request, taken):
+        return Offer("o", {"cpu": "4"}, {}), None
+
+    def start(self, work):
+        return [Machine("id:" + work.lease.id, "n", True)]
+
+    status = start
+
+    def stop(self, work):
+        return True
+
+    def sweep(self, is_over):
+        pass
+
+
+class ExpiryTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.store = Store(folder.name)
+        self.addCleanup(self.store.close)
+        self.now = 10000.0
+        self.service = self.make()
+
+    def make(self):
+        service = Service(self.store, Instant(), clock=lambda: self.now)
+        self.addCleanup(service.stop)
+        return service
+
+    def pass_time(self, seconds):
+        """As the loop sees it, in steps; then what was begun is finished."""
+        for _ in range(seconds // 10):
+            self.now += 10
+            self.service.once()
+
+    def wait(self, state):
+        def there():
+            self.service.once()
+            return self.store.get("a").state == state
+
+        wait_until(f"it is {state}", there)
+
+    def lend(self, seconds):
+        self.service.once()
+        self.service.put("a", {"clientRef": "tests", "resources": {"cpu": "1"}, "leaseSeconds": seconds})
+        self.wait("Active")
+
+    def test_a_lease_that_is_not_renewed_is_released_and_says_so(self):
+        self.lend(100)
+        self.pass_time(90)
+        self.assertEqual(self.store.get("a").state, "Active")
+        self.pass_time(20)
+        self.wait("Released")
+        self.assertEqual(self.store.get("a").error["code"], "Expired")
+
+    def test_a_renewal_of_the_client_and_the_same_put_again_keep_it(self):
+        self.lend(100)
+        for _ in range(3):
+            self.pass_time(90)
+            self.assertEqual(self.service.renew("tests"), 1)
+            self.pass_time(90)
+            self.service.put("a", {"clientRef": "tests", "resources": {"cpu": "1"}, "leaseSeconds": 100})
+        self.assertEqual(self.store.get("a").state, "Active")
+        self.assertEqual(self.service.renew("another"), 0)
+
+    def test_less_than_a_minute_is_read_as_a_minute(self):
+        self.lend(1)
+        self.assertEqual(self.store.get("a").expires, self.now + 60)
+
+    def test_time_in_which_the_service_was_down_does_not_count(self):
+        self.lend(100)
+        self.now += 5000
+        self.service = self.make()
+        self.service.once()
+        self.assertEqual((self.store.get("a").state, self.store.get("a").expires), ("Active", self.now + 100))
+
+    def test_a_clock_that_is_set_ends_no_lease(self):
+        self.lend(100)
+        self.now += 5000
+        self.service.once()
+        self.assertEqual(self.store.get("a").state, "Active")
 
 
 class CommandTest(unittest.TestCase):

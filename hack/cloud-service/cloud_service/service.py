@@ -13,6 +13,8 @@ from .store import Lease, same_request
 WORKERS = 16
 LONGEST_PAUSE = 60
 FORGET_FAILED_SECONDS = 86400
+# A longer time between two looks is one in which nobody could renew a lease: the service was down, or the clock was set.
+LONGEST_GAP_SECONDS = 60
 
 
 class Service:
@@ -24,7 +26,7 @@ class Service:
         self._pool = concurrent.futures.ThreadPoolExecutor(WORKERS)
         self._busy, self._next, self._tries = set(), {}, {}
         self._lock, self._wake, self._stopping = threading.Lock(), threading.Event(), False
-        self._swept = 0
+        self._swept, self._looked = 0, 0.0
         self.planned = None  # for tests: a failure to meet instead of starting (see faults.py)
 
     # --- what clients call
@@ -108,6 +110,9 @@ class Service:
     def once(self):
         """Hands out all work that is due."""
         now = self.clock()
+        if not 0 <= now - self._looked <= LONGEST_GAP_SECONDS:
+            self._renew_all(now)
+        self._looked = now
         for lease in self.store.unsettled():
             if lease.expires is not None and lease.expires <= now and lease.state in ("Pending", "Provisioning", "Active"):
                 self.store.change(lease.id, lambda each: _expire(each, now))
@@ -120,6 +125,12 @@ class Service:
             self._swept = time.monotonic()
             self.store.forget_ended(now - self._remember, now - FORGET_FAILED_SECONDS)
             self._pool.submit(self._sweep)
+
+    def _renew_all(self, now):
+        with self.store.transaction():
+            for lease in self.store.unsettled():
+                if lease.renew(now):
+                    self.store.put(lease)
 
     def stop(self):
         self._stopping = True
