@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The contract, call by call, against the service with a list of machines."""
 import os
+import random
+import socket
 import ssl
 import subprocess
 import unittest
@@ -246,6 +248,51 @@ class MalformedTest(Case):
     def test_other_methods_are_refused_with_those_that_there_are(self):
         answer = self.service.call("PATCH", "/v1/leases/a")
         self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, PUT, DELETE"))
+
+
+class RawTest(Case):
+    def say(self, data, read=True):
+        with socket.create_connection(("127.0.0.1", self.service.port), timeout=10) as connection:
+            connection.sendall(data)
+            if not read:
+                return b""
+            connection.shutdown(socket.SHUT_WR)
+            said = b""
+            try:
+                while chunk := connection.recv(65536):
+                    said += chunk
+            except ConnectionResetError:
+                pass
+            return said
+
+    def test_what_is_not_http_is_refused_or_closed_and_hurts_nobody(self):
+        rng = random.Random(3)
+        for data in (b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n",
+                     b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * 70000 + b"\r\n\r\n",
+                     b"PUT /v1/leases/a HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"PUT /v1/leases/a HTTP/1.1\r\nContent-Length: 50\r\n\r\nshort",
+                     *(rng.randbytes(300) + b"\r\n\r\n" for _ in range(20))):
+            said = self.say(data)
+            self.assertFalse(said.startswith(b"HTTP/1.1 2"), said[:200])
+        self.assertEqual(self.service.call("GET", "/v1/offers").status, 200)
+        self.assertNotIn("Traceback", self.service.log())
+
+    def test_two_requests_in_one_connection_are_answered_each(self):
+        one = f"GET /v1/offers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        self.assertEqual(self.say(one + one).count(b"HTTP/1.1 200"), 2)
+
+    def test_more_connections_than_are_served_are_closed_and_those_after_them_are_served(self):
+        idle = [socket.create_connection(("127.0.0.1", self.service.port), timeout=10) for _ in range(200)]
+        self.addCleanup(lambda: [each.close() for each in idle])
+        for each in idle:
+            each.close()
+
+        def answered():
+            try:
+                return self.service.call("GET", "/v1/offers").status == 200
+            except OSError:
+                return False
+
+        wait_until("it answers again", answered)
 
 
 class AccessTest(Case):
