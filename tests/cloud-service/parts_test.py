@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The parts of the cloud service by themselves."""
+import json
 import os
 import pathlib
 import tempfile
@@ -14,6 +15,7 @@ from cloud_service.drivers.nova import Nova, failure_of, fault_of, server_name, 
 from cloud_service.drivers.openstack import Answer
 from cloud_service.drivers.static import Static
 from cloud_service.errors import Failure, bounded
+from cloud_service.http import fitting
 from cloud_service.offers import Offer, choose, holds, quantity
 from cloud_service.service import Service
 from cloud_service.store import Lease, Store
@@ -74,6 +76,16 @@ class ContractTest(unittest.TestCase):
     def test_foreign_text_is_one_bounded_printable_line(self):
         self.assertEqual(bounded("a\x1b[0m\nb\0" + "c" * 5000)[:9], "a [0m b c")
         self.assertEqual(len(bounded("c" * 5000)), 1024)
+
+
+class PageTest(unittest.TestCase):
+    def test_a_page_has_at_least_one_and_no_more_than_an_answer_may_have(self):
+        leases = [lease(f"l{i:03}", state="Failed", error=Failure("InsufficientCapacity", "X", "\U0001f600" * 1024).body()).body() for i in range(500)]
+        page = fitting(leases)
+        self.assertLess(len(json.dumps(page)), 4 << 20)
+        self.assertTrue(0 < len(page) < 500)
+        self.assertEqual(fitting([{"id": "x" * (5 << 20)}, {}]), [{"id": "x" * (5 << 20)}])
+        self.assertEqual(fitting([]), [])
 
 
 class StoreTest(unittest.TestCase):

@@ -16,6 +16,7 @@ from .errors import Failure, bounded, invalid, transient
 MOST_CONNECTIONS = 128
 IDLE_SECONDS = 60
 MOST_DRAINED = 8 << 20
+MOST_ITEMS_BYTES = 3 << 20  # of the 4 MiB that an answer may have
 
 
 class RateLimit:
@@ -252,18 +253,30 @@ def read(server, call, path, method):
     return server.contract.check(server.contract.body_of(path, method), parse_json(call.body))
 
 
+def fitting(items):
+    """The first of them, at least one, that an answer has room for."""
+    left, kept = MOST_ITEMS_BYTES, []
+    for item in items:
+        left -= len(json.dumps(item)) + 2
+        if left < 0 and kept:
+            break
+        kept.append(item)
+    return kept
+
+
 def list_offers(server, call):
     given = parameters(server, call)
-    return 200, {"items": server.service.offers(given, given.get("zone"))}
+    return 200, {"items": fitting(server.service.offers(given, given.get("zone")))}
 
 
 def list_leases(server, call):
     given = parameters(server, call)
     may_act_for(call.allowed, given["clientRef"])
     leases, more = server.service.page(given["clientRef"], given.get("continue", ""), given["limit"])
-    body = {"items": [lease.body() for lease in leases]}
-    if more:
-        body["continue"] = leases[-1].id
+    items = fitting([lease.body() for lease in leases])
+    body = {"items": items}
+    if more or len(items) < len(leases):
+        body["continue"] = items[-1]["id"]
     return 200, body
 
 
