@@ -8,6 +8,7 @@ import time
 import unittest
 
 from running import CONTRACT, wait_until
+from cloud_service.config import read
 from cloud_service.contract import canonical, depth_of, parse_json
 from cloud_service.drivers import Driver, Interrupted, Machine
 from cloud_service.drivers.command import run
@@ -80,8 +81,8 @@ class ContractTest(unittest.TestCase):
 
 class PageTest(unittest.TestCase):
     def test_a_page_has_at_least_one_and_no_more_than_an_answer_may_have(self):
-        leases = [lease(f"l{i:03}", state="Failed", error=Failure("InsufficientCapacity", "X", "\U0001f600" * 1024).body()).body() for i in range(500)]
-        page = fitting(leases)
+        error = Failure("InsufficientCapacity", "X", "\U0001f600" * 1024).body()
+        page = fitting([lease(f"l{i:03}", state="Failed", error=error).body() for i in range(500)])
         self.assertLess(len(json.dumps(page)), 4 << 20)
         self.assertTrue(0 < len(page) < 500)
         self.assertEqual(fitting([{"id": "x" * (5 << 20)}, {}]), [{"id": "x" * (5 << 20)}])
@@ -260,9 +261,25 @@ class StaticTest(unittest.TestCase):
         good = {"name": "m", "resources": {"cpu": 1}, "start": ["true"], "stop": ["true"]}
         unlike = [good | {"offer": "o"}, good | {"name": "n", "offer": "o", "labels": {"a": 1}}]
         for machines, word in (([], "1 to"), ([good, good], "two machines"), ([good | {"name": "a b"}], "63"), (unlike, "differ"),
+                               ([good | {"nodeName": "n"}, good | {"name": "n"}], "same node name"),
                                ([good | {"cost": 1}], "unknown: cost"), ([good | {"start": "true"}], "list")):
             with self.assertRaises(SystemExit) as raised, tempfile.TemporaryDirectory() as folder:
                 Static({"machines": machines}, folder)
+            self.assertIn(word, str(raised.exception))
+
+
+class ConfigurationTest(unittest.TestCase):
+    GOOD = {"listen": "127.0.0.1:0", "stateDir": "/s", "auth": {"tokenFile": "/t"}, "driver": "static", "static": {}}
+
+    def test_what_is_wrong_is_said_in_a_sentence(self):
+        for change, word in (({"listen": "8443"}, "ADDRESS:PORT"), ({"listen": "0.0.0.0:1"}, "without tls"), ({"auth": {}}, "tokenFile"),
+                             ({"driver": "nova"}, "driver"), ({"lookSeconds": "x"}, "lookSeconds"), ({"requestsPerSecond": 0}, "above 0"),
+                             ({"quota": {"default": "many"}}, "many"), ({"quota": {"clients": {"a": -1}}}, "-1"), ({"more": 1}, "unknown: more"),
+                             ({"auth": {"clientCA": "/c"}}, "needs tls"), ({"stateDir": 1}, "stateDir")):
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file, self.assertRaises(SystemExit) as raised:
+                json.dump(self.GOOD | change, file)
+                file.flush()
+                read(file.name)
             self.assertIn(word, str(raised.exception))
 
 

@@ -25,7 +25,7 @@ CONTRACT = Contract()
 REQUEST = {"clientRef": "tests", "resources": {"cpu": "2"}}
 
 
-def wait_until(what, condition, seconds=20, pause=0.05):
+def wait_until(what, condition, seconds=60, pause=0.05):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if (found := condition()):
@@ -128,7 +128,7 @@ class Service:
     def order(self, *rules):
         return self.call("PUT", "/test/faults", list(rules), checked=False)
 
-    def wait(self, lease, state, seconds=20):
+    def wait(self, lease, state, seconds=60):
         """The lease in that state."""
         there = {}
 

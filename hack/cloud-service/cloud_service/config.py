@@ -20,6 +20,14 @@ def need(entry, key, kind, where, default=None):
     return value
 
 
+def number(entry, key, default, where, most=31536000):
+    """Positive."""
+    value = entry.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        raise SystemExit(f"{where}: {key} must be a number above 0, at most {most}")
+    return value
+
+
 def text_map(entry, key, where):
     """Quotes are easily forgotten: {cpu: 8}."""
     return {str(name): str(value) for name, value in need(entry, key, dict, where, {}).items()}
@@ -34,6 +42,8 @@ def read(path):
     known(config, KEYS, "the configuration")
     for key, kind in (("listen", str), ("auth", dict), ("stateDir", str), ("driver", str)):
         need(config, key, kind, "the configuration")
+    for key in ("rememberSeconds", "requestsPerSecond", "lookSeconds"):
+        number(config, key, 1, "the configuration")
     host, _, port = config["listen"].rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise SystemExit("the configuration: listen must be ADDRESS:PORT")
@@ -43,6 +53,10 @@ def read(path):
     if not config["auth"].get("tokenFile") and not config["auth"].get("clientCA"):
         raise SystemExit("auth: needs a tokenFile, a clientCA, or both")
     known(config.get("quota", {}), {"default", "clients"}, "quota")
+    quota = config.get("quota", {})
+    for most in [quota.get("default", 0), *need(quota, "clients", dict, "quota", {}).values()]:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+            raise SystemExit(f"quota: {most} is not a number of machines")
     if "tls" in config:
         known(config["tls"], {"certificate", "key"}, "tls")
     elif host.strip("[]") not in ("127.0.0.1", "::1", "localhost"):

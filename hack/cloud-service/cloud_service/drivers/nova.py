@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 
-from ..config import known, need, text_map
+from ..config import known, need, number, text_map
 from ..errors import Failure, invalid, transient
 from ..offers import Offer, cheapest_first, choose
 from . import Driver, Machine
@@ -48,7 +48,7 @@ class Nova(Driver):
         self._api, self._clock = OpenStack(need(config, "auth", dict, "nova")), clock
         # Two services in one project must not delete each other's servers.
         self._service = config.get("service", "spillway")
-        self._settle = config.get("settleSeconds", SETTLE_SECONDS)
+        self._settle = number(config, "settleSeconds", SETTLE_SECONDS, "nova", 3600)
         self._provider_id = config.get("providerID", "openstack:///{server}")
         self._common = {"imageRef": need(config, "image", str, "nova"), "networks": config.get("networks", "auto")}
         for ours, theirs in (("keyName", "key_name"), ("availabilityZone", "availability_zone")):

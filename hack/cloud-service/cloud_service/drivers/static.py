@@ -3,7 +3,7 @@ import os
 import re
 import time
 
-from ..config import known, need, text_map
+from ..config import known, need, number, text_map
 from ..errors import Failure, transient
 from ..offers import Offer, cheapest_first, choose
 from . import Driver, Machine
@@ -60,7 +60,7 @@ class Static(Driver):
                 raise SystemExit(f"static: two machines are called {machine.name}")
             self.machines[machine.name] = machine
         self._check_offers()
-        self.seconds = {verb: min(3600, config.get(verb + "Seconds", default))
+        self.seconds = {verb: number(config, verb + "Seconds", default, "static", 3600)
                         for verb, default in (("start", 600), ("stop", 300), ("status", 30))}
         self._refs = config.get("bootstrapRefs")
         self._pids = os.path.join(state_dir, "commands")
@@ -73,6 +73,10 @@ class Static(Driver):
             other = first.setdefault(machine.offer.id, machine)
             if other.offer != machine.offer:
                 raise SystemExit(f"static: {other.name} and {machine.name} are one offer and differ in resources, labels or price")
+        for what in ("node_name", "provider_id"):
+            names = [getattr(machine, what).replace("{machine}", machine.name) for machine in self.machines.values()]
+            if len(set(names)) < len(names):
+                raise SystemExit(f"static: two machines have the same {what.replace('_', ' ')}")
 
     def bootstraps(self):
         return self._refs
