@@ -52,6 +52,16 @@ std::pair<bool, std::string> Condition(const Json& object, const std::string& ty
   return {false, ""};
 }
 
+// By its label, or by its taint, where a policy takes labels away.
+std::string PoolOf(const api::ObjectMeta& meta, const Json& object) {
+  if (const auto pool = meta.labels.find(api::kPoolLabel); pool != meta.labels.end())
+    return pool->second;
+  for (const Json& taint : api::GetArray(api::GetObject(object, "spec"), "taints")) {
+    if (api::GetString(taint, "key") == api::kPoolTaint) return api::GetString(taint, "value");
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string NodeClaimName(const std::string& request_uid) { return "spw-" + request_uid; }
@@ -87,18 +97,20 @@ Json NodeClaimBody(const std::string& request_name, const std::string& request_u
 
 Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
   const api::ObjectMeta meta = api::DecodeMeta(object);
-  const auto request = meta.labels.find(api::kRequestLabel);
-  if (request == meta.labels.end())
-    return Invalid("NodeClaim " + meta.name + " is not of Spillway");
+  const auto owner = std::find_if(meta.owners.begin(), meta.owners.end(), [&](const auto& each) {
+    return each.controller && each.ours && each.kind == "ScaleRequest" &&
+           meta.name == NodeClaimName(each.uid);
+  });
+  if (owner == meta.owners.end())
+    return Invalid("NodeClaim " + meta.name + " is not of a ScaleRequest of Spillway");
   const Json& status = api::GetObject(object, "status");
   api::CloudServer server;
   server.kind = "NodeClaim";
   server.name = meta.name;
   server.uid = meta.uid;
   server.resource_version = meta.resource_version;
-  server.request_uid = request->second;
-  if (const auto pool = meta.labels.find(api::kPoolLabel); pool != meta.labels.end())
-    server.pool = pool->second;
+  server.request_uid = owner->uid;
+  server.pool = PoolOf(meta, object);
   const auto [launched, launch_message] = Condition(object, "Launched");
   const auto [registered, register_message] = Condition(object, "Registered");
   server.launched = launched;
@@ -145,6 +157,9 @@ Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::st
   if (!made && made.error().kind == ErrorKind::kAlreadyExists) {
     made =
         kube::Call(transport_, kube::GetRequest(kNodeClaims, "", NodeClaimName(request_uid)), stop);
+    // It was there, and is gone: the next try may make it.
+    if (!made && made.error().kind == ErrorKind::kNotFound)
+      return Error{ErrorKind::kUnavailable, made.error().message, {}};
   }
   if (!made) {
     Error error = made.error();
@@ -154,17 +169,39 @@ Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::st
     return error;
   }
   auto server = DecodeNodeClaim(*made);
-  if (!server) return server.error();
+  if (!server) return TakeBack(*made, stop);
   return Ensured(std::move(*server));
+}
+
+Result<Ensured> Karpenter::TakeBack(const Json& claim, std::stop_token stop) {
+  const api::ObjectMeta meta = api::DecodeMeta(claim);
+  api::CloudServer server;
+  server.name = meta.name;
+  server.uid = meta.uid;
+  if (const auto gone = Release(server, std::move(stop)); !gone) {
+    Error error = gone.error();
+    error.message = "NodeClaim " + meta.name +
+                    " lacks Spillway's owner reference and could not be deleted: " + error.message;
+    if (!error.retryable()) error.kind = ErrorKind::kUnavailable;
+    return error;
+  }
+  return Ensured(Refusal{api::CloudError::kInvalidRequest,
+                         "NodeClaim " + meta.name +
+                             " was admitted without Spillway's owner reference, so that it was "
+                             "deleted again; exempt it from the policy or webhook that changes "
+                             "this"});
 }
 
 Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token stop) {
   const auto gone =
       kube::Call(transport_,
                  kube::DeleteRequest(kNodeClaims, "", server.name, server.uid, std::nullopt), stop);
-  if (gone || gone.error().kind == ErrorKind::kNotFound ||
-      gone.error().kind == ErrorKind::kConflict)
-    return Unit{};
+  if (gone || gone.error().kind == ErrorKind::kNotFound) return Unit{};
+  if (gone.error().kind != ErrorKind::kConflict) return gone.error();
+  // Under the name there may be another one by now.
+  const auto there = kube::Call(transport_, kube::GetRequest(kNodeClaims, "", server.name), stop);
+  if (!there && there.error().kind == ErrorKind::kNotFound) return Unit{};
+  if (there && api::DecodeMeta(*there).uid != server.uid) return Unit{};
   return gone.error();
 }
 

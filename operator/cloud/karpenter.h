@@ -14,7 +14,8 @@ inline const kube::Resource kNodeClaims{"karpenter.sh", "v1", "nodeclaims"};
 std::string NodeClaimName(const std::string& request_uid);
 api::Json NodeClaimBody(const std::string& request_name, const std::string& request_uid,
                         const api::ServerPool& pool);
-// Fails for a claim that is not of Spillway.
+// Fails for a claim that is not of Spillway: ours has that name, and a ScaleRequest as controller.
+// Labels are anybody's.
 Result<api::CloudServer> DecodeNodeClaim(const api::Json& object);
 // From the Events of a claim that vanished.
 Refusal DiagnoseEvents(const api::Json& event_list);
@@ -32,6 +33,9 @@ class Karpenter : public Engine {
   Refusal Diagnose(const api::CloudServer& server, std::stop_token stop) override;
 
  private:
+  // Of a claim that a policy has changed so that nobody would know it for ours.
+  Result<Ensured> TakeBack(const api::Json& claim, std::stop_token stop);
+
   kube::Transport& transport_;
 };
 

@@ -41,10 +41,14 @@ Error Explain(const std::string& server, const std::exception& error) {
   return {ErrorKind::kUnavailable, "cannot reach " + server + ": " + what, std::nullopt, ambiguous};
 }
 
+// Whoever asks for longer is asked again nevertheless, once in a while: all are told that what is
+// refused is tried again at least once a minute.
+constexpr int kMostRetryAfter = 30;
+
 std::optional<std::chrono::seconds> RetryAfter(const http_response& response) {
   const auto header = response.headers().find("Retry-After");
   if (header == response.headers().end()) return std::nullopt;
-  return std::chrono::seconds(std::clamp(std::atoi(header->second.c_str()), 0, 300));
+  return std::chrono::seconds(std::clamp(std::atoi(header->second.c_str()), 0, kMostRetryAfter));
 }
 
 // An IPv6 address is in brackets in a URL. The library would look it up with them, and compare the

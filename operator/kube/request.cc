@@ -35,6 +35,28 @@ std::string Quote(const std::string& body) {
   return line.empty() ? "" : ": " + line;
 }
 
+// A denial by a webhook or a policy, whatever code it gives: the API server's own words, before
+// the denier's. It may come with any code, and says nothing of the object or of the connection.
+bool DeniedByAdmission(const std::string& message) {
+  const bool denied = message.find(" denied the request") != std::string::npos ||
+                      message.find(" denied request") != std::string::npos;
+  return denied && (message.starts_with("admission webhook ") ||
+                    message.find("AdmissionPolicy '") != std::string::npos);
+}
+
+bool ChangesObject(const Request& request) {
+  return request.method == "PATCH" || request.method == "PUT" || request.method == "DELETE";
+}
+
+// An object is gone only if the answer says so of that object: a path that is not served at the
+// moment, as after a restart, is not found either.
+bool NamesItsObject(const Request& request, const Response& response) {
+  const std::string name = TextOf(PartOf(ParseJson(response.body), "details"), "name");
+  if (name.empty()) return false;
+  const std::string path = request.path.substr(0, request.path.find('?'));
+  return path.ends_with("/" + name) || path.find("/" + name + "/") != std::string::npos;
+}
+
 }  // namespace
 
 std::string TextOf(const Json& json, const char* key) {
@@ -135,6 +157,7 @@ Result<Json> ReadResponse(const Response& response) {
   }
   // Of a gateway, or of the API server that has given up waiting: it may be carried out yet.
   const bool ambiguous = response.status == 502 || response.status == 504;
+  if (DeniedByAdmission(message)) return Error{ErrorKind::kForbidden, std::move(message), {}};
   return Error{KindOf(response.status, reason), std::move(message), response.retry_after,
                ambiguous};
 }
@@ -142,7 +165,14 @@ Result<Json> ReadResponse(const Response& response) {
 Result<Json> Call(Transport& transport, const Request& request, std::stop_token stop) {
   const auto response = transport.Send(request, std::move(stop));
   if (!response) return response.error();
-  return ReadResponse(*response);
+  auto object = ReadResponse(*response);
+  if (!object && object.error().kind == ErrorKind::kNotFound && ChangesObject(request) &&
+      !NamesItsObject(request, *response)) {
+    Error error = object.error();
+    error.kind = ErrorKind::kUnavailable;
+    return error;
+  }
+  return object;
 }
 
 }  // namespace spillway::kube

@@ -140,6 +140,7 @@ void OnRegistrationOutcome(World& world, const Outcome& outcome) {
   for (auto& [name, scale] : world.provisioning.scales) {
     if (!MayBeNamed(scale, outcome.key)) continue;
     scale.server_sent = false;
+    scale.registration_error = why;
     if (scale.registration.Fail(world.now, outcome.key, why, kRegister))
       RecordEvent(world, scale, true, "RegisterFailed",
                   "RegisteredServer " + outcome.key + " could not be created: " + why + kAgain);

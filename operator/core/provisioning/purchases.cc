@@ -89,7 +89,11 @@ void KeepPromises(World& world) {
 // Why nobody waits for the server of the purchase any more.
 std::string WhyLost(const World& world, const std::string& name) {
   const auto scale = world.provisioning.scales.find(name);
-  if (scale == world.provisioning.scales.end()) return "it is gone";
+  if (scale == world.provisioning.scales.end()) {
+    const auto why = world.provisioning.not_created.find(name);
+    return why == world.provisioning.not_created.end() ? "it is gone"
+                                                       : "it could not be created: " + why->second;
+  }
   const api::ScaleStatus& status = scale->second.object.status;
   if (IsInflight(scale->second)) return "it has no room left";
   if (status.phase == ScalePhase::kReady) return "other tasks have taken its room";
@@ -116,6 +120,7 @@ void DropNominations(World& world) {
     }
     at = world.provisioning.nominated.erase(at);
   }
+  world.provisioning.not_created.clear();
 }
 
 // It was able to take a task, and has taken none: whoever it was bought for may be about to. A

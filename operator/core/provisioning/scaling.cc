@@ -42,6 +42,8 @@ void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::stri
 }
 
 constexpr BackoffRange kAskAgain{seconds(2), seconds(60)};
+// A registration takes milliseconds; after this it is said that there is none.
+constexpr Duration kSlowRegistration{10'000};
 
 // How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong
 // setting waits for a person.
@@ -77,11 +79,18 @@ void HoldPool(World& world, const ScaleState& scale, CloudError error, const std
   world.WakeAt(state.hold_until);
 }
 
+// An engine that has said yes to a release, and has not begun, is asked again.
+constexpr Duration kReleaseAgain{60'000};
+
 void AskRelease(World& world, ScaleState& scale) {
   if (world.now < scale.release_at) return world.WakeAt(scale.release_at);
   const CloudServer* server = ServerOf(world, scale);
-  if (server == nullptr || server->deleting || scale.released == server->uid) return;
+  if (server == nullptr || server->deleting) return;
+  // Whoever took the request may have lost it: the server is paid for until it is seen to end.
+  const Time again = scale.released_at + kReleaseAgain;
+  if (scale.released == server->uid && world.now < again) return world.WakeAt(again);
   scale.released = server->uid;
+  scale.released_at = world.now;
   world.effects.push_back(
       AskCloud{AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, *server});
 }
@@ -364,16 +373,9 @@ void GiveUpUseless(World& world, ScaleState& scale, const std::string& why, bool
   BeginRelease(world, scale, why);
 }
 
-// The server is paid for and has not been able to take a task yet. False if it is given back.
-// Counted from when this process saw it so: what was before a restart is not known.
-bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
-  bool too_small = false;
-  std::string lacks = Lacks(world, scale, server, &too_small);
-  if (lacks.empty()) {
-    scale.joined = true;
-    TellLack(world, scale, "");
-    return true;
-  }
+// The server is paid for and has not been able to take a task yet, for what it lacks. False if it
+// is given back. Counted from when this process saw it so: what was before a restart is not known.
+bool AwaitUse(World& world, ScaleState& scale, std::string lacks, bool too_small) {
   if (scale.unusable_since == kNever) scale.unusable_since = world.news;
   const Duration patience = too_small ? kTooSmallAfter : ProvisionTimeout(world, scale);
   const Time until = scale.unusable_since + patience;
@@ -388,6 +390,32 @@ bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
                     FormatDuration(patience) + " of being ready: " + lacks,
                 !too_small);
   return false;
+}
+
+bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
+  bool too_small = false;
+  std::string lacks = Lacks(world, scale, server, &too_small);
+  if (!lacks.empty()) return AwaitUse(world, scale, std::move(lacks), too_small);
+  scale.joined = true;
+  TellLack(world, scale, "");
+  return true;
+}
+
+// Its node is ready, and no RegisteredServer is on it.
+bool AwaitRegistration(World& world, ScaleState& scale, const CloudServer& server) {
+  if (world.servers.On(server.node_name) == nullptr) RegisterServer(world, scale, server);
+  if (scale.unusable_since == kNever) scale.unusable_since = world.news;
+  const Time due = scale.unusable_since + kSlowRegistration;
+  if (scale.registration_error.empty() && world.news < due) {  // it is on its way
+    world.WakeAt(world.ByNews(due));
+    return true;
+  }
+  const std::string name = "RegisteredServer " + ServerName(world, scale);
+  return AwaitUse(world, scale,
+                  scale.registration_error.empty()
+                      ? name + " is not there, or names another node"
+                      : name + " could not be created: " + scale.registration_error,
+                  false);
 }
 
 // Why a server that has joined can do nothing for its money; empty if it can.
@@ -451,19 +479,19 @@ void InUse(World& world, ScaleState& scale) {
                             "): " + server->message);
   }
   if (other) TakeOther(scale, *server);
-  ServerState* registered = RegisteredFor(world, scale);
+  const ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
-    if (world.servers.On(server->node_name) == nullptr) RegisterServer(world, scale, *server);
-    return;
+    if (!AwaitRegistration(world, scale, *server)) return;
+  } else {
+    TakeSize(world, scale, *registered);
+    scale.hosted = scale.hosted || registered->usage->tasks > 0;
+    if (!scale.joined && !AwaitJoin(world, scale, *registered)) return;
   }
-  TakeSize(world, scale, *registered);
-  scale.hosted = scale.hosted || registered->usage->tasks > 0;
-  if (!scale.joined && !AwaitJoin(world, scale, *registered)) return;
   if (scale.joined) {
     if (const std::string why = Useless(world, scale); !why.empty())
       return BeginRelease(world, scale, why);
   }
-  const bool busy = !scale.joined || registered->usage->tasks > 0;
+  const bool busy = scale.nominated > 0 || (registered != nullptr && registered->usage->tasks > 0);
   if (busy) {
     scale.idle_since = kNever;
     return;
@@ -658,6 +686,7 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   // It is seen, or will be; where it was seen by now, another leader has made it.
   if (!outcome.error || by_another || scale.created) return;
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
+  world.provisioning.not_created[scale.object.meta.name] = outcome.error->message;
   world.provisioning.scales.erase(scale.object.meta.name);
 }
 

@@ -51,15 +51,17 @@ struct ScaleState {
   // A leader before may have asked: what it has sent can arrive until then.
   Time asked_before_until{};
   std::string released;  // the uid of the engine's object whose release was asked for
+  Time released_at{};    // and when
   bool diagnose_sent = false;
   bool server_sent = false;
   Backoff registration;  // of its server
-  Time release_at{};     // not before: the last try was refused
-  int refusals = 0;      // of its release, in a row
-  bool joined = false;   // its server was able to take a task that it was bought for, at least once
-  bool hosted = false;   // and has taken one, since this process knows it
-  bool sized = false;    // what it really offers was taken down
-  std::string lacks;     // what keeps it from joining, once its engine calls it ready
+  std::string registration_error;
+  Time release_at{};    // not before: the last try was refused
+  int refusals = 0;     // of its release, in a row
+  bool joined = false;  // its server was able to take a task that it was bought for, at least once
+  bool hosted = false;  // and has taken one, since this process knows it
+  bool sized = false;   // what it really offers was taken down
+  std::string lacks;    // what keeps it from joining, once its engine calls it ready
   Deletion deletion;
   Backoff asking_again;  // of the engine, which did not answer
   Time idle_since = kNever;
@@ -81,8 +83,10 @@ struct Provisioning {
   std::map<std::string, ScaleState> scales;
   CloudServers cloud_servers;
   Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
-  std::set<std::string> nominated;        // tasks that wait for a server on its way
-  uint64_t plan = 0;                      // counts the plans of purchases
+  std::set<std::string> nominated;  // tasks that wait for a server on its way
+  uint64_t plan = 0;                // counts the plans of purchases
+  // Purchases that the API server refused, and why, until those are told who waited for them.
+  std::map<std::string, std::string> not_created;
   std::vector<NominationChange> changes;  // not carried out yet; empty between steps
 };
 

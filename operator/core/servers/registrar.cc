@@ -154,8 +154,12 @@ void RegisterNode(Context& context, Servers& servers, const std::string& name, N
   if (!node.object || node.object->meta.deleted) return;
   const auto label = node.object->meta.labels.find(api::kRegisterLabel);
   const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
-  if (!wanted || node.registering || node.server != nullptr || servers.by_name.contains(name) ||
-      context.now < node.registration.not_before)
+  // One of a pool is registered by its purchase, whatever label all nodes get.
+  const auto& taints = node.object->taints;
+  const bool bought = std::any_of(taints.begin(), taints.end(),
+                                  [](const auto& taint) { return taint.key == api::kPoolTaint; });
+  if (!wanted || bought || node.registering || node.server != nullptr ||
+      servers.by_name.contains(name) || context.now < node.registration.not_before)
     return;
   api::RegisteredServer server;
   server.meta.name = name;

@@ -37,7 +37,7 @@ TEST(NodeClaimTest, AsksForWhatWasAddedForWhomItIsBought) {
 
 TEST(NodeClaimTest, IsReadyOnlyForItsCurrentGeneration) {
   Json claim = Json::parse(
-      R"({"metadata":{"name":"spw-u","uid":"c","generation":2,"labels":{"spillway.dev/request":"u"}},
+      R"({"metadata":{"name":"spw-u","uid":"c","generation":2,"ownerReferences":[{"apiVersion":"spillway.dev/v1alpha1","kind":"ScaleRequest","name":"r","uid":"u","controller":true}]},
     "status":{"nodeName":"n","providerID":"p","conditions":[{"type":"Launched","status":"True"},
       {"type":"Ready","status":"True","observedGeneration":1}]}})");
   EXPECT_FALSE(DecodeNodeClaim(claim)->ready);
@@ -49,14 +49,30 @@ TEST(NodeClaimTest, IsReadyOnlyForItsCurrentGeneration) {
 }
 
 TEST(NodeClaimTest, SaysWhyItIsNotLaunched) {
-  const auto server = DecodeNodeClaim(
-      Json::parse(R"({"metadata":{"name":"spw-u","labels":{"spillway.dev/request":"u"}},
+  const auto server = DecodeNodeClaim(Json::parse(
+      R"({"metadata":{"name":"spw-u","ownerReferences":[{"apiVersion":"spillway.dev/v1alpha1","kind":"ScaleRequest","name":"r","uid":"u","controller":true}]},
     "status":{"conditions":[{"type":"Launched","status":"Unknown","message":"no such instance type"}]}})"));
   EXPECT_EQ(server->message, "no such instance type");
 }
 
 TEST(NodeClaimTest, OfSomeoneElseIsIgnored) {
   EXPECT_FALSE(DecodeNodeClaim(Json::parse(R"({"metadata":{"name":"other"}})")).ok());
+}
+
+TEST(NodeClaimTest, IsKnownByItsNameAndOwnerAndNotByItsLabels) {
+  Json claim = NodeClaimBody("r", "u", Pool());
+  claim["metadata"].erase("labels");
+  const auto server = DecodeNodeClaim(claim);
+  ASSERT_TRUE(server.ok()) << server.error().message;
+  EXPECT_EQ(server->request_uid, "u");
+  EXPECT_EQ(server->pool, "spot");
+
+  Json foreign = NodeClaimBody("r", "u", Pool());
+  foreign["metadata"].erase("ownerReferences");
+  EXPECT_FALSE(DecodeNodeClaim(foreign).ok()) << "anybody may use our labels";
+  Json renamed = NodeClaimBody("r", "u", Pool());
+  renamed["metadata"]["name"] = "other";
+  EXPECT_FALSE(DecodeNodeClaim(renamed).ok());
 }
 
 TEST(KarpenterTest, KeepsItsHandsOffANodeWithOurPods) {
@@ -74,6 +90,44 @@ TEST(KarpenterTest, KeepsItsHandsOffANodeWithOurPods) {
   EXPECT_FALSE(karpenter.traits().polled);
   EXPECT_EQ(karpenter.traits().pod_annotations.at("karpenter.sh/do-not-disrupt"), "true");
   EXPECT_EQ(std::get<Watch>(karpenter.source()).resource.plural, "nodeclaims");
+}
+
+// Answers each request with what was put for its method.
+struct ScriptedTransport : kube::Transport {
+  std::map<std::string, kube::Response> answers;
+  std::vector<std::string> asked;
+  Result<kube::Response> Send(const kube::Request& request, std::stop_token) override {
+    asked.push_back(request.method);
+    return answers.at(request.method);
+  }
+  Result<kube::Response> Stream(const kube::Request&, std::stop_token,
+                                const std::function<void(std::string_view)>&) override {
+    return Invalid("");
+  }
+};
+
+TEST(KarpenterTest, TakesBackAClaimThatAPolicyHasTakenTheOwnerFrom) {
+  ScriptedTransport transport;
+  Json claim = NodeClaimBody("r", "u", Pool());
+  claim["metadata"].erase("ownerReferences");
+  transport.answers = {{"POST", {201, claim.dump(), {}}}, {"DELETE", {200, "{}", {}}}};
+  const auto ensured = Karpenter(transport).Ensure("r", "u", Pool(), {});
+  ASSERT_TRUE(ensured.ok());
+  EXPECT_EQ(std::get<Refusal>(*ensured).error, api::CloudError::kInvalidRequest);
+  EXPECT_EQ(transport.asked, (std::vector<std::string>{"POST", "DELETE"}));
+}
+
+TEST(KarpenterTest, AConflictEndsAReleaseOnlyIfAnotherHasTheName) {
+  ScriptedTransport transport;
+  api::CloudServer server;
+  server.name = "spw-u", server.uid = "mine";
+  transport.answers["DELETE"] = {409, R"({"reason":"Conflict"})", {}};
+  transport.answers["GET"] = {200, R"({"metadata":{"name":"spw-u","uid":"mine"}})", {}};
+  EXPECT_FALSE(Karpenter(transport).Release(server, {}).ok());
+  transport.answers["GET"] = {200, R"({"metadata":{"name":"spw-u","uid":"another"}})", {}};
+  EXPECT_TRUE(Karpenter(transport).Release(server, {}).ok());
+  transport.answers["GET"] = {404, R"({"details":{"name":"spw-u"}})", {}};
+  EXPECT_TRUE(Karpenter(transport).Release(server, {}).ok());
 }
 
 TEST(DiagnosisTest, ReadsTheClassFromTheEvents) {

@@ -331,6 +331,8 @@ void ApiModel::Carry(const AskCloud& ask) {
     ++releases_asked;
     if (release_error) {
       outcome.error = release_error;
+    } else if (releases_lost > 0) {
+      --releases_lost;
     } else if (slow_release) {
       claims.at(ask.server.name).deleting = true;
       claims.at(ask.server.name).resource_version = ++version_;

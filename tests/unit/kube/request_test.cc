@@ -58,6 +58,45 @@ INSTANTIATE_TEST_SUITE_P(
                     StatusCase{200, "not json", ErrorKind::kUnavailable},
                     StatusCase{200, "[]", ErrorKind::kUnavailable}));
 
+TEST(ResponseTest, ADenialIsARefusalWhateverItsCode) {
+  for (const int status : {401, 404, 409, 410, 422, 429, 500, 503}) {
+    for (
+        const char* message :
+        {R"(admission webhook \"x.example\" denied the request: not now)",
+         R"(pods \"t\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: no)"}) {
+      const auto result = ReadResponse(
+          {status, std::string(R"({"reason":"AlreadyExists","message":")") + message + "\"}",
+           std::chrono::seconds(86'400)});
+      EXPECT_EQ(result.error().kind, ErrorKind::kForbidden) << status << message;
+      EXPECT_FALSE(result.error().retry_after);
+    }
+  }
+}
+
+// Answers all with the same.
+struct OneAnswer : Transport {
+  Response answer;
+  Result<Response> Send(const Request&, std::stop_token) override { return answer; }
+  Result<Response> Stream(const Request&, std::stop_token,
+                          const std::function<void(std::string_view)>&) override {
+    return Invalid("");
+  }
+};
+
+TEST(CallTest, AnObjectIsGoneOnlyIfTheAnswerNamesIt) {
+  OneAnswer transport;
+  const Request request = DeleteRequest(kPods, "ns", "t-1", "uid", std::nullopt);
+  const auto kind = [&](const char* body) {
+    transport.answer = {404, body, std::nullopt};
+    return Call(transport, request, {}).error().kind;
+  };
+  EXPECT_EQ(kind(R"({"reason":"NotFound","details":{"name":"t-1","kind":"pods"}})"),
+            ErrorKind::kNotFound);
+  EXPECT_EQ(kind("404 page not found"), ErrorKind::kUnavailable);
+  EXPECT_EQ(kind(R"({"reason":"NotFound","details":{}})"), ErrorKind::kUnavailable);
+  EXPECT_EQ(kind(R"({"reason":"NotFound","details":{"name":"other"}})"), ErrorKind::kUnavailable);
+}
+
 TEST(ResponseTest, KeepsTheServersMessage) {
   const auto result =
       ReadResponse({422, R"({"message":"spec.x: Required value"})", std::chrono::seconds(3)});

@@ -200,7 +200,7 @@ TEST_F(EnginesTest, AnIdleServerIsGivenBackToItsOwn) {
   api.Advance(seconds(1));
   api.SetPod("t-1", api::PodPhase::kSucceeded);
   api.Advance(seconds(400));
-  EXPECT_EQ(leases.released, 1);
+  EXPECT_GE(leases.released, 1);
   EXPECT_EQ(machines.released, 0);
   api.Remove(api.nodes, "node-l");
   Poll();

@@ -739,6 +739,63 @@ TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
   EXPECT_EQ(api.servers.size(), 1u);
 }
 
+class UnregisteredTest : public ScalingTest {
+ protected:
+  UnregisteredTest() {
+    api.refuse = [](const Write& write) -> std::optional<Error> {
+      if (write.kind != Kind::kServer || write.verb != Verb::kCreate) return std::nullopt;
+      return Error{ErrorKind::kForbidden, "no servers of pools", {}};
+    };
+    api.AddPool("spot");
+    api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
+    api.Settle();
+    api.ProvideServer("cloud-1");
+    api.Advance(seconds(2));
+  }
+};
+
+TEST_F(UnregisteredTest, TheTaskIsToldWhyItsServerIsNotUsed) {
+  EXPECT_NE(api.Says("t").find("no servers of pools"), std::string::npos) << api.Says("t");
+}
+
+TEST_F(UnregisteredTest, TheServerIsGivenBackWhenItIsLate) {
+  api.Advance(seconds(901));
+  EXPECT_EQ(api.scales.begin()->second.status.error, api::CloudError::kProvisionTimeout);
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+}
+
+TEST_F(UnregisteredTest, TheServerIsGivenBackWhenNobodyWaitsForIt) {
+  api.tasks.at("ns/t").spec.cancel = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Advance(seconds(330));
+  EXPECT_EQ(PhaseOf("spot"), "Released");
+}
+
+TEST_F(ScalingTest, AReleaseThatIsTakenAndDoesNotBeginIsAskedForAgain) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.releases_lost = 1;
+  api.Remove(api.tasks, "ns/t");
+  api.Settle();
+  EXPECT_EQ(api.claims.size(), 1u);
+  api.Advance(seconds(61));
+  EXPECT_TRUE(api.claims.empty());
+}
+
+TEST_F(ScalingTest, APurchaseThatIsRefusedIsToldWithItsReason) {
+  api.refuse = [](const Write& write) -> std::optional<Error> {
+    if (write.kind != Kind::kScale) return std::nullopt;
+    return Error{ErrorKind::kForbidden, "no purchases today", {}};
+  };
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Advance(seconds(3));
+  const auto& pools = api.Status("t").explanation->pools;
+  ASSERT_EQ(pools.size(), 1u);
+  EXPECT_NE(pools[0].message.find("no purchases today"), std::string::npos) << pools[0].message;
+}
+
 TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
   api.AddPool("spot");
   std::optional<Write> ours;
