@@ -23,15 +23,26 @@ struct Grouper {
   std::string operator()(const auto& effect) const { return effect.ns; }
 };
 
+struct Classifier {
+  std::string operator()(const core::Write& write) const {
+    const char* verb = write.verb == core::Verb::kCreate   ? "create "
+                       : write.verb == core::Verb::kDelete ? "delete "
+                                                           : "patch ";
+    return verb + std::string(core::ToString(write.kind));
+  }
+  // Engines have nothing to do with each other.
+  std::string operator()(const core::AskCloud& ask) const { return Grouper{}(ask); }
+  std::string operator()(const core::Note&) const { return "Event"; }
+  std::string operator()(const core::AskWhy&) const { return "Why"; }
+};
+
 constexpr int kMostPassedOver = 3;
 constexpr size_t kManyRefusals = 1'000;
 
-size_t Tells(const core::Effect& effect) {
+bool Tells(const core::Effect& effect) {
   const auto* write = std::get_if<core::Write>(&effect);
-  const bool tells = write != nullptr ? write->verb == core::Verb::kPatchStatus
-                                      : std::holds_alternative<core::Note>(effect) ||
-                                            std::holds_alternative<core::AskWhy>(effect);
-  return tells ? 1 : 0;
+  return write != nullptr ? write->verb == core::Verb::kPatchStatus
+                          : !std::holds_alternative<core::AskCloud>(effect);
 }
 
 }  // namespace
@@ -39,17 +50,35 @@ size_t Tells(const core::Effect& effect) {
 std::string EffectKey(const core::Effect& effect) { return std::visit(Keyer{}, effect); }
 std::string EffectGroup(const core::Effect& effect) { return std::visit(Grouper{}, effect); }
 
+std::string EffectClass(const core::Effect& effect) { return std::visit(Classifier{}, effect); }
+
 EffectQueue::EffectQueue(size_t workers)
-    : least_(std::max<size_t>(2, workers / 4)), most_(std::max(least_, workers * 3 / 4)) {}
+    : least_(std::max<size_t>(2, workers / 8)),
+      most_of_lane_(std::max(least_, workers / 2)),
+      most_(std::max(least_, workers * 3 / 4)),
+      most_slow_(std::max(least_, workers / 4)),
+      always_(std::max<size_t>(1, workers / 16)),
+      most_of_group_(std::max(most_, workers - workers / 8)) {}
 
 EffectQueue::Object& EffectQueue::Find(const std::string& key, const core::Effect& effect) {
   const auto [object, is_new] = objects_.try_emplace(key);
   if (is_new) {
     object->second.group = groups_.try_emplace(EffectGroup(effect)).first;
-    Group& group = object->second.group->second;
-    if (group.objects++ == 0) group.most = least_;
+    ++object->second.group->second.objects;
   }
   return object->second;
+}
+
+EffectQueue::Lane& EffectQueue::LaneOf(Group& group, const core::Effect& effect) {
+  std::string name = EffectClass(effect);
+  const auto known = group.lanes.find(name);
+  if (known != group.lanes.end()) return known->second;
+  Class& kind = classes_[name];
+  kind.tells = Tells(effect);
+  // An engine may take its time over each of its servers.
+  const bool engine = std::holds_alternative<core::AskCloud>(effect);
+  const size_t least = engine ? most_slow_ : least_;
+  return group.lanes.emplace(std::move(name), Lane{&group, &kind, least, least, {}}).first->second;
 }
 
 void EffectQueue::Push(core::Effect effect, Time now) {
@@ -67,26 +96,53 @@ void EffectQueue::Offer(const std::string& key, Object& object, Time now) {
     later_.emplace(refusals->second.until, key);
     return;
   }
-  Group& group = object.group->second;
-  group.ready[Tells(object.waiting.front().effect)].push_back(key);
-  TakeTurns(group);
+  Lane& lane = LaneOf(object.group->second, object.waiting.front().effect);
+  if (lane.ready.empty()) lane.kind->turns.push_back(&lane);
+  lane.ready.push_back(key);
 }
 
-void EffectQueue::TakeTurns(Group& group) {
-  if (group.in_flight >= group.most) return;
-  for (size_t kind : {0, 1}) {
-    if (group.ready[kind].empty() || std::exchange(group.in_turn[kind], true)) continue;
-    turns_[kind].push_back(&group);
+bool EffectQueue::MayStart(const Lane& lane) const {
+  if (lane.in_flight >= lane.most) return false;
+  if (lane.slow && lane.kind->slow_in_flight >= most_slow_) return false;
+  const size_t all = lane.group->in_flight;
+  return all < most_ || (all < most_of_group_ && lane.in_flight < always_);
+}
+
+std::deque<EffectQueue::Lane*>::iterator EffectQueue::First(Class& kind) const {
+  if (kind.in_flight >= most_) return kind.turns.end();
+  return std::find_if(kind.turns.begin(), kind.turns.end(),
+                      [&](const Lane* lane) { return MayStart(*lane); });
+}
+
+EffectQueue::Class* EffectQueue::Next(bool tells) {
+  Class* next = nullptr;
+  for (auto& [name, kind] : classes_) {
+    if (kind.tells != tells || (next != nullptr && next->served <= kind.served)) continue;
+    if (First(kind) != kind.turns.end()) next = &kind;
+  }
+  return next;
+}
+
+void EffectQueue::Fly(Lane& lane, int change) {
+  for (size_t* count : {&lane.in_flight, &lane.group->in_flight, &lane.kind->in_flight})
+    *count += static_cast<size_t>(change);
+  if (lane.slow) lane.kind->slow_in_flight += static_cast<size_t>(change);
+}
+
+void EffectQueue::SetSlow(Lane& lane, bool slow) {
+  if (slow) lane.most = lane.least;
+  if (std::exchange(lane.slow, slow) == slow) return;
+  if (slow) {
+    lane.kind->slow_in_flight += lane.in_flight;
+  } else {
+    lane.kind->slow_in_flight -= lane.in_flight;
   }
 }
 
-void EffectQueue::SkipFull() {
-  for (size_t kind : {0, 1}) {
-    auto& turn = turns_[kind];
-    while (!turn.empty() && turn.front()->in_flight >= turn.front()->most) {
-      turn.front()->in_turn[kind] = false;
-      turn.pop_front();
-    }
+void EffectQueue::NoteOverdue(Time now) {
+  while (!flying_.empty() && flying_.begin()->first + kSlowEffect <= now) {
+    SetSlow(*objects_.at(flying_.begin()->second).lane, true);
+    flying_.erase(flying_.begin());
   }
 }
 
@@ -102,36 +158,45 @@ void EffectQueue::WakeDue(Time now) {
 
 bool EffectQueue::ready(Time now) {
   WakeDue(now);
-  return !turns_[0].empty() || !turns_[1].empty();
+  NoteOverdue(now);
+  return Next(false) != nullptr || Next(true) != nullptr;
 }
 
 std::optional<Job> EffectQueue::Pop(Time now) {
-  if (!ready(now)) return std::nullopt;
-  const bool tell = turns_[0].empty() || (!turns_[1].empty() && passed_over_ == kMostPassedOver);
-  passed_over_ = tell || turns_[1].empty() ? 0 : passed_over_ + 1;
-  const size_t kind = tell ? 1 : 0;
-  Group& group = *turns_[kind].front();
-  turns_[kind].pop_front();
-  group.in_turn[kind] = false;
-  Object& object = objects_.at(group.ready[kind].front());
-  group.ready[kind].pop_front();
+  WakeDue(now);
+  NoteOverdue(now);
+  Class *act = Next(false), *tell = Next(true);
+  if (act == nullptr && tell == nullptr) return std::nullopt;
+  const bool tells = act == nullptr || (tell != nullptr && passed_over_ == kMostPassedOver);
+  passed_over_ = tells || tell == nullptr ? 0 : passed_over_ + 1;
+  Class& kind = tells ? *tell : *act;
+  kind.served = ++served_;
+  const auto turn = First(kind);
+  Lane& lane = **turn;
+  kind.turns.erase(turn);
+  const std::string key = std::move(lane.ready.front());
+  lane.ready.pop_front();
+  if (!lane.ready.empty()) kind.turns.push_back(&lane);
+  Object& object = objects_.at(key);
   Job job = std::move(object.waiting.front());
   object.waiting.pop_front();
   object.held = true;
+  object.lane = &lane;
   object.since = now;
-  ++group.in_flight;
+  flying_.emplace(now, key);
+  Fly(lane, 1);
   --size_;
-  TakeTurns(group);
-  SkipFull();
   return job;
 }
 
 EffectQueue::Object& EffectQueue::Land(const Job& job, Time now) {
   Object& object = objects_.at(job.key);
-  Group& group = object.group->second;
-  --group.in_flight;
+  flying_.erase({object.since, job.key});
+  Lane& lane = *std::exchange(object.lane, nullptr);
+  Fly(lane, -1);
   const bool slow = now - object.since >= kSlowEffect;
-  group.most = slow ? least_ : std::min(most_, group.most + 1);
+  SetSlow(lane, slow);
+  if (!slow) lane.most = std::min(most_of_lane_, lane.most + 1);
   return object;
 }
 
@@ -146,12 +211,7 @@ void EffectQueue::Done(const Job& job, Time now, bool refused) {
     objects_.erase(job.key);
     --group->second.objects;
   }
-  if (group->second.objects > 0) {
-    TakeTurns(group->second);
-  } else {
-    groups_.erase(group);
-  }
-  SkipFull();
+  if (group->second.objects == 0) groups_.erase(group);
 }
 
 void EffectQueue::Again(Job job, Time now, Time at) {
@@ -160,8 +220,6 @@ void EffectQueue::Again(Job job, Time now, Time at) {
   ++job.attempts;
   object.waiting.push_front(std::move(job));
   ++size_;
-  TakeTurns(object.group->second);
-  SkipFull();
 }
 
 void EffectQueue::NoteRefusal(const std::string& key, Time now, bool refused) {

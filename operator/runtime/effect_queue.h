@@ -2,18 +2,22 @@
 // different objects side by side. Actions (a pod, a purchase, a deletion) go before reports (a
 // status, an Event), but of four effects at least one is a report if any waits.
 //
-// Namespaces take turns, and each has a bound of its own for what is in flight, so that one whose
-// webhook hangs leaves room to the others: a quarter at first and after each effect that was slow,
-// and more with each that was not. An effect that waits for its next try is not in flight and takes
-// no worker. After a refusal, the next effect on the same object waits as well, longer each time.
-// No threads and no clock here, so that the simulator uses the same rules.
+// What hangs takes nothing else along. A webhook is called for a verb on a kind in a namespace, so
+// each of those is a lane with a share of its own of what may be in flight: an eighth at first and
+// after each effect that was slow, and more with each that was not. Lanes of a class (the same verb
+// on the same kind) take turns, and those that are slow have a quarter of the workers together, so
+// that neither a namespace nor a class leaves the others without any. An effect that waits for its
+// next try is not in flight and takes no worker. After a refusal, the next effect on the same
+// object waits as well, longer each time. No threads and no clock here, so that the simulator uses
+// the same rules.
 #pragma once
 
-#include <array>
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "operator/base/backoff.h"
 #include "operator/core/events.h"
@@ -25,8 +29,10 @@ std::string EffectKey(const core::Effect& effect);
 // Whose effect it is: a namespace, or "" for objects of the whole cluster, or "/cloud/…" for
 // an engine.
 std::string EffectGroup(const core::Effect& effect);
+// What of its group's hangs together: a verb on a kind, such as "create Pod", or "Event", "Why".
+std::string EffectClass(const core::Effect& effect);
 
-// An effect that is slow lets its namespace have less in flight.
+// An effect that is slow, whether it has ended or not, lets its lane have less in flight.
 inline constexpr std::chrono::seconds kSlowEffect{2};
 // The wait before the next effect on an object whose last one was refused.
 inline constexpr BackoffRange kAfterRefusal{std::chrono::milliseconds(100),
@@ -61,18 +67,33 @@ class EffectQueue {
   size_t size() const { return size_; }
 
  private:
-  // Index 0: actions; 1: reports.
+  struct Group;
+  struct Lane;
+  struct Class {
+    bool tells = false;
+    std::deque<Lane*> turns;  // lanes with keys that may start
+    size_t in_flight = 0, slow_in_flight = 0;
+    uint64_t served = 0;  // when it last had its turn
+  };
+  struct Lane {
+    Group* group;
+    Class* kind;
+    size_t least, most;             // may be in flight
+    std::deque<std::string> ready;  // keys that may start
+    size_t in_flight = 0;
+    bool slow = false;
+  };
   struct Group {
-    std::array<std::deque<std::string>, 2> ready;  // keys that may start
-    std::array<bool, 2> in_turn{};
-    size_t in_flight = 0, most = 0;
+    std::map<std::string, Lane> lanes;  // by class
+    size_t in_flight = 0;
     size_t objects = 0;
   };
   struct Object {
     std::map<std::string, Group>::iterator group;
     std::deque<Job> waiting;
-    bool held = false;  // in flight, or not to start before its time
-    Time since{};       // in flight since
+    bool held = false;     // in flight, or not to start before its time
+    Lane* lane = nullptr;  // while it is in flight
+    Time since{};          // in flight since
   };
   struct Refusals {
     int count = 0;
@@ -81,21 +102,32 @@ class EffectQueue {
   using Objects = std::map<std::string, Object>;
 
   Object& Find(const std::string& key, const core::Effect& effect);
+  Lane& LaneOf(Group& group, const core::Effect& effect);
   // Marks the object's first waiting effect as ready, unless something holds it back.
   void Offer(const std::string& key, Object& object, Time now);
   Object& Land(const Job& job, Time now);
-  void TakeTurns(Group& group);
-  void SkipFull();
+  bool MayStart(const Lane& lane) const;
+  // The first lane of the class that may start something; turns.end() if there is none.
+  std::deque<Lane*>::iterator First(Class& kind) const;
+  // Of the classes that tell, or of those that do not, the one whose turn it is; null if none may
+  // start anything.
+  Class* Next(bool tells);
+  void SetSlow(Lane& lane, bool slow);
+  void Fly(Lane& lane, int change);
   void WakeDue(Time now);
+  void NoteOverdue(Time now);
   void NoteRefusal(const std::string& key, Time now, bool refused);
 
-  const size_t least_, most_;  // of one group in flight
-  // Groups with keys that may start; the first of each is not at its bound.
-  std::array<std::deque<Group*>, 2> turns_;
-  int passed_over_ = 0;  // how often turns_[1] was, in a row
+  // In flight: of a lane at first, of one at most, of a group or a class at most, of the slow lanes
+  // of a class together; of a lane even where its group has its most, and of that group then.
+  const size_t least_, most_of_lane_, most_, most_slow_, always_, most_of_group_;
+  std::map<std::string, Class> classes_;
+  uint64_t served_ = 0;
+  int passed_over_ = 0;  // how often reports were, in a row
   std::map<std::string, Group> groups_;
   Objects objects_;
-  std::multimap<Time, std::string> later_;  // objects that are held until then
+  std::set<std::pair<Time, std::string>> flying_;  // since when, and not yet known to be slow
+  std::multimap<Time, std::string> later_;         // objects that are held until then
   std::map<std::string, Refusals> refusals_;
   size_t size_ = 0;
 };
