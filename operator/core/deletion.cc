@@ -14,6 +14,7 @@ bool MayDelete(const Context& context, const Deletion& deletion, Time* wake) {
 bool Deleted(const Context& context, Deletion& deletion, const std::string& uid,
              const std::optional<Error>& error) {
   deletion.sent = !error || error->kind == ErrorKind::kNotFound;
+  deletion.error = deletion.sent ? "" : error->message;
   if (deletion.sent) return false;
   return deletion.backoff.Fail(context.now, uid, error->message);
 }

@@ -11,6 +11,8 @@ namespace spillway::core {
 
 struct Deletion {
   bool sent = false;  // and not refused
+  Time asked_at{};    // first
+  std::string error;  // with which it was refused last; empty if it was not
   Backoff backoff;
 };
 

@@ -1,7 +1,10 @@
 #include "operator/core/explain/explain.h"
 
 #include <algorithm>
+#include <array>
+#include <tuple>
 
+#include "operator/base/foreign_text.h"
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/explain/forecast.h"
 #include "operator/core/explain/nearest_fit.h"
@@ -18,11 +21,19 @@
 namespace spillway::core {
 namespace {
 
+// Whether the task itself has asked for others: more is to be said of those that it has asked for.
+bool NotAskedFor(const FitError& misfit) {
+  static constexpr std::array<std::string_view, 6> kOwn{
+      "PlacementPolicy",      "PoolNotAllowed",      "PriceTooHigh",
+      "NodeSelectorMismatch", "RequirementMismatch", "NodeAffinityMismatch"};
+  return std::find(kOwn.begin(), kOwn.end(), misfit.reason) != kOwn.end();
+}
+
 // Those that lack only an amount come first, the smallest lack first; then those that may take the
-// task later; then those that never will.
+// task later; then those that never will, the ones that it has not asked for last.
 bool Nearer(const Tested& a, const Tested& b) {
   const auto distance = [](const FitError& misfit) {
-    if (misfit.property) return 3.0;
+    if (misfit.property) return NotAskedFor(misfit) ? 4.0 : 3.0;
     if (misfit.resource.empty() || misfit.requested == 0) return 2.0;
     return static_cast<double>(misfit.requested - misfit.available) /
            static_cast<double>(misfit.requested);
@@ -126,11 +137,34 @@ std::string NeverFits(const World& world, const Shape& shape) {
   return out + ": it will never fit; ";
 }
 
+bool NamesPool(const Shape& shape, const std::string& name) {
+  const auto& pools = shape.placement.pools;
+  return std::find(pools.begin(), pools.end(), name) != pools.end();
+}
+
+// Those that the task names; of others, those that suit it; in the order in which they are asked.
+void SortPools(const World& world, const Shape& shape, std::vector<Tested>& pools) {
+  const auto place = [&](const Tested& test) {
+    const auto pool = world.provisioning.pools.find(test.name);
+    const bool known = pool != world.provisioning.pools.end();
+    const int64_t priority = known ? pool->second.object.spec.priority : 0;
+    const int64_t price = known ? pool->second.object.spec.price_micros : 0;
+    return std::tuple(!NamesPool(shape, test.name), !known, test.why.property, -priority, price,
+                      std::string_view(test.name));
+  };
+  std::sort(pools.begin(), pools.end(),
+            [&](const Tested& a, const Tested& b) { return place(a) < place(b); });
+}
+
 std::vector<Tested> TestPools(const World& world, const Shape& shape) {
   std::vector<Tested> out;
   for (const auto& [name, pool] : world.provisioning.pools) {
     FitError why{"Available", "available", "can be asked for a server", "", 0, 0};
-    if (PoolFits(shape, pool, &why)) PoolMayBuy(world, pool, &why);
+    if (PoolFits(shape, pool, &why)) {
+      PoolMayBuy(world, pool, &why);
+    } else {
+      why.property = true;
+    }
     out.push_back({name, why});
   }
   for (const std::string& name : shape.placement.pools) {
@@ -139,6 +173,28 @@ std::vector<Tested> TestPools(const World& world, const Shape& shape) {
           {name,
            {"PoolNotFound", "not found", "ServerPool " + name + " does not exist", "", 0, 0}});
   }
+  SortPools(world, shape, out);
+  return out;
+}
+
+// The pools of a list that are shown: all that the task names, however many there are.
+size_t ShownPools(const Shape& shape, const std::vector<Tested>& pools) {
+  return std::min(pools.size(), std::max(kMostVerdicts, shape.placement.pools.size()));
+}
+
+std::string DescribePools(const Shape& shape, const std::vector<Tested>& pools) {
+  constexpr size_t kMostOfOne = 160;
+  if (pools.empty()) return "; no ServerPool exists, so no cloud server can be requested";
+  std::string out;
+  const size_t shown = ShownPools(shape, pools);
+  for (size_t i = 0; i < shown; ++i) {
+    const Tested& test = pools[i];
+    out += i == 0 ? "; pools: " : ", ";
+    out += NamesPool(shape, test.name)
+               ? test.name + " (" + OneLine(test.why.message, kMostOfOne) + ")"
+               : test.name + " " + test.why.summary;
+  }
+  if (shown < pools.size()) out += ", and " + std::to_string(pools.size() - shown) + " more";
   return out;
 }
 
@@ -163,9 +219,9 @@ std::string NoServers(const Shape& shape) {
          (wanted ? " (kubectl label node <node> spillway.dev/register=true)" : "");
 }
 
-std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
+std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested, size_t most) {
   std::vector<api::Verdict> out;
-  for (size_t i = 0; i < tested.size() && i < kMostVerdicts; ++i) {
+  for (size_t i = 0; i < tested.size() && i < most; ++i) {
     out.push_back({tested[i].name, tested[i].why.reason, tested[i].why.message});
   }
   return out;
@@ -173,13 +229,14 @@ std::vector<api::Verdict> Verdicts(const std::vector<Tested>& tested) {
 
 }  // namespace
 
-api::Explanation Explain(const World& world, const Shape& shape) {
+api::Explanation Explain(const World& world, const Shape& shape, bool* fits) {
   const auto servers = TestServers(world, shape);
   api::Explanation out;
   const std::string never = NeverFits(world, shape);
   const size_t total = world.servers.by_name.size();
+  if (fits != nullptr) *fits = servers.size() < total;
   out.summary = never + (total == 0 ? NoServers(shape) : Count("servers", total, servers));
-  out.servers = Verdicts(servers);
+  out.servers = Verdicts(servers, kMostVerdicts);
   if (shape.admitted)
     out.summary +=
         " (by what such a pod asks for once it is admitted, not by "
@@ -189,11 +246,8 @@ api::Explanation Explain(const World& world, const Shape& shape) {
       never.empty() ? NearestFit(world, shape, servers, pools, Against::kFree)
                     : NearestFit(world, shape, TestTotals(world, shape), pools, Against::kTotals);
   if (shape.placement.policy == api::Policy::kLocalOnly) return out;
-  out.pools = Verdicts(pools);
-  for (size_t i = 0; i < pools.size() && i < kMostVerdicts; ++i) {
-    out.summary += (i == 0 ? "; pools: " : ", ") + pools[i].name + " " + pools[i].why.summary;
-  }
-  if (pools.empty()) out.summary += "; no ServerPool exists, so no cloud server can be requested";
+  out.pools = Verdicts(pools, ShownPools(shape, pools));
+  out.summary += DescribePools(shape, pools);
   return out;
 }
 
@@ -215,7 +269,7 @@ Duration KeptFor(const World& world, const Shape& shape) {
 // One explanation for all tasks of a shape that ask at about the same time.
 const std::shared_ptr<const api::Explanation>& Shared(World& world, Shape& shape) {
   if (shape.explained_at == Time{} || world.now > shape.explained_at + KeptFor(world, shape)) {
-    api::Explanation now = Explain(world, shape);
+    api::Explanation now = Explain(world, shape, &shape.explained_fits);
     world.explain.tested += world.servers.by_name.size();
     // Where it says the same, nothing is new for any of its tasks.
     if (shape.explanation == nullptr || *shape.explanation != now)
@@ -257,6 +311,11 @@ std::string ExplainBudget(const World& world, const TaskState& task) {
 std::shared_ptr<const api::Explanation> Personal(
     World& world, const TaskState& task, const std::shared_ptr<const api::Explanation>& shared) {
   if (const auto& admission = ExplainAdmission(task)) return admission;
+  if (std::string turn = ExplainTurn(world, task); !turn.empty()) {
+    api::Explanation own = *shared;
+    own.summary = task.shape->explained_fits ? std::move(turn) : own.summary + "; " + turn;
+    return std::make_shared<const api::Explanation>(std::move(own));
+  }
   const std::string group = ExplainGang(task);
   const std::string patience =
       ExplainPatience(world, task) + ExplainBudget(world, task) + ExplainPurchase(world, task);
@@ -289,7 +348,8 @@ bool ExplainTask(World& world, TaskState& task) {
   }
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.tasks.Wake(task, world.now + task.explain_after);
-  const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr;
+  const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr &&
+                    ExplainTurn(world, task).empty();
   if (told && task.status_due == kNever) return false;
   task.object.status.explanation = task.nominated.empty() ? Personal(world, task, shared) : shared;
   if (task.nominated.empty())

@@ -5,12 +5,13 @@
 
 namespace spillway::core {
 
-// At most this many servers and pools are named.
+// At most this many servers are named, and pools that the task does not name itself.
 inline constexpr size_t kMostVerdicts = 5;
 
 // Tests the shape against every server and pool and says what failed, nearest first. nearest_fit is
-// set where a change of the task would make it fit; see nearest_fit.h.
-api::Explanation Explain(const World& world, const Shape& shape);
+// set where a change of the task would make it fit; see nearest_fit.h. fits: whether a server would
+// take it now.
+api::Explanation Explain(const World& world, const Shape& shape, bool* fits = nullptr);
 // At most so many waiting tasks are explained in one step: a hundred thousand that wait must not
 // keep those that run from being told.
 inline constexpr size_t kMostExplained = 200;

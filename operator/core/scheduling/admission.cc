@@ -363,6 +363,20 @@ void OpenGates(World& world) {
   }
 }
 
+namespace {
+
+void NoteProbe(Probes& probes, const Owner& owner, const Outcome& outcome) {
+  probes.sent.erase({owner.sent_at, outcome.key});
+  if (!outcome.error) {
+    probes.refused.clear();
+  } else if (DenialOf(*outcome.error) == Denial::kForNow) {
+    probes.refused_pod = outcome.key;
+    probes.refused = outcome.error->message;
+  }
+}
+
+}  // namespace
+
 void CreationSent(World& world, TaskState& task) {
   Admission& admission = *task.admission;
   ++admission.in_flight;
@@ -372,6 +386,9 @@ void CreationSent(World& world, TaskState& task) {
   owner.probe = !admission.known;
   if (!owner.probe) return;
   ++admission.tenant->probing;
+  owner.sent_at = world.now;
+  admission.tenant->probes.sent.emplace(world.now,
+                                        task.object.meta.ns + "/" + task.binding->pod_name);
   CloseGate(world, admission);
 }
 
@@ -381,6 +398,7 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
   Admission& admission = *std::exchange(owner.creating, nullptr);
   --admission.in_flight;
   --admission.tenant->creating;
+  NoteProbe(admission.tenant->probes, owner, outcome);
   if (task != nullptr && task->creating)
     admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
   if (std::exchange(owner.probe, false)) --admission.tenant->probing;
@@ -494,6 +512,22 @@ void ForgetLearned(World& world) {
     admission.by_scheduler = admission.known = false;
     Reshape(world, admission, *admission.asked);
   }
+}
+
+std::string ExplainTurn(const World& world, const TaskState& task) {
+  if (task.admission == nullptr || !task.queued) return "";
+  const Admission& admission = *task.admission;
+  if (admission.explanation != nullptr || MayCreate(world, admission)) return "";
+  const Probes& probes = admission.tenant->probes;
+  const auto name = [](const std::string& key) { return key.substr(key.find('/') + 1); };
+  if (!probes.sent.empty() && world.now >= probes.sent.begin()->first + kSlowAnswer) {
+    const auto& [since, pod] = *probes.sent.begin();
+    return "waits for pod " + name(pod) + " of the same namespace, whose creation the API server " +
+           "has not answered since " + FormatTime(since) + "; an admission webhook may not answer";
+  }
+  if (probes.refused.empty()) return "";
+  return "waits for its turn: pods of this namespace are tried one at a time, since pod " +
+         name(probes.refused_pod) + " could not be created: " + probes.refused;
 }
 
 std::shared_ptr<const api::Explanation> ExplainAdmission(const TaskState& task) {

@@ -67,6 +67,9 @@ Denial DenialOf(const Error& error);
 std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod);
 // Forgets what was learned too long ago.
 void ForgetLearned(World& world);
+// That the task waits until another pod of its namespace has been created; empty if it does not, or
+// not for long.
+std::string ExplainTurn(const World& world, const TaskState& task);
 // Why its pods cannot be created; null while they can, as far as is known.
 std::shared_ptr<const api::Explanation> ExplainAdmission(const TaskState& task);
 

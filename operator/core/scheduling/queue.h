@@ -45,6 +45,12 @@ struct QueuePosition {
 // A change moves the others; no iterator or reference outlives it.
 using Positions = absl::btree_set<QueuePosition>;
 
+// What a namespace's tasks whose like has not been created yet wait for.
+struct Probes {
+  std::set<std::pair<Time, std::string>> sent;  // creations without an answer: since when, the pod
+  std::string refused_pod, refused;  // the last that was refused, unless one was created since
+};
+
 // A namespace with tasks.
 struct Tenant {
   int64_t weight_milli = 1000;
@@ -63,6 +69,7 @@ struct Tenant {
   Time sent{};
   Time probe_at{};    // none of which nothing is known is created before: one was refused
   int64_t apart = 0;  // admissions of one template; see kinds.h
+  Probes probes;
 };
 
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.

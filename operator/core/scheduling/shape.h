@@ -66,6 +66,7 @@ struct Shape {
   std::shared_ptr<const api::Explanation> explanation;
   Time explained_at{};
   uint64_t explained_moves = 0;  // Context::generation then
+  bool explained_fits = false;   // a server would take it, as far as is known
   // Of the last of its tasks that was told why it waits: mostly they are told the same.
   Shared<std::vector<api::Condition>> conditions;
   // The server that is kept for its first task, or none; see reservations.h.

@@ -14,6 +14,7 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
   Time wake = kNever;
   if (!MayDelete(world, deletion, &wake)) return world.tasks.Wake(task, wake);
   deletion.sent = true;
+  if (deletion.asked_at == Time{}) deletion.asked_at = world.now;
   Write write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
               pod.meta.uid,  0,          nullptr,     grace};
   write.task = task.object.meta.name;

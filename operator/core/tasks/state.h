@@ -42,6 +42,7 @@ struct Owner {
   Ledger::Entry assumed;
   Admission* creating = nullptr;  // of the creation that has no answer yet
   bool probe = false;             // nothing was known of its like
+  Time sent_at{};                 // that creation
   // By attempt, in that order; in Servers::pods.
   std::vector<std::pair<int64_t, const api::Pod*>> pods;
 };
@@ -53,6 +54,7 @@ struct Stuck {
   Duration pause{0};
   std::string reason, message;  // what they said last
   Time unscheduled_since = kNever;
+  bool unbound = false;  // kube-scheduler had it
 };
 
 // Servers that were bought have not taken the task; see refusals.h.

@@ -30,15 +30,20 @@ void Tell(World& world, TaskState& task, const std::string& reason, const std::s
   task.status_due = std::min(task.status_due, std::max(world.now, task.writer.last + kTellAgain));
 }
 
-Stuck& StuckOf(TaskState& task) {
+Stuck& StuckOf(TaskState& task, Duration first, Duration pause) {
   const Binding& binding = *task.binding;
   if (!task.stuck || task.stuck->attempt != binding.attempt) {
     task.stuck.emplace();
     task.stuck->attempt = binding.attempt;
-    task.stuck->pause = kAskAgainAfter;
-    task.stuck->ask_at = binding.assigned_at + kStuckAfter;
+    task.stuck->pause = pause;
+    task.stuck->ask_at = binding.assigned_at + first;
   }
   return *task.stuck;
+}
+
+Duration Longer(Duration pause) {
+  if (pause < kAskAgainAfter) return kAskAgainAfter;
+  return pause == kAskAgainAfter ? Duration{60'000} : std::min(pause * 2, kMostAskPause);
 }
 
 // Asks for the pod's Events when it is time.
@@ -46,8 +51,7 @@ void AskEvents(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod)
   if (world.now >= stuck.ask_at) {
     world.effects.push_back(AskWhy{pod.meta.ns, pod.meta.name, pod.meta.uid, task.uid()});
     stuck.ask_at = world.now + stuck.pause;
-    stuck.pause =
-        stuck.pause == kAskAgainAfter ? Duration{60'000} : std::min(stuck.pause * 2, kMostAskPause);
+    stuck.pause = Longer(stuck.pause);
   }
   world.tasks.Wake(task, stuck.ask_at);
 }
@@ -56,7 +60,9 @@ void AskEvents(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod)
 void FollowStart(World& world, TaskState& task, const api::Pod& pod) {
   const Time late = task.binding->assigned_at + kStuckAfter;
   if (world.now < late && Starts(pod.waiting_reason)) return world.tasks.Wake(task, late);
-  Stuck& stuck = StuckOf(task);
+  // What was said of it before it had a node is over.
+  if (task.stuck && task.stuck->unbound) task.stuck.reset();
+  Stuck& stuck = StuckOf(task, kStuckAfter, kAskAgainAfter);
   const std::string where = "on server " + task.binding->server + ": ";
   AskEvents(world, task, stuck, pod);
   if (!Starts(pod.waiting_reason)) {
@@ -84,8 +90,8 @@ bool IsAboutNodes(const std::string& message) {
 
 // Others get its room; the next attempt comes after a pause that doubles, and that is short where
 // another server may take it.
-void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::string& why) {
-  const bool elsewhere = IsAboutNodes(pod.waiting_message);
+void TakeBack(World& world, TaskState& task, const api::Pod& pod, bool elsewhere,
+              const std::string& why) {
   const int times = ++task.unschedulable;
   const Duration pause = BackoffAfter(times, elsewhere ? kPauseElsewhere : kPauseHere,
                                       std::hash<std::string>{}(pod.meta.uid));
@@ -98,27 +104,45 @@ void TakeBack(World& world, TaskState& task, const api::Pod& pod, const std::str
   RecordEvent(world, task, true, kUnschedulable, why);
 }
 
+// It cannot be scheduled, as long as that is so: told, and taken back after a while.
+void FollowUnschedulable(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod,
+                         const std::string& reason, const std::string& message,
+                         const std::string& why) {
+  if (stuck.unscheduled_since == kNever) stuck.unscheduled_since = world.now;
+  const Time until = stuck.unscheduled_since + kUnschedulableFor;
+  if (world.now >= until) return TakeBack(world, task, pod, IsAboutNodes(message), why);
+  world.tasks.Wake(task, until);
+  Tell(world, task, reason, why);
+}
+
+// kube-scheduler has not said anything in its status. It may not have got to it, since something
+// that the pod refers to is not there yet: its Events tell, of whoever is to make that.
+void FollowUnheard(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod) {
+  AskEvents(world, task, stuck, pod);
+  if (!stuck.reason.empty()) {
+    return FollowUnschedulable(
+        world, task, stuck, pod, stuck.reason, stuck.message,
+        "pod " + pod.meta.name + " is not scheduled: " + WithMessage(stuck.reason, stuck.message));
+  }
+  const Time silent = task.binding->assigned_at + kSchedulerSilent;
+  if (world.now < silent) return world.tasks.Wake(task, silent);
+  Tell(world, task, "NotScheduled",
+       "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
+           FormatTime(task.binding->assigned_at) + "; does it run?");
+}
+
 // kube-scheduler has it.
 void FollowScheduling(World& world, TaskState& task, const api::Pod& pod) {
-  Stuck& stuck = StuckOf(task);
-  if (!pod.unscheduled) {
-    const Time silent = task.binding->assigned_at + kSchedulerSilent;
-    if (world.now < silent) return world.tasks.Wake(task, silent);
-    return Tell(world, task, "NotScheduled",
-                "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
-                    FormatTime(task.binding->assigned_at) + "; does it run?");
-  }
+  Stuck& stuck = StuckOf(task, kUnheardAfter, kAskUnheardAfter);
+  stuck.unbound = true;
+  if (!pod.unscheduled) return FollowUnheard(world, task, stuck, pod);
   if (pod.waiting_reason == "SchedulingGated") {
     return Tell(world, task, pod.waiting_reason,
                 "pod " + pod.meta.name + " waits for its scheduling gates: " +
                     WithMessage(pod.waiting_reason, pod.waiting_message));
   }
-  const std::string why = "kube-scheduler: " + WithMessage(pod.waiting_reason, pod.waiting_message);
-  if (stuck.unscheduled_since == kNever) stuck.unscheduled_since = world.now;
-  const Time until = stuck.unscheduled_since + kUnschedulableFor;
-  if (world.now >= until) return TakeBack(world, task, pod, why);
-  world.tasks.Wake(task, until);
-  Tell(world, task, pod.waiting_reason, why);
+  FollowUnschedulable(world, task, stuck, pod, pod.waiting_reason, pod.waiting_message,
+                      "kube-scheduler: " + WithMessage(pod.waiting_reason, pod.waiting_message));
 }
 
 }  // namespace

@@ -14,6 +14,9 @@ inline constexpr Duration kStuckAfter{8'000}, kAskAgainAfter{22'000}, kMostAskPa
 inline constexpr Duration kUnschedulableFor{10'000};
 inline constexpr BackoffRange kPauseHere{std::chrono::seconds(10), std::chrono::seconds(300)};
 inline constexpr BackoffRange kPauseElsewhere{std::chrono::seconds(1), std::chrono::seconds(300)};
+// The Events of a pod that kube-scheduler says nothing of are read after so long, and again after
+// that pause.
+inline constexpr Duration kUnheardAfter{3'000}, kAskUnheardAfter{5'000};
 // So long may kube-scheduler be silent before that is told.
 inline constexpr Duration kSchedulerSilent{30'000};
 

@@ -10,6 +10,7 @@
 #include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/cleanup.h"
 #include "operator/core/tasks/follow.h"
+#include "operator/core/tasks/left_pods.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/status.h"
 
@@ -54,7 +55,7 @@ void Suspend(World& world, TaskState& task) {
   task.nominated.clear();
   ChangeConditions(task, [&](auto& conditions) {
     // It goes no further by itself: whoever waits for its end is told so at once.
-    api::SetProgress(conditions, api::Progress::kStalled, "Suspended", "held by spec.suspend",
+    api::SetProgress(conditions, api::Progress::kStalled, "Suspended", kHeldBySuspend,
                      task.object.meta.generation, world.now);
   });
   task.status_due = world.now;
@@ -95,15 +96,11 @@ bool AwaitsPod(World& world, TaskState& task) {
 
 // Why the next attempt does not begin, once the pod of the last one takes its time to end.
 void TellLingering(World& world, TaskState& task) {
-  Time unused = kNever;
-  const api::Pod* pod = Lingering(world, task, &unused);
-  if (pod == nullptr || !pod->meta.deleted) return;
-  const Time asked = pod->asked_to_end.value_or(*pod->meta.deleted);
-  if (world.now < asked + kLingersFor) return world.tasks.Wake(task, asked + kLingersFor);
-  const std::string why = "waiting for pod " + pod->meta.name + " on node " + pod->node_name +
-                          " to end, as it was asked to at " + FormatTime(asked);
+  Time wake = kNever;
+  const std::string why = StillThere(world, task, &wake);
+  if (wake != kNever) world.tasks.Wake(task, wake);
   const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
-  if (told != nullptr && told->message == why) return;
+  if (why.empty() || (told != nullptr && told->message == why)) return;
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   task.status_due = std::min(task.status_due, world.now);
 }
@@ -193,6 +190,7 @@ void ReconcileTask(World& world, TaskState& task) {
     if (!Finished(status.phase)) Intervene(world, task);
     if (!Finished(status.phase) && !task.binding) Await(world, task);
     DeleteOrphans(world, task);
+    TellStillThere(world, task);
   }
   if (task.binding || Finished(task.object.status.phase)) ClearOverBudget(world, task);
   if (!task.binding && task.nominated.empty()) Commit(world, task, 0);

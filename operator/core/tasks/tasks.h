@@ -7,9 +7,6 @@
 
 namespace spillway::core {
 
-// A pod that takes longer to end than this, while the next attempt waits for it, is told.
-inline constexpr Duration kLingersFor{10'000};
-
 // Looks at the task with all that is known: adopts pods, follows the one that runs, ends it, queues
 // it.
 void ReconcileTask(World& world, TaskState& task);

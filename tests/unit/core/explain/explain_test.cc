@@ -141,6 +141,88 @@ TEST(ExplainTest, NamesEveryPoolAndWhyNot) {
   EXPECT_EQ(why.pools[1].reason, "PoolNotFound");
 }
 
+// They come last by their names.
+TEST(ExplainTest, NamesFirstWhatIsWithThePoolsThatTheTaskNames) {
+  ApiModel api;
+  for (int i = 0; i < 8; ++i) api.AddPool("a" + std::to_string(i));
+  api.AddPool("zero");
+  api.pools["zero"].spec.max_servers = 0;
+  api.Change(api.pools["zero"]);
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}, {"pools", {"zero", "nosuch"}}}}});
+  const auto why = ExplainTask(api, "t");
+  ASSERT_GE(why.pools.size(), 2u);
+  EXPECT_EQ(why.pools[0].name, "zero");
+  EXPECT_EQ(why.pools[1].name, "nosuch");
+  EXPECT_EQ(
+      why.summary,
+      "no server is registered; pools: zero (has 0 of at most 0 servers), nosuch (ServerPool "
+      "nosuch does not exist), a0 of another pool, a1 of another pool, a2 of another pool, and "
+      "5 more");
+}
+
+TEST(ExplainTest, SaysUntilWhenAndAfterWhatTheNamedPoolHoldsOff) {
+  ApiModel api;
+  for (int i = 0; i < 8; ++i) api.AddPool("a" + std::to_string(i));
+  api.AddPool("z");
+  api.ensure_error = Invalid("node class nosuch not found");
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}, {"pools", {"z"}}}}});
+  api.Advance(seconds(5));
+  EXPECT_NE(ExplainTask(api, "t").summary.find("pools: z (backing off until "), std::string::npos)
+      << ExplainTask(api, "t").summary;
+  EXPECT_NE(ExplainTask(api, "t").summary.find("node class nosuch not found"), std::string::npos);
+}
+
+TEST(ExplainTest, ShowsAllPoolsThatTheTaskNames) {
+  ApiModel api;
+  api::Json names = api::Json::array();
+  for (int i = 0; i < 9; ++i) names.push_back("p" + std::to_string(i));
+  api.AddPool("a");
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}, {"pools", names}}}});
+  const auto why = ExplainTask(api, "t");
+  EXPECT_EQ(why.pools.size(), 9u);
+  for (const auto& verdict : why.pools) EXPECT_EQ(verdict.reason, "PoolNotFound") << verdict.name;
+}
+
+TEST(ExplainTest, NamesThePoolsThatMayBeAskedLaterInTheirOrderBeforeThoseThatNeverAre) {
+  ApiModel api;
+  for (int i = 0; i < 8; ++i) api.AddPool("a" + std::to_string(i), "1");
+  for (const auto& [name, priority] : {std::pair("y", 1), std::pair("z", 2)}) {
+    api.AddPool(name, "8", priority);
+    api.pools[name].spec.max_servers = 0;
+    api.Change(api.pools[name]);
+  }
+  api.AddTask("t", api::Json::object(), "4");
+  const auto why = ExplainTask(api, "t");
+  ASSERT_EQ(why.pools.size(), kMostVerdicts);
+  EXPECT_EQ(why.pools[0].name, "z");
+  EXPECT_EQ(why.pools[1].name, "y");
+}
+
+TEST(ExplainTest, NamesTheServerThatTheTaskSelectsBeforeThoseThatItDoesNot) {
+  ApiModel api;
+  for (int i = 0; i < 8; ++i) api.AddServer("a" + std::to_string(i));
+  api.AddServer("z");
+  api.servers["z"].spec.cordoned = true;
+  api.Change(api.servers["z"]);
+  api.nodes["z"].meta.labels["disk"] = "ssd";
+  api.Change(api.nodes["z"]);
+  api.AddTask(
+      "t",
+      {{"template",
+        {{"spec", {{"containers", {{{"name", "c"}}}}, {"nodeSelector", {{"disk", "ssd"}}}}}}}});
+  const auto why = ExplainTask(api, "t");
+  ASSERT_EQ(why.servers.size(), kMostVerdicts);
+  EXPECT_EQ(why.servers[0].name, "z");
+}
+
+TEST(ExplainTest, ProposesThePoolThatTheTaskNamesWhereOthersWouldCostNoMoreChange) {
+  ApiModel api;
+  for (const char* name : {"a", "z"}) api.AddPool(name, "2");
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}, {"pools", {"z"}}}}}, "4");
+  EXPECT_EQ(ExplainTask(api, "t").nearest_fit,
+            "would fit a server of pool z with cpu 2 instead of 4");
+}
+
 TEST(ExplainTest, StaysBounded) {
   ApiModel api;
   for (int i = 0; i < 200; ++i) api.AddServer("s" + std::to_string(i), "1");

@@ -322,6 +322,53 @@ TEST_F(HangingTest, ANamespaceHasFewThatHangHoweverManyKindsOfPodsItWants) {
   EXPECT_TRUE(api.pods.contains("elsewhere/other-1"));
 }
 
+TEST_F(HangingTest, ATaskThatWaitsForTheCreationOfAnotherKindOfPodSaysForWhich) {
+  Hang();
+  for (int i = 0; i < 20; ++i)
+    api.AddTask("t" + std::to_string(10 + i), {}, std::to_string(i + 1) + "m");
+  api.Advance(seconds(20));
+  EXPECT_TRUE(Says("t29",
+                   "waits for pod t10-1 of the same namespace, whose creation the API server has "
+                   "not answered since 2027-01-15T08:00:00Z; an admission webhook may not answer"))
+      << api.Says("t29");
+  const int writes = api.task_writes;
+  api.Advance(seconds(600));
+  EXPECT_EQ(api.task_writes, writes);
+}
+
+TEST_F(HangingTest, ATaskThatWouldNotFitAnywhereSaysThatAsWell) {
+  Hang();
+  for (int i = 0; i < 20; ++i)
+    api.AddTask("t" + std::to_string(10 + i), {}, std::to_string(i + 1) + "m");
+  api.AddTask("vast", {}, "100");
+  api.Advance(seconds(20));
+  EXPECT_TRUE(Says("vast", "0 of 1 servers fit")) << api.Says("vast");
+}
+
+TEST_F(AdmissionTest, ATaskThatWaitsForItsTurnSaysWhatWasRefusedBefore) {
+  DenyPods(Error{ErrorKind::kUnavailable, "failed calling webhook \"x\": timeout", {}});
+  for (int i = 0; i < 60; ++i)
+    api.AddTask("t" + std::to_string(10 + i), {}, std::to_string(i + 1) + "m");
+  api.Advance(seconds(5));
+  for (int i = 0; i < 60; ++i) {
+    const std::string name = "t" + std::to_string(10 + i);
+    EXPECT_TRUE(Says(name, "failed calling webhook \"x\": timeout")) << api.Says(name);
+  }
+}
+
+TEST_F(AdmissionTest, OnceOneWasCreatedNoneSpeaksOfARefusalBefore) {
+  DenyPods(Error{ErrorKind::kUnavailable, "failed calling webhook \"x\": timeout", {}});
+  for (int i = 0; i < 12; ++i)
+    api.AddTask("t" + std::to_string(10 + i), {}, std::to_string(i + 1) + "m");
+  api.Advance(seconds(5));
+  api.refuse = nullptr;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.pods.size(), 12u);
+  api.AddTask("late", {}, "100");
+  api.Advance(seconds(5));
+  EXPECT_FALSE(Says("late", "webhook")) << api.Says("late");
+}
+
 TEST_F(HangingTest, RoomThatGrowsWhileAllWaitForTheAnswerIsUsedAfterIt) {
   const auto end = [&](const std::string& pod) {
     api.pods.at(pod).phase = PodPhase::kSucceeded;

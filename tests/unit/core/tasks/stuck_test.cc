@@ -160,6 +160,50 @@ TEST_F(StuckTest, ASilentKubeSchedulerIsTold) {
             "kube-scheduler has said nothing of pod t-1 since 2027-01-15T08:00:00Z; does it run?");
 }
 
+// A pod that refers to what is not there yet, and that kube-scheduler says nothing of.
+class UnheardTest : public StuckTest {
+ protected:
+  UnheardTest() {
+    api.warnings["t-1"] = {"FailedResourceClaimCreation", "resourceclaimtemplate \"x\" not found"};
+    api.AddTask(
+        "t", {{"template",
+               {{"spec",
+                 {{"containers", {{{"name", "c"}, {"resources", {{"requests", {{"cpu", "2"}}}}}}}},
+                  {"resourceClaims", {{{"name", "gpu"}, {"resourceClaimTemplateName", "x"}}}}}}}}});
+    api.Settle();
+  }
+};
+
+TEST_F(UnheardTest, WhatItsEventsSayIsToldWithinSeconds) {
+  api.Advance(seconds(5));
+  EXPECT_EQ(
+      Why(),
+      "pod t-1 is not scheduled: FailedResourceClaimCreation: resourceclaimtemplate \"x\" not "
+      "found");
+}
+
+TEST_F(UnheardTest, ItIsTakenBackForOthers) {
+  api.AddTask("other", Json::object(), "1");
+  api.Advance(seconds(20));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+  EXPECT_TRUE(api.pods.contains("ns/other-1"));
+  EXPECT_EQ(api.Status("t").attempts.at(0).reason, "Unschedulable");
+  EXPECT_NE(Why().find("resourceclaimtemplate \"x\" not found; tried again at 2027-"),
+            std::string::npos)
+      << Why();
+}
+
+TEST_F(UnheardTest, WhatWasSaidIsOverOnceItHasANode) {
+  api.Advance(seconds(5));
+  api.warnings.clear();
+  Pod().intended = false;
+  Pod().node_name = "s1";
+  Pod().waiting_reason = "ContainerCreating";
+  api.Change(Pod());
+  api.Advance(seconds(20));
+  EXPECT_EQ(Why(), "on server s1: not started since 2027-01-15T08:00:00Z, ContainerCreating");
+}
+
 TEST_F(StuckTest, APodThatWaitsForItsGatesIsToldAndStays) {
   Start();
   SayUnschedulable("t-1", "SchedulingGated");
