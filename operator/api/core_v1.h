@@ -46,6 +46,15 @@ struct Termination {
   bool lost = false;        // the node does not know how it ended
 };
 
+// Of a container that ended and was started again in its pod.
+struct Restarts {
+  std::string container;  // "container main" or "sidecar proxy"
+  int64_t count = 0;
+  int64_t exit_code = 0;  // of the last end, and its reason
+  std::string reason;
+  bool backing_off = false;  // it is down now: CrashLoopBackOff
+};
+
 // What else a pod was admitted with that decides where it may run.
 struct Admitted {
   StringMap node_selector;
@@ -72,6 +81,7 @@ struct Pod {
   std::optional<Time> started, init_started;
   std::optional<Termination> termination;
   Boxed<Admitted> admitted;  // only in the answer to its creation
+  Boxed<Restarts> restarts;  // of the one that was started again most often; null: none was
   bool disrupted = false;    // condition DisruptionTarget: ended by the cluster, not by the task
   bool started_any = false;  // a container, of whatever kind, ran or was started
   // When it was asked to end: by its deletion, or by a disruption.

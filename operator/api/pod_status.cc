@@ -153,6 +153,21 @@ void SetWaiting(const std::vector<Container>& all, bool several, Pod& pod) {
   }
 }
 
+// By its own restartPolicy or its rules; a pod has none for all.
+void SetRestarts(const std::vector<Container>& all, Pod& pod) {
+  for (const Container& container : all) {
+    const int64_t count = GetInt(*container.status, "restartCount");
+    if (container.role == Role::kInit || count <= (pod.restarts ? pod.restarts->count : 0))
+      continue;
+    const Json& last = container.ended()
+                           ? container.end()
+                           : GetObject(GetObject(*container.status, "lastState"), "terminated");
+    pod.restarts.emplace();
+    *pod.restarts = {Title(container), count, GetInt(last, "exitCode"), ReasonOf(last),
+                     ReasonOf(container.state("waiting")) == "CrashLoopBackOff"};
+  }
+}
+
 void SetStarted(const std::vector<Container>& all, Pod& pod) {
   for (const Container& container : all) {
     const Json& last = GetObject(GetObject(*container.status, "lastState"), "terminated");
@@ -217,6 +232,7 @@ void DecodePodStatus(const Json& object, Pod& pod) {
   SetStarted(all, pod);
   SetTermination(all, several, pod);
   SetWaiting(all, several, pod);
+  SetRestarts(all, pod);
   SetAskedToEnd(object, pod);
   if (const Json* scheduled = FindCondition(object, "PodScheduled", "False")) {
     pod.unscheduled = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "operator/base/foreign_text.h"
 #include "operator/base/saturate.h"
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/scheduling/refusals.h"
@@ -106,6 +107,16 @@ std::string ExitText(const api::Attempt& attempt, const api::Pod& pod) {
   return text + " on server " + attempt.server;
 }
 
+// What its kubelet and the container that ended it say, as one line.
+std::string WordsOf(const api::Pod& pod) {
+  constexpr size_t kMostWords = 1024;
+  std::string words = pod.message;
+  const auto& end = pod.termination;
+  if (end && end->exit_code != 0 && !end->message.empty() && end->message != words)
+    words += (words.empty() ? "" : "; ") + end->message;
+  return OneLine(words, kMostWords);
+}
+
 bool MayRetry(const api::TaskRequest& task, const api::Attempt& attempt) {
   const api::Retry& retry = task.spec.retry;
   if (task.status.retries >= retry.limit || task.spec.cancel) return false;
@@ -114,17 +125,22 @@ bool MayRetry(const api::TaskRequest& task, const api::Attempt& attempt) {
                                                           *attempt.exit_code) != codes.end());
 }
 
-void RetryLater(World& world, TaskState& task, const std::string& exit) {
+std::string WithWords(const std::string& text, const std::string& words) {
+  return words.empty() ? text : text + ": " + words;
+}
+
+void RetryLater(World& world, TaskState& task, const std::string& exit, const std::string& words) {
   TaskStatus& status = task.object.status;
   const int64_t doublings = std::min<int64_t>(status.retries, 12);
   const Duration wait =
       std::min(task.object.spec.retry.backoff * (int64_t{1} << doublings), kMaxBackoff);
   ++status.retries;
-  Unbind(world, task, "Retrying", exit);
+  Unbind(world, task, "Retrying", WithWords(exit, words));
   status.retry_at = world.now + wait;
-  const std::string message = exit + "; retry " + std::to_string(status.retries) + " of " +
-                              std::to_string(task.object.spec.retry.limit) + " at " +
-                              FormatTime(*status.retry_at);
+  const std::string message = WithWords(exit + "; retry " + std::to_string(status.retries) +
+                                            " of " + std::to_string(task.object.spec.retry.limit) +
+                                            " at " + FormatTime(*status.retry_at),
+                                        words);
   BackOff(world, task, wait);
   DescribeWaiting(world, task, TaskPhase::kPending, message);
   RecordEvent(world, task, true, "Retrying", message);
@@ -238,12 +254,12 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
   Record(world, task, attempt);
   SetResult(world, task, attempt, pod);
   task.losses = 0;
-  if (MayRetry(task.object, attempt)) return RetryLater(world, task, exit);
+  if (MayRetry(task.object, attempt)) return RetryLater(world, task, exit, WordsOf(pod));
   const int64_t retries = task.object.status.retries;
   const std::string reason =
       retries > 0 ? "BackoffLimitExceeded" : FirstOf(attempt.reason, "Error");
-  const std::string message =
-      exit + (retries > 0 ? " after " + std::to_string(retries) + " retries" : "");
+  const std::string message = WithWords(
+      exit + (retries > 0 ? " after " + std::to_string(retries) + " retries" : ""), WordsOf(pod));
   task.object.status.result->reason = reason;
   task.object.status.result->message = message;
   End(world, task, TaskPhase::kFailed, reason, message);

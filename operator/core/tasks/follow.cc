@@ -87,12 +87,38 @@ void Adopt(World& world, TaskState& task) {
 
 namespace {
 
+// What a container does that is started again within its pod: neither retry nor attempt shows it.
+std::string RunningText(const TaskState& task, const api::Pod& pod) {
+  std::string text = "running on server " + task.binding->server;
+  if (!pod.restarts) return text;
+  const api::Restarts& restarts = *pod.restarts;
+  text += "; " + restarts.container + " was restarted " + std::to_string(restarts.count) +
+          (restarts.count == 1 ? " time" : " times") + ", last exit code " +
+          std::to_string(restarts.exit_code);
+  if (!restarts.reason.empty()) text += " (" + restarts.reason + ")";
+  return restarts.backing_off ? text + ", CrashLoopBackOff" : text;
+}
+
+// Written soon at first, and later now and then: its kubelet starts it again every five minutes.
+void TellRestarts(World& world, TaskState& task, const api::Pod& pod) {
+  const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
+  const std::string text = RunningText(task, pod);
+  if (!pod.restarts || (told != nullptr && told->message == text)) return;
+  ChangeConditions(task, [&](auto& conditions) {
+    api::SetProgress(conditions, api::Progress::kReconciling, "Running", text,
+                     task.object.meta.generation, world.now);
+  });
+  const Duration pause = pod.restarts->count <= 3 ? kTellAgain : kTellRestartsAgain;
+  task.status_due = std::min(task.status_due, std::max(world.now, task.writer.last + pause));
+  world.tasks.Wake(task, task.status_due);
+}
+
 void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   TellAssigned(task);
   TaskStatus& status = task.object.status;
   task.running_since = RunsSince(world, task, pod);
   if (!status.started_at) status.started_at = task.running_since;
-  if (status.phase == TaskPhase::kRunning) return;
+  if (status.phase == TaskPhase::kRunning) return TellRestarts(world, task, pod);
   status.phase = TaskPhase::kRunning;
   ReportRunning(world, task);
   status.retry_at.reset();
@@ -101,9 +127,8 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   task.stuck.reset();
   NoteAccepted(world, task);
   ChangeConditions(task, [&](auto& conditions) {
-    api::SetProgress(conditions, api::Progress::kReconciling, "Running",
-                     "running on server " + task.binding->server, task.object.meta.generation,
-                     world.now);
+    api::SetProgress(conditions, api::Progress::kReconciling, "Running", RunningText(task, pod),
+                     task.object.meta.generation, world.now);
   });
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
 }

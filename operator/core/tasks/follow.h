@@ -5,6 +5,9 @@
 
 namespace spillway::core {
 
+// That a container is started again and again is written at most so often.
+inline constexpr Duration kTellRestartsAgain{60'000};
+
 // Takes up an attempt that was made before a restart, and records those that ended unseen.
 void Adopt(World& world, TaskState& task);
 // Follows the attempt, whose binding must be set, by what is seen of its pod and its node.

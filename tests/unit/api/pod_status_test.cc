@@ -54,6 +54,35 @@ TEST(PodStatusTest, OneThatFailedIsTheResultWhereverItStands) {
   EXPECT_EQ(Decode("Failed", {Ended("aide", 3), Ended("work", 0)}).termination->exit_code, 3);
 }
 
+// One that is down for a while, as its kubelet waits longer before each start.
+Json CrashLoops(const char* name, int restarts, int code) {
+  Json status = Waits(name, "CrashLoopBackOff", "back-off 40s restarting failed container");
+  status["restartCount"] = restarts;
+  status["lastState"] = Ended(name, code)["state"];
+  return status;
+}
+
+TEST(PodStatusTest, AContainerThatIsStartedAgainAndAgainIsTold) {
+  const Pod pod =
+      Decode("Running", {Running("aide", "2026-01-01T10:00:00Z"), CrashLoops("work", 7, 3)});
+  ASSERT_TRUE(pod.restarts);
+  EXPECT_EQ(pod.restarts->container, "container work");
+  EXPECT_EQ(pod.restarts->count, 7);
+  EXPECT_EQ(pod.restarts->exit_code, 3);
+  EXPECT_EQ(pod.restarts->reason, "Error");
+  EXPECT_TRUE(pod.restarts->backing_off);
+}
+
+TEST(PodStatusTest, OfSeveralThatWereStartedAgainTheOneThatWasMostOftenIsTold) {
+  const Pod pod = Decode("Running", {CrashLoops("work", 1, 3)}, {CrashLoops("proxy", 4, 1)});
+  ASSERT_TRUE(pod.restarts);
+  EXPECT_EQ(pod.restarts->container, "sidecar proxy");
+}
+
+TEST(PodStatusTest, WhatWasNeverStartedAgainHasNoRestarts) {
+  EXPECT_FALSE(Decode("Running", {Running("work", "2026-01-01T10:00:00Z")}).restarts);
+}
+
 TEST(PodStatusTest, ThereIsNoResultWhileAContainerRuns) {
   const Pod pod = Decode("Running", {Ended("aide", 3), Running("work", "2026-01-01T10:00:00Z")});
   EXPECT_FALSE(pod.termination.has_value());

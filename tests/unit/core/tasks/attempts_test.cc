@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/base/foreign_text.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -174,7 +175,7 @@ TEST_F(AttemptTest, TheInitContainerThatFailedIsNamed) {
       api::Termination{7, "Error", "no network", api.now, api.now, "init container fetch"};
   Show("t-1");
   EXPECT_EQ(api.Status("t").result->message,
-            "exit code 7 (Error) of init container fetch on server s1");
+            "exit code 7 (Error) of init container fetch on server s1: no network");
   EXPECT_EQ(Attempt(0).message, "init container fetch: no network");
 }
 
@@ -186,6 +187,71 @@ TEST_F(AttemptTest, ARetryIsToldWithTheTimeAtWhichItBegins) {
   const std::string told = api.Says("t", "Reconciling");
   EXPECT_NE(told.find("; retry 1 of 2 at " + FormatTime(api.now + seconds(30))), std::string::npos)
       << told;
+}
+
+TEST_F(AttemptTest, WhatItsKubeletSaidOfItsEndStandsInTheResultAndInTheColumn) {
+  Start({{"retry", {{"limit", 1}, {"backoffSeconds", 0}}}});
+  for (const char* pod : {"t-1", "t-2"}) {
+    Run(pod, seconds(5));
+    Pod(pod).reason = "Evicted";
+    Pod(pod).message = "Usage of EmptyDir volume \"e\"\nexceeds the limit \"1Mi\"";
+    api.SetPod(pod, PodPhase::kFailed, 137);
+    api.Settle();
+  }
+  const std::string told =
+      "exit code 137 (Evicted) on server s1 after 1 retries: Usage of EmptyDir volume \"e\" "
+      "exceeds "
+      "the limit \"1Mi\"";
+  EXPECT_EQ(api.Status("t").result->message, told);
+  EXPECT_EQ(api.Says("t"), told);
+}
+
+TEST_F(AttemptTest, WhatTheContainerSaidThatEndedItIsToldBesideWhatItsKubeletSaid) {
+  Start();
+  Pod("t-1").phase = PodPhase::kFailed;
+  Pod("t-1").message = "the node was low on memory";
+  Pod("t-1").termination =
+      api::Termination{128, "StartError", "exec: \"nosuch\": not found", api.now, api.now};
+  Show("t-1");
+  EXPECT_NE(api.Says("t").find(": the node was low on memory; exec: \"nosuch\": not found"),
+            std::string::npos)
+      << api.Says("t");
+}
+
+TEST_F(AttemptTest, LongWordsOfAContainerAreOneLineThatCanBeRead) {
+  Start({{"retry", {{"limit", 1}, {"backoffSeconds", 30}}}});
+  Pod("t-1").phase = PodPhase::kFailed;
+  Pod("t-1").termination =
+      api::Termination{1, "Error", std::string(3'000, 'x') + "\n", api.now, api.now};
+  Show("t-1");
+  EXPECT_LE(api.Says("t").size(), kMostLine);
+  EXPECT_LE(api.Says("t", "Reconciling").size(), 1'200u);
+  EXPECT_NE(api.Says("t").find("retry 1 of 1 at "), std::string::npos) << api.Says("t");
+}
+
+TEST_F(AttemptTest, AContainerThatItsKubeletStartsAgainAndAgainIsToldWhileItRuns) {
+  Start();
+  Run("t-1", seconds(5));
+  Pod("t-1").restarts = api::Restarts{"container main", 7, 3, "Error", true};
+  Show("t-1");
+  api.Advance(seconds(61));
+  EXPECT_EQ(api.Phase("t"), "Running");
+  EXPECT_EQ(api.Says("t"),
+            "running on server s1; container main was restarted 7 times, last exit code 3 (Error), "
+            "CrashLoopBackOff");
+}
+
+TEST_F(AttemptTest, OneThatIsStartedAgainForAnHourIsWrittenNowAndThen) {
+  Start();
+  Run("t-1", seconds(5));
+  const int writes = api.task_writes;
+  for (int i = 1; i <= 360; ++i) {
+    Pod("t-1").restarts = api::Restarts{"container main", i, 3, "Error", i % 2 == 0};
+    Show("t-1");
+    api.Advance(seconds(10));
+  }
+  EXPECT_LE(api.task_writes, writes + 65);
+  EXPECT_GE(api.task_writes, writes + 30);
 }
 
 // Whose fault it was.
