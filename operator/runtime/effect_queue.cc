@@ -19,7 +19,10 @@ struct Keyer {
 };
 
 struct Grouper {
-  std::string operator()(const core::AskCloud& ask) const { return "/cloud/" + ask.engine(); }
+  std::string operator()(const core::AskCloud& ask) const {
+    const bool ensure = ask.op == core::AskCloud::Op::kEnsure;
+    return "/cloud/" + ask.engine() + "/" + (ensure ? ask.pool.meta.name : ask.server.pool);
+  }
   std::string operator()(const auto& effect) const { return effect.ns; }
 };
 
@@ -31,7 +34,12 @@ struct Classifier {
     return verb + std::string(core::ToString(write.kind));
   }
   // Engines have nothing to do with each other.
-  std::string operator()(const core::AskCloud& ask) const { return Grouper{}(ask); }
+  std::string operator()(const core::AskCloud& ask) const {
+    const char* what = ask.op == core::AskCloud::Op::kEnsure    ? "ensure "
+                       : ask.op == core::AskCloud::Op::kRelease ? "release "
+                                                                : "diagnose ";
+    return what + ask.engine();
+  }
   std::string operator()(const core::Note&) const { return "Event"; }
   std::string operator()(const core::AskWhy&) const { return "Why"; }
 };
@@ -78,6 +86,7 @@ EffectQueue::Lane& EffectQueue::LaneOf(Group& group, const core::Effect& effect)
   // An engine may take its time over each of its servers.
   const bool engine = std::holds_alternative<core::AskCloud>(effect);
   const size_t least = engine ? most_slow_ : least_;
+  kind.most_slow = engine ? most_of_lane_ : most_slow_;
   return group.lanes.emplace(std::move(name), Lane{&group, &kind, least, least, {}}).first->second;
 }
 
@@ -103,7 +112,7 @@ void EffectQueue::Offer(const std::string& key, Object& object, Time now) {
 
 bool EffectQueue::MayStart(const Lane& lane) const {
   if (lane.in_flight >= lane.most) return false;
-  if (lane.slow && lane.kind->slow_in_flight >= most_slow_) return false;
+  if (lane.slow && lane.kind->slow_in_flight >= lane.kind->most_slow) return false;
   const size_t all = lane.group->in_flight;
   return all < most_ || (all < most_of_group_ && lane.in_flight < always_);
 }

@@ -6,10 +6,12 @@
 // each of those is a lane with a share of its own of what may be in flight: an eighth at first and
 // after each effect that was slow, and more with each that was not. Lanes of a class (the same verb
 // on the same kind) take turns, and those that are slow have a quarter of the workers together, so
-// that neither a namespace nor a class leaves the others without any. An effect that waits for its
-// next try is not in flight and takes no worker. After a refusal, the next effect on the same
-// object waits as well, longer each time. No threads and no clock here, so that the simulator uses
-// the same rules.
+// that neither a namespace nor a class leaves the others without any. Of an engine's requests those
+// of each pool are such lanes, with twice as much.
+//
+// An effect that waits for its next try is not in flight and takes no worker. After a refusal, the
+// next effect on the same object waits as well, longer each time. No threads and no clock here, so
+// that the simulator uses the same rules.
 #pragma once
 
 #include <deque>
@@ -26,8 +28,8 @@ namespace spillway::runtime {
 
 // What the effect is about; effects with the same key keep their order.
 std::string EffectKey(const core::Effect& effect);
-// Whose effect it is: a namespace, or "" for objects of the whole cluster, or "/cloud/…" for
-// an engine.
+// Whose effect it is: a namespace, or "" for objects of the whole cluster, or
+// "/cloud/engine/pool".
 std::string EffectGroup(const core::Effect& effect);
 // What of its group's hangs together: a verb on a kind, such as "create Pod", or "Event", "Why".
 std::string EffectClass(const core::Effect& effect);
@@ -72,7 +74,7 @@ class EffectQueue {
   struct Class {
     bool tells = false;
     std::deque<Lane*> turns;  // lanes with keys that may start
-    size_t in_flight = 0, slow_in_flight = 0;
+    size_t in_flight = 0, slow_in_flight = 0, most_slow = 0;
     uint64_t served = 0;  // when it last had its turn
   };
   struct Lane {

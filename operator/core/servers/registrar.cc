@@ -150,15 +150,19 @@ void DescribeServer(Context& context, Servers& servers, ServerState& server) {
   servers.Wake(server, context.now + HeartbeatEvery(servers));
 }
 
+// Whether the node asks by its label to be registered, and is not one that was bought: those are
+// registered for their ScaleRequests, whatever labels every node gets.
+bool WantsRegistration(const api::Node& node) {
+  const auto label = node.meta.labels.find(api::kRegisterLabel);
+  if (label == node.meta.labels.end() || label->second != "true") return false;
+  return !node.meta.labels.contains(api::kRequestLabel) &&
+         std::none_of(node.taints.begin(), node.taints.end(),
+                      [](const api::Taint& taint) { return taint.key == api::kPoolTaint; });
+}
+
 void RegisterNode(Context& context, Servers& servers, const std::string& name, NodeState& node) {
   if (!node.object || node.object->meta.deleted) return;
-  const auto label = node.object->meta.labels.find(api::kRegisterLabel);
-  const bool wanted = label != node.object->meta.labels.end() && label->second == "true";
-  // One of a pool is registered by its purchase, whatever label all nodes get.
-  const auto& taints = node.object->taints;
-  const bool bought = std::any_of(taints.begin(), taints.end(),
-                                  [](const auto& taint) { return taint.key == api::kPoolTaint; });
-  if (!wanted || bought || node.registering || node.server != nullptr ||
+  if (!WantsRegistration(*node.object) || node.registering || node.server != nullptr ||
       servers.by_name.contains(name) || context.now < node.registration.not_before)
     return;
   api::RegisteredServer server;
@@ -182,17 +186,15 @@ void CountCapacity(Servers& servers, ServerState& server) {
   server.offered = offered;
 }
 
-// Takes back what was registered for a label that is gone.
+// Takes back what was registered for a label that is gone, or before it was known whose node it is.
 void UnregisterUnlabelled(Context& context, Servers& servers, ServerState& server,
                           const NodeState& node) {
   if (!node.object) return;
   const auto& owners = server.object.meta.owners;
-  const auto& labels = node.object->meta.labels;
-  const auto label = labels.find(api::kRegisterLabel);
   const bool ours = std::any_of(owners.begin(), owners.end(),
                                 [](const auto& owner) { return owner.kind == "Node"; });
   if (!ours) return;
-  if (label == labels.end() || label->second != "true") return Unregister(context, servers, server);
+  if (!WantsRegistration(*node.object)) return Unregister(context, servers, server);
   if (!server.deletion.sent) server.releasing = false;  // its deletion was refused in the meantime
 }
 

@@ -174,6 +174,27 @@ TEST(EffectQueueTest, ManyNamespacesThatHangHaveAQuarterTogetherAndLeaveTheRestT
   for (const Job& job : PopAll(queue, later)) EXPECT_EQ(EffectGroup(job.effect), "quick");
 }
 
+core::AskCloud Ask(core::AskCloud::Op op, const std::string& uid, const std::string& pool) {
+  core::AskCloud ask;
+  ask.op = op;
+  ask.request_uid = uid;
+  ask.pool.meta.name = ask.server.pool = pool;
+  ask.pool.spec.engine = ask.server.engine = "karpenter";
+  return ask;
+}
+
+TEST(EffectQueueTest, APoolWhosePurchasesHangHoldsUpNeitherItsReleasesNorOtherPools) {
+  using Op = core::AskCloud::Op;
+  EffectQueue queue(32);
+  for (int i = 0; i < 24; ++i)
+    queue.Push(Ask(Op::kEnsure, "hang-" + std::to_string(i), "hangs"), kStart);
+  EXPECT_EQ(PopAll(queue, kStart).size(), 8u);
+  const Time later = kStart + kSlowEffect;
+  queue.Push(Ask(Op::kEnsure, "good", "other"), later);
+  queue.Push(Ask(Op::kRelease, "old", "hangs"), later);
+  EXPECT_EQ(PopAll(queue, later).size(), 2u);
+}
+
 TEST(EffectQueueTest, NamespacesThatHangTakeTurns) {
   EffectQueue queue(32);
   for (const char* ns : {"a", "b", "c"}) PushMany(queue, 20, ns, Create);

@@ -30,6 +30,32 @@ TEST_F(RegistrarTest, RegistersALabelledNodeAndTakesItBack) {
   EXPECT_TRUE(api.servers.empty());
 }
 
+// Where a policy, a NodePool or cloud-init labels every node.
+TEST_F(RegistrarTest, ANodeThatWasBoughtIsNotRegisteredForItsLabel) {
+  api.AddNode("requested", "4");
+  api.AddNode("tainted", "4");
+  api.nodes["requested"].meta.labels[api::kRequestLabel] = "uid";
+  api.nodes["tainted"].taints = {{api::kPoolTaint, "p", "NoSchedule"}};
+  for (const char* name : {"requested", "tainted"}) {
+    api.nodes[name].meta.labels[api::kRegisterLabel] = "true";
+    api.Change(api.nodes[name]);
+  }
+  api.Settle();
+  EXPECT_TRUE(api.servers.empty());
+}
+
+TEST_F(RegistrarTest, OneThatWasRegisteredBeforeItsOwnerWasKnownIsTakenBack) {
+  api.AddNode("n", "4");
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  ASSERT_TRUE(api.servers.contains("n"));
+  api.nodes["n"].meta.labels[api::kRequestLabel] = "uid";
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  EXPECT_TRUE(api.servers.empty());
+}
+
 TEST_F(RegistrarTest, LeavesAServerAloneThatWasRegisteredByHand) {
   api.AddServer("n");
   api.Settle();
