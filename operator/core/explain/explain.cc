@@ -190,9 +190,8 @@ std::string DescribePools(const Shape& shape, const std::vector<Tested>& pools) 
   for (size_t i = 0; i < shown; ++i) {
     const Tested& test = pools[i];
     out += i == 0 ? "; pools: " : ", ";
-    out += NamesPool(shape, test.name)
-               ? test.name + " (" + OneLine(test.why.message, kMostOfOne) + ")"
-               : test.name + " " + test.why.summary;
+    out += test.name + " " + test.why.summary;
+    if (NamesPool(shape, test.name)) out += " (" + OneLine(test.why.message, kMostOfOne) + ")";
   }
   if (shown < pools.size()) out += ", and " + std::to_string(pools.size() - shown) + " more";
   return out;
