@@ -155,9 +155,9 @@ TEST(ExplainTest, NamesFirstWhatIsWithThePoolsThatTheTaskNames) {
   EXPECT_EQ(why.pools[1].name, "nosuch");
   EXPECT_EQ(
       why.summary,
-      "no server is registered; pools: zero (has 0 of at most 0 servers), nosuch (ServerPool "
-      "nosuch does not exist), a0 of another pool, a1 of another pool, a2 of another pool, and "
-      "5 more");
+      "no server is registered; pools: zero full (has 0 of at most 0 servers), nosuch not found "
+      "(ServerPool nosuch does not exist), a0 of another pool, a1 of another pool, a2 of another "
+      "pool, and 5 more");
 }
 
 TEST(ExplainTest, SaysUntilWhenAndAfterWhatTheNamedPoolHoldsOff) {
@@ -167,7 +167,8 @@ TEST(ExplainTest, SaysUntilWhenAndAfterWhatTheNamedPoolHoldsOff) {
   api.ensure_error = Invalid("node class nosuch not found");
   api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}, {"pools", {"z"}}}}});
   api.Advance(seconds(5));
-  EXPECT_NE(ExplainTask(api, "t").summary.find("pools: z (backing off until "), std::string::npos)
+  EXPECT_NE(ExplainTask(api, "t").summary.find("pools: z InvalidRequest (backing off until "),
+            std::string::npos)
       << ExplainTask(api, "t").summary;
   EXPECT_NE(ExplainTask(api, "t").summary.find("node class nosuch not found"), std::string::npos);
 }

@@ -175,7 +175,7 @@ class UnheardTest : public StuckTest {
 };
 
 TEST_F(UnheardTest, WhatItsEventsSayIsToldWithinSeconds) {
-  api.Advance(seconds(5));
+  api.Advance(seconds(9));
   EXPECT_EQ(
       Why(),
       "pod t-1 is not scheduled: FailedResourceClaimCreation: resourceclaimtemplate \"x\" not "
