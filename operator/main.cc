@@ -10,6 +10,7 @@
 #include "operator/base/time.h"
 #include "operator/cloud/engines.h"
 #include "operator/cloud/karpenter.h"
+#include "operator/cloud/rest.h"
 #include "operator/kube/config.h"
 #include "operator/kube/transport.h"
 #include "operator/runtime/await_task.h"
@@ -56,7 +57,8 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_flag("--leader-elect", flags.leader_elect,
                "Act only while holding a Lease, so that several replicas may run.");
   app.add_option("--leader-election-namespace,--leader-elect-resource-namespace",
-                 flags.leader_election_namespace, "Namespace of that Lease.")
+                 flags.leader_election_namespace,
+                 "Namespace of that Lease, and of the Secrets that pools name.")
       ->capture_default_str();
   app.add_option("--leader-election-id,--leader-elect-resource-name", flags.leader_election_id,
                  "Name of that Lease.")
@@ -229,6 +231,8 @@ int Run(const Flags& flags, std::stop_source& stop) {
   if (!served) return Refuse(served.error());
   cloud::Engines engines;
   engines.Add(std::make_unique<cloud::Karpenter>(server));
+  engines.Add(std::make_unique<cloud::Rest>(cloud::Installation{
+      server, leadership->ns, [](const kube::Config& of) { return kube::MakeTransport(of); }}));
   runtime::Loop loop(server, engines, metrics, {flags.workers, identity});
   std::atomic<bool> leading{!flags.leader_elect};
   const auto probes = runtime::ServeProbes(

@@ -23,10 +23,10 @@ operator_build() {
 }
 
 # operator_install [HELM_FLAG...]: the chart, as release spillway in spillway-system. Without flags nothing
-# runs: the operator is then started outside, with the service account's kubeconfig.
+# runs: the operator is then started outside, with the service account's kubeconfig. It may read the Secret cloud-service.
 operator_install() {
   local flags=("$@")
-  ((${#flags[@]} > 0)) || flags=(--set replicaCount=0)
+  ((${#flags[@]} > 0)) || flags=(--set replicaCount=0 --set 'rest.secretNames={cloud-service}')
   command -v helm >/dev/null || die "helm is not in PATH: eval \"\$(hack/cluster env)\""
   kubectl apply -f - >&2 <<'EOF'
 apiVersion: v1

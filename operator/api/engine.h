@@ -15,6 +15,14 @@ struct EngineTraits {
   bool polled = false;
   // On each pod of ours on its servers, such as what keeps it from taking a server away under it.
   StringMap pod_annotations = {};
+  // What it provides lies outside of the API server, which collects none of it: a ScaleRequest
+  // keeps a finalizer until its server was given back, and a copy of the backend that it was bought
+  // of. To release, the uid of the ScaleRequest is enough.
+  bool external = false;
+  // It calls a server ready when its machine runs. The Node joins by itself: it is waited for, gets
+  // the labels and taints of the pool that it lacks before a task may go there, and is deleted when
+  // the server is gone.
+  bool bare_nodes = false;
 };
 
 // What an engine says of a server that was asked of it.

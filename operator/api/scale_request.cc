@@ -58,6 +58,11 @@ Result<ScaleRequest> DecodeScaleRequest(const Json& object) {
     scale.for_tasks.push_back(
         {GetString(task, "namespace"), GetString(task, "name"), GetString(task, "uid")});
   }
+  if (const Json& backend = GetObject(spec, "backend"); backend.size() == 1) {
+    scale.engine = backend.begin().key();
+    scale.backend = GetObject(backend, scale.engine.c_str());
+  }
+  scale.finalizers = GetStrings(GetObject(object, "metadata"), "finalizers");
   scale.status = DecodeStatus(GetObject(object, "status"));
   return scale;
 }
@@ -96,11 +101,14 @@ Json EncodeNew(const ScaleRequest& scale) {
   for (const TaskRef& task : scale.for_tasks) {
     tasks.push_back({{"namespace", task.ns}, {"name", task.name}, {"uid", task.uid}});
   }
-  return {
+  Json out{
       {"apiVersion", kGroupVersion},
       {"kind", "ScaleRequest"},
       {"metadata", {{"name", scale.meta.name}, {"labels", scale.meta.labels}}},
       {"spec", {{"poolName", scale.pool}, {"shape", scale.shape}, {"forTasks", std::move(tasks)}}}};
+  if (!scale.engine.empty()) out["spec"]["backend"] = {{scale.engine, scale.backend}};
+  if (!scale.finalizers.empty()) out["metadata"]["finalizers"] = scale.finalizers;
+  return out;
 }
 
 }  // namespace spillway::api

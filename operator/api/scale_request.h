@@ -16,6 +16,9 @@ struct TaskRef {
 enum class ScalePhase { kNone, kRequested, kProvisioning, kReady, kFailed, kReleasing, kReleased };
 const char* ToString(ScalePhase phase);
 
+// Keeps a ScaleRequest until the server that was bought outside of the cluster was given back.
+inline constexpr char kLeaseFinalizer[] = "spillway.dev/lease";
+
 // The reasons that an engine may give; each has its own answer in core/scaling.
 enum class CloudError {
   kNone,
@@ -48,6 +51,11 @@ struct ScaleRequest {
   std::string pool;
   StringMap shape;
   std::vector<TaskRef> for_tasks;
+  // Of an engine outside of the API server: what spec.backend of the pool said when this was
+  // bought, so that the server can be given back whatever becomes of the pool. Empty otherwise.
+  std::string engine;
+  Json backend;
+  std::vector<std::string> finalizers;
   ScaleStatus status;
 };
 

@@ -1,7 +1,6 @@
 #include "operator/api/server_pool.h"
 
 namespace spillway::api {
-namespace {
 
 std::vector<Requirement> DecodeRequirements(const Json& backend) {
   std::vector<Requirement> out;
@@ -10,8 +9,6 @@ std::vector<Requirement> DecodeRequirements(const Json& backend) {
         {GetString(each, "key"), GetString(each, "operator"), GetStrings(each, "values")});
   return out;
 }
-
-}  // namespace
 
 Result<ServerPool> DecodeServerPool(const Json& object) {
   ServerPool pool;

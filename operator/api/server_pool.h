@@ -46,6 +46,8 @@ struct ServerPool {
   ServerPoolStatus status;
 };
 
+// What an engine's part of spec.backend lists as requirements.
+std::vector<Requirement> DecodeRequirements(const Json& backend);
 Result<ServerPool> DecodeServerPool(const Json& object);
 Json EncodeStatus(const ServerPoolStatus& status);
 

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <variant>
@@ -35,14 +36,23 @@ struct Watch {
 struct Poll {
   std::chrono::milliseconds every{10'000};
   std::function<Result<std::vector<api::CloudServer>>(std::stop_token stop)> list = {};
+  // What is wrong with a part of it, though it said what it has; empty if nothing is. For the log.
+  std::function<std::string()> trouble = {};
 };
 
 using Source = std::variant<Watch, Poll>;
+
+// What an engine has to do with: its pools, and the ScaleRequests that are not over yet.
+struct Known {
+  std::vector<api::ServerPool> pools;
+  std::vector<api::ScaleRequest> requests;
+};
 
 // Why there is no server, in the engine's words.
 struct Refusal {
   api::CloudError error = api::CloudError::kNone;
   std::string message;
+  std::optional<std::chrono::seconds> retry_after = {};  // not before that, if it said so
 };
 using Ensured = std::variant<api::CloudServer, Refusal>;
 
@@ -53,6 +63,9 @@ class Engine {
   // Both are fixed. The functions of the source are called from one thread.
   virtual api::EngineTraits traits() const = 0;
   virtual Source source() = 0;
+  // Of a polled engine: what there is of its kind in the API server as of a moment ago. First when
+  // all that was listed, and again about once a second.
+  virtual void Heed(Known known) { static_cast<void>(known); }
 
   // The engine's object for the request (a ScaleRequest's name and uid), made if it is not there. A
   // refusal is final for this request; an error that may pass (retryable) is tried again. The

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "operator/core/budgets/observe.h"
+#include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/observe.h"
 #include "operator/core/scheduling/observe.h"
 #include "operator/core/scheduling/reservations.h"
@@ -179,6 +180,7 @@ void Conclude(World& world, const Outcome& outcome) {
     case Kind::kBudget:
       return ConcludeStatus(world, world.budgets.by_key, outcome);
     case Kind::kNode:
+      return OnNodeOutcome(world, outcome);
     case Kind::kLease:
     case Kind::kPriorityClass:
     case Kind::kNamespace:

@@ -101,7 +101,8 @@ struct PodWarned {
   std::string reason, message;
 };
 
-enum class Verb { kCreate, kPatchStatus, kDelete };
+// kPatch: of the object itself, by a JSON patch.
+enum class Verb { kCreate, kPatchStatus, kDelete, kPatch };
 
 // What the body of a pod is made of; see runtime/pod_body.h.
 struct PodOrder {
@@ -121,11 +122,12 @@ struct Write {
   Verb verb = Verb::kCreate;
   Kind kind = Kind::kTask;
   std::string ns, name;
-  // Preconditions: of a status patch both, of a deletion the uid. Of a pod's creation: its task's
+  // Preconditions: of a status patch both, of a patch both (the version only if it is not 0), of a
+  // deletion the uid. Of a pod's creation: its task's
   // uid, which comes back as the outcome's request_uid.
   std::string uid;
   int64_t resource_version = 0;
-  api::Json body;                    // the object, or the status
+  api::Json body;                    // the object, the status, or a JSON patch
   std::optional<int64_t> grace;      // seconds, of a deletion
   std::optional<PodOrder> pod = {};  // of a pod's creation, instead of a body
   // Of a pod's deletion, for the log: whose it is.

@@ -23,17 +23,6 @@ bool Exists(const std::string& path) {
   return std::filesystem::exists(path, error);
 }
 
-Result<std::string> DecodeBase64(std::string text) {
-  std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
-  std::vector<unsigned char> out(text.size() / 4 * 3 + 3);
-  const int size = EVP_DecodeBlock(out.data(), reinterpret_cast<const unsigned char*>(text.data()),
-                                   static_cast<int>(text.size()));
-  if (size < 0) return Invalid("is not base64");
-  size_t padding = 0;
-  while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
-  return std::string(out.begin(), out.begin() + size - static_cast<std::ptrdiff_t>(padding));
-}
-
 // A token's line break would end the header that it stands in.
 std::string OneWord(std::string text) {
   std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
@@ -215,6 +204,17 @@ Result<Unit> ReadUser(const Entry& entry, Config& config) {
 }
 
 }  // namespace
+
+Result<std::string> DecodeBase64(std::string text) {
+  std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
+  std::vector<unsigned char> out(text.size() / 4 * 3 + 3);
+  const int size = EVP_DecodeBlock(out.data(), reinterpret_cast<const unsigned char*>(text.data()),
+                                   static_cast<int>(text.size()));
+  if (size < 0) return Invalid("is not base64");
+  size_t padding = 0;
+  while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
+  return std::string(out.begin(), out.begin() + size - static_cast<std::ptrdiff_t>(padding));
+}
 
 Result<Config> ParseKubeconfig(const std::vector<KubeconfigFile>& files) {
   Kubeconfig merged;

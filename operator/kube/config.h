@@ -1,6 +1,7 @@
 // Where the API server is and who we are: from a kubeconfig, or from the service account of a pod.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct Impersonation {
 
 struct Config {
   std::string server;  // https://host:port; an IPv6 address in brackets
+  std::string authority = "the kubeconfig's certificate-authority";  // in errors
   // PEM texts. Without an authority those of the system count.
   std::string ca, client_certificate, client_key;
   // The file they were read from, if any: it is read again when it is rotated. Likewise the token.
@@ -26,6 +28,11 @@ struct Config {
   std::string tls_server_name;  // that the server's certificate must have, if not its host's
   std::string proxy_url;        // http://[user:password@]host:port
   Impersonation impersonate;
+  // How long an answer may take: longer than the 60 s after which the API server gives up a request
+  // and says why. A list that is given up starts again from the beginning, and would load a slow
+  // server even more.
+  std::chrono::seconds timeout{65};
+  size_t most_bytes = 0;  // of an answer, but for a stream; 0: any
 };
 
 // A file of a kubeconfig and what it holds.
@@ -45,6 +52,9 @@ Result<Config> LoadKubeconfigs(const std::string& paths);
 Result<Config> LoadInCluster();
 // --kubeconfig if given, else $KUBECONFIG, else the service account, else ~/.kube/config.
 Result<Config> LoadConfig(const std::string& kubeconfig_flag);
+
+// Of a kubeconfig, or of a Secret. White space is passed over.
+Result<std::string> DecodeBase64(std::string text);
 
 // Reads the files again that the config names. What cannot be read stays as it was: a file may be
 // about to be replaced. True if something about TLS has changed.

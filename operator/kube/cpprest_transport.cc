@@ -19,24 +19,21 @@ using web::http::http_response;
 using web::http::client::http_client;
 using web::http::client::http_client_config;
 
-// Longer than the 60 s after which the API server gives up a request and says why. A list that is
-// given up starts again from the beginning, and would load a slow server even more.
-constexpr std::chrono::seconds kTimeout{65};
 // A watch is silent for as long as nothing changes, but bookmarks come once a minute.
 constexpr std::chrono::seconds kWatchTimeout{130};
 constexpr int kIoThreads = 4;
 
 // There was no answer. A request that failed before it was sent was not carried out.
-Error Explain(const std::string& server, const std::exception& error) {
+Error Explain(const std::string& server, const std::string& authority,
+              const std::exception& error) {
   std::string what = OneLine(error.what(), kMostMessage);
   bool ambiguous = true;
   for (const char* before : {"resolv", "connect to", "handshake", "proxy"})
     ambiguous = ambiguous && what.find(before) == std::string::npos;
   if (what.find("handshake") != std::string::npos ||
       what.find("certificate") != std::string::npos) {
-    what +=
-        "; the server's certificate must be signed by the kubeconfig's certificate-authority and "
-        "name the host of its server";
+    what += "; the server's certificate must be signed by " + authority +
+            " and name the host of its server";
   }
   return {ErrorKind::kUnavailable, "cannot reach " + server + ": " + what, std::nullopt, ambiguous};
 }
@@ -73,6 +70,7 @@ std::optional<web::web_proxy> ProxyOf(const Config& config) {
 http_client_config ClientConfig(const Config& config, std::chrono::seconds timeout) {
   http_client_config out;
   out.set_timeout(timeout);
+  out.set_max_redirects(0);  // our credentials are for nobody else
   if (const auto proxy = ProxyOf(config)) out.set_proxy(*proxy);
   out.set_ssl_context_callback([config](boost::asio::ssl::context& context) {
     // Cannot fail here: the same settings were tried before.
@@ -84,7 +82,7 @@ http_client_config ClientConfig(const Config& config, std::chrono::seconds timeo
 // The connections with one set of credentials.
 struct Clients {
   explicit Clients(const Config& config)
-      : requests(BaseUri(config.server), ClientConfig(config, kTimeout)),
+      : requests(BaseUri(config.server), ClientConfig(config, config.timeout)),
         watches(BaseUri(config.server), ClientConfig(config, kWatchTimeout)) {}
 
   http_client requests, watches;
@@ -123,6 +121,8 @@ class CpprestTransport : public Transport {
  public:
   CpprestTransport(const Config& config, std::chrono::seconds reread_every)
       : server_(config.server),
+        authority_(config.authority),
+        most_bytes_(config.most_bytes),
         reread_every_(reread_every),
         config_(config),
         clients_(std::make_shared<Clients>(config)) {}
@@ -131,8 +131,18 @@ class CpprestTransport : public Transport {
     return Guarded(stop, [&](const pplx::cancellation_token& cancel) -> Result<Response> {
       const auto [clients, encoded] = Encode(request);
       http_response response = clients->requests.request(encoded, cancel).get();
-      return Response{response.status_code(), response.extract_utf8string(true).get(),
-                      RetryAfter(response)};
+      if (most_bytes_ == 0) {
+        return Response{response.status_code(), response.extract_utf8string(true).get(),
+                        RetryAfter(response)};
+      }
+      std::string body;
+      Pump(response.body(), [&](std::string_view piece) {
+        body += piece;
+        if (body.size() > most_bytes_)
+          throw std::runtime_error("the answer is larger than " + std::to_string(most_bytes_) +
+                                   " bytes");
+      });
+      return Response{response.status_code(), std::move(body), RetryAfter(response)};
     });
   }
 
@@ -202,11 +212,13 @@ class CpprestTransport : public Transport {
       return Error{ErrorKind::kCancelled, "stopped", std::nullopt};
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return Error{ErrorKind::kCancelled, "stopped", std::nullopt};
-      return Explain(server_, error);
+      source.cancel();  // the rest of an answer that is too large
+      return Explain(server_, authority_, error);
     }
   }
 
-  const std::string server_;
+  const std::string server_, authority_;
+  const size_t most_bytes_;
   const std::chrono::seconds reread_every_;
   std::mutex mutex_;
   // Guarded by mutex_.

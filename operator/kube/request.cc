@@ -129,6 +129,18 @@ Request StatusRequest(const Resource& resource, const std::string& ns, const std
   return {"PATCH", resource.Path(ns, name, "status"), "application/json-patch+json", Dump(patch)};
 }
 
+Request PatchRequest(const Resource& resource, const std::string& ns, const std::string& name,
+                     const std::string& uid, int64_t version, const Json& operations) {
+  Json patch = {{{"op", "replace"}, {"path", "/metadata/uid"}, {"value", uid}}};
+  if (version != 0) {
+    patch.push_back({{"op", "replace"},
+                     {"path", "/metadata/resourceVersion"},
+                     {"value", std::to_string(version)}});
+  }
+  patch.insert(patch.end(), operations.begin(), operations.end());
+  return {"PATCH", resource.Path(ns, name), "application/json-patch+json", Dump(patch)};
+}
+
 Request DeleteRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, std::optional<int64_t> grace_seconds) {
   Json options = {

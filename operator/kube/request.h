@@ -27,6 +27,7 @@ inline const Resource kEvents{"", "v1", "events"};
 inline const Resource kNodeMetrics{"metrics.k8s.io", "v1beta1", "nodes"};
 inline const Resource kNamespaces{"", "v1", "namespaces"};
 inline const Resource kPriorityClasses{"scheduling.k8s.io", "v1", "priorityclasses"};
+inline const Resource kSecrets{"", "v1", "secrets"};
 inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
 
 Request ListRequest(const Resource& resource, const std::string& ns, int64_t limit,
@@ -46,6 +47,10 @@ Request ReplaceRequest(const Resource& resource, const std::string& ns, const st
 // version.
 Request StatusRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, int64_t version, const Json& status);
+// A JSON patch of the object. Refused with a conflict unless it has this uid, and this version if
+// it is not 0.
+Request PatchRequest(const Resource& resource, const std::string& ns, const std::string& name,
+                     const std::string& uid, int64_t version, const Json& operations);
 // Refused with a conflict unless the object has this uid. Dependents go in the background.
 Request DeleteRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, std::optional<int64_t> grace_seconds);

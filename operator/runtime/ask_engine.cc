@@ -19,7 +19,7 @@ void Ensure(cloud::Engine& engine, const core::AskCloud& ask, std::stop_token st
   if (!answer) {
     outcome.error = answer.error();
   } else if (const auto* refusal = std::get_if<cloud::Refusal>(&*answer)) {
-    outcome.error = Invalid(refusal->message);
+    outcome.error = Error{ErrorKind::kInvalid, refusal->message, refusal->retry_after};
     outcome.error_class = refusal->error;
   } else {
     auto& server = std::get<api::CloudServer>(*answer);

@@ -31,6 +31,9 @@ kube::Request Encode(const core::Write& write) {
     case Verb::kPatchStatus:
       return kube::StatusRequest(resource, write.ns, write.name, write.uid, write.resource_version,
                                  write.body);
+    case Verb::kPatch:
+      return kube::PatchRequest(resource, write.ns, write.name, write.uid, write.resource_version,
+                                write.body);
     case Verb::kDelete:
       break;
   }

@@ -1,5 +1,6 @@
 #include "operator/runtime/feed.h"
 
+#include "operator/core/provisioning/engines.h"
 #include "operator/runtime/ask_engine.h"
 #include "operator/runtime/decode.h"
 #include "operator/runtime/guard.h"
@@ -49,6 +50,19 @@ Told Tell(const Feed& feed, kube::WatchEvent what, const api::Json& object) {
   auto decoded = feed.decode(object);
   if (!decoded) return {std::move(gone), decoded.error()};
   return {core::Seen{std::move(*decoded), what == kube::WatchEvent::kListed}, std::nullopt};
+}
+
+cloud::Known KnownOf(const core::World& world, const std::string& engine) {
+  cloud::Known out;
+  for (const auto& [name, pool] : world.provisioning.pools) {
+    if (pool.object.spec.engine == engine) out.pools.push_back(pool.object);
+  }
+  for (const auto& [name, scale] : world.provisioning.scales) {
+    const bool over = scale.object.status.finished_at && scale.object.finalizers.empty();
+    if (scale.created && !over && core::EngineOf(world.provisioning, scale) == engine)
+      out.requests.push_back(scale.object);
+  }
+  return out;
 }
 
 Result<std::vector<core::Event>> AskAll(const std::string& engine, const cloud::Poll& poll,

@@ -8,6 +8,7 @@
 
 #include "operator/cloud/engine.h"
 #include "operator/core/events.h"
+#include "operator/core/world.h"
 #include "operator/kube/watcher.h"
 
 namespace spillway::runtime {
@@ -36,6 +37,8 @@ struct Told {
 // During a list, pass no event on for it and leave its key out of the list.
 Told Tell(const Feed& feed, kube::WatchEvent what, const api::Json& object);
 
+// What the engine has to do with, as the core has seen it.
+cloud::Known KnownOf(const core::World& world, const std::string& engine);
 // Asks the engine once what it has: each of its servers, and that these are all.
 Result<std::vector<core::Event>> AskAll(const std::string& engine, const cloud::Poll& poll,
                                         std::stop_token stop);

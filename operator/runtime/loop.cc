@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLongestSleep{5'000};
 constexpr milliseconds kDescribeEvery{5'000};
+constexpr milliseconds kTellEnginesEvery{1'000};
 // metrics-server measures every 15 s by default; asked more often, so that a measurement is known
 // soon.
 constexpr milliseconds kLoadEvery{10'000}, kLoadRetry{20'000};
@@ -148,6 +149,7 @@ void Loop::FollowEngine(cloud::Engine& engine, std::stop_token stop) {
 
 void Loop::FollowPolled(const std::string& engine, const cloud::Poll& poll, std::stop_token stop) {
   bool works = true;
+  std::string trouble;
   while (!stop.stop_requested()) {
     auto events = AskAll(engine, poll, stop);
     if (events) {
@@ -160,7 +162,26 @@ void Loop::FollowPolled(const std::string& engine, const cloud::Poll& poll, std:
            {{"engine", engine}, {"error", events.error().message}});
     }
     works = events.ok();
+    std::string now = poll.trouble ? poll.trouble() : "";
+    if (now != std::exchange(trouble, now) && !stop.stop_requested()) {
+      if (!now.empty()) {
+        metrics_.CountWatchFailure(engine);
+        Fail("a part of the engine does not say what it has, asking again",
+             {{"engine", engine}, {"error", now}});
+      } else {
+        Info("every part of the engine answers again", {{"engine", engine}});
+      }
+    }
     kube::SleepFor(poll.every, stop);
+  }
+}
+
+void Loop::TellEngines() {
+  const core::World& world = core_.world();
+  if (!world.Synced(Kind::kPool) || !world.Synced(Kind::kScale)) return;
+  for (cloud::Engine* engine : engines_.all()) {
+    const api::EngineTraits traits = engine->traits();
+    if (traits.polled) engine->Heed(KnownOf(world, traits.name));
   }
 }
 
@@ -206,7 +227,7 @@ bool Loop::Run(std::stop_token stop) {
   for (cloud::Engine* engine : engines_.all())
     watches.emplace_back([this, engine, stop] { FollowEngine(*engine, stop); });
   watches.emplace_back([this, stop] { FollowLoad(stop); });
-  Time wake = Now(), described{};
+  Time wake = Now(), described{}, told_engines{};
   bool listed = false;  // since memory was given back
   while (!stop.stop_requested()) {
     const std::vector<core::Event> events = Wait(wake, stop);
@@ -228,7 +249,8 @@ bool Loop::Run(std::stop_token stop) {
     wake = result.wake;
     turned_ = Monotonic().count();
     listed = listed || std::any_of(events.begin(), events.end(), [](const core::Event& event) {
-               return std::holds_alternative<core::Listed>(event);
+               const auto* list = std::get_if<core::Listed>(&event);
+               return list != nullptr && list->kind != Kind::kCloudServer;
              });
     // Returns the memory of a large list to the system.
     if (core_.world().ready() && std::exchange(listed, false)) malloc_trim(0);
@@ -237,6 +259,10 @@ bool Loop::Run(std::stop_token stop) {
       Info("every resource was listed",
            {{"tasks", static_cast<int64_t>(core_.world().tasks.by_key.size())},
             {"servers", static_cast<int64_t>(core_.world().servers.by_name.size())}});
+    }
+    if (now - told_engines > kTellEnginesEvery) {
+      TellEngines();
+      told_engines = now;
     }
     if (now - described > kDescribeEvery) {
       metrics_.Describe(core_.world());

@@ -45,6 +45,8 @@ class Loop {
   // Watches or polls what it has.
   void FollowEngine(cloud::Engine& engine, std::stop_token stop);
   void FollowPolled(const std::string& engine, const cloud::Poll& poll, std::stop_token stop);
+  // Tells those that are polled what they have to do with.
+  void TellEngines();
   // Polls the nodes' measured use until stopped.
   void FollowLoad(std::stop_token stop);
 

@@ -50,6 +50,7 @@ std::string PathOf(const Json& object) {
       {"ServerPool", "serverpools"},
       {"Budget", "budgets"},
       {"ServiceAccount", "serviceaccounts"},
+      {"Secret", "secrets"},
       {"PriorityClass", "priorityclasses"},
       {"StorageClass", "storageclasses"},
       {"PersistentVolume", "persistentvolumes"},

@@ -51,6 +51,7 @@ bool IsPolled(const Context& context, const std::string& engine) {
 
 std::string EngineOf(const Provisioning& provisioning, const ScaleState& scale) {
   const std::string& asked = scale.object.status.backend_engine;
+  if (asked.empty() && !scale.object.engine.empty()) return scale.object.engine;
   return asked.empty() ? PoolEngine(provisioning, scale.object.pool) : asked;
 }
 

@@ -76,6 +76,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
     if (scale.object.meta.resource_version >= object.meta.resource_version) return;
     if (scale.object.meta.uid == object.meta.uid) {
       scale.object.meta = object.meta;
+      scale.object.finalizers = object.finalizers;
       if (Further(object.status.phase, scale.object.status.phase)) {  // another leader's work
         scale.object.status = object.status;
         scale.settled.reset();
@@ -111,6 +112,7 @@ void OnSeen(World& world, const api::CloudServer& object) {
 
 void OnCloudServerGone(World& world, const std::string& engine, const std::string& key) {
   world.provisioning.cloud_servers.Erase(engine, key);
+  world.provisioning.orphans_asked.erase({engine, key});
 }
 
 void OnScaleGone(World& world, const std::string& name) { world.provisioning.scales.erase(name); }
@@ -129,6 +131,12 @@ void OnScaleOutcome(World& world, const Outcome& outcome) {
     return ConcludeStatus(world, world.provisioning.scales, outcome);
   if (outcome.verb == Verb::kCreate) return ScaleCreated(world, scale, outcome);
   if (scale.object.meta.uid != outcome.request_uid) return;
+  if (outcome.verb == Verb::kPatch) {
+    if (Deleted(world, scale.letting_go, outcome.request_uid, outcome.error))
+      RecordEvent(world, scale, true, kDeleteFailed,
+                  "its finalizer could not be taken away: " + outcome.error->message + kAgain);
+    return;
+  }
   if (Deleted(world, scale.deletion, outcome.request_uid, outcome.error))
     RecordEvent(world, scale, true, kDeleteFailed,
                 "could not be deleted: " + outcome.error->message + kAgain);
@@ -152,6 +160,8 @@ namespace {
 // One that is refused is tried again later.
 void OrphanReleased(World& world, const Outcome& outcome) {
   if (!outcome.error) return;
+  if (outcome.error->kind != ErrorKind::kNotFound)
+    world.provisioning.orphans_asked.erase({outcome.engine, outcome.key});
   api::CloudServer* server =
       world.provisioning.cloud_servers.Find(outcome.request_uid, outcome.engine, outcome.key);
   if (server == nullptr) return;

@@ -171,6 +171,13 @@ ScaleState& CreateScaleRequest(World& world, const PoolState& pool, const std::s
   scale.object.meta.name = name;
   scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}};
   scale.object.pool = pool.object.meta.name;
+  const api::ServerPoolSpec& spec = pool.object.spec;
+  if (const EngineFeed* engine = world.Engine(spec.engine);
+      engine != nullptr && engine->traits.external) {
+    scale.object.engine = spec.engine;
+    scale.object.backend = spec.backend;
+    scale.object.finalizers = {api::kLeaseFinalizer};
+  }
   scale.room = PoolRoom(pool);
   scale.creating = true;
   return scale;

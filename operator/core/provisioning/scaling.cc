@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/scheduling/fit.h"
@@ -68,12 +69,13 @@ Duration HoldAfter(CloudError error, int failures) {
 }
 
 // The pool of the name may have been made after the purchase, which then was another's.
+// at_least: what its engine asked for.
 void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,
-              Time from) {
+              Time from, Duration at_least = Duration{0}) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second)) return;
   PoolState& state = pool->second;
-  state.hold_until = from + HoldAfter(error, ++state.failures);
+  state.hold_until = from + std::max(HoldAfter(error, ++state.failures), at_least);
   state.error = error;
   state.error_message = message;
   world.WakeAt(state.hold_until);
@@ -82,9 +84,31 @@ void HoldPool(World& world, const ScaleState& scale, CloudError error, const std
 // An engine that has said yes to a release, and has not begun, is asked again.
 constexpr Duration kReleaseAgain{60'000};
 
+// The API server keeps it until what was bought for it was given back.
+bool IsHeld(const ScaleState& scale) {
+  const auto& finalizers = scale.object.finalizers;
+  return std::find(finalizers.begin(), finalizers.end(), api::kLeaseFinalizer) != finalizers.end();
+}
+
+// Nothing is seen of a server for it, which does not say that there is none: the request for it may
+// have arrived. The engine finds it by the uid alone.
+std::optional<CloudServer> Unseen(const World& world, const ScaleState& scale) {
+  const std::string engine = EngineOf(world.provisioning, scale);
+  if (!IsHeld(scale) || scale.given_back || scale.asking || EngineMisfit(world, engine))
+    return std::nullopt;
+  CloudServer out;
+  out.engine = engine;
+  out.kind = scale.object.status.backend_kind;
+  out.name = scale.object.status.backend_name;
+  out.uid = out.request_uid = scale.object.meta.uid;
+  return out;
+}
+
 void AskRelease(World& world, ScaleState& scale) {
   if (world.now < scale.release_at) return world.WakeAt(scale.release_at);
   const CloudServer* server = ServerOf(world, scale);
+  const auto unseen = server == nullptr ? Unseen(world, scale) : std::nullopt;
+  if (unseen) server = &*unseen;
   if (server == nullptr || server->deleting) return;
   // Whoever took the request may have lost it: the server is paid for until it is seen to end.
   const Time again = scale.released_at + kReleaseAgain;
@@ -95,11 +119,12 @@ void AskRelease(World& world, ScaleState& scale) {
       AskCloud{AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, *server});
 }
 
-void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message) {
+void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message,
+               Duration at_least = Duration{0}) {
   scale.object.status.error = error;
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kFailed, message);
-  HoldPool(world, scale, error, message, world.now);
+  HoldPool(world, scale, error, message, world.now, at_least);
   RecordEvent(world, scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
   AskRelease(world, scale);
 }
@@ -141,7 +166,8 @@ void Ensure(World& world, ScaleState& scale) {
     return FailScale(world, scale, CloudError::kInvalidRequest,
                      "pool " + scale.object.pool + " does not exist");
   }
-  const std::string& engine = pool->second.object.spec.engine;
+  const std::string engine =
+      scale.object.engine.empty() ? pool->second.object.spec.engine : scale.object.engine;
   if (const auto why = EngineMisfit(world, engine)) {
     if (why->reason != kUnknownEngine) return;  // it will be heard of, or this times out
     return FailScale(world, scale, CloudError::kInvalidRequest, why->message);
@@ -151,6 +177,11 @@ void Ensure(World& world, ScaleState& scale) {
   scale.ensured = scale.asking = true;
   scale.asked_before_until = {};
   api::ServerPool asked = pool->second.object;
+  if (!scale.object.engine.empty()) {
+    asked.spec.backend = scale.object.backend;
+    asked.spec.engine = engine;
+    asked.spec.requirements = api::DecodeRequirements(scale.object.backend);
+  }
   if (const TaskState* buyer = FirstBuyer(world, scale)) {
     for (api::Requirement& each : Narrowed(*buyer->shape, pool->second))
       asked.spec.requirements.push_back(std::move(each));
@@ -223,6 +254,10 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
     SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
   }
   if (!server.ready) return;
+  if (const std::string waits = AwaitNode(world, scale, server); !waits.empty()) {
+    if (waits != status.message) SetPhase(world, scale, ScalePhase::kProvisioning, waits);
+    return;
+  }
   RegisterServer(world, scale, server);
   status.ready_at = world.now;
   SetPhase(world, scale, ScalePhase::kReady, "node " + server.node_name + " is ready");
@@ -514,10 +549,8 @@ bool StatusStands(const ScaleState& scale) {
 void Release(World& world, ScaleState& scale) {
   DeleteServer(world, scale);
   AskRelease(world, scale);
-  const auto node = world.servers.nodes.find(scale.object.status.node_name);
-  const bool node_gone = node == world.servers.nodes.end() || !node->second.object;
-  if (ServerOf(world, scale) != nullptr || !node_gone) return;
-  if (scale.asking) return;  // there may be a server yet
+  if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
+  if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale)) return;
   // Of a request that is open as far as anyone else can see, another leader may make a server.
   const bool never_asked = !scale.ensured && scale.object.status.backend_name.empty();
   if (never_asked && !StatusStands(scale)) return;
@@ -537,9 +570,33 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   status.cost_so_far = api::FormatPrice(CostOf(price, used));
 }
 
+// What was bought for it was given back: its finalizer is taken away.
+void LetGo(World& world, ScaleState& scale) {
+  if (!IsHeld(scale) || !scale.given_back || ServerOf(world, scale) != nullptr ||
+      !NodeGone(world, scale))
+    return;
+  Time wake = kNever;
+  if (!MayDelete(world, scale.letting_go, &wake)) return world.WakeAt(wake);
+  scale.letting_go.sent = true;
+  const auto& finalizers = scale.object.finalizers;
+  const auto at = std::find(finalizers.begin(), finalizers.end(), api::kLeaseFinalizer);
+  const std::string path = "/metadata/finalizers/" + std::to_string(at - finalizers.begin());
+  world.effects.push_back(Write{Verb::kPatch,
+                                Kind::kScale,
+                                "",
+                                scale.object.meta.name,
+                                scale.object.meta.uid,
+                                0,
+                                {{{"op", "test"}, {"path", path}, {"value", api::kLeaseFinalizer}},
+                                 {{"op", "remove"}, {"path", path}}},
+                                std::nullopt});
+}
+
 void Ended(World& world, ScaleState& scale) {
   AskRelease(world, scale);
   DeleteServer(world, scale);
+  LetGo(world, scale);
+  if (scale.object.meta.deleted) return;
   const Time until = scale.object.status.finished_at.value_or(world.now) + kKeepEnded;
   if (world.now < until) return world.WakeAt(until);
   if (ServerOf(world, scale) != nullptr) return;
@@ -562,6 +619,11 @@ void ReleaseOrphan(World& world, CloudServer& server) {
     ++pool->second.orphans;
   if (server.deleting) return;
   if (world.now < world.provisioning.orphans_at) return world.WakeAt(world.provisioning.orphans_at);
+  const auto [asked, first] =
+      world.provisioning.orphans_asked.try_emplace({server.engine, server.key()}, world.now);
+  if (!first && world.now < asked->second + kReleaseAgain)
+    return world.WakeAt(asked->second + kReleaseAgain);
+  asked->second = world.now;
   server.deleting = true;
   world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
 }
@@ -600,6 +662,9 @@ void LeaveAlone(World& world, ScaleState& scale, const FitError& why) {
 }
 
 void Advance(World& world, ScaleState& scale) {
+  if (scale.object.meta.deleted && !scale.object.status.finished_at &&
+      scale.object.status.phase != ScalePhase::kReleasing)
+    BeginRelease(world, scale, "the ScaleRequest was deleted");
   switch (scale.object.status.phase) {
     case ScalePhase::kNone:
     case ScalePhase::kRequested:
@@ -697,6 +762,7 @@ namespace {
 void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error) {
   if (!error || error->kind == ErrorKind::kNotFound) {
     scale.refusals = 0;
+    scale.given_back = true;
     return;
   }
   scale.released.clear();
@@ -729,7 +795,10 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   if (outcome.verb == Verb::kCreate) scale.asking = false;
   if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
   if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
+  // It was withdrawn meanwhile, or has timed out.
+  if (scale.object.status.phase > ScalePhase::kProvisioning) return;
   const CloudError kind = ClassOf(outcome);
+  const Duration at_least = outcome.error->retry_after.value_or(seconds(0));
   if (kind == CloudError::kTransient) {
     scale.ensured = false;
     if (scale.asking_again.Fail(world.now, scale.object.meta.uid, outcome.error->message,
@@ -737,9 +806,10 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
       SetPhase(
           world, scale, ScalePhase::kRequested,
           "pool " + scale.object.pool + " could not be asked: " + outcome.error->message + kAgain);
+    scale.asking_again.not_before = std::max(scale.asking_again.not_before, world.now + at_least);
     return world.WakeAt(scale.asking_again.not_before);
   }
-  FailScale(world, scale, kind, outcome.error->message);
+  FailScale(world, scale, kind, outcome.error->message, at_least);
 }
 
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {

@@ -63,7 +63,13 @@ struct ScaleState {
   bool sized = false;   // what it really offers was taken down
   std::string lacks;    // what keeps it from joining, once its engine calls it ready
   Deletion deletion;
-  Backoff asking_again;  // of the engine, which did not answer
+  bool given_back = false;   // its engine was asked to, and has not refused
+  Deletion letting_go;       // of its finalizer
+  int64_t equipped_at = 0;   // the version of its Node that was asked to get what it lacks
+  Backoff equipping;         // of that
+  Deletion node_deletion;    // of the Node that its server has left behind
+  std::string node_deleted;  // the uid of that Node
+  Backoff asking_again;      // of the engine, which did not answer
   Time idle_since = kNever;
   Time unusable_since = kNever;  // ready by its engine's word, and not joined; by Context::news
   int64_t nominated = 0;         // tasks that wait for it
@@ -83,6 +89,8 @@ struct Provisioning {
   std::map<std::string, ScaleState> scales;
   CloudServers cloud_servers;
   Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
+  // When the release of such claims was asked for, by engine and key, if it was not refused.
+  std::map<std::pair<std::string, std::string>, Time> orphans_asked;
   std::set<std::string> nominated;  // tasks that wait for a server on its way
   uint64_t plan = 0;                // counts the plans of purchases
   // Purchases that the API server refused, and why, until those are told who waited for them.

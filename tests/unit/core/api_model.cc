@@ -234,6 +234,8 @@ void ApiModel::Carry(const Write& write) {
   if (refuse) {
     if (auto error = refuse(write)) return Answer(write, std::move(error));
   }
+  if (write.verb == Verb::kPatch)
+    return write.kind == Kind::kNode ? EquipNode(write) : LetGo(write);
   if (write.verb == Verb::kPatchStatus) return Patch(write);
   if (write.verb == Verb::kDelete) return Delete(write);
   api::Json body = runtime::Body(write);
@@ -303,6 +305,53 @@ void ApiModel::Patch(const Write& write) {
                            [](const api::Json& json) { return *api::DecodeScaleRequest(json); });
 }
 
+void ApiModel::EquipNode(const Write& write) {
+  const auto at = nodes.find(write.name);
+  if (at == nodes.end()) return Answer(write, Error{ErrorKind::kNotFound, "gone", {}});
+  api::Node& node = at->second;
+  if (node.meta.uid != write.uid || node.meta.resource_version != write.resource_version)
+    return Answer(write, Error{ErrorKind::kConflict, "changed", {}});
+  // As JSON, so that the patch is one.
+  api::Json taints = api::Json::array();
+  for (const api::Taint& taint : node.taints)
+    taints.push_back({{"key", taint.key}, {"value", taint.value}, {"effect", taint.effect}});
+  api::Json json{{"metadata", api::Json::object()}, {"spec", api::Json::object()}};
+  if (!node.meta.labels.empty()) json["metadata"]["labels"] = node.meta.labels;
+  if (!taints.empty()) json["spec"]["taints"] = taints;
+  json = json.patch(write.body);
+  node.meta.labels = api::GetStringMap(json["metadata"], "labels");
+  node.taints = api::DecodeTaints(json["spec"]);
+  node.meta.resource_version = ++version_;
+  See(node);
+  Answer(write, std::nullopt, node);
+}
+
+void ApiModel::LetGo(const Write& write) {
+  const auto at = scales.find(write.name);
+  if (at == scales.end()) return Answer(write, Error{ErrorKind::kNotFound, "gone", {}});
+  api::ScaleRequest& scale = at->second;
+  const api::Json json =
+      api::Json{{"metadata", {{"finalizers", scale.finalizers}}}}.patch(write.body);
+  scale.finalizers = api::GetStrings(json["metadata"], "finalizers");
+  scale.meta.resource_version = ++version_;
+  const api::ScaleRequest after = scale;
+  if (scale.finalizers.empty() && scale.meta.deleted) {
+    Remove(scales, write.name);
+  } else {
+    See(scale);
+  }
+  Answer(write, std::nullopt, after);
+}
+
+void ApiModel::DeleteScale(const std::string& name) {
+  api::ScaleRequest& scale = scales.at(name);
+  if (scale.finalizers.empty()) return Remove(scales, name);
+  if (scale.meta.deleted) return;
+  scale.meta.deleted = now;
+  scale.meta.resource_version = ++version_;
+  See(scale);
+}
+
 void ApiModel::Delete(const Write& write) {
   Answer(write, std::nullopt);
   if (write.kind == Kind::kPod && pods.contains(write.key())) {
@@ -314,7 +363,8 @@ void ApiModel::Delete(const Write& write) {
   }
   if (write.kind == Kind::kTask && tasks.contains(write.key())) Remove(tasks, write.key());
   if (write.kind == Kind::kServer && servers.contains(write.name)) Remove(servers, write.name);
-  if (write.kind == Kind::kScale && scales.contains(write.name)) Remove(scales, write.name);
+  if (write.kind == Kind::kScale && scales.contains(write.name)) DeleteScale(write.name);
+  if (write.kind == Kind::kNode && nodes.contains(write.name)) Remove(nodes, write.name);
 }
 
 void ApiModel::Carry(const AskCloud& ask) {

@@ -73,6 +73,8 @@ class ApiModel {
     pending_.push_back(Gone{KindOf(object), key, uid, ++version_, EngineOf(object)});
   }
 
+  // As a user does it: it stays while it has a finalizer.
+  void DeleteScale(const std::string& name);
   // Steps until the core wants nothing more at this moment.
   void Settle();
   // Lets time pass; the core is called whenever it wished to be.
@@ -184,6 +186,8 @@ class ApiModel {
     Answer(write, std::nullopt, at->second);
   }
   void Patch(const Write& write);
+  void EquipNode(const Write& write);
+  void LetGo(const Write& write);
   void Delete(const Write& write);
   void Carry(const AskCloud& ask);
   void Carry(const Note& note) { notes.push_back(note); }

@@ -21,6 +21,16 @@ TEST(RequestTest, AStatusPatchCarriesUidAndVersion) {
   EXPECT_EQ(patch[2]["value"]["phase"], "x");
 }
 
+TEST(RequestTest, APatchCarriesTheUidAndTheVersionIfThereIsOne) {
+  const Json operations{{{"op", "remove"}, {"path", "/x"}}};
+  const Json both = Json::parse(PatchRequest(kNodes, "", "n", "u", 7, operations).body);
+  ASSERT_EQ(both.size(), 3u);
+  EXPECT_EQ(both[0]["value"], "u");
+  EXPECT_EQ(both[1]["value"], "7");
+  EXPECT_EQ(both[2]["path"], "/x");
+  EXPECT_EQ(Json::parse(PatchRequest(kNodes, "", "n", "u", 0, operations).body).size(), 2u);
+}
+
 TEST(RequestTest, ADeletionCarriesItsPreconditionAndGrace) {
   const Json options = Json::parse(DeleteRequest(kPods, "ns", "p", "u", 0).body);
   EXPECT_EQ(options["preconditions"]["uid"], "u");

@@ -87,6 +87,8 @@ class TlsServer {
   std::string port() const { return std::to_string(acceptor_.local_endpoint().port()); }
 
   bool listens = false;
+  // Set it before the first request.
+  std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
   std::string head;  // of the last request; read it once that was answered
 
  private:
@@ -101,10 +103,7 @@ class TlsServer {
       std::string request;
       asio::read_until(stream, asio::dynamic_buffer(request), "\r\n\r\n", error);
       head = request;
-      asio::write(stream,
-                  asio::buffer(std::string("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-                                           "Connection: close\r\n\r\n{}")),
-                  error);
+      asio::write(stream, asio::buffer(answer), error);
       stream.shutdown(error);
     }
   }
@@ -166,6 +165,32 @@ TEST(TransportTest, CredentialsAndWhomTheyActAsAreInTheHeaders) {
   EXPECT_THAT(server.head, HasSubstr("\r\nImpersonate-Uid:7\r\n"));
   EXPECT_THAT(server.head, HasSubstr("\r\nImpersonate-Group:devs\r\nImpersonate-Group: a, b\r\n"));
   EXPECT_THAT(server.head, HasSubstr("\r\nImpersonate-Extra-example.com%2Fteam:x\r\n"));
+}
+
+TEST(TransportTest, AnAnswerOfAServiceIsBoundedInSize) {
+  const Pair pair = MakeCertificate("IP:127.0.0.1");
+  TlsServer server("127.0.0.1", pair);
+  Config config = ConfigOf("https://127.0.0.1:" + server.port(), pair);
+  config.most_bytes = 2;
+  const auto whole = Ask(config);
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  EXPECT_EQ(whole->body, "{}");
+  config.most_bytes = 1;
+  const auto cut = Ask(config);
+  ASSERT_FALSE(cut.ok());
+  EXPECT_THAT(cut.error().message, HasSubstr("the answer is larger than 1 bytes"));
+  EXPECT_TRUE(cut.error().retryable() && cut.error().ambiguous);
+}
+
+TEST(TransportTest, ARedirectIsNotFollowedSinceCredentialsAreForNobodyElse) {
+  const Pair pair = MakeCertificate("IP:127.0.0.1");
+  TlsServer server("127.0.0.1", pair);
+  server.answer = "HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:" + server.port() +
+                  "/elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  const auto answer = Ask(ConfigOf("https://127.0.0.1:" + server.port(), pair));
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->status, 302);
+  EXPECT_THAT(server.head, HasSubstr("GET /version"));
 }
 
 TEST(TransportTest, TheProxyIsAskedForTheServer) {

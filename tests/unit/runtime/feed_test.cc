@@ -53,6 +53,31 @@ TEST(TellTest, NothingThatIsReadThrows) {
   }
 }
 
+TEST(KnownTest, APolledEngineHearsOfItsOwnPoolsAndOfWhatIsNotOver) {
+  core::World world;
+  for (const char* engine : {"ours", "other"}) {
+    api::ServerPool pool;
+    pool.meta.name = pool.spec.engine = engine;
+    world.provisioning.pools[engine].object = pool;
+  }
+  for (const char* name : {"open", "held", "over", "unborn"}) {
+    core::ScaleState& scale = world.provisioning.scales[name];
+    scale.object.meta.name = name;
+    scale.object.engine = "ours";
+    scale.created = name != std::string("unborn");
+    if (name == std::string("open")) continue;
+    scale.object.status.finished_at = Time{};
+    if (name == std::string("held")) scale.object.finalizers = {api::kLeaseFinalizer};
+  }
+  const cloud::Known known = KnownOf(world, "ours");
+  ASSERT_EQ(known.pools.size(), 1u);
+  EXPECT_EQ(known.pools[0].meta.name, "ours");
+  ASSERT_EQ(known.requests.size(), 2u);
+  EXPECT_EQ(known.requests[0].meta.name, "held");
+  EXPECT_EQ(known.requests[1].meta.name, "open");
+  EXPECT_TRUE(KnownOf(world, "other").requests.empty());
+}
+
 api::CloudServer Server(const std::string& name) {
   api::CloudServer server;
   server.name = name;
