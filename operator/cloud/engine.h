@@ -65,7 +65,7 @@ class Engine {
   virtual Source source() = 0;
   // Of a polled engine: what there is of its kind in the API server as of a moment ago. First when
   // all that was listed, and again about once a second.
-  virtual void Heed(Known known) { static_cast<void>(known); }
+  virtual void Heed(const Known& known) { static_cast<void>(known); }
 
   // The engine's object for the request (a ScaleRequest's name and uid), made if it is not there. A
   // refusal is final for this request; an error that may pass (retryable) is tried again. The

@@ -78,8 +78,8 @@ Source Rest::source() {
               [this] { return Trouble(); }};
 }
 
-void Rest::Heed(Known known) {
-  auto shared = std::make_shared<const Known>(std::move(known));
+void Rest::Heed(const Known& known) {
+  auto shared = std::make_shared<const Known>(known);
   {
     const std::lock_guard lock(mutex_);
     known_ = std::move(shared);

@@ -24,7 +24,7 @@ class Rest : public Engine {
 
   api::EngineTraits traits() const override;
   Source source() override;
-  void Heed(Known known) override;
+  void Heed(const Known& known) override;
   Result<Ensured> Ensure(const std::string& request_name, const std::string& request_uid,
                          const api::ServerPool& pool, std::stop_token stop) override;
   Result<Unit> Release(const api::CloudServer& server, std::stop_token stop) override;
