@@ -21,6 +21,13 @@ class RestTest : public ClusterTest {
   static void TearDownTestSuite() {
     ClusterTest::TearDownTestSuite();
     service.reset();
+    // Nobody is left who would take the finalizers off, and the CRD could not be deleted.
+    const Json scales = cluster_of_suite().Get("/apis/spillway.dev/v1alpha1/scalerequests");
+    for (const Json& scale : scales["items"]) {
+      if (scale["metadata"].contains("finalizers"))
+        cluster_of_suite().MergePatch(kScales + scale["metadata"]["name"].get<std::string>(),
+                                      {{"metadata", {{"finalizers", nullptr}}}});
+    }
   }
   static Cluster& cluster_of_suite() {
     static Cluster cluster;
