@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
 
@@ -61,6 +62,7 @@ Admission* SetApart(World& world, Admission& from, const TaskState& refused) {
     to.apart = true;
     shape.holds += 2;
     ++from.tenant->apart;
+    TakeRefusals(world, *from.shape, shape);
   }
   const auto same = [&](const TaskState& task) {
     return task.pod_template == refused.pod_template || *task.pod_template == *refused.pod_template;

@@ -53,6 +53,20 @@ TEST_F(RefusalsTest, AnotherServerIsTriedAtOnce) {
   EXPECT_EQ(api.Status("t").attempts.at(0).reason, "UnexpectedAdmissionError");
 }
 
+TEST_F(RefusalsTest, ItIsNotForgottenWhenAPolicySetsTheTemplateApart) {
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(NodeOf("t-1"), "small");
+  api.refuse = [](const Write& write) -> std::optional<Error> {
+    if (write.kind != Kind::kPod || write.verb != Verb::kCreate) return std::nullopt;
+    return Error{ErrorKind::kForbidden, "not now", {}};
+  };
+  Refuse("t-1");
+  api.refuse = nullptr;
+  api.Advance(seconds(3));
+  EXPECT_EQ(NodeOf("t-2"), "large");
+}
+
 TEST_F(RefusalsTest, TheServerIsPassedOverForAWhileWhichGrows) {
   api.Remove(api.servers, "large");
   api.AddTask("t");
