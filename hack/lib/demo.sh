@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# The steps of hack/quickstart. Uses $root, $existing, $image, $cluster_args.
+# The steps of hack/quickstart. Uses $root, $existing, $image, $engine, $cluster_args.
 
 readonly samples=$root/charts/spillway/samples
 readonly demo_state=${XDG_STATE_HOME:-$HOME/.local/state}/spillway/quickstart
+
+demo_pool=$samples/pool.yaml
 
 # demo_env: kubectl and KUBECONFIG of the cluster.
 demo_env() {
@@ -18,7 +20,8 @@ demo_env() {
 
 # demo_install: the chart; its pods run from the image where the cluster can have it.
 demo_install() {
-  local flags=(--wait --timeout 180s) arch
+  local flags=(--wait --timeout 180s) engine_flags=() arch
+  [[ $engine != rest ]] || engine_flags=(--set "rest.secretNames={cloud-service}")
   if [[ -n $image ]]; then
     flags+=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
   elif [[ -z $existing && -n $(kubectl get nodes -l spillway.dev/local=true -o name) ]]; then
@@ -30,62 +33,76 @@ demo_install() {
     flags=()
   fi
   if ((${#flags[@]} > 0)); then
+    flags+=("${engine_flags[@]}")
     log "installing Spillway: helm install spillway charts/spillway -n spillway-system ${flags[*]}"
     operator_install "${flags[@]}"
     kubectl -n spillway-system get pods >&2
     operator_log="kubectl -n spillway-system logs deployment/spillway --all-pods=true -f"
   else
     log "installing Spillway by its chart; the operator itself runs beside the cluster, which has no image of it"
-    operator_install
+    operator_install --set replicaCount=0 "${engine_flags[@]}"
     operator_start
     operator_log="tail -f $demo_state/operator.log"
   fi
 }
 
 operator_start() {
-  operator_stop
+  demo_daemon_stop operator
   operator_kubeconfig "$demo_state/operator.kubeconfig"
-  setsid "$root/build/spillway" --kubeconfig "$demo_state/operator.kubeconfig" --leader-elect \
-    --metrics-bind-address 0 --health-probe-bind-address 0 >"$demo_state/operator.log" 2>&1 </dev/null &
-  echo "$! $(awk '{sub(/^.*\) /, ""); print $20}' "/proc/$!/stat")" >"$demo_state/operator.pid"
-  local i
-  for ((i = 0; i < 300; i++)); do
-    grep -q "every resource was listed" "$demo_state/operator.log" && break
-    operator_running || die "the operator ended: $(tail -n 1 "$demo_state/operator.log")"
-    sleep 0.2
-  done
+  demo_daemon_start operator "$root/build/spillway" --kubeconfig "$demo_state/operator.kubeconfig" --leader-elect \
+    --metrics-bind-address 0 --health-probe-bind-address 0
+  demo_daemon_await operator "every resource was listed"
   log "the operator runs (log: $demo_state/operator.log)"
 }
 
-operator_running() {
+# demo_daemon_start NAME COMMAND...
+demo_daemon_start() {
+  local name=$1
+  shift
+  setsid "$@" >"$demo_state/$name.log" 2>&1 </dev/null &
+  echo "$! $(awk '{sub(/^.*\) /, ""); print $20}' "/proc/$!/stat")" >"$demo_state/$name.pid"
+}
+
+# demo_daemon_await NAME TEXT: until its log has the text.
+demo_daemon_await() {
+  local i
+  for ((i = 0; i < 300; i++)); do
+    ! grep -q "$2" "$demo_state/$1.log" || return 0
+    demo_daemon_running "$1" || die "the $1 ended: $(tail -n 1 "$demo_state/$1.log")"
+    sleep 0.2
+  done
+  die "the $1 is not ready; see $demo_state/$1.log"
+}
+
+demo_daemon_running() {
   local pid started
-  [[ -f $demo_state/operator.pid ]] || return 1
-  read -r pid started <"$demo_state/operator.pid"
+  [[ -f $demo_state/$1.pid ]] || return 1
+  read -r pid started <"$demo_state/$1.pid"
   [[ $(awk '{sub(/^.*\) /, ""); print $20}' "/proc/$pid/stat" 2>/dev/null) == "$started" ]]
 }
 
-operator_stop() {
+demo_daemon_stop() {
   local pid _ i
-  operator_running || return 0
-  read -r pid _ <"$demo_state/operator.pid"
+  demo_daemon_running "$1" || return 0
+  read -r pid _ <"$demo_state/$1.pid"
   kill -TERM "$pid" 2>/dev/null || true
   for ((i = 0; i < 120; i++)); do
-    operator_running || break
+    demo_daemon_running "$1" || break
     sleep 0.1
   done
-  rm -f "$demo_state/operator.pid"
+  rm -f "$demo_state/$1.pid"
 }
 
 # demo_delete: what an earlier run left.
 demo_delete() {
   kubectl delete --ignore-not-found --wait=true --timeout=60s -f "$samples/" >/dev/null 2>&1 || true
-  kubectl delete scalerequests -l spillway.dev/pool=overflow --ignore-not-found >/dev/null 2>&1 || true
+  kubectl delete scalerequests -l spillway.dev/pool=overflow --ignore-not-found --timeout=120s >/dev/null 2>&1 || true
 }
 
 # demo_register: one Node becomes the local server, limited so that the overflow is visible.
 demo_register() {
   local node
-  node=$(kubectl get nodes -l '!karpenter.sh/registered,!spillway.dev/register' -o json |
+  node=$(kubectl get nodes -l '!karpenter.sh/registered,!spillway.dev/register,!spillway.dev/pool' -o json |
     jq -r '[.items[] | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] |
       sort_by(.metadata.annotations["kwok.x-k8s.io/node"] != null)[0].metadata.name // empty')
   [[ -n $node ]] || die "the cluster has no Ready node to register that is not registered by its label (spillway.dev/register)"
@@ -116,7 +133,8 @@ demo_news() {
 demo_overflow() {
   local deadline=$((SECONDS + 300))
   log "more tasks than the local server takes: kubectl apply -f pool.yaml -f overflow.yaml"
-  kubectl apply -f "$samples/pool.yaml" -f "$samples/overflow.yaml" >&2
+  note "the pool: $demo_pool"
+  kubectl apply -f "$demo_pool" -f "$samples/overflow.yaml" >&2
   until kubectl wait --for=condition=Complete --timeout=1s -f "$samples/overflow.yaml" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || die "the tasks did not end in time: $(kubectl get tq)"
     [[ -z $(kubectl get -f "$samples/overflow.yaml" -o jsonpath='{.items[?(@.status.phase=="Failed")].metadata.name}') ]] ||
@@ -124,6 +142,14 @@ demo_overflow() {
     demo_news
   done
   demo_news
+  demo_ran
+}
+
+# demo_ran: where each task has run, and what came of it.
+demo_ran() {
+  kubectl get -f "$samples/overflow.yaml" -o json | jq -r '.items[] | .status as {$assignment, $result} |
+    "    \(.metadata.name) ran on node \($assignment.nodeName) (\($assignment.origin)): exit code \($result.exitCode), output \($result.output)" |
+    rtrimstr("\n")' >&2
 }
 
 demo_release() {
