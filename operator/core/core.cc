@@ -17,6 +17,7 @@
 #include "operator/core/servers/load.h"
 #include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/carry_out.h"
+#include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/overruns.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/status_queue.h"
@@ -138,6 +139,7 @@ void Decide(World& world) {
   // 2. Servers: which there are, and which take tasks.
   ReconcileServers(world);
   // 3. Tasks: follow those that run, end them, queue those that wait.
+  DeleteChanged(world);
   ReconcileTasks(world);
   // 4. Purchases move on; a server that is given back takes no task in this very step.
   AdvanceScales(world);

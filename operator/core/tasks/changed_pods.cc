@@ -1,19 +1,12 @@
 #include "operator/core/tasks/changed_pods.h"
 
+#include <algorithm>
 #include <string>
 
 #include "operator/core/tasks/ownership.h"
 
 namespace spillway::core {
 namespace {
-
-void Delete(World& world, const std::string& key, ChangedPod& pod, Time* wake) {
-  if (!MayDelete(world, pod.deletion, wake)) return;
-  pod.deletion.sent = true;
-  const size_t slash = key.find('/');
-  world.effects.push_back(Write{Verb::kDelete, Kind::kPod, key.substr(0, slash),
-                                key.substr(slash + 1), pod.uid, 0, nullptr, std::nullopt});
-}
 
 // The task may go on.
 void Forget(World& world, std::map<std::string, ChangedPod>::iterator at) {
@@ -46,29 +39,29 @@ std::optional<Error> ChangedByPolicy(const Outcome& creation) {
 
 void TakeBackChanged(World& world, const Outcome& creation) {
   const auto& meta = std::get<api::Pod>(*creation.object).meta;
-  ChangedPod& pod = world.tasks.changed_pods[meta.key()];
-  pod = {creation.request_uid, meta.uid, {}};
-  Time unused = kNever;
-  Delete(world, meta.key(), pod, &unused);
+  world.tasks.changed_pods[meta.key()] = {creation.request_uid, meta.uid, {}};
 }
 
-bool AwaitsChanged(World& world, TaskState& task) {
-  if (world.tasks.changed_pods.empty()) return false;
-  bool any = false;
-  Time wake = kNever;
+void DeleteChanged(World& world) {
   for (auto& [key, pod] : world.tasks.changed_pods) {
-    if (pod.task_uid != task.uid()) continue;
-    any = true;
-    Delete(world, key, pod, &wake);
+    if (!MayDelete(world, pod.deletion, &world.wake)) continue;
+    pod.deletion.sent = true;
+    const size_t slash = key.find('/');
+    world.effects.push_back(Write{Verb::kDelete, Kind::kPod, key.substr(0, slash),
+                                  key.substr(slash + 1), pod.uid, 0, nullptr, std::nullopt});
   }
-  if (wake != kNever) world.tasks.Wake(task, wake);
-  return any;
+}
+
+bool HasChanged(const World& world, const TaskState& task) {
+  const auto& pods = world.tasks.changed_pods;
+  return std::any_of(pods.begin(), pods.end(),
+                     [&](const auto& pod) { return pod.second.task_uid == task.uid(); });
 }
 
 bool ChangedDeleted(World& world, const Outcome& outcome) {
   const auto at = world.tasks.changed_pods.find(outcome.key);
   if (at == world.tasks.changed_pods.end() || at->second.uid != outcome.request_uid) return false;
-  TaskState* task = world.tasks.ByUid(at->second.task_uid);
+  const TaskState* task = world.tasks.ByUid(at->second.task_uid);
   if (outcome.error && outcome.error->kind == ErrorKind::kNotFound) {
     Forget(world, at);
   } else if (Deleted(world, at->second.deletion, outcome.request_uid, outcome.error) &&
@@ -76,7 +69,6 @@ bool ChangedDeleted(World& world, const Outcome& outcome) {
     RecordEvent(world, *task, true, kDeleteFailed,
                 "pod " + outcome.key + " could not be deleted: " + outcome.error->message + kAgain);
   }
-  if (task != nullptr) world.tasks.to_reconcile.insert(*task->key);
   return true;
 }
 

@@ -12,12 +12,16 @@ namespace spillway::core {
 
 // Why the pod that the creation was answered with is not the task's; nothing if it is.
 std::optional<Error> ChangedByPolicy(const Outcome& creation);
-// Has it deleted, now or as soon as that is not refused any more.
+// Has it deleted with the next DeleteChanged.
 void TakeBackChanged(World& world, const Outcome& creation);
-// Whether such a pod of the task may still run; asks for its end again if that was refused.
-bool AwaitsChanged(World& world, TaskState& task);
+// Asks for the end of all such pods, whatever has become of their tasks: again where that was
+// refused.
+void DeleteChanged(World& world);
+// Whether such a pod of the task may still run.
+bool HasChanged(const World& world, const TaskState& task);
 // True if the deletion was that of such a pod.
 bool ChangedDeleted(World& world, const Outcome& outcome);
+// It is gone: its task may go on.
 void ChangedGone(World& world, const std::string& key);
 
 }  // namespace spillway::core

@@ -102,14 +102,9 @@ void OnSeen(World& world, const api::Pod& pod) {
   TouchOwner(world, state);
 }
 
-void OnPodOutcome(World& world, const Outcome& answer) {
-  if (answer.verb == Verb::kDelete) return PodDeleted(world, answer);
-  Outcome outcome = answer;
-  if (auto changed = ChangedByPolicy(answer)) {
-    TakeBackChanged(world, answer);
-    outcome.error = std::move(changed);
-    outcome.object.reset();
-  }
+namespace {
+
+void PodAnswered(World& world, const Outcome& outcome) {
   const auto owner = world.tasks.owners.find(outcome.request_uid);
   if (owner == world.tasks.owners.end()) return;
   // Seen by now, or refused, or seen and gone already: what was reserved for it is not needed.
@@ -122,6 +117,19 @@ void OnPodOutcome(World& world, const Outcome& answer) {
     world.tasks.to_reconcile.insert(*task->key);
   }
   DropOwner(world, outcome.request_uid);
+}
+
+}  // namespace
+
+void OnPodOutcome(World& world, const Outcome& outcome) {
+  if (outcome.verb == Verb::kDelete) return PodDeleted(world, outcome);
+  auto changed = ChangedByPolicy(outcome);
+  if (!changed) return PodAnswered(world, outcome);
+  TakeBackChanged(world, outcome);
+  Outcome refused = outcome;
+  refused.error = std::move(changed);
+  refused.object.reset();
+  PodAnswered(world, refused);
 }
 
 }  // namespace spillway::core

@@ -138,7 +138,7 @@ void Await(World& world, TaskState& task) {
     Dequeue(world, task);
     return;
   }
-  if (AwaitsChanged(world, task)) return Dequeue(world, task);
+  if (HasChanged(world, task)) return Dequeue(world, task);
   if (AwaitsPod(world, task)) return TellLingering(world, task);
   if (const auto missing = Prioritize(world, task)) {
     Dequeue(world, task);

@@ -79,6 +79,38 @@ TEST_F(ChangedPodsTest, ADeletionThatIsRefusedIsAskedForAgainAndTold) {
   EXPECT_EQ(api.pods_made, 2);
 }
 
+class UndeletableTest : public ChangedPodsTest {
+ protected:
+  // One pod is there, and its deletion was refused for a while.
+  UndeletableTest() {
+    LoseOwners();
+    api.refuse = [](const Write& write) -> std::optional<Error> {
+      if (write.verb != Verb::kDelete) return std::nullopt;
+      return Error{ErrorKind::kForbidden, "no deletions", {}};
+    };
+    api.AddTask("t");
+    api.Advance(seconds(30));
+  }
+  void Recovers() {
+    api.Advance(seconds(30));
+    EXPECT_EQ(api.pods.size(), 1u);
+    api.refuse = nullptr;
+    api.Advance(minutes(2));
+    EXPECT_TRUE(api.pods.empty());
+  }
+};
+
+TEST_F(UndeletableTest, ThatOfACancelledTaskIsAskedForAgain) {
+  api.tasks.at("ns/t").spec.cancel = true;
+  api.Change(api.tasks.at("ns/t"));
+  Recovers();
+}
+
+TEST_F(UndeletableTest, ThatOfADeletedTaskIsAskedForAgain) {
+  api.Remove(api.tasks, "ns/t");
+  Recovers();
+}
+
 TEST_F(ChangedPodsTest, ADeletedTasksPodIsDeletedAsWell) {
   LoseOwners();
   api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
