@@ -17,6 +17,16 @@ std::vector<Taint> DecodeTaints(const Json& spec) {
   return out;
 }
 
+Json EncodeTaint(const Taint& taint) {
+  return {{"key", taint.key}, {"value", taint.value}, {"effect", taint.effect}};
+}
+
+Json EncodeTaints(const std::vector<Taint>& taints) {
+  Json out = Json::array();
+  for (const Taint& taint : taints) out.push_back(EncodeTaint(taint));
+  return out;
+}
+
 std::vector<Toleration> DecodeTolerations(const Json& pod_spec) {
   std::vector<Toleration> out;
   for (const Json& toleration : GetArray(pod_spec, "tolerations")) {

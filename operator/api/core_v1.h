@@ -129,6 +129,8 @@ PriorityClass DecodePriorityClass(const Json& object);
 Namespace DecodeNamespace(const Json& object);
 std::vector<Toleration> DecodeTolerations(const Json& pod_spec);
 std::vector<Taint> DecodeTaints(const Json& spec);
+Json EncodeTaint(const Taint& taint);
+Json EncodeTaints(const std::vector<Taint>& taints);
 std::vector<std::string> DecodeHostPorts(const Json& pod_spec);
 
 }  // namespace spillway::api

@@ -2,6 +2,11 @@
 
 namespace spillway::api {
 
+std::vector<Taint> NodeTaints(const std::string& pool, std::vector<Taint> own) {
+  own.push_back({kPoolTaint, pool, "NoSchedule"});
+  return own;
+}
+
 std::vector<Requirement> DecodeRequirements(const Json& backend) {
   std::vector<Requirement> out;
   for (const Json& each : GetArray(backend, "requirements"))

@@ -46,6 +46,8 @@ struct ServerPool {
   ServerPoolStatus status;
 };
 
+// The taints of each of the pool's Nodes: its own, and the one that keeps pods of others away.
+std::vector<Taint> NodeTaints(const std::string& pool, std::vector<Taint> own);
 // What an engine's part of spec.backend lists as requirements.
 std::vector<Requirement> DecodeRequirements(const Json& backend);
 Result<ServerPool> DecodeServerPool(const Json& object);

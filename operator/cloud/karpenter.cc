@@ -15,15 +15,6 @@ std::string Lower(std::string text) {
   return text;
 }
 
-Json Taints(const api::ServerPool& pool) {
-  Json out = Json::array();
-  for (const api::Taint& taint : pool.spec.taints) {
-    out.push_back({{"key", taint.key}, {"value", taint.value}, {"effect", taint.effect}});
-  }
-  out.push_back({{"key", api::kPoolTaint}, {"value", pool.meta.name}, {"effect", "NoSchedule"}});
-  return out;
-}
-
 // The engine's words.
 std::string MessageOf(const Json& object) {
   return Bounded(api::GetString(object, "message"), kMostConditionMessage);
@@ -90,7 +81,7 @@ Json NodeClaimBody(const std::string& request_name, const std::string& request_u
            {{"nodeClassRef", node_class},
             {"requirements", Requirements(pool)},
             {"resources", {{"requests", std::move(requests)}}},
-            {"taints", Taints(pool)},
+            {"taints", api::EncodeTaints(api::NodeTaints(pool.meta.name, pool.spec.taints))},
             {"expireAfter", "Never"},
             {"terminationGracePeriod", "10m"}}}};
 }

@@ -68,14 +68,6 @@ Json LabelsOf(const api::ServerPool& pool) {
   return out;
 }
 
-Json TaintsOf(const api::ServerPool& pool) {
-  Json out = Json::array();
-  for (const api::Taint& taint : pool.spec.taints)
-    out.push_back({{"key", taint.key}, {"value", taint.value}, {"effect", taint.effect}});
-  out.push_back({{"key", api::kPoolTaint}, {"value", pool.meta.name}, {"effect", "NoSchedule"}});
-  return out;
-}
-
 Json RequirementsOf(const api::ServerPool& pool) {
   Json out = Json::array();
   for (const api::Requirement& each : pool.spec.requirements) {
@@ -122,7 +114,7 @@ Json LeaseBody(const std::string& client_ref, const api::ServerPool& pool) {
            {"pool", pool.meta.name},
            {"resources", api::EncodeResources(pool.spec.resources)},
            {"labels", LabelsOf(pool)},
-           {"taints", TaintsOf(pool)},
+           {"taints", api::EncodeTaints(api::NodeTaints(pool.meta.name, pool.spec.taints))},
            {"provisionTimeoutSeconds",
             std::chrono::duration_cast<seconds>(pool.spec.provision_timeout).count()}};
   if (Json requirements = RequirementsOf(pool); !requirements.empty())

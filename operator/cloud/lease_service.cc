@@ -39,11 +39,6 @@ Url Split(const std::string& endpoint) {
   return {endpoint.substr(0, slash), endpoint.substr(slash)};
 }
 
-std::string Word(std::string text) {
-  std::erase_if(text, [](unsigned char c) { return c <= ' ' || c == 127; });
-  return text;
-}
-
 }  // namespace
 
 Result<std::string> ClientRef(const Installation& installation, std::stop_token stop) {
@@ -65,7 +60,7 @@ Result<Credentials> DecodeCredentials(const Json& secret) {
     if (!decoded) return Invalid(std::string(key) + " " + decoded.error().message);
     *text = std::move(*decoded);
   }
-  out.token = Word(out.token);
+  out.token = kube::OneWord(out.token);
   if (out.certificate.empty() != out.key.empty())
     return Invalid("tls.crt and tls.key must be given together");
   if (out.token.empty() && out.certificate.empty())

@@ -18,25 +18,18 @@ constexpr seconds kFollowUnnamed{120};
 
 bool Names(const api::ScaleRequest& request) { return request.engine == kRest; }
 
-// A third of the shortest time after which a lease of the service may expire; 0: none does.
-seconds RenewalOf(const Known& known, const ServiceAddress& address) {
-  int64_t least = 0;
+// The services that are named, and how often leases have to be renewed there: a third of the
+// shortest time after which one may expire; 0: none does.
+std::map<ServiceAddress, seconds> NamedIn(const Known& known) {
+  std::map<ServiceAddress, seconds> out;
   const auto take = [&](const api::Json& backend) {
+    const auto address = DecodeAddress(backend);
+    if (!address) return;
+    seconds& renewal = out[*address];
     const int64_t lasts = api::GetInt(backend, "leaseSeconds");
-    const auto of = DecodeAddress(backend);
-    if (lasts > 0 && of && *of == address) least = least == 0 ? lasts : std::min(least, lasts);
-  };
-  for (const api::ServerPool& pool : known.pools) take(pool.spec.backend);
-  for (const api::ScaleRequest& request : known.requests) {
-    if (Names(request)) take(request.backend);
-  }
-  return least == 0 ? seconds(0) : std::max(seconds(least / 3), kLeastRenewal);
-}
-
-std::set<ServiceAddress> NamedIn(const Known& known) {
-  std::set<ServiceAddress> out;
-  const auto take = [&](const api::Json& backend) {
-    if (auto address = DecodeAddress(backend)) out.insert(std::move(*address));
+    if (lasts <= 0) return;
+    const seconds own = std::max(seconds(lasts / 3), kLeastRenewal);
+    renewal = renewal.count() == 0 ? own : std::min(renewal, own);
   };
   for (const api::ServerPool& pool : known.pools) take(pool.spec.backend);
   for (const api::ScaleRequest& request : known.requests) {
@@ -99,8 +92,7 @@ Rest::ServicePtr Rest::At(const ServiceAddress& address) {
 }
 
 void Rest::FollowNamed(const Known& known) {
-  for (const ServiceAddress& address : NamedIn(known))
-    At(address)->RenewEvery(RenewalOf(known, address));
+  for (const auto& [address, renewal] : NamedIn(known)) At(address)->RenewEvery(renewal);
   std::vector<ServicePtr> dropped;  // ended without the lock, since a call may be under way
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();

@@ -23,12 +23,6 @@ bool Exists(const std::string& path) {
   return std::filesystem::exists(path, error);
 }
 
-// A token's line break would end the header that it stands in.
-std::string OneWord(std::string text) {
-  std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
-  return text;
-}
-
 // A path of a kubeconfig is relative to its folder.
 std::string Resolve(const std::string& file, const std::string& kubeconfig) {
   if (file.empty() || std::filesystem::path(file).is_absolute()) return file;
@@ -214,6 +208,11 @@ Result<std::string> DecodeBase64(std::string text) {
   size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
   return std::string(out.begin(), out.begin() + size - static_cast<std::ptrdiff_t>(padding));
+}
+
+std::string OneWord(std::string text) {
+  std::erase_if(text, [](unsigned char c) { return c <= ' ' || c == 127; });
+  return text;
 }
 
 Result<Config> ParseKubeconfig(const std::vector<KubeconfigFile>& files) {

@@ -55,6 +55,9 @@ Result<Config> LoadConfig(const std::string& kubeconfig_flag);
 
 // Of a kubeconfig, or of a Secret. White space is passed over.
 Result<std::string> DecodeBase64(std::string text);
+// A token without white space and control characters: a line break would end the header that it
+// stands in.
+std::string OneWord(std::string text);
 
 // Reads the files again that the config names. What cannot be read stays as it was: a file may be
 // about to be replaced. True if something about TLS has changed.

@@ -17,11 +17,6 @@ std::string Escaped(const std::string& key) {
   return out;
 }
 
-const PoolState* PoolOf(const World& world, const ScaleState& scale) {
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  return pool == world.provisioning.pools.end() ? nullptr : &pool->second;
-}
-
 // What is there already stays as it is, but for our own label.
 void AddLabels(const api::Node& node, const api::StringMap& wanted, Json& patch) {
   Json added = Json::array();
@@ -43,7 +38,7 @@ void AddTaints(const api::Node& node, const std::vector<api::Taint>& wanted, Jso
       return each.key == taint.key && each.effect == taint.effect;
     });
     if (has) continue;
-    Json value{{"key", taint.key}, {"value", taint.value}, {"effect", taint.effect}};
+    Json value = api::EncodeTaint(taint);
     if (std::exchange(any, true)) {
       patch.push_back({{"op", "add"}, {"path", "/spec/taints/-"}, {"value", std::move(value)}});
     } else {
@@ -54,12 +49,11 @@ void AddTaints(const api::Node& node, const std::vector<api::Taint>& wanted, Jso
 
 // Nothing if the Node lacks nothing.
 Json WhatItLacks(const World& world, const ScaleState& scale, const api::Node& node) {
-  const PoolState* pool = PoolOf(world, scale);
+  const PoolState* pool = PoolOf(world.provisioning, scale);
   api::StringMap labels = pool == nullptr ? api::StringMap{} : pool->object.spec.labels;
   labels[api::kPoolLabel] = scale.object.pool;
-  std::vector<api::Taint> taints =
-      pool == nullptr ? std::vector<api::Taint>{} : pool->object.spec.taints;
-  taints.push_back({api::kPoolTaint, scale.object.pool, "NoSchedule"});
+  const auto taints = api::NodeTaints(
+      scale.object.pool, pool == nullptr ? std::vector<api::Taint>{} : pool->object.spec.taints);
   Json patch = Json::array();
   AddLabels(node, labels, patch);
   AddTaints(node, taints, patch);

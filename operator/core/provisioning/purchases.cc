@@ -22,11 +22,10 @@ using api::ScalePhase;
 bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
 
 bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  if (pool == world.provisioning.pools.end() || AmountsMisfit(shape.requests, scale.room))
-    return false;
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  if (pool == nullptr || AmountsMisfit(shape.requests, scale.room)) return false;
   if (scale.promised_whole || (shape.exclusive && scale.nominated > 0)) return false;
-  return PoolFits(shape, pool->second, nullptr);
+  return PoolFits(shape, *pool, nullptr);
 }
 
 // Promises room in the server to the task.
@@ -39,9 +38,9 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   world.provisioning.nominated.insert(task.object.meta.key());
   if (task.nominated == name) return;
   task.nominated = name;
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  if (pool != world.provisioning.pools.end())
-    Commit(world, task, EstimateCost(*task.shape, pool->second.object.spec.price_micros));
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  if (pool != nullptr)
+    Commit(world, task, EstimateCost(*task.shape, pool->object.spec.price_micros));
   TellNominated(world, task, scale, note);
 }
 
@@ -58,8 +57,8 @@ void BeginPlan(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
     scale.nominated = 0;
     scale.promised_whole = false;
-    const auto pool = world.provisioning.pools.find(scale.object.pool);
-    scale.room = pool == world.provisioning.pools.end() ? api::Resources{} : PoolRoom(pool->second);
+    const PoolState* pool = PoolOf(world.provisioning, scale);
+    scale.room = pool == nullptr ? api::Resources{} : PoolRoom(*pool);
   }
 }
 
@@ -133,9 +132,9 @@ bool MayHostYet(const World& world, const ScaleState& scale) {
                                     const TaskState* task = world.tasks.ByUid(buyer.uid);
                                     return task != nullptr && task->gang != nullptr;
                                   });
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  return alone && pool != world.provisioning.pools.end() &&
-         world.now < *status.ready_at + pool->second.object.spec.provision_timeout;
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  return alone && pool != nullptr &&
+         world.now < *status.ready_at + pool->object.spec.provision_timeout;
 }
 
 std::string PurchaseName(const std::string& need, int64_t number) {
@@ -425,9 +424,7 @@ std::vector<UnpaidTask> PlanPurchases(World& world) {
 
 void WithdrawPurchases(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
-    const auto pool = world.provisioning.pools.find(scale.object.pool);
-    if (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second)) continue;
-    if (!scale.created || scale.nominated > 0 || !IsInflight(scale) ||
+    if (!scale.created || IsWanted(world, scale) || !IsInflight(scale) ||
         scale.object.status.phase == ScalePhase::kReady)
       continue;
     // It takes up its place: a server may be on its way, and a task may want it yet.

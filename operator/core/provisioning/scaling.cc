@@ -200,7 +200,7 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
       Unregister(world, world.servers, old->second);
     return;
   }
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  const PoolState* pool = PoolOf(world.provisioning, scale);
   api::RegisteredServer object;
   object.meta.name = name;
   object.meta.labels = {{api::kPoolLabel, scale.object.pool}};
@@ -208,8 +208,7 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
   object.spec.cloud = true;
   object.spec.pool = scale.object.pool;
   object.spec.scale_request = scale.object.meta.name;
-  if (pool != world.provisioning.pools.end())
-    object.spec.capabilities = pool->second.object.spec.capabilities;
+  if (pool != nullptr) object.spec.capabilities = pool->object.spec.capabilities;
   object.spec.price_micros = api::ParsePrice(scale.object.status.price_per_hour).value_or(0);
   const api::OwnerReference owner{"ScaleRequest", scale.object.meta.name, scale.object.meta.uid,
                                   true};
@@ -273,9 +272,8 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
 }
 
 Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  return pool == world.provisioning.pools.end() ? Duration(seconds(900))
-                                                : pool->second.object.spec.provision_timeout;
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  return pool == nullptr ? Duration(seconds(900)) : pool->object.spec.provision_timeout;
 }
 
 bool TimedOut(World& world, const ScaleState& scale) {
@@ -289,13 +287,6 @@ void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
   SetPhase(world, scale, ScalePhase::kReleasing, why);
   RecordEvent(world, scale, false, "Releasing", why);
   DeleteServer(world, scale);  // now, so that it takes no task in this very step
-}
-
-// What nobody waits for is known with the first plan.
-bool IsWanted(const World& world, const ScaleState& scale) {
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  return scale.nominated > 0 ||
-         (pool != world.provisioning.pools.end() && KeptAsStock(world, pool->second));
 }
 
 void Pending(World& world, ScaleState& scale) {
@@ -364,9 +355,7 @@ std::string Lacks(const World& world, const ScaleState& scale, const ServerState
                   bool* too_small) {
   if (!server.schedulable) return server.message.empty() ? server.reason : server.message;
   if (server.usage->tasks > 0) return "";
-  const auto pool = world.provisioning.pools.find(scale.object.pool);
-  if (const auto* taint = ForeignTaint(
-          *server.node->object, pool == world.provisioning.pools.end() ? nullptr : &pool->second))
+  if (const auto* taint = ForeignTaint(*server.node->object, PoolOf(world.provisioning, scale)))
     return "taint " + FormatTaint(*taint);
   const auto why = RefusesBuyers(world, scale, server);
   if (!why) return "";
@@ -468,10 +457,10 @@ std::string Useless(World& world, const ScaleState& scale) {
 // When an idle server is given back: after its pool's time, just before its next billing step, and
 // never while the pool wants it as stock.
 Time KeptUntil(const World& world, const ScaleState& scale) {
-  const auto at = world.provisioning.pools.find(scale.object.pool);
-  if (at == world.provisioning.pools.end()) return world.now;
-  if (KeptAsStock(world, at->second)) return kNever;
-  const api::ServerPoolSpec& spec = at->second.object.spec;
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  if (pool == nullptr) return world.now;
+  if (KeptAsStock(world, *pool)) return kNever;
+  const api::ServerPoolSpec& spec = pool->object.spec;
   const Time idle = scale.idle_since + spec.idle_before_release;
   if (spec.billing_quantum <= Duration{0}) return idle;
   // The step that is paid for when the server has been idle for long enough is used up to its last
@@ -727,6 +716,11 @@ bool KeptAsStock(const World& world, const PoolState& pool) {
 bool IsOf(const ScaleState& scale, const PoolState& pool) {
   return scale.object.pool == pool.object.meta.name &&
          (!scale.created || scale.object.meta.created >= pool.object.meta.created);
+}
+
+bool IsWanted(const World& world, const ScaleState& scale) {
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  return scale.nominated > 0 || (pool != nullptr && KeptAsStock(world, *pool));
 }
 
 std::string ServerName(const World& world, const ScaleState& scale) {

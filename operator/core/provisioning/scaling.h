@@ -54,6 +54,8 @@ void DescribePools(World& world);
 int64_t PoolLacks(const World& world, const PoolState& pool);
 // Whether one server less would be too few for what the pool keeps in stock.
 bool KeptAsStock(const World& world, const PoolState& pool);
+// Whether a task waits for its server, or its pool keeps it in stock: known with the first plan.
+bool IsWanted(const World& world, const ScaleState& scale);
 // Asked for or made, and not there yet, or not able to take its first task: its room can be
 // promised to tasks that wait.
 bool IsInflight(const ScaleState& scale);

@@ -5,6 +5,11 @@
 
 namespace spillway::core {
 
+const PoolState* PoolOf(const Provisioning& provisioning, const ScaleState& scale) {
+  const auto pool = provisioning.pools.find(scale.object.pool);
+  return pool == provisioning.pools.end() ? nullptr : &pool->second;
+}
+
 void RecordEvent(Context& context, const ScaleState& scale, bool warning, std::string reason,
                  std::string message) {
   RecordEvent(context, Kind::kScale, scale.object.meta, warning, std::move(reason),

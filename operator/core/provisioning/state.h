@@ -98,6 +98,8 @@ struct Provisioning {
   std::vector<NominationChange> changes;  // not carried out yet; empty between steps
 };
 
+// Null if there is none of the name any more.
+const PoolState* PoolOf(const Provisioning& provisioning, const ScaleState& scale);
 // It has come from that phase to the one that its status tells: for logs and metrics.
 void ReportScale(Context& context, const ScaleState& scale, api::ScalePhase before);
 void RecordEvent(Context& context, const ScaleState& scale, bool warning, std::string reason,

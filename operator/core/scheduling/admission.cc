@@ -107,12 +107,6 @@ bool JudgesTemplate(const Error& error) {
          !Says(error, "exceeded quota") && !Says(error, "failed calling webhook");
 }
 
-void Pause(World& world, Admission& admission) {
-  admission.known = false;
-  admission.tenant->window = 1;
-  CloseGate(world, admission);
-}
-
 // One of its templates was refused, and waits by itself.
 void Struck(World& world, Admission& admission, const std::string& key, const Error& error) {
   if (++admission.strikes < kStrikes) return;
@@ -122,10 +116,13 @@ void Struck(World& world, Admission& admission, const std::string& key, const Er
              std::to_string(admission.strikes) +
                  " templates of this kind in a row were refused, one with: " + error.message +
                  "; the others are tried one after the other");
-  Pause(world, admission);
+  admission.known = false;
+  admission.tenant->window = 1;
+  CloseGate(world, admission);
 }
 
-// Whose pods that are refused, and why, whatever the pod is called.
+// The error's words without the task's name, so that the same reason counts as the same whichever
+// task's pod it was.
 std::string ReasonOf(const Error& error, const TaskState* task) {
   std::string reason = error.message;
   if (task == nullptr) return reason;
@@ -149,21 +146,25 @@ void Refused(World& world, Admission& admission, const std::string& key, TaskSta
       RecordEvent(world, *task, true, "FailedCreate",
                   "the pod could not be created: " + error.message);
   }
-  Pause(world, admission);
+  admission.known = false;
+  CloseGate(world, admission);
 }
 
 void Failed(World& world, Admission& from, const std::string& key, TaskState* task,
             const Error& error) {
   from.tenant->probe_at = world.now + kBetweenRefusals;
-  if (!JudgesTemplate(error)) return Refused(world, from, key, task, error);
-  if (task == nullptr || task->admission == nullptr) return Struck(world, from, key, error);
-  Admission* own = task->admission == &from ? SetApart(world, from, *task) : task->admission;
-  if (own == nullptr) return Refused(world, from, key, task, error);
-  const int64_t window = from.tenant->window;
-  Refused(world, *own, key, task, error);
-  if (own == &from) return;
-  from.tenant->window = window;
-  Struck(world, from, key, error);
+  Admission* own = nullptr;
+  if (JudgesTemplate(error)) {
+    if (task == nullptr || task->admission == nullptr) return Struck(world, from, key, error);
+    own = task->admission == &from ? SetApart(world, from, *task) : task->admission;
+  }
+  if (own != nullptr && own != &from) {
+    Refused(world, *own, key, task, error);
+    Struck(world, from, key, error);
+  } else {
+    Refused(world, from, key, task, error);
+    from.tenant->window = 1;
+  }
 }
 
 void BindByScheduler(World& world, Admission& admission) {
@@ -302,23 +303,14 @@ void JoinAdmission(World& world, TaskState& task, Shape& of_template) {
     admission.asked = admission.shape = &asked;
     asked.holds += 2;
   }
-  task.admission = &admission;
-  task.admission_place = admission.tasks.size();
-  admission.tasks.push_back(&task);
+  Enter(task, admission);
   task.shape = admission.shape;
   if (task.shape == &asked) return;
   ++task.shape->tasks;
   world.scheduling.shapes.Drop(&asked);
 }
 
-void LeaveAdmission(World& world, TaskState& task) {
-  Admission& admission = *std::exchange(task.admission, nullptr);
-  TaskState* last = admission.tasks.back();
-  admission.tasks[task.admission_place] = last;
-  last->admission_place = task.admission_place;
-  admission.tasks.pop_back();
-  Drop(world, admission);
-}
+void LeaveAdmission(World& world, TaskState& task) { Drop(world, Leave(task)); }
 
 void DoubtOld(const World& world, Admission& admission) {
   if (world.now >= admission.answered_at + kLearnedFor) admission.known = false;
@@ -328,7 +320,7 @@ bool MayCreate(const World& world, const Admission& admission) {
   if (admission.known) return true;
   const Tenant& tenant = *admission.tenant;
   return admission.in_flight == 0 && world.now >= admission.backoff.not_before &&
-         world.now >= tenant.probe_at && tenant.probing < tenant.window;
+         world.now >= tenant.probe_at && tenant.probing() < tenant.window;
 }
 
 void CloseGate(World& world, Admission& admission) {
@@ -349,7 +341,7 @@ void OpenGates(World& world) {
     if (at > world.now) world.scheduling.gates_at = std::min(world.scheduling.gates_at, at);
     if (!MayCreate(world, *admission)) return false;
     const Tenant& tenant = *admission->tenant;
-    if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing) {
+    if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing()) {
       more = true;
       return false;
     }
@@ -365,8 +357,7 @@ void OpenGates(World& world) {
 
 namespace {
 
-void NoteProbe(Probes& probes, const Owner& owner, const Outcome& outcome) {
-  probes.sent.erase({owner.sent_at, outcome.key});
+void NoteAnswer(Probes& probes, const Outcome& outcome) {
   if (!outcome.error) {
     probes.refused.clear();
   } else if (DenialOf(*outcome.error) == Denial::kForNow) {
@@ -385,7 +376,6 @@ void CreationSent(World& world, TaskState& task) {
   owner.creating = &admission;
   owner.probe = !admission.known;
   if (!owner.probe) return;
-  ++admission.tenant->probing;
   owner.sent_at = world.now;
   admission.tenant->probes.sent.emplace(world.now,
                                         task.object.meta.ns + "/" + task.binding->pod_name);
@@ -398,10 +388,11 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
   Admission& admission = *std::exchange(owner.creating, nullptr);
   --admission.in_flight;
   --admission.tenant->creating;
-  NoteProbe(admission.tenant->probes, owner, outcome);
+  if (std::exchange(owner.probe, false))
+    admission.tenant->probes.sent.erase({owner.sent_at, outcome.key});
+  NoteAnswer(admission.tenant->probes, outcome);
   if (task != nullptr && task->creating)
     admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
-  if (std::exchange(owner.probe, false)) --admission.tenant->probing;
   if (!world.scheduling.closed.empty()) world.scheduling.gates_moved = true;
   // Meanwhile its template may have been set apart.
   Admission& now = task != nullptr && task->admission != nullptr ? *task->admission : admission;
@@ -459,13 +450,11 @@ void EaseQuota(World& world, const Tenant& tenant) {
 
 Denial DenialOf(const Error& error) {
   if (error.kind != ErrorKind::kInvalid) return Denial::kForNow;
-  const auto says = [&](const char* words) {
-    return error.message.find(words) != std::string::npos;
-  };
   // Policies and webhooks may answer with any code.
-  if (says("is forbidden: ") || says("admission webhook") || says("AdmissionPolicy"))
+  if (Says(error, "is forbidden: ") || Says(error, "admission webhook") ||
+      Says(error, "AdmissionPolicy"))
     return Denial::kForNow;
-  return says("schedulingGates") ? Denial::kGated : Denial::kTemplate;
+  return Says(error, "schedulingGates") ? Denial::kGated : Denial::kTemplate;
 }
 
 namespace {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/core/scheduling/payment.h"
@@ -18,7 +19,7 @@ std::string KeyOf(const Shape& asked, const TaskState& task) {
          std::to_string(std::hash<std::string>{}(*task.pod_template));
 }
 
-void Move(World& world, TaskState& task, Admission& from, Admission& to) {
+void Move(World& world, TaskState& task, Admission& to) {
   ClearOverBudget(world, task);
   const bool queued = task.queued.has_value();
   Dequeue(world, task);
@@ -27,18 +28,28 @@ void Move(World& world, TaskState& task, Admission& from, Admission& to) {
   task.shape = to.shape;
   ++to.shape->tasks;
   world.scheduling.shapes.Drop(&before);
-  TaskState* last = from.tasks.back();
-  from.tasks[task.admission_place] = last;
-  last->admission_place = task.admission_place;
-  from.tasks.pop_back();
-  task.admission = &to;
-  task.admission_place = to.tasks.size();
-  to.tasks.push_back(&task);
+  Leave(task);
+  Enter(task, to);
   world.tasks.to_reconcile.insert(*task.key);
   if (queued) JoinQueue(world, task);
 }
 
 }  // namespace
+
+void Enter(TaskState& task, Admission& admission) {
+  task.admission = &admission;
+  task.admission_place = admission.tasks.size();
+  admission.tasks.push_back(&task);
+}
+
+Admission& Leave(TaskState& task) {
+  Admission& admission = *std::exchange(task.admission, nullptr);
+  TaskState* last = admission.tasks.back();
+  admission.tasks[task.admission_place] = last;
+  last->admission_place = task.admission_place;
+  admission.tasks.pop_back();
+  return admission;
+}
 
 Shape& OwnKind(World& world, const TaskState& task, Shape& asked) {
   if (task.tenant->apart == 0) return asked;
@@ -49,10 +60,10 @@ Shape& OwnKind(World& world, const TaskState& task, Shape& asked) {
   return *own;
 }
 
-Admission* SetApart(World& world, Admission& from, const TaskState& refused) {
+Admission* SetApart(World& world, Admission& from, const TaskState& like) {
   if (from.apart) return &from;
   if (from.tenant->apart >= kMostApart) return nullptr;
-  Shape& shape = world.scheduling.shapes.Like(*from.asked, KeyOf(*from.asked, refused));
+  Shape& shape = world.scheduling.shapes.Like(*from.asked, KeyOf(*from.asked, like));
   const auto [at, added] = world.scheduling.admissions.try_emplace({from.tenant, &shape});
   Admission& to = at->second;
   if (added) {
@@ -65,10 +76,10 @@ Admission* SetApart(World& world, Admission& from, const TaskState& refused) {
     TakeRefusals(world, *from.shape, shape);
   }
   const auto same = [&](const TaskState& task) {
-    return task.pod_template == refused.pod_template || *task.pod_template == *refused.pod_template;
+    return task.pod_template == like.pod_template || *task.pod_template == *like.pod_template;
   };
   for (TaskState* task : std::vector<TaskState*>(from.tasks)) {
-    if (same(*task)) Move(world, *task, from, to);
+    if (same(*task)) Move(world, *task, to);
   }
   return &to;
 }

@@ -14,11 +14,16 @@ namespace spillway::core {
 // So many templates of a namespace are kept apart at most: one more holds up all of its shape.
 inline constexpr int64_t kMostApart = 256;
 
+// Adds the task to those of the admission.
+void Enter(TaskState& task, Admission& admission);
+// Takes it out of those of its admission, which is returned.
+Admission& Leave(TaskState& task);
+
 // The shape of the task's own kind, where its template is kept apart; else the one it asks for. The
 // task's hold on asked goes over.
 Shape& OwnKind(World& world, const TaskState& task, Shape& asked);
-// Keeps all tasks of the admission with that task's template apart. Their Admission, or
-// null where there are too many.
+// Keeps all tasks of the admission with that task's template apart. Their Admission, or null where
+// there are too many.
 Admission* SetApart(World& world, Admission& from, const TaskState& task);
 
 }  // namespace spillway::core

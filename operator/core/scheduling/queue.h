@@ -63,13 +63,16 @@ struct Tenant {
   int64_t statuses_in_flight = 0;
   bool statuses_fail = false;
   std::deque<std::string> to_write;
-  // See admission.h: creations in flight of shapes of which nothing is known, and how many may be,
-  // which doubles with each success; of all; and when the latest that was answered had been sent.
-  int64_t probing = 0, window = 8, creating = 0;
+  // See admission.h: how many creations may be in flight of shapes of which nothing is known, which
+  // doubles with each success; how many are, of whatever shape; and when the latest that was
+  // answered had been sent.
+  int64_t window = 8, creating = 0;
   Time sent{};
   Time probe_at{};    // none of which nothing is known is created before: one was refused
   int64_t apart = 0;  // admissions of one template; see kinds.h
   Probes probes;
+
+  int64_t probing() const { return static_cast<int64_t>(probes.sent.size()); }
 };
 
 // The first of a queue, and what its turn depends on. The share only grows while tasks are bound.

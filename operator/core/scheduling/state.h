@@ -54,7 +54,7 @@ struct Admission {
   bool known = false;         // a pod was created, and none has been refused since
   bool closed = false;        // its tasks are hidden in their queues; in Scheduling::closed
   bool quota = false;         // a quota is in the way
-  bool apart = false;         // of one template that was refused; see kinds.h
+  bool apart = false;         // of one template that was refused or changed; see kinds.h
   int strikes = 0;            // templates that were refused and set apart, in a row
   bool by_scheduler = false;  // its pods are left to kube-scheduler
   Time answered_at{};         // when a pod was created last
