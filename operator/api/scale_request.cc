@@ -35,6 +35,7 @@ ScaleStatus DecodeStatus(const Json& json) {
   out.error = FromName<CloudError>(kErrors, GetString(json, "errorClass"));
   out.message = GetString(json, "message");
   out.requested_at = GetTime(json, "requestedAt");
+  out.launched_at = GetTime(json, "launchedAt");
   out.ready_at = GetTime(json, "readyAt");
   out.finished_at = GetTime(json, "finishedAt");
   out.price_per_hour = GetString(json, "pricePerHour");
@@ -91,6 +92,7 @@ Json EncodeStatus(const ScaleStatus& status) {
   put("pricePerHour", status.price_per_hour);
   put("costSoFar", status.cost_so_far);
   put_time("requestedAt", status.requested_at);
+  put_time("launchedAt", status.launched_at);
   put_time("readyAt", status.ready_at);
   put_time("finishedAt", status.finished_at);
   return BoundedStatus(std::move(json));

@@ -40,7 +40,10 @@ struct ScaleStatus {
   std::string node_name, provider_id;
   CloudError error = CloudError::kNone;
   std::string message;
-  std::optional<Time> requested_at, ready_at, finished_at;
+  std::optional<Time> requested_at;
+  // Its engine was first seen to have a server for it: without one it has cost nothing.
+  std::optional<Time> launched_at;
+  std::optional<Time> ready_at, finished_at;
   std::string price_per_hour, cost_so_far;
   std::vector<Condition> conditions;
   bool operator==(const ScaleStatus&) const = default;

@@ -1,4 +1,4 @@
-// DescribePools of scaling.h.
+// DescribePools and CostsSince of scaling.h.
 #include <algorithm>
 
 #include "operator/base/saturate.h"
@@ -14,8 +14,9 @@ using api::ScalePhase;
 
 // What the server has cost in the month, from its purchase to its end, or by now.
 int64_t CostInMonth(const api::ScaleStatus& status, Time month, Time now) {
-  if (!status.requested_at || status.backend_name.empty()) return 0;
-  const Time begin = std::max(*status.requested_at, month);
+  const auto since = CostsSince(status);
+  if (!since) return 0;
+  const Time begin = std::max(*since, month);
   const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
   return CostOf(price, status.finished_at.value_or(now) - begin);
 }
@@ -95,6 +96,10 @@ void DescribePool(World& world, PoolState& pool) {
 }
 
 }  // namespace
+
+std::optional<Time> CostsSince(const api::ScaleStatus& status) {
+  return status.launched_at || status.ready_at ? status.requested_at : std::nullopt;
+}
 
 void DescribePools(World& world) {
   for (auto& [name, pool] : world.provisioning.pools) {

@@ -550,12 +550,15 @@ void Release(World& world, ScaleState& scale) {
 // On a change of phase, at the end, and once in a while: each is a write.
 void UpdateCost(World& world, ScaleState& scale, bool moved) {
   ScaleStatus& status = scale.object.status;
+  const CloudServer* server = ServerOf(world, scale);
+  if (!status.launched_at && server != nullptr && server->launched) status.launched_at = world.now;
+  const auto since = CostsSince(status);
   const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
-  if (price == 0 || !status.requested_at || status.backend_name.empty()) return;
+  if (price == 0 || !since) return;
   const Time next = scale.writer.last + kCostEvery;
   if (!moved && status.finished_at) return;
   if (!moved && world.now < next) return world.WakeAt(next);
-  const Duration used = status.finished_at.value_or(world.now) - *status.requested_at;
+  const Duration used = status.finished_at.value_or(world.now) - *since;
   status.cost_so_far = api::FormatPrice(CostOf(price, used));
 }
 

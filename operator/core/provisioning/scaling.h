@@ -59,6 +59,9 @@ bool IsWanted(const World& world, const ScaleState& scale);
 // Asked for or made, and not there yet, or not able to take its first task: its room can be
 // promised to tasks that wait.
 bool IsInflight(const ScaleState& scale);
+// From when its server is taken to cost, nothing if its engine never had one. Billing begins
+// between the request and when the launch is seen: the cost shown is rather too high than too low.
+std::optional<Time> CostsSince(const api::ScaleStatus& status);
 // Whether the purchase was made of this pool, and not of one that had its name before.
 bool IsOf(const ScaleState& scale, const PoolState& pool);
 // Of the RegisteredServer that the purchase leads to: "<pool>-<8 digits of its uid>", short enough

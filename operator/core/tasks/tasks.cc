@@ -62,6 +62,14 @@ void Suspend(World& world, TaskState& task) {
 }
 
 // What the user or a deadline asks for, whatever the task does at the moment.
+// Why it does not run yet, as the task says it now: an explanation may be from before a purchase or
+// an assignment.
+std::string LastTold(const TaskStatus& status) {
+  const auto* told = api::FindCondition(*status.conditions, "Reconciling");
+  if (told != nullptr && told->status == "True") return ": " + told->message.str();
+  return status.explanation ? ": " + status.explanation->summary : "";
+}
+
 void Intervene(World& world, TaskState& task) {
   const api::TaskSpec& spec = task.object.spec;
   TaskStatus& status = task.object.status;
@@ -74,9 +82,8 @@ void Intervene(World& world, TaskState& task) {
   if (spec.suspend) return Suspend(world, task);
   if (status.phase == TaskPhase::kSuspended) return;
   if (!HasRun(task) && WakeUnlessPassed(world, task, WaitsSince(task), spec.start_deadline)) {
-    const std::string why = status.explanation ? ": " + status.explanation->summary : "";
     return Expire(world, task, "StartDeadlineExceeded",
-                  "did not run within " + FormatDuration(*spec.start_deadline) + why);
+                  "did not run within " + FormatDuration(*spec.start_deadline) + LastTold(status));
   }
   if (status.started_at &&
       WakeUnlessPassed(world, task, *status.started_at, spec.active_deadline)) {

@@ -162,6 +162,13 @@ void ApiModel::MeasureNode(const std::string& name, int64_t cpu_milli, int64_t m
       Measured{{api::NodeMetrics{name, now - age, std::chrono::seconds(15), cpu_milli, memory}}});
 }
 
+void ApiModel::LaunchServer() {
+  api::CloudServer& claim = claims.begin()->second;
+  claim.launched = true;
+  claim.resource_version = ++version_;
+  See(claim);
+}
+
 void ApiModel::ProvideServer(const std::string& node, const std::string& cpu) {
   AddNode(node, cpu);
   for (auto& [name, claim] : claims) {

@@ -92,6 +92,7 @@ class ApiModel {
   void Unblock();
   void Push(Event event) { pending_.push_back(std::move(event)); }
   // The claim of the only open request becomes a ready node with a server's room.
+  void LaunchServer();  // of the first claim, without its node yet
   void ProvideServer(const std::string& node, const std::string& cpu = "8");
 
   const api::TaskStatus& Status(const std::string& name) const;

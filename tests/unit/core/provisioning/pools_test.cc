@@ -39,6 +39,28 @@ TEST_F(PoolsTest, TellWhatTheirServersHaveCostThisMonth) {
   EXPECT_EQ(Status().spent_micros, Status().ended_micros);
 }
 
+TEST_F(PoolsTest, PayNothingForAServerThatWasNeverLaunched) {
+  api.AddTask("t");
+  api.Settle();
+  api.Advance(seconds(300));
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  ASSERT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kFailed);
+  EXPECT_EQ(api.scales.begin()->second.status.cost_so_far, "");
+  EXPECT_EQ(Status().spent_micros, 0);
+}
+
+TEST_F(PoolsTest, PayForAServerThatWasLaunchedAndNeverReady) {
+  api.AddTask("t");
+  api.Settle();
+  api.LaunchServer();
+  api.Advance(seconds(360));
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  EXPECT_GE(Status().spent_micros, 40'000);
+  EXPECT_TRUE(api.scales.begin()->second.status.launched_at);
+}
+
 TEST_F(PoolsTest, MadeAnewUnderTheirNameDoNotPayForTheOldOne) {
   UseAServer("t", hours(1));
   ASSERT_GE(Status().spent_micros, 400'000);

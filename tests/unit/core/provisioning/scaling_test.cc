@@ -155,6 +155,19 @@ TEST_F(ScalingTest, ATaskIsToldWhichPurchaseProvidesNoServerAndWhy) {
                 " after InsufficientCapacity: no capacity");
 }
 
+TEST_F(ScalingTest, AStartDeadlineTellsWhatBecameOfThePurchase) {
+  api.AddPool("spot");
+  api.AddTask("t", {{"startDeadlineSeconds", 30}});
+  api.Settle();
+  api.Advance(seconds(29) + std::chrono::milliseconds(500));
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  api.Advance(seconds(1));
+  EXPECT_NE(api.Status("t").result->message.find("InsufficientCapacity: no capacity"),
+            std::string::npos)
+      << api.Status("t").result->message;
+}
+
 TEST_F(ScalingTest, APoolIsAskedAgainAfterItsBackoff) {
   api.AddPool("spot");
   api.AddTask("t");
