@@ -3,61 +3,11 @@
 #include <utility>
 
 #include "operator/base/json.h"
+#include "operator/core/scheduling/shape_key.h"
 
 namespace spillway::core {
-namespace {
 
 using api::Json;
-
-// What kube-scheduler decides by beside: what it refuses to one task it may give to another.
-Json ForScheduler(const api::TaskSpec& spec, const Json& pod_spec) {
-  const Json& affinity = api::GetObject(pod_spec, "affinity");
-  Json claims = Json::array();
-  for (const Json& volume : api::GetArray(pod_spec, "volumes")) {
-    for (const char* kind : {"persistentVolumeClaim", "ephemeral"}) {
-      if (volume.contains(kind)) claims.push_back(volume[kind]);
-    }
-  }
-  return {api::GetObject(affinity, "podAffinity"),
-          api::GetObject(affinity, "podAntiAffinity"),
-          api::GetArray(pod_spec, "topologySpreadConstraints"),
-          api::GetArray(pod_spec, "resourceClaims"),
-          std::move(claims),
-          api::GetObject(api::GetObject(*spec.pod_template, "metadata"), "labels")};
-}
-
-// What defaults of the namespace are added to: a LimitRange's to each container that lacks them, a
-// RuntimeClass's to the pod.
-Json Defaulted(const Json& pod_spec) {
-  Json out = {api::GetObject(pod_spec, "resources"), api::GetString(pod_spec, "runtimeClassName"),
-              api::GetString(pod_spec, "priorityClassName")};
-  for (const char* list : {"initContainers", "containers"}) {
-    Json each = Json::array();
-    for (const Json& container : api::GetArray(pod_spec, list))
-      each.push_back(api::GetObject(container, "resources"));
-    out.push_back(std::move(each));
-  }
-  return out;
-}
-
-// Everything that a decision depends on, as text.
-std::string Key(const api::TaskSpec& spec, const Json& pod_spec, const Shape& shape) {
-  Json requirements = Json::array();
-  for (const api::Requirement& requirement : spec.requirements) {
-    requirements.push_back({requirement.key, requirement.op, requirement.values});
-  }
-  const api::Placement& placement = shape.placement;
-  Json scheduler = shape.via_scheduler ? ForScheduler(spec, pod_spec) : Json();
-  return Dump(Json{
-      api::EncodeResources(shape.requests), shape.host_ports, std::move(requirements),
-      shape.node_selector, api::GetObject(api::GetObject(pod_spec, "affinity"), "nodeAffinity"),
-      api::GetArray(pod_spec, "tolerations"), spec.exclusive, static_cast<int>(placement.policy),
-      placement.burst_after.count(), placement.burst_auto, placement.pools,
-      placement.max_price_micros.value_or(-1), spec.active_deadline.value_or(Duration{-1}).count(),
-      shape.os, std::move(scheduler), Defaulted(pod_spec)});
-}
-
-}  // namespace
 
 void Shape::LookLike(const Shape& other) {
   requests = other.requests;
@@ -92,7 +42,7 @@ Result<Shape*> ShapeTable::Intern(const api::TaskSpec& spec) {
   shape->via_scheduler = NeedsScheduler(pod_spec);
   shape->os = api::GetString(api::GetObject(pod_spec, "os"), "name");
   if (spec.placement) shape->placement = *spec.placement;
-  const std::string key = Key(spec, pod_spec, *shape);
+  const std::string key = ShapeKey(spec, pod_spec, *shape);
   auto& slot = shapes_[key];
   if (slot == nullptr) {
     shape->requirements = spec.requirements;
@@ -153,20 +103,7 @@ Shape* ShapeTable::Paid(Shape& shape) {
 }
 
 Shape& ShapeTable::Admitted(const Shape& asked, const std::string& ns, const Asks& asks) {
-  Json affinity = Json::array(), tolerations = Json::array();
-  const auto encode = [](const std::vector<api::Requirement>& all) {
-    Json out = Json::array();
-    for (const api::Requirement& each : all) out.push_back({each.key, each.op, each.values});
-    return out;
-  };
-  for (const NodeSelectorTerm& term : asks.affinity)
-    affinity.push_back({encode(term.labels), encode(term.fields)});
-  for (const api::Toleration& each : asks.tolerations)
-    tolerations.push_back({each.key, each.op, each.value, each.effect});
-  const std::string key =
-      asked.key + "admitted" +
-      Dump(Json{ns, api::EncodeResources(asks.requests), asks.host_ports, asks.node_selector,
-                std::move(affinity), std::move(tolerations)});
+  const std::string key = AdmittedKey(asked, ns, asks);
   auto& slot = shapes_[key];
   if (slot == nullptr) {
     auto shape = std::make_unique<Shape>();
