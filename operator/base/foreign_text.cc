@@ -1,5 +1,6 @@
 #include "operator/base/foreign_text.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace spillway {
@@ -85,6 +86,19 @@ void EachCharacter(std::string_view text, Visit visit) {
   }
 }
 
+// Most texts are ASCII and short: these are left as they are, since each status is full of them.
+bool IsBounded(std::string_view text, size_t most) {
+  return text.size() <= most &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80; });
+}
+
+bool IsLine(std::string_view text, size_t most) {
+  const bool printable =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7F; });
+  return printable && text.size() <= most && !text.starts_with(' ') && !text.ends_with(' ') &&
+         text.find("  ") == std::string_view::npos;
+}
+
 Text Keep(const Text& text, std::string changed) {
   return changed == text.str() ? text : Text(std::move(changed));
 }
@@ -92,12 +106,14 @@ Text Keep(const Text& text, std::string changed) {
 }  // namespace
 
 std::string Bounded(std::string_view text, size_t most) {
+  if (IsBounded(text, most)) return std::string(text);
   Builder out(most);
   EachCharacter(text, [&](std::string_view character) { return out.Add(character); });
   return out.Take();
 }
 
 std::string OneLine(std::string_view text, size_t most) {
+  if (IsLine(text, most)) return std::string(text);
   Builder out(most);
   bool blank = false;  // to be written before the next character
   EachCharacter(text, [&](std::string_view character) {
@@ -111,8 +127,12 @@ std::string OneLine(std::string_view text, size_t most) {
   return out.Take();
 }
 
-Text BoundedText(const Text& text, size_t most) { return Keep(text, Bounded(text.str(), most)); }
+Text BoundedText(const Text& text, size_t most) {
+  return IsBounded(text.str(), most) ? text : Keep(text, Bounded(text.str(), most));
+}
 
-Text LineText(const Text& text, size_t most) { return Keep(text, OneLine(text.str(), most)); }
+Text LineText(const Text& text, size_t most) {
+  return IsLine(text.str(), most) ? text : Keep(text, OneLine(text.str(), most));
+}
 
 }  // namespace spillway
