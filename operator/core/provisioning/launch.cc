@@ -1,0 +1,216 @@
+#include "operator/core/provisioning/launch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "operator/core/provisioning/bare_nodes.h"
+#include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/joining.h"
+#include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/releases.h"
+#include "operator/core/provisioning/scale_status.h"
+#include "operator/core/provisioning/scaling.h"
+
+namespace spillway::core {
+namespace {
+
+using api::CloudError;
+using api::CloudServer;
+using api::ScalePhase;
+using api::ScaleStatus;
+using std::chrono::seconds;
+
+constexpr BackoffRange kAskAgain{seconds(2), seconds(60)};
+
+// The engine's object is gone before its server was ready: ask the engine why, then fail.
+void Vanished(World& world, ScaleState& scale) {
+  if (scale.diagnose_sent) return;
+  scale.diagnose_sent = true;
+  CloudServer last;
+  last.engine = EngineOf(world.provisioning, scale);
+  last.kind = scale.object.status.backend_kind;
+  last.ns = scale.object.status.backend_ns;
+  last.name = scale.object.status.backend_name;
+  last.uid = scale.object.status.backend_uid;
+  world.effects.push_back(
+      AskCloud{AskCloud::Op::kDiagnose, scale.object.meta.name, scale.object.meta.uid, {}, last});
+}
+
+// Null if it is bought as stock, or nobody is left of those that it is bought for.
+const TaskState* FirstBuyer(const World& world, const ScaleState& scale) {
+  for (const api::TaskRef& buyer : scale.object.for_tasks) {
+    const TaskState* task = world.tasks.ByUid(buyer.uid);
+    if (task != nullptr && task->shape != nullptr) return task;
+  }
+  return nullptr;
+}
+
+void Ensure(World& world, ScaleState& scale) {
+  ScaleStatus& status = scale.object.status;
+  if (!status.requested_at) {
+    status.requested_at = world.now;
+    SetPhase(world, scale, ScalePhase::kRequested,
+             "asking pool " + scale.object.pool + " for a server");
+  }
+  if (scale.ensured || !scale.created) return;
+  if (world.now < scale.asking_again.not_before) return world.WakeAt(scale.asking_again.not_before);
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool == world.provisioning.pools.end()) {
+    return FailScale(world, scale, CloudError::kInvalidRequest,
+                     "pool " + scale.object.pool + " does not exist");
+  }
+  const std::string engine =
+      scale.object.engine.empty() ? pool->second.object.spec.engine : scale.object.engine;
+  if (const auto why = EngineMisfit(world, engine)) {
+    if (why->reason != kUnknownEngine) return;  // it will be heard of, or this times out
+    return FailScale(world, scale, CloudError::kInvalidRequest, why->message);
+  }
+  status.backend_engine = engine;
+  status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
+  scale.ensured = scale.asking = true;
+  scale.asked_before_until = {};
+  api::ServerPool asked = pool->second.object;
+  if (!scale.object.engine.empty()) {
+    asked.spec.backend = scale.object.backend;
+    asked.spec.engine = engine;
+    asked.spec.requirements = api::DecodeRequirements(scale.object.backend);
+  }
+  if (const TaskState* buyer = FirstBuyer(world, scale)) {
+    for (api::Requirement& each : Narrowed(*buyer->shape, pool->second))
+      asked.spec.requirements.push_back(std::move(each));
+  }
+  world.effects.push_back(AskCloud{AskCloud::Op::kEnsure, scale.object.meta.name,
+                                   scale.object.meta.uid, std::move(asked)});
+}
+
+void Provision(World& world, ScaleState& scale, const CloudServer& server) {
+  ScaleStatus& status = scale.object.status;
+  const bool fresh = status.backend_uid != server.uid;
+  scale.asked_before_until = {};
+  NoteBackend(status, server);
+  if (fresh) {
+    SetPhase(world, scale, ScalePhase::kProvisioning,
+             server.kind + " " + server.name + " was made");
+  }
+  if (server.error != CloudError::kNone)
+    return FailScale(world, scale, server.error, server.message);
+  if (!server.message.empty() && server.message != status.message && !server.ready) {
+    SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
+  }
+  if (!server.ready) return;
+  if (const std::string waits = AwaitNode(world, scale, server); !waits.empty()) {
+    if (waits != status.message) SetPhase(world, scale, ScalePhase::kProvisioning, waits);
+    return;
+  }
+  RegisterServer(world, scale, server);
+  status.ready_at = world.now;
+  SetPhase(world, scale, ScalePhase::kReady, "node " + server.node_name + " is ready");
+  RecordEvent(world, scale, false, "ServerReady",
+              "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
+                  FormatDuration(world.now - status.requested_at.value_or(world.now)));
+  if (const auto pool = world.provisioning.pools.find(scale.object.pool);
+      pool != world.provisioning.pools.end()) {
+    pool->second.failures = 0;
+    pool->second.hold_until = Time{};
+    NoteBoot(pool->second, scale);
+  }
+}
+
+bool TimedOut(World& world, const ScaleState& scale) {
+  const Time until =
+      scale.object.status.requested_at.value_or(world.now) + ProvisionTimeout(world, scale);
+  if (world.now < until) world.WakeAt(until);
+  return world.now >= until;
+}
+
+// The engine's own word, or what the error of the request suggests.
+CloudError ClassOf(const Outcome& outcome) {
+  if (outcome.error_class != CloudError::kNone) return outcome.error_class;
+  switch (outcome.error->kind) {
+    case ErrorKind::kInvalid:
+    case ErrorKind::kNotFound:
+      return CloudError::kInvalidRequest;
+    case ErrorKind::kForbidden:
+      return CloudError::kUnauthenticated;
+    default:
+      return CloudError::kTransient;
+  }
+}
+
+}  // namespace
+
+Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  return pool == nullptr ? Duration(seconds(900)) : pool->object.spec.provision_timeout;
+}
+
+void Launch(World& world, ScaleState& scale) {
+  const CloudServer* server = ServerOf(world, scale);
+  if (server != nullptr && !server->deleting) {
+    Provision(world, scale, *server);
+  } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
+    if (server == nullptr) return Vanished(world, scale);
+  } else if (scale.ensured || scale.asked_before_until == Time{} ||
+             (IsWanted(world, scale) && !TimedOut(world, scale))) {
+    Ensure(world, scale);
+  } else if (world.now < scale.asked_before_until) {
+    return world.WakeAt(scale.asked_before_until);  // it would be bought to be given back
+  }
+  const bool waits = scale.object.status.phase == ScalePhase::kRequested ||
+                     scale.object.status.phase == ScalePhase::kProvisioning;
+  if (waits && TimedOut(world, scale)) {
+    const std::string last = scale.object.status.message;
+    FailScale(world, scale, CloudError::kProvisionTimeout,
+              "the server was not ready in time; last: " + last);
+  }
+}
+
+void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
+  scale.creating = false;
+  const bool by_another = outcome.error && outcome.error->kind == ErrorKind::kAlreadyExists;
+  if (by_another && !scale.created) scale.asked_before_until = world.now + kLateArrival;
+  // It is seen, or will be; where it was seen by now, another leader has made it.
+  if (!outcome.error || by_another || scale.created) return;
+  HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
+  world.provisioning.not_created[scale.object.meta.name] = outcome.error->message;
+  world.provisioning.scales.erase(scale.object.meta.name);
+}
+
+void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
+  if (outcome.verb == Verb::kCreate) scale.asking = false;
+  if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
+  // It was withdrawn meanwhile, or has timed out.
+  if (scale.object.status.phase > ScalePhase::kProvisioning) return;
+  const CloudError kind = ClassOf(outcome);
+  const Duration at_least = outcome.error->retry_after.value_or(seconds(0));
+  if (kind == CloudError::kTransient) {
+    scale.ensured = false;
+    if (scale.asking_again.Fail(world.now, scale.object.meta.uid, outcome.error->message,
+                                kAskAgain))
+      SetPhase(
+          world, scale, ScalePhase::kRequested,
+          "pool " + scale.object.pool + " could not be asked: " + outcome.error->message + kAgain);
+    scale.asking_again.not_before = std::max(scale.asking_again.not_before, world.now + at_least);
+    return world.WakeAt(scale.asking_again.not_before);
+  }
+  FailScale(world, scale, kind, outcome.error->message, at_least);
+}
+
+void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
+  for (auto& [name, scale] : world.provisioning.scales) {
+    if (scale.object.meta.uid != diagnosis.request_uid) continue;
+    if (scale.object.status.phase == ScalePhase::kProvisioning)
+      FailScale(world, scale, diagnosis.error, diagnosis.message);
+    return;
+  }
+}
+
+void NoteBoot(PoolState& pool, const ScaleState& scale) {
+  const ScaleStatus& status = scale.object.status;
+  if (!IsOf(scale, pool)) return;
+  if (status.requested_at && status.ready_at)
+    pool.boot.Add(*status.ready_at - *status.requested_at);
+}
+
+}  // namespace spillway::core

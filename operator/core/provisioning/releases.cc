@@ -1,0 +1,175 @@
+#include "operator/core/provisioning/releases.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+
+#include "operator/core/provisioning/bare_nodes.h"
+#include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/scale_status.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/servers/registrar.h"
+
+namespace spillway::core {
+namespace {
+
+using api::CloudError;
+using api::CloudServer;
+using api::ScalePhase;
+using std::chrono::seconds;
+
+// An engine that has said yes to a release, and has not begun, is asked again.
+constexpr Duration kReleaseAgain{60'000};
+
+// The API server keeps it until what was bought for it was given back.
+bool IsHeld(const ScaleState& scale) {
+  const auto& finalizers = scale.object.finalizers;
+  return std::find(finalizers.begin(), finalizers.end(), api::kLeaseFinalizer) != finalizers.end();
+}
+
+// Nothing is seen of a server for it, which does not say that there is none: the request for it may
+// have arrived. The engine finds it by the uid alone.
+std::optional<CloudServer> Unseen(const World& world, const ScaleState& scale) {
+  const std::string engine = EngineOf(world.provisioning, scale);
+  if (!IsHeld(scale) || scale.given_back || scale.asking || EngineMisfit(world, engine))
+    return std::nullopt;
+  CloudServer out;
+  out.engine = engine;
+  out.kind = scale.object.status.backend_kind;
+  out.name = scale.object.status.backend_name;
+  out.uid = out.request_uid = scale.object.meta.uid;
+  return out;
+}
+
+void DeleteServer(World& world, ScaleState& scale) {
+  ServerState* server = RegisteredFor(world, scale);
+  if (server != nullptr && server->object.spec.scale_request == scale.object.meta.name)
+    Unregister(world, world.servers, *server);
+}
+
+// What was bought for it was given back: its finalizer is taken away.
+void LetGo(World& world, ScaleState& scale) {
+  if (!IsHeld(scale) || !scale.given_back || ServerOf(world, scale) != nullptr ||
+      !NodeGone(world, scale))
+    return;
+  Time wake = kNever;
+  if (!MayDelete(world, scale.letting_go, &wake)) return world.WakeAt(wake);
+  scale.letting_go.sent = true;
+  const auto& finalizers = scale.object.finalizers;
+  const auto at = std::find(finalizers.begin(), finalizers.end(), api::kLeaseFinalizer);
+  const std::string path = "/metadata/finalizers/" + std::to_string(at - finalizers.begin());
+  world.effects.push_back(Write{Verb::kPatch,
+                                Kind::kScale,
+                                "",
+                                scale.object.meta.name,
+                                scale.object.meta.uid,
+                                0,
+                                {{{"op", "test"}, {"path", path}, {"value", api::kLeaseFinalizer}},
+                                 {{"op", "remove"}, {"path", path}}},
+                                std::nullopt});
+}
+
+// Not if its engine is one that the pool named before.
+bool IsAskedOf(const World& world, const ScaleState& scale, const CloudServer& server) {
+  const std::string engine = EngineOf(world.provisioning, scale);
+  return engine.empty() || engine == server.engine;
+}
+
+void ReleaseOrphan(World& world, CloudServer& server) {
+  if (const auto pool = world.provisioning.pools.find(server.pool);
+      pool != world.provisioning.pools.end())
+    ++pool->second.orphans;
+  if (server.deleting) return;
+  if (world.now < world.provisioning.orphans_at) return world.WakeAt(world.provisioning.orphans_at);
+  const auto [asked, first] =
+      world.provisioning.orphans_asked.try_emplace({server.engine, server.key()}, world.now);
+  if (!first && world.now < asked->second + kReleaseAgain)
+    return world.WakeAt(asked->second + kReleaseAgain);
+  asked->second = world.now;
+  server.deleting = true;
+  world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
+}
+
+}  // namespace
+
+void AskRelease(World& world, ScaleState& scale) {
+  if (world.now < scale.release_at) return world.WakeAt(scale.release_at);
+  const CloudServer* server = ServerOf(world, scale);
+  const auto unseen = server == nullptr ? Unseen(world, scale) : std::nullopt;
+  if (unseen) server = &*unseen;
+  if (server == nullptr || server->deleting) return;
+  // Whoever took the request may have lost it: the server is paid for until it is seen to end.
+  const Time again = scale.released_at + kReleaseAgain;
+  if (scale.released == server->uid && world.now < again) return world.WakeAt(again);
+  scale.released = server->uid;
+  scale.released_at = world.now;
+  world.effects.push_back(
+      AskCloud{AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, *server});
+}
+
+void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
+  SetPhase(world, scale, ScalePhase::kReleasing, why);
+  RecordEvent(world, scale, false, "Releasing", why);
+  DeleteServer(world, scale);  // now, so that it takes no task in this very step
+}
+
+void Release(World& world, ScaleState& scale) {
+  DeleteServer(world, scale);
+  AskRelease(world, scale);
+  if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
+  if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale)) return;
+  // Of a request that is open as far as anyone else can see, another leader may make a server.
+  const bool never_asked = !scale.ensured && scale.object.status.backend_name.empty();
+  if (never_asked && !StatusStands(scale)) return;
+  scale.object.status.finished_at = world.now;
+  SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
+}
+
+void Ended(World& world, ScaleState& scale) {
+  AskRelease(world, scale);
+  DeleteServer(world, scale);
+  LetGo(world, scale);
+  if (scale.object.meta.deleted) return;
+  const Time until = scale.object.status.finished_at.value_or(world.now) + kKeepEnded;
+  if (world.now < until) return world.WakeAt(until);
+  if (ServerOf(world, scale) != nullptr) return;
+  Time wake = kNever;
+  if (!MayDelete(world, scale.deletion, &wake)) return world.WakeAt(wake);
+  scale.deletion.sent = true;
+  world.effects.push_back(Write{Verb::kDelete, Kind::kScale, "", scale.object.meta.name,
+                                scale.object.meta.uid, 0, nullptr, std::nullopt});
+}
+
+// A server whose request is gone was bought for nobody.
+void ReleaseOrphans(World& world) {
+  for (auto& [name, pool] : world.provisioning.pools) pool.orphans = 0;
+  if (world.provisioning.cloud_servers.empty()) return;
+  std::unordered_map<std::string_view, const ScaleState*> known;
+  for (const auto& [name, scale] : world.provisioning.scales)
+    known.emplace(scale.object.meta.uid, &scale);
+  world.provisioning.cloud_servers.ForEach([&](CloudServer& server) {
+    const auto scale = known.find(server.request_uid);
+    if (scale == known.end() || !IsAskedOf(world, *scale->second, server))
+      ReleaseOrphan(world, server);
+  });
+}
+
+// A release that is refused is asked for again ever more slowly: it costs money as long as it
+// lasts, so the wait stays short.
+void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error) {
+  if (!error || error->kind == ErrorKind::kNotFound) {
+    scale.refusals = 0;
+    scale.given_back = true;
+    return;
+  }
+  scale.released.clear();
+  scale.release_at =
+      world.now +
+      std::min<Duration>(seconds(2) * (1 << std::min(scale.refusals++, 6)), seconds(60));
+  world.WakeAt(scale.release_at);
+  if (scale.refusals == 1)
+    RecordEvent(world, scale, true, "ReleaseRefused",
+                "the server could not be given back: " + error->message);
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,115 @@
+#include "operator/core/provisioning/scale_status.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/releases.h"
+#include "operator/core/provisioning/scaling.h"
+
+namespace spillway::core {
+namespace {
+
+using api::CloudError;
+using api::CloudServer;
+using api::ScalePhase;
+using api::ScaleStatus;
+using std::chrono::seconds;
+
+// How long a pool is left alone after a failure. Capacity comes and goes; a quota or a wrong
+// setting waits for a person.
+Duration HoldAfter(CloudError error, int failures) {
+  const auto doubled = [&](seconds first, seconds most) {
+    return std::min<Duration>(first * (1 << std::min(failures - 1, 5)), most);
+  };
+  switch (error) {
+    case CloudError::kInsufficientCapacity:
+      return doubled(seconds(30), seconds(600));
+    case CloudError::kQuotaExceeded:
+      return seconds(600);
+    case CloudError::kInvalidRequest:
+      return seconds(600);
+    case CloudError::kUnauthenticated:
+      return doubled(seconds(60), seconds(600));
+    case CloudError::kProvisionTimeout:
+      return seconds(300);
+    default:
+      return doubled(seconds(5), seconds(300));
+  }
+}
+
+}  // namespace
+
+const CloudServer* ServerOf(const World& world, const ScaleState& scale) {
+  const std::string& uid = scale.object.meta.uid;
+  return uid.empty()
+             ? nullptr
+             : world.provisioning.cloud_servers.For(uid, EngineOf(world.provisioning, scale));
+}
+
+ServerState* RegisteredFor(World& world, const ScaleState& scale) {
+  const std::string& node = scale.object.status.node_name;
+  return node.empty() ? nullptr : world.servers.On(node);
+}
+
+void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::string& message) {
+  ScaleStatus& status = scale.object.status;
+  const ScalePhase before = std::exchange(status.phase, phase);
+  status.message = message;
+  if (phase != before) ReportScale(world, scale, before);
+  const api::Progress progress = phase == ScalePhase::kReady || phase == ScalePhase::kReleased
+                                     ? api::Progress::kReady
+                                 : phase == ScalePhase::kFailed ? api::Progress::kStalled
+                                                                : api::Progress::kReconciling;
+  const std::string reason =
+      phase == ScalePhase::kFailed ? ToString(status.error) : ToString(phase);
+  api::SetProgress(status.conditions, progress, reason, message, scale.object.meta.generation,
+                   world.now);
+}
+
+void NoteBackend(ScaleStatus& status, const CloudServer& server) {
+  status.backend_engine = server.engine;
+  status.backend_kind = server.kind;
+  status.backend_ns = server.ns;
+  status.backend_name = server.name;
+  status.backend_uid = server.uid;
+  status.node_name = server.node_name;
+  status.provider_id = server.provider_id;
+}
+
+// Whether the API server has it as it is here.
+bool StatusStands(const ScaleState& scale) {
+  return !scale.writer.in_flight &&
+         scale.writer.written == Fingerprint(EncodeStatus(scale.object.status));
+}
+
+// The pool of the name may have been made after the purchase, which then was another's.
+// at_least: what its engine asked for.
+void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,
+              Time from, Duration at_least) {
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second)) return;
+  PoolState& state = pool->second;
+  state.hold_until = from + std::max(HoldAfter(error, ++state.failures), at_least);
+  state.error = error;
+  state.error_message = message;
+  world.WakeAt(state.hold_until);
+}
+
+void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message,
+               Duration at_least) {
+  scale.object.status.error = error;
+  scale.object.status.finished_at = world.now;
+  SetPhase(world, scale, ScalePhase::kFailed, message);
+  HoldPool(world, scale, error, message, world.now, at_least);
+  RecordEvent(world, scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
+  AskRelease(world, scale);
+}
+
+void RememberFailure(World& world, const ScaleState& scale) {
+  const ScaleStatus& status = scale.object.status;
+  if (status.error == CloudError::kNone || !status.finished_at) return;
+  HoldPool(world, scale, status.error, status.message, *status.finished_at);
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,27 @@
+// What every step of a purchase does to its status, and to its pool.
+#pragma once
+
+#include <string>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// What its engine has for the purchase, as far as was seen; null if nothing.
+const api::CloudServer* ServerOf(const World& world, const ScaleState& scale);
+// Registered on its node; null if nothing is.
+ServerState* RegisteredFor(World& world, const ScaleState& scale);
+
+void SetPhase(World& world, ScaleState& scale, api::ScalePhase phase, const std::string& message);
+void NoteBackend(api::ScaleStatus& status, const api::CloudServer& server);
+// Whether the API server has its status as it is here.
+bool StatusStands(const ScaleState& scale);
+// Leaves the pool alone for a while from then on. The pool of the name may have been made after the
+// purchase, which then was another's. at_least: what its engine asked for.
+void HoldPool(World& world, const ScaleState& scale, api::CloudError error,
+              const std::string& message, Time from, Duration at_least = Duration{0});
+// Ends it, holds its pool, and gives back what its engine may have for it.
+void FailScale(World& world, ScaleState& scale, api::CloudError error, const std::string& message,
+               Duration at_least = Duration{0});
+
+}  // namespace spillway::core
