@@ -102,7 +102,7 @@ int Checks::Wanting(const api::RegisteredServer& server, const api::Node& node) 
 
 bool Checks::Promised(const api::Node& node) const {
   return std::any_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
-    return intent.second.node == node.meta.name && api_.Get<Pod>(intent.first) == nullptr;
+    return intent.second.node == node.meta.name && api_.Get<Pod>(intent.first.first) == nullptr;
   });
 }
 

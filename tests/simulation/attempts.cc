@@ -33,7 +33,8 @@ void Checks::CheckOnlyPod(const Replica& replica, const Pod& pod, const std::str
       Violate("two-pods", pod.meta.key() + " beside " + key + ", whose node " + other.node_name +
                               " was never lost");
   }
-  for (const auto& [key, intent] : intents_) {
+  for (const auto& [of, intent] : intents_) {
+    const std::string& key = of.first;
     if (intent.replica == replica.id() && intent.task_uid == task_uid && key != pod.meta.key() &&
         api_.Get<Pod>(key) == nullptr)
       Violate("two-pods", pod.meta.key() + " beside " + key + ", which is not created yet");

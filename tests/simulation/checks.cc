@@ -150,15 +150,15 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   witness_.Asked(write.key(), pod.node_name);
   if (const TaskRequest* task = TaskOf(uid)) began_with_[write.key()] = PriorityOf(*task);
   failed_.erase(write.key());
-  intents_[write.key()] = {replica.id(),
-                           pod.node_name,
-                           uid,
-                           pod.requests,
-                           pod.meta.labels.contains(api::kExclusiveLabel),
-                           replica.now(),
-                           api_.now,
-                           write.pod->assignment->estimated_micros,
-                           write.pod->assignment};
+  intents_[{write.key(), replica.id()}] = {replica.id(),
+                                           pod.node_name,
+                                           uid,
+                                           pod.requests,
+                                           pod.meta.labels.contains(api::kExclusiveLabel),
+                                           replica.now(),
+                                           api_.now,
+                                           write.pod->assignment->estimated_micros,
+                                           write.pod->assignment};
 }
 
 void Checks::Before(const core::Write& write) {
@@ -171,11 +171,8 @@ void Checks::Before(const core::Write& write) {
     purchases_.erase(write.name);
   }
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
-    const auto intent = intents_.find(write.key());
     sent_at_ = write.pod->assignment->assigned_at;
-    // Another that was decided on under its name is still to come.
-    if (intent != intents_.end() && intent->second.assignment == write.pod->assignment)
-      intents_.erase(intent);
+    Forget(write);
   }
 }
 
@@ -215,11 +212,15 @@ void Checks::Failed(const core::Write& write) {
     failed_.insert(write.key());
     witness_.Refused(write.uid, write.ns);
     witness_.Late(write.uid);  // it may be there all the same
+    Forget(write);
   }
-  const auto intent = intents_.find(write.key());
-  if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate && intent != intents_.end() &&
-      intent->second.assignment == write.pod->assignment)
-    intents_.erase(intent);
+}
+
+// Another that was decided on under its name is still to come.
+void Checks::Forget(const core::Write& write) {
+  std::erase_if(intents_, [&](const auto& entry) {
+    return entry.first.first == write.key() && entry.second.assignment == write.pod->assignment;
+  });
 }
 
 void Checks::Ended(const Replica& replica) {

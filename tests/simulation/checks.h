@@ -147,6 +147,7 @@ class Checks {
   int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
   void Stops(const Replica& replica, const core::Write& write);
   bool IsInflight(const api::ScaleRequest& scale) const;
+  bool IsTakenAway(const api::Node& node) const;
   void CheckPurchase(const core::Write& write);
   // What the attempt may have cost by now, if that pod was its.
   int64_t MostCost(const Replica& replica, const api::Attempt& attempt, const PodRecord& pod) const;
@@ -167,7 +168,10 @@ class Checks {
 
   Rates rates_;
   std::optional<Violation> violation_;
-  std::map<std::string, Intent> intents_;  // pods that were decided on and are not there yet
+  // Pods that were decided on and are not there yet, by name and process: two that both lead may
+  // decide on the same.
+  std::map<std::pair<std::string, int>, Intent> intents_;
+  void Forget(const core::Write& write);
   // Purchases of that kind: by whom, and of which pool.
   std::map<std::string, std::pair<int, std::string>> purchases_;
   // Tasks that get a pod for the first time in this step, and all that ever did; by uid.

@@ -15,7 +15,8 @@ int64_t Checks::BegunFor(const Replica& replica, const TaskRequest& task) const 
   if (task.spec.suspend || task.spec.cancel) return 0;
   const TaskRecord* record = witness_.Task(task.meta.uid);
   int64_t begun = 0;
-  for (const auto& [key, intent] : intents_) {
+  for (const auto& [of, intent] : intents_) {
+    const std::string& key = of.first;
     if (intent.replica == replica.id() && intent.task_uid == task.meta.uid &&
         api_.Get<Pod>(key) == nullptr && !GivenUp(replica, intent.decided))
       begun = intent.estimate;

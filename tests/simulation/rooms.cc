@@ -64,7 +64,8 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
     ++others;
     exclusive += record->exclusive ? 1 : 0;
   }
-  for (const auto& [key, intent] : intents_) {
+  for (const auto& [of, intent] : intents_) {
+    const std::string& key = of.first;
     if (intent.replica != replica.id() || intent.node != pod.node_name ||
         GivenUp(replica, intent.decided))
       continue;
@@ -107,7 +108,8 @@ void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
     if (other.node_name == pod.node_name && !other.terminal() && !covered && Counts(replica, other))
       add(RequestsOf(replica, other));
   }
-  for (const auto& [key, intent] : intents_) {
+  for (const auto& [of, intent] : intents_) {
+    const std::string& key = of.first;
     if (intent.replica == replica.id() && intent.node == pod.node_name && key != pod.meta.key() &&
         api_.Get<Pod>(key) == nullptr && !Contested(key, 0) && !GivenUp(replica, intent.decided))
       add(intent.requests);
@@ -165,6 +167,15 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
   }
 }
 
+// Its claim is being deleted, by whomever.
+bool Checks::IsTakenAway(const api::Node& node) const {
+  const auto& claims = api_.All(Kind::kCloudServer);
+  return std::any_of(claims.begin(), claims.end(), [&](const auto& entry) {
+    const auto& claim = std::get<api::CloudServer>(*entry.second);
+    return claim.node_name == node.meta.name && claim.deleting;
+  });
+}
+
 // A kubelet that refused a task's pods is not asked again and again while another may take it.
 void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   constexpr int kMost = 2;
@@ -182,7 +193,7 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
     if (node == nullptr || server.spec.node_name == node_name ||
         (server.spec.price_micros > 0 && Bounded(task->meta.ns)) ||
         witness_.Down(node->meta.name, seconds(120)) ||
-        witness_.RefusedBy(node->meta.name, seconds(660)) ||
+        witness_.RefusedBy(node->meta.name, seconds(660)) || IsTakenAway(*node) ||
         // What is decided on and not there yet has its room as well.
         Promised(*node) || !WouldFit(*task, server, *node, api_) ||
         KeptForAnother(*task, server, *node))

@@ -51,7 +51,7 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
   }
   return std::none_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
     return intent.second.task_uid == task.meta.uid ||
-           (intent.first.starts_with(task.meta.ns + "/") &&
+           (intent.first.first.starts_with(task.meta.ns + "/") &&
             api_.now >= intent.second.asked + seconds(3));
   });
 }
@@ -69,7 +69,8 @@ bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const Task
   if (!Bounded(b.meta.ns)) return false;
   std::set<std::string> tried;
   for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);
-  for (const auto& [key, intent] : intents_) {
+  for (const auto& [of, intent] : intents_) {
+    const std::string& key = of.first;
     if (intent.replica == replica.id() && key.starts_with(a.meta.ns + "/")) tried.insert(key);
   }
   return tried.size() >= kTriedAtOnce;

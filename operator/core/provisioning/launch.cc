@@ -20,8 +20,6 @@ using api::ScalePhase;
 using api::ScaleStatus;
 using std::chrono::seconds;
 
-constexpr BackoffRange kAskAgain{seconds(2), seconds(60)};
-
 // The engine's object is gone before its server was ready: ask the engine why, then fail.
 void Vanished(World& world, ScaleState& scale) {
   if (scale.diagnose_sent) return;

@@ -93,7 +93,9 @@ void ReleaseOrphan(World& world, CloudServer& server) {
 }  // namespace
 
 void AskRelease(World& world, ScaleState& scale) {
-  if (world.now < scale.release_at) return world.WakeAt(scale.release_at);
+  if (scale.releasing) return;
+  if (world.now < scale.release_backoff.not_before)
+    return world.WakeAt(scale.release_backoff.not_before);
   const CloudServer* server = ServerOf(world, scale);
   const auto unseen = server == nullptr ? Unseen(world, scale) : std::nullopt;
   if (unseen) server = &*unseen;
@@ -103,6 +105,7 @@ void AskRelease(World& world, ScaleState& scale) {
   if (scale.released == server->uid && world.now < again) return world.WakeAt(again);
   scale.released = server->uid;
   scale.released_at = world.now;
+  scale.releasing = true;
   world.effects.push_back(
       AskCloud{AskCloud::Op::kRelease, scale.object.meta.name, scale.object.meta.uid, {}, *server});
 }
@@ -154,22 +157,20 @@ void ReleaseOrphans(World& world) {
   });
 }
 
-// A release that is refused is asked for again ever more slowly: it costs money as long as it
-// lasts, so the wait stays short.
 void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error) {
+  scale.releasing = false;
+  scale.released_at = world.now;
   if (!error || error->kind == ErrorKind::kNotFound) {
-    scale.refusals = 0;
+    scale.release_backoff.Succeed();
     scale.given_back = true;
     return;
   }
   scale.released.clear();
-  scale.release_at =
-      world.now +
-      std::min<Duration>(seconds(2) * (1 << std::min(scale.refusals++, 6)), seconds(60));
-  world.WakeAt(scale.release_at);
-  if (scale.refusals == 1)
+  // It costs money as long as it lasts, so the wait stays short.
+  if (scale.release_backoff.Fail(world.now, scale.object.meta.uid, error->message, kAskAgain))
     RecordEvent(world, scale, true, "ReleaseRefused",
                 "the server could not be given back: " + error->message);
+  world.WakeAt(scale.release_backoff.not_before);
 }
 
 }  // namespace spillway::core

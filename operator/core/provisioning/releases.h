@@ -17,7 +17,7 @@ void BeginRelease(World& world, ScaleState& scale, const std::string& why);
 void Release(World& world, ScaleState& scale);
 // Has failed, or was given back: it stays for users to read, and goes.
 void Ended(World& world, ScaleState& scale);
-// How the engine answered a release.
+// How the engine answered a release: a refused one is asked for again ever more slowly.
 void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error);
 // Gives back each server whose request is gone: it was bought for nobody.
 void ReleaseOrphans(World& world);

@@ -7,6 +7,9 @@
 
 namespace spillway::core {
 
+// Between two requests to an engine, of which the first was refused or not answered.
+inline constexpr BackoffRange kAskAgain{std::chrono::seconds(2), std::chrono::seconds(60)};
+
 // What its engine has for the purchase, as far as was seen; null if nothing.
 const api::CloudServer* ServerOf(const World& world, const ScaleState& scale);
 // Registered on its node; null if nothing is.

@@ -50,14 +50,14 @@ struct ScaleState {
   bool asking = false;      // and has not answered yet
   // A leader before may have asked: what it has sent can arrive until then.
   Time asked_before_until{};
-  std::string released;  // the uid of the engine's object whose release was asked for
-  Time released_at{};    // and when
+  std::string released;    // the uid of the engine's object whose release was asked for
+  Time released_at{};      // and when, or when that was answered
+  bool releasing = false;  // it was asked for, and not answered yet
   bool diagnose_sent = false;
   bool server_sent = false;
   Backoff registration;  // of its server
   std::string registration_error;
-  Time release_at{};    // not before: the last try was refused
-  int refusals = 0;     // of its release, in a row
+  Backoff release_backoff;
   bool joined = false;  // its server was able to take a task that it was bought for, at least once
   bool hosted = false;  // and has taken one, since this process knows it
   bool sized = false;   // what it really offers was taken down

@@ -386,6 +386,7 @@ void ApiModel::Carry(const AskCloud& ask) {
   }
   if (ask.op == AskCloud::Op::kRelease) {
     ++releases_asked;
+    if (releases_hang) return;
     if (release_error) {
       outcome.error = release_error;
     } else if (releases_lost > 0) {

@@ -796,6 +796,16 @@ TEST_F(ScalingTest, AReleaseThatIsTakenAndDoesNotBeginIsAskedForAgain) {
   EXPECT_TRUE(api.claims.empty());
 }
 
+TEST_F(ScalingTest, AReleaseWithoutAnAnswerIsNotAskedForBesideIt) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.releases_hang = true;
+  api.Remove(api.tasks, "ns/t");
+  api.Advance(seconds(600));
+  EXPECT_EQ(api.releases_asked, 1);
+}
+
 TEST_F(ScalingTest, APurchaseThatIsRefusedIsToldOfItsPoolWithTheReason) {
   api.refuse = [](const Write& write) -> std::optional<Error> {
     if (write.kind != Kind::kScale) return std::nullopt;
