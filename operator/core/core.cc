@@ -8,6 +8,7 @@
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/admitted_pods.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/placer.h"

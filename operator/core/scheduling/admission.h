@@ -50,10 +50,6 @@ void NoteAdopted(World& world, const TaskState& task, const api::Pod& pod);
 // A pod of the namespace has ended: a quota may have room again.
 void EaseQuota(World& world, const Tenant& tenant);
 
-// The reason of an attempt whose pod was taken back, since its server does not suit it as it was
-// admitted.
-inline constexpr char kDoesNotFit[] = "DoesNotFit";
-
 // Why a creation was refused.
 enum class Denial {
   kForNow,    // by a policy, a quota, a webhook, or because something is not there
@@ -63,10 +59,6 @@ enum class Denial {
 };
 Denial DenialOf(const Error& error);
 
-// What of the pod's server does not suit it as it was admitted; empty if all does.
-std::string Unfit(const World& world, const TaskState& task, const api::Pod& pod);
-// Forgets what was learned too long ago.
-void ForgetLearned(World& world);
 // That the task waits until another pod of its namespace has been created; empty if it does not, or
 // not for long.
 std::string ExplainTurn(const World& world, const TaskState& task);

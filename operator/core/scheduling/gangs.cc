@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/admitted_pods.h"
 #include "operator/core/scheduling/waiting.h"
 
 namespace spillway::core {

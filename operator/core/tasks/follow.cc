@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/admitted_pods.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/scheduling/refusals.h"
