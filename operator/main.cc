@@ -263,7 +263,7 @@ int Run(const Flags& flags, std::stop_source& stop) {
     if (all_answered) leader.Release();
   }
   runtime::Info("stopped");
-  return EXIT_SUCCESS;
+  return loop.versions_went_back() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 }  // namespace

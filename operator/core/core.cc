@@ -43,6 +43,7 @@ bool Moves(const World& world, Kind kind, const std::string& engine) {
 
 struct Taker {
   World& world;
+  bool& versions_went_back;
 
   void Advance(Kind kind, const std::string& engine, int64_t version) const {
     if (int64_t* known = world.SeenUpTo(kind, engine)) *known = std::max(*known, version);
@@ -63,6 +64,10 @@ struct Taker {
   }
   void operator()(const Listed& listed) const {
     world.Hear(listed.kind, listed.engine);
+    const int64_t* known = world.SeenUpTo(listed.kind, listed.engine);
+    // What does not exist is listed without a version.
+    versions_went_back = versions_went_back || (known != nullptr && listed.resource_version > 0 &&
+                                                listed.resource_version < *known);
     ForgetOthers(world, listed);
     Advance(listed.kind, listed.engine, listed.resource_version);
     world.MarkSynced(listed.kind, listed.engine);
@@ -183,7 +188,8 @@ StepResult Core::Step(std::span<const Event> events, Time now) {
   World& world = *world_;
   world.now = now;
   world.wake = kNever;
-  for (const Event& event : events) std::visit(Taker{world}, event);
+  for (const Event& event : events) std::visit(Taker{world, versions_went_back_}, event);
+  if (versions_went_back_) return {};
   if (world.ready()) Decide(world);
   return {std::exchange(world.effects, {}), std::exchange(world.milestones, {}), world.wake};
 }

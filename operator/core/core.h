@@ -25,11 +25,16 @@ class Core {
   // among the effects must be answered by an Outcome.
   StepResult Step(std::span<const Event> events, Time now);
 
+  // The API server is older than it was: its etcd was restored. Nothing that was known of it holds,
+  // nor can it be told from what is new. Nothing is decided any more: the process begins anew.
+  bool versions_went_back() const { return versions_went_back_; }
+
   // For probes, metrics and tests.
   const World& world() const { return *world_; }
 
  private:
   std::unique_ptr<World> world_;
+  bool versions_went_back_ = false;
 };
 
 }  // namespace spillway::core

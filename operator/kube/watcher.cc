@@ -18,6 +18,10 @@ constexpr std::chrono::milliseconds kMissingRetry{5'000};
 // A watch that lasted for so long counts as working; so many shorter ones in a row are a failure.
 constexpr std::chrono::seconds kSteady{5};
 constexpr int kMostShort = 4;
+// The API server says at least once a minute how far a watch is. One that says nothing for longer
+// may be waiting for a version that is still to come: where an etcd was restored, it is older than
+// ours.
+constexpr std::chrono::seconds kSilent{100};
 using Clock = std::chrono::steady_clock;
 
 std::string KeyOf(const Json& object) {
@@ -36,7 +40,9 @@ class Session {
     while (!stop_.stop_requested()) {
       const bool list = version_.empty() && !streams_lists_;
       const auto begin = options_.now();
+      heard_ = false;
       const auto error = list ? List() : Follow();
+      if (!list && !heard_ && options_.now() - begin >= kSilent) version_.clear();
       const bool gone = error && error->kind == ErrorKind::kGone;
       if (error && error->kind == ErrorKind::kCancelled) return;
       if (error && error->kind == ErrorKind::kNotFound && options_.optional) {
@@ -103,6 +109,7 @@ class Session {
   }
 
   std::optional<Error> Take(std::string_view line) {
+    heard_ = true;
     const Json event = ParseJson(line);
     const Json& object = PartOf(event, "object");
     if (!object.is_object())
@@ -185,6 +192,7 @@ class Session {
   std::string version_;         // empty: list first
   std::set<std::string> keys_;  // of a list that is under way
   bool streams_lists_ = true;   // until the API server refuses
+  bool heard_ = false;          // any line of the watch
   int failures_ = 0;
   int short_ = 0;  // watches in a row that did not last
   std::minstd_rand random_{std::random_device{}()};

@@ -243,6 +243,10 @@ bool Loop::Run(std::stop_token stop) {
     metrics_.ObserveStep(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
         events.size());
+    if (core_.versions_went_back()) {
+      Fail("the API server is older than it was (a restored etcd?): ending, to begin anew");
+      break;
+    }
     executor_.Push(std::move(result.effects));
     for (const core::Milestone& milestone : result.milestones) metrics_.Count(milestone);
     WriteLines(LinesOf(result.milestones));

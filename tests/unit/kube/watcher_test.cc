@@ -182,9 +182,33 @@ TEST_F(WatcherTest, AWatchThatEndsAsSoonAsItBeginsIsNotBegunAgainAtOnce) {
 TEST_F(WatcherTest, AWatchThatLastedIsResumedAtOnce) {
   lasts = std::chrono::seconds(300);
   transport.script = {Refused(), Ok(kList)};
-  for (int i = 0; i < 10; ++i) transport.script.push_back(Ok(""));
+  for (int i = 0; i < 10; ++i) transport.script.push_back(Ok(Event("BOOKMARK", "", "6")));
   Run();
   EXPECT_TRUE(waits.empty());
+  EXPECT_EQ(std::count(log.begin(), log.end(), "listing"), 2) << "in a stream, and in pages";
+}
+
+// As after an etcd was restored: the API server is older than our version, and waits for it.
+TEST_F(WatcherTest, AWatchThatDoesNotEvenSayHowFarItIsIsListedAnew) {
+  lasts = std::chrono::seconds(130);
+  transport.script = {Refused(), Ok(kList), Ok(""), Ok(kList)};
+  Run();
+  EXPECT_EQ(std::count(log.begin(), log.end(), "listed 5 1"), 2);
+}
+
+TEST_F(WatcherTest, SoIsOneThatTimesOut) {
+  lasts = std::chrono::seconds(130);
+  transport.script = {Refused(), Ok(kList), Error{ErrorKind::kUnavailable, "timed out", {}},
+                      Ok(kList)};
+  Run();
+  EXPECT_EQ(std::count(log.begin(), log.end(), "listed 5 1"), 2);
+}
+
+TEST_F(WatcherTest, AWatchThatIsCutOffSoonIsResumedWhereItWas) {
+  lasts = std::chrono::seconds(20);
+  transport.script = {Refused(), Ok(kList), Ok(""), Ok("")};
+  Run();
+  EXPECT_EQ(std::count(log.begin(), log.end(), "listed 5 1"), 1);
 }
 
 TEST_F(WatcherTest, AnErrorEachTimeIsTriedEverMoreSeldomAndToldOnce) {
