@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/foreign_text.h"
+#include "operator/base/json.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/status.h"
@@ -9,6 +11,9 @@
 
 namespace spillway::core {
 namespace {
+
+// Bytes of a name that is told.
+constexpr size_t kMostNamed = 253;
 
 // Reasons that containers have while they start as they should.
 bool Starts(const std::string& reason) {
@@ -115,6 +120,16 @@ void FollowUnschedulable(World& world, TaskState& task, Stuck& stuck, const api:
   Tell(world, task, reason, why);
 }
 
+// What kube-scheduler may be silent for. Of a ResourceClaim that is not there nobody says anything.
+std::string Suspects(const TaskState& task) {
+  const api::Json pod = ParseJson(*task.pod_template);
+  for (const api::Json& claim : api::GetArray(api::GetObject(pod, "spec"), "resourceClaims")) {
+    if (const std::string name = api::GetString(claim, "resourceClaimName"); !name.empty())
+      return "the ResourceClaim " + OneLine(name, kMostNamed) + " exist, and kube-scheduler run";
+  }
+  return "it run";
+}
+
 // kube-scheduler has not said anything in its status. It may not have got to it, since something
 // that the pod refers to is not there yet: its Events tell, of whoever is to make that.
 void FollowUnheard(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod) {
@@ -126,9 +141,9 @@ void FollowUnheard(World& world, TaskState& task, Stuck& stuck, const api::Pod& 
   }
   const Time silent = task.binding->assigned_at + kSchedulerSilent;
   if (world.now < silent) return world.tasks.Wake(task, silent);
-  Tell(world, task, "NotScheduled",
-       "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
-           FormatTime(task.binding->assigned_at) + "; does it run?");
+  FollowUnschedulable(world, task, stuck, pod, "NotScheduled", "",
+                      "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
+                          FormatTime(task.binding->assigned_at) + "; does " + Suspects(task) + "?");
 }
 
 // kube-scheduler has it.

@@ -160,6 +160,26 @@ TEST_F(StuckTest, ASilentKubeSchedulerIsTold) {
             "kube-scheduler has said nothing of pod t-1 since 2027-01-15T08:00:00Z; does it run?");
 }
 
+TEST_F(StuckTest, APodThatKubeSchedulerIsSilentOfIsTakenBackForOthers) {
+  api.AddTask("t",
+              {{"template",
+                {{"spec",
+                  {{"containers", {{{"name", "c"}, {"resources", {{"requests", {{"cpu", "2"}}}}}}}},
+                   {"resourceClaims", {{{"name", "gpu"}, {"resourceClaimName", "nope"}}}}}}}}});
+  api.Settle();
+  api.AddTask("other", Json::object(), "1");
+  api.Advance(seconds(31));
+  EXPECT_NE(Why().find("does the ResourceClaim nope exist, and kube-scheduler run?"),
+            std::string::npos)
+      << Why();
+  api.Advance(seconds(11));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+  EXPECT_TRUE(api.pods.contains("ns/other-1"));
+  EXPECT_NE(Why().find("nope exist, and kube-scheduler run?; tried again at 2027-"),
+            std::string::npos)
+      << Why();
+}
+
 // A pod that refers to what is not there yet, and that kube-scheduler says nothing of.
 class UnheardTest : public StuckTest {
  protected:
