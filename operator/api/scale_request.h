@@ -11,6 +11,7 @@ namespace spillway::api {
 
 struct TaskRef {
   std::string ns, name, uid;
+  bool operator==(const TaskRef&) const = default;
 };
 
 enum class ScalePhase { kNone, kRequested, kProvisioning, kReady, kFailed, kReleasing, kReleased };

@@ -74,6 +74,16 @@ bool HasBareNodes(const World& world, const ScaleState& scale) {
   return engine != nullptr && engine->traits.bare_nodes;
 }
 
+// What its engine says of a Node may be wrong, and the Node another's: then it is not ours to
+// delete, with what runs there.
+bool WasItsNode(const World& world, const ScaleState& scale, const api::Node& node) {
+  const ServerState* registered = world.servers.On(node.meta.name);
+  if (registered != nullptr) return registered->object.spec.scale_request == scale.object.meta.name;
+  const auto pool = node.meta.labels.find(api::kPoolLabel);
+  return scale.object.status.ready_at ||
+         (pool != node.meta.labels.end() && pool->second == scale.object.pool);
+}
+
 void NodeEquipped(World& world, ScaleState& scale, const std::optional<Error>& error) {
   // After a conflict a newer state of the Node is on its way.
   if (!error || error->kind == ErrorKind::kConflict) return;
@@ -119,6 +129,7 @@ bool NodeGone(World& world, ScaleState& scale) {
   const api::Node& node = *at->second.object;
   // Another machine's, or nobody's that we know.
   if (node.provider_id.empty() || node.provider_id != scale.object.status.provider_id) return true;
+  if (!WasItsNode(world, scale, node)) return true;
   // It may have joined once more.
   if (std::exchange(scale.node_deleted, node.meta.uid) != node.meta.uid) scale.node_deletion = {};
   Time wake = kNever;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operator/core/provisioning/bare_nodes.h"
+#include "operator/core/provisioning/changed_purchases.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/pool_fit.h"
@@ -165,8 +166,12 @@ void Launch(World& world, ScaleState& scale) {
 
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   scale.creating = false;
+  if (outcome.error) scale.asked.reset();
   const bool by_another = outcome.error && outcome.error->kind == ErrorKind::kAlreadyExists;
   if (by_another && !scale.created) scale.asked_before_until = world.now + kLateArrival;
+  if (!outcome.error && outcome.object &&
+      RejectChanged(world, scale, std::get<api::ScaleRequest>(*outcome.object)))
+    return;
   // It is seen, or will be; where it was seen by now, another leader has made it.
   if (!outcome.error || by_another || scale.created) return;
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);

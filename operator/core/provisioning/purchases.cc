@@ -346,7 +346,8 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
 }
 
 void Announce(World& world, const std::vector<ScaleState*>& fresh) {
-  for (const ScaleState* scale : fresh) {
+  for (ScaleState* scale : fresh) {
+    scale->asked = scale->object;
     world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
                                   EncodeNew(scale->object), std::nullopt});
     if (scale->object.for_tasks.empty()) continue;

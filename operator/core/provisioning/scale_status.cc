@@ -96,13 +96,17 @@ void HoldPool(World& world, const ScaleState& scale, CloudError error, const std
   world.WakeAt(state.hold_until);
 }
 
-void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message,
-               Duration at_least) {
+void EndScale(World& world, ScaleState& scale, CloudError error, const std::string& message) {
   scale.object.status.error = error;
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kFailed, message);
-  HoldPool(world, scale, error, message, world.now, at_least);
   RecordEvent(world, scale, true, ToString(error), "pool " + scale.object.pool + ": " + message);
+}
+
+void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message,
+               Duration at_least) {
+  EndScale(world, scale, error, message);
+  HoldPool(world, scale, error, message, world.now, at_least);
   AskRelease(world, scale);
 }
 

@@ -23,6 +23,8 @@ bool StatusStands(const ScaleState& scale);
 // purchase, which then was another's. at_least: what its engine asked for.
 void HoldPool(World& world, const ScaleState& scale, api::CloudError error,
               const std::string& message, Time from, Duration at_least = Duration{0});
+// Ends it without a server that would be of use.
+void EndScale(World& world, ScaleState& scale, api::CloudError error, const std::string& message);
 // Ends it, holds its pool, and gives back what its engine may have for it.
 void FailScale(World& world, ScaleState& scale, api::CloudError error, const std::string& message,
                Duration at_least = Duration{0});

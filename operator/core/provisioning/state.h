@@ -42,6 +42,7 @@ struct ScaleState {
   api::ScaleRequest object;  // status: as it should be written
   StatusWriter writer;
   std::optional<api::ScaleStatus> settled;  // the status that was written last
+  std::optional<api::ScaleRequest> asked;   // as its creation was asked for, until the answer
   bool created = false;                     // it exists in the API server
   bool creating = false;
   bool counted = false;     // in its pool's spending: it has ended

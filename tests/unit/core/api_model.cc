@@ -279,7 +279,9 @@ void ApiModel::Carry(const Write& write) {
   const api::ObjectMeta meta = Meta("", write.name);
   scale.meta.uid = meta.uid, scale.meta.resource_version = meta.resource_version,
   scale.meta.created = meta.created, scale.meta.generation = 1;
-  scales[write.name] = scale;
+  if (admit_scale) admit_scale(scale);
+  ++scales_made;
+  scales[scale.meta.name] = scale;
   See(scale);
   Answer(write, std::nullopt, scale);
 }

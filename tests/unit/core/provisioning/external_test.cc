@@ -333,6 +333,31 @@ TEST_F(ExternalTest, ANodeThatJoinsOnceMoreIsDeletedOnceMore) {
   EXPECT_THAT(api.nodes, IsEmpty());
 }
 
+TEST_F(ExternalTest, ANodeThatIsRegisteredAsAnotherServerIsNotDeleted) {
+  Buy();
+  Run();
+  api.Advance(seconds(890));
+  api.AddServer("n");
+  api.nodes.at("n").provider_id = "x://n";
+  api.Change(api.nodes.at("n"));
+  api.Advance(seconds(60));
+  Poll();
+  EXPECT_EQ(Status().phase, ScalePhase::kFailed);
+  EXPECT_TRUE(api.nodes.contains("n"));
+  EXPECT_EQ((api.tries[{Verb::kDelete, Kind::kNode}]), 0);
+  EXPECT_THAT(Scale().finalizers, IsEmpty());
+}
+
+TEST_F(ExternalTest, NorIsOneThatWasNeverMadeThePools) {
+  Buy();
+  Run();
+  api.Advance(seconds(901));
+  ASSERT_EQ(Status().phase, ScalePhase::kFailed);
+  Join();
+  api.Advance(seconds(60));
+  EXPECT_TRUE(api.nodes.contains("n"));
+}
+
 TEST_F(ExternalTest, ANodeThatIsAnotherMachinesByNowStays) {
   Buy();
   Run();
