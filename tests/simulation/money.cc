@@ -56,7 +56,8 @@ int64_t Checks::UsedOf(const Replica& replica, const api::Budget& budget,
 
 // What costs money is begun only where the budgets cover it, and all that was begun before.
 void Checks::CheckMoney(const Replica& replica, const core::Write& write) {
-  if (!replica.HasSeen(Kind::kBudget, api_.changed(Kind::kBudget))) return;
+  // Of what another process has counted, one that leads beside it knows its own account alone.
+  if (overlap_ || !replica.HasSeen(Kind::kBudget, api_.changed(Kind::kBudget))) return;
   const TaskRequest* task = TaskOf(write.uid);
   const auto* server = api_.Get<api::RegisteredServer>(write.pod->assignment->server);
   if (task == nullptr || server == nullptr || server->spec.price_micros == 0) return;

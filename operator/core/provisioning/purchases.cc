@@ -7,6 +7,7 @@
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/patience.h"
 #include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
@@ -141,6 +142,14 @@ std::string PurchaseName(const std::string& need, int64_t number) {
   return "spw-" + need + "-" + std::to_string(number);
 }
 
+// It was withdrawn before its engine was asked, and is open as far as another leader can see.
+bool IsUntold(const ScaleState& scale) {
+  const api::ScaleStatus& status = scale.object.status;
+  const bool withdrawn =
+      status.phase == ScalePhase::kReleasing || status.phase == ScalePhase::kReleased;
+  return withdrawn && !scale.ensured && status.backend_name.empty() && !StatusStands(scale);
+}
+
 // The number behind the last purchase for the need (the uid of a task, or of a pool), and whether
 // that one still lasts.
 std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& need) {
@@ -157,8 +166,8 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
         at->second.object.meta.uid, EngineOf(world.provisioning, at->second));
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
                            server != nullptr && !server->deleting;
-    lasts =
-        IsInflight(at->second) || at->second.asking || returning || MayHostYet(world, at->second);
+    lasts = IsInflight(at->second) || at->second.asking || returning || IsUntold(at->second) ||
+            MayHostYet(world, at->second);
   }
   return {last, lasts};
 }

@@ -250,6 +250,30 @@ TEST_F(ScalingTest, ANewLeaderAsksForNothingThatNoTaskWaitsFor) {
   EXPECT_EQ(api.scales.at("spw-old-1").status.phase, api::ScalePhase::kReleased);
 }
 
+TEST_F(ScalingTest, NothingIsBoughtBesideARequestWhoseWithdrawalIsNotToldYet) {
+  api.AddPool("spot");
+  api.AddTask("t", {{"suspend", true}});
+  api.Settle();
+  api::ScaleRequest left;
+  const std::string uid = api.tasks.at("ns/t").meta.uid, name = "spw-" + uid + "-1";
+  left.meta.name = name, left.meta.uid = "left", left.meta.created = api.now;
+  left.meta.resource_version = 1;
+  left.pool = "spot";
+  api.scales[name] = left;
+  api.Restart();
+  api.refuse =
+      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
+  api.Advance(seconds(130));
+  api.tasks.at("ns/t").spec.suspend = false;
+  api.Change(api.tasks.at("ns/t"));
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.scales_made, 0);
+  api.refuse = nullptr;
+  api.Advance(seconds(70));
+  EXPECT_EQ(api.scales_made, 1);
+  EXPECT_EQ(api.claims_made, 1);
+}
+
 TEST_F(ScalingTest, WhatTheLeaderBeforeStillGetsIsCountedAndGivenBack) {
   api.AddPool("spot");
   api.pools.at("spot").spec.max_servers = 1;
