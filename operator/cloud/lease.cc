@@ -190,7 +190,9 @@ LeaseError ReadError(const kube::Response& response) {
   const seconds header = response.retry_after.value_or(seconds(0));
   if (after > 0 || header.count() > 0)
     out.refusal.retry_after = std::max<seconds>(seconds(after), header);
-  out.ambiguous = response.status >= 500 || response.status < 400 || (!said && !out.gone());
+  // Who is not let in has changed nothing.
+  const bool clear = said || out.gone() || response.status == 401;
+  out.ambiguous = response.status >= 500 || response.status < 400 || !clear;
   out.credentials = out.refusal.error == CloudError::kUnauthenticated;
   return out;
 }

@@ -204,6 +204,7 @@ TEST(LeaseErrorTest, WhatMayHaveBeenDoneIsAmbiguous) {
 
 TEST(LeaseErrorTest, CredentialsThatAreRefusedWithoutAWordAreThat) {
   EXPECT_EQ(ReadError({401, "", {}}).refusal.error, CloudError::kUnauthenticated);
+  EXPECT_FALSE(ReadError({401, "", {}}).ambiguous);
 }
 
 }  // namespace
