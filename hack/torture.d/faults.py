@@ -96,7 +96,7 @@ class Faults:
             time.sleep(fault.seconds)
             daemon.signal(signal.SIGCONT)
         if fault.target in ("apiserver", "etcd"):
-            deadline = time.time() + 150
+            deadline = time.time() + 300
             while not self.world.api.alive():
                 if time.time() > deadline:
                     raise TimeoutError("the API server does not become ready again")

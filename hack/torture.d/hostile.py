@@ -1,7 +1,7 @@
 """Objects that nobody sane applies: at every limit, huge, deep, and of wrong types.
 
 The last are refused by the schemas, so the CustomResourceDefinitions are loosened while they are
-made. They stay throughout, and must not hold up anything else.
+made. They stay until the tasks have ended, and must not hold up anything else.
 """
 import copy
 import time
@@ -103,6 +103,11 @@ class Hostile:
             for crd in strict.values():
                 self._schema(crd, crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
         self._foreign_pod()
+
+    def end(self):
+        """Deletes its tasks: one that has lost its node may run on a bought server, for ever."""
+        if self.made:
+            self.api.delete(f"{GROUP}/namespaces/{NAMESPACE}/taskrequests")
 
     def _schema(self, crd, schema):
         path = f"{CRDS}/{crd['metadata']['name']}"

@@ -70,6 +70,7 @@ class Run:
             if rest != left:
                 left, since = rest, time.monotonic()
             time.sleep(0.5)
+        self.hostile.end()
         begin = time.monotonic()
         while time.monotonic() - begin < self.options.patience:
             with recorder.lock:
