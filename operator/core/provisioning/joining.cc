@@ -80,11 +80,7 @@ void TellLack(World& world, ScaleState& scale, std::string lacks) {
   SetPhase(world, scale, ScalePhase::kReady,
            "node " + scale.object.status.node_name + " is ready" +
                (scale.lacks.empty() ? "" : ", but takes no task: " + scale.lacks));
-  for (const std::string& key : world.provisioning.nominated) {
-    const auto task = world.tasks.by_key.find(key);
-    if (task != world.tasks.by_key.end() && task->second.nominated == scale.object.meta.name)
-      TellNominated(world, task->second, scale);
-  }
+  TellWaiting(world, scale);
 }
 
 void GiveUpUseless(World& world, ScaleState& scale, const std::string& why, bool hold) {

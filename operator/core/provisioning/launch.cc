@@ -11,6 +11,7 @@
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/admission.h"
 
 namespace spillway::core {
 namespace {
@@ -67,6 +68,7 @@ void Ensure(World& world, ScaleState& scale) {
   status.backend_engine = engine;
   status.price_per_hour = api::FormatPrice(pool->second.object.spec.price_micros);
   scale.ensured = scale.asking = true;
+  scale.sent_at = world.now;
   scale.asked_before_until = {};
   api::ServerPool asked = pool->second.object;
   if (!scale.object.engine.empty()) {
@@ -162,6 +164,21 @@ void Launch(World& world, ScaleState& scale) {
     FailScale(world, scale, CloudError::kProvisionTimeout,
               "the server was not ready in time; last: " + last);
   }
+}
+
+void TellOverdue(World& world, ScaleState& scale) {
+  const bool open = (scale.creating && !scale.created) || scale.asking;
+  const Time due = scale.sent_at + kSlowAnswer;
+  const bool overdue = open && world.now >= due;
+  if (open && !overdue) world.WakeAt(due);
+  if (std::exchange(scale.overdue, overdue) == overdue) return;
+  if (overdue && scale.object.status.phase == ScalePhase::kRequested) {
+    SetPhase(world, scale, ScalePhase::kRequested,
+             "pool " + scale.object.pool + " was asked for a server at " +
+                 FormatTime(scale.sent_at) +
+                 ", without an answer yet; an admission webhook or the engine may not answer");
+  }
+  TellWaiting(world, scale);
 }
 
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {

@@ -357,6 +357,7 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
 void Announce(World& world, const std::vector<ScaleState*>& fresh) {
   for (ScaleState* scale : fresh) {
     scale->asked = scale->object;
+    scale->sent_at = world.now;
     world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
                                   EncodeNew(scale->object), std::nullopt});
     if (scale->object.for_tasks.empty()) continue;
@@ -387,8 +388,20 @@ void TellNominated(World& world, TaskState& task, const ScaleState& scale,
   const std::string what =
       ready ? "waiting for node " + scale.object.status.node_name + ": " + scale.lacks
             : "waiting for a server of pool " + scale.object.pool;
+  const std::string silent = scale.overdue ? ", of which nothing has been heard since " +
+                                                 FormatTime(scale.sent_at) +
+                                                 "; an admission webhook may not answer"
+                                           : "";
   world.provisioning.changes.push_back(
-      {&task, false, what + " (ScaleRequest " + scale.object.meta.name + ")" + note});
+      {&task, false, what + " (ScaleRequest " + scale.object.meta.name + ")" + silent + note});
+}
+
+void TellWaiting(World& world, const ScaleState& scale) {
+  for (const std::string& key : world.provisioning.nominated) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task != world.tasks.by_key.end() && task->second.nominated == scale.object.meta.name)
+      TellNominated(world, task->second, scale);
+  }
 }
 
 const ScaleState* FindInflight(const World& world, const Shape& shape, int64_t most) {

@@ -163,6 +163,7 @@ void Advance(World& world, ScaleState& scale) {
 
 void AdvanceScales(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
+    TellOverdue(world, scale);
     if (!scale.created) continue;
     const ScalePhase before = scale.object.status.phase;
     scale.object.status.observed_generation = scale.object.meta.generation;

@@ -73,6 +73,8 @@ bool MayBeNamed(const ScaleState& scale, const std::string& server);
 // what the choice was made by.
 void TellNominated(World& world, TaskState& task, const ScaleState& scale,
                    const std::string& note = "");
+// The same to all that wait for it.
+void TellWaiting(World& world, const ScaleState& scale);
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome);
 // The engine's own word on why a server vanished.

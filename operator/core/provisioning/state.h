@@ -49,6 +49,8 @@ struct ScaleState {
   bool seen_ended = false;  // when it was first seen
   bool ensured = false;     // its engine was asked
   bool asking = false;      // and has not answered yet
+  Time sent_at{};           // its creation, or the request to its engine
+  bool overdue = false;     // that has had no answer for too long
   // A leader before may have asked: what it has sent can arrive until then.
   Time asked_before_until{};
   std::string released;    // the uid of the engine's object whose release was asked for

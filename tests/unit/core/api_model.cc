@@ -402,6 +402,8 @@ void ApiModel::Carry(const AskCloud& ask) {
       Remove(claims, ask.server.name);
       if (nodes.contains(node)) Remove(nodes, node);
     }
+  } else if (purchases_hang) {
+    return;
   } else if (++purchases_asked; ensure_error) {
     outcome.error = ensure_error;
   } else if (!claims.contains(name)) {

@@ -137,8 +137,9 @@ class ApiModel {
   // The engine refuses every release with this; or takes its time with what it was asked to
   // release.
   std::optional<Error> release_error;
-  bool releases_hang = false;  // none is answered
-  int releases_lost = 0;       // so many are answered, and nothing comes of them
+  bool purchases_hang = false;  // no engine answers
+  bool releases_hang = false;   // none is answered
+  int releases_lost = 0;        // so many are answered, and nothing comes of them
   bool slow_release = false;
   int releases_asked = 0;
   // Pods that are deleted stay, and end in their own time.

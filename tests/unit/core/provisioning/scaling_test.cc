@@ -842,6 +842,34 @@ TEST_F(ScalingTest, APurchaseThatIsRefusedIsToldOfItsPoolWithTheReason) {
   EXPECT_NE(status.dump().find("no purchases today"), std::string::npos) << status.dump();
 }
 
+TEST_F(ScalingTest, AScaleRequestWhoseCreationHasNoAnswerIsTold) {
+  api.AddPool("spot");
+  api.hangs = [](const Write& write) { return write.kind == Kind::kScale; };
+  api.AddTask("t");
+  api.Settle();
+  api.Advance(seconds(6));
+  EXPECT_NE(api.Says("t", "Reconciling").find("nothing has been heard since 2027-"),
+            std::string::npos)
+      << api.Says("t", "Reconciling");
+  api.Unblock();
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.Says("t", "Reconciling").find("nothing has been heard"), std::string::npos)
+      << api.Says("t", "Reconciling");
+}
+
+TEST_F(ScalingTest, SoIsAnEngineThatDoesNotAnswer) {
+  api.AddPool("spot");
+  api.purchases_hang = true;
+  api.AddTask("t");
+  api.Settle();
+  api.Advance(seconds(7));
+  EXPECT_NE(api.Says("t", "Reconciling").find("nothing has been heard since 2027-"),
+            std::string::npos)
+      << api.Says("t", "Reconciling");
+  EXPECT_NE(api.scales.begin()->second.status.message.find("without an answer yet"),
+            std::string::npos);
+}
+
 TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
   api.AddPool("spot");
   std::optional<Write> ours;
