@@ -120,14 +120,35 @@ void FollowUnschedulable(World& world, TaskState& task, Stuck& stuck, const api:
   Tell(world, task, reason, why);
 }
 
-// What kube-scheduler may be silent for. Of a ResourceClaim that is not there nobody says anything.
-std::string Suspects(const TaskState& task) {
-  const api::Json pod = ParseJson(*task.pod_template);
-  for (const api::Json& claim : api::GetArray(api::GetObject(pod, "spec"), "resourceClaims")) {
+// A ResourceClaim that the pod names, or empty: of one that is not there nobody says anything.
+std::string NamedClaim(const api::Json& spec) {
+  for (const api::Json& claim : api::GetArray(spec, "resourceClaims")) {
     if (const std::string name = api::GetString(claim, "resourceClaimName"); !name.empty())
-      return "the ResourceClaim " + OneLine(name, kMostNamed) + " exist, and kube-scheduler run";
+      return OneLine(name, kMostNamed);
   }
-  return "it run";
+  return "";
+}
+
+// While these are made for it, which may take minutes, kube-scheduler says nothing either.
+bool WantsVolumes(const api::Json& spec) {
+  const api::Json& volumes = api::GetArray(spec, "volumes");
+  return std::any_of(volumes.begin(), volumes.end(), [](const api::Json& volume) {
+    return volume.contains("persistentVolumeClaim") || volume.contains("ephemeral");
+  });
+}
+
+// kube-scheduler has been silent for too long.
+void FollowSilence(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod) {
+  const api::Json parsed = ParseJson(*task.pod_template);
+  const api::Json& spec = api::GetObject(parsed, "spec");
+  const std::string claim = NamedClaim(spec);
+  const std::string why =
+      "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
+      FormatTime(task.binding->assigned_at) + "; does " +
+      (claim.empty() ? "it run?"
+                     : "the ResourceClaim " + claim + " exist, and kube-scheduler run?");
+  if (claim.empty() || WantsVolumes(spec)) return Tell(world, task, "NotScheduled", why);
+  FollowUnschedulable(world, task, stuck, pod, "NotScheduled", "", why);
 }
 
 // kube-scheduler has not said anything in its status. It may not have got to it, since something
@@ -141,9 +162,7 @@ void FollowUnheard(World& world, TaskState& task, Stuck& stuck, const api::Pod& 
   }
   const Time silent = task.binding->assigned_at + kSchedulerSilent;
   if (world.now < silent) return world.tasks.Wake(task, silent);
-  FollowUnschedulable(world, task, stuck, pod, "NotScheduled", "",
-                      "kube-scheduler has said nothing of pod " + pod.meta.name + " since " +
-                          FormatTime(task.binding->assigned_at) + "; does " + Suspects(task) + "?");
+  FollowSilence(world, task, stuck, pod);
 }
 
 // kube-scheduler has it.

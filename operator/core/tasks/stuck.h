@@ -17,7 +17,8 @@ inline constexpr BackoffRange kPauseElsewhere{std::chrono::seconds(1), std::chro
 // The Events of a pod that kube-scheduler says nothing of are read after so long, and again after
 // that pause.
 inline constexpr Duration kUnheardAfter{3'000}, kAskUnheardAfter{5'000};
-// So long may kube-scheduler be silent before that is told, and counts as if it had no node.
+// So long may kube-scheduler be silent before that is told; of a pod that names a ResourceClaim it
+// then counts as if it had no node.
 inline constexpr Duration kSchedulerSilent{30'000};
 
 // What is told of such a pod is written at most so often.
