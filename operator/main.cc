@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "operator/base/time.h"
+#include "operator/cloud/cluster_api.h"
 #include "operator/cloud/engines.h"
 #include "operator/cloud/karpenter.h"
 #include "operator/cloud/rest.h"
@@ -231,6 +232,7 @@ int Run(const Flags& flags, std::stop_source& stop) {
   if (!served) return Refuse(served.error());
   cloud::Engines engines;
   engines.Add(std::make_unique<cloud::Karpenter>(server));
+  engines.Add(std::make_unique<cloud::ClusterApi>(server));
   engines.Add(std::make_unique<cloud::Rest>(cloud::Installation{
       server, leadership->ns, [](const kube::Config& of) { return kube::MakeTransport(of); }}));
   runtime::Loop loop(server, engines, metrics, {flags.workers, identity});
