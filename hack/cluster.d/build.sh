@@ -3,12 +3,14 @@
 # outside the checkout.
 
 readonly kubernetes_version=v1.36.3 kwok_version=v0.8.0 karpenter_version=v1.14.1
+readonly cluster_api_version=v1.14.2
 readonly metrics_server_version=v0.9.0 helm_version=v3.21.4
 readonly kstatus_version=v0.37.2 # of sigs.k8s.io/cli-utils
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/spillway
 readonly kube_bin=$cache/kube/$kubernetes_version
 readonly kwok_bin=$cache/kwok/$kwok_version
 readonly karpenter_bin=$cache/karpenter/$karpenter_version
+readonly cluster_api_bin=$cache/cluster-api/$cluster_api_version
 readonly metrics_server_bin=$cache/metrics-server/$metrics_server_version
 readonly helm_bin=$cache/helm/$helm_version
 readonly kstatus_bin=$cache/kstatus/$kstatus_version
@@ -60,6 +62,19 @@ build_karpenter() {
   mv "$karpenter_bin/crds.new" "$karpenter_bin/crds"
 }
 
+build_cluster_api() {
+  local source
+  build_one cluster-api "$cluster_api_bin/cluster-api" sigs.k8s.io/cluster-api/core
+  [[ -d $cluster_api_bin/crds ]] && return 0
+  go_ensure
+  source=$(cd "$modules/cluster-api" && go list -m -f '{{.Dir}}' sigs.k8s.io/cluster-api)
+  mkdir -p "$cluster_api_bin/crds.new"
+  cp "$source"/core/config/crd/bases/*.yaml "$cluster_api_bin/crds.new/"
+  cp "$source/core/config/webhook/manifests.yaml" "$cluster_api_bin/webhooks.yaml"
+  chmod -R u+w "$cluster_api_bin"
+  mv "$cluster_api_bin/crds.new" "$cluster_api_bin/crds"
+}
+
 build_helm() {
   local v=helm.sh/helm/v3
   build_one helm "$helm_bin/helm" helm.sh/helm/v3/cmd/helm "-X $v/internal/version.version=$helm_version
@@ -79,6 +94,8 @@ build_all() {
   build_kwok
   build_helm
   [[ -z $karpenter ]] || build_karpenter
+  # In a subshell: whoever cannot build it does without.
+  [[ -z $cluster_api ]] || (build_cluster_api) || true
   [[ -z $metrics_server ]] || build_one metrics-server "$metrics_server_bin/metrics-server" \
     sigs.k8s.io/metrics-server/cmd/metrics-server
 }

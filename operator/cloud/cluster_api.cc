@@ -95,6 +95,12 @@ std::pair<CloudError, std::string> Terminal(const Json& machine) {
   return {by_words == CloudError::kNone ? CloudError::kTransient : by_words, Said(words)};
 }
 
+// The machine was there, and will not come back.
+bool HasEnded(const Words& infrastructure) {
+  static constexpr std::array kEnds{"terminated", "has been deleted", "does not exist"};
+  return infrastructure.status == "False" && HasAny(LowerWords(infrastructure.all()), kEnds);
+}
+
 void TakeMachine(const Json& machine, api::CloudServer& server) {
   server.node_name =
       api::GetString(api::GetObject(api::GetObject(machine, "status"), "nodeRef"), "name");
@@ -102,11 +108,14 @@ void TakeMachine(const Json& machine, api::CloudServer& server) {
   const Words ready = ConditionOf(machine, "Ready");
   server.ready = !server.node_name.empty() && !server.provider_id.empty() && ready.status == "True";
   std::tie(server.error, server.message) = Terminal(machine);
-  if (server.error != CloudError::kNone || server.ready) return;
   const Words infrastructure = ConditionOf(machine, "InfrastructureReady");
+  if (server.error == CloudError::kNone && HasEnded(infrastructure))
+    std::tie(server.error, server.message) =
+        std::pair(CloudError::kTransient, Said(infrastructure));
+  if (server.error != CloudError::kNone || server.ready) return;
   const bool missing = infrastructure.status == "False" || infrastructure.status == "Unknown";
   server.message = Said(missing ? infrastructure : ready);
-  // What is said of a machine that has run is said of its end, which its Node shows.
+  // Of a machine that has run it is no refusal.
   if (infrastructure.status == "False" && server.node_name.empty())
     server.error = ClassOfWords(infrastructure.all());
 }

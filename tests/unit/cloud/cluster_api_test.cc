@@ -169,6 +169,18 @@ TEST(MachineSetTest, WhatIsSaidOfAMachineThatRunsIsNoRefusal) {
   EXPECT_EQ(Decoded(SetOf("u"), {machine}).error, CloudError::kNone);
 }
 
+TEST(MachineSetTest, AMachineThatTheCloudHasEndedCanBeUsedNoMore) {
+  Json machine = MachineOf("u", "m");
+  SetReady(machine, "n");
+  machine["status"]["conditions"].push_back({{"type", "InfrastructureReady"},
+                                             {"status", "False"},
+                                             {"reason", "InstanceTerminated"},
+                                             {"message", "by the cloud"}});
+  const auto server = Decoded(SetOf("u"), {machine});
+  EXPECT_EQ(server.error, CloudError::kTransient);
+  EXPECT_EQ(server.message, "InstanceTerminated: by the cloud");
+}
+
 TEST(MachineSetTest, ATemplateThatIsMissingIsInvalid) {
   Json set = SetOf("u");
   set["status"]["conditions"] = {
