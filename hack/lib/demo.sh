@@ -22,6 +22,7 @@ demo_env() {
 demo_install() {
   local flags=(--wait --timeout 180s) engine_flags=() arch
   [[ $engine != rest ]] || engine_flags=(--set "rest.secretNames={cloud-service}")
+  [[ $engine != cluster-api ]] || engine_flags=(--set clusterAPI.enabled=true)
   if [[ -n $image ]]; then
     flags+=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
   elif [[ -z $existing && -n $(kubectl get nodes -l spillway.dev/local=true -o name) ]]; then
@@ -102,7 +103,7 @@ demo_delete() {
 # demo_register: one Node becomes the local server, limited so that the overflow is visible.
 demo_register() {
   local node
-  node=$(kubectl get nodes -l '!karpenter.sh/registered,!spillway.dev/register,!spillway.dev/pool' -o json |
+  node=$(kubectl get nodes -l '!karpenter.sh/registered,!node-role.kubernetes.io/control-plane,!spillway.dev/register,!spillway.dev/pool' -o json |
     jq -r '[.items[] | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] |
       sort_by(.metadata.annotations["kwok.x-k8s.io/node"] != null)[0].metadata.name // empty')
   [[ -n $node ]] || die "the cluster has no Ready node to register that is not registered by its label (spillway.dev/register)"
