@@ -33,7 +33,7 @@ EOF
 
 cluster_api_kinds() {
   local kind plural
-  for kind in SimMachine SimMachineTemplate; do
+  for kind in SimCluster SimMachine SimMachineTemplate; do
     plural=${kind,,}s
     cat <<EOF
 ---
@@ -57,7 +57,7 @@ EOF
   done
 }
 
-# cluster_api_machines FILE...: templates by what becomes of their machines, and both Clusters.
+# cluster_api_objects: templates by what becomes of their machines, and both Clusters.
 cluster_api_objects() {
   local fault name
   echo "{apiVersion: v1, kind: Namespace, metadata: {name: $cluster_api_namespace}}"
@@ -82,7 +82,14 @@ data: {value: $(base64 -w0 <"$dir/cluster-api.kubeconfig")}
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Cluster
 metadata: {name: $name, namespace: $cluster_api_namespace}
-spec: {controlPlaneEndpoint: {host: 127.0.0.1, port: $apiserver_port}}
+spec:
+  controlPlaneEndpoint: {host: 127.0.0.1, port: $apiserver_port}
+  infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: SimCluster, name: $name}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1
+kind: SimCluster
+metadata: {name: $name, namespace: $cluster_api_namespace}
+spec: {}
 EOF
   done
   cat <<EOF
@@ -138,11 +145,12 @@ cluster_api_start() {
     crd/clusters.cluster.x-k8s.io crd/simmachines.infrastructure.cluster.x-k8s.io >/dev/null
   daemon_start cluster-api "$cluster_api_bin/cluster-api" --kubeconfig "$dir/cluster-api.kubeconfig" \
     --webhook-port "$webhook_port" --webhook-cert-dir "$cluster_api_webhooks" --health-addr "127.0.0.1:$health_port" \
-    --diagnostics-address "127.0.0.1:$diagnostics_port" --insecure-diagnostics --skip-crd-migration-phases=All
+    --diagnostics-address "127.0.0.1:$diagnostics_port" --insecure-diagnostics
   wait_for 60 cluster-api bash -c "exec 3<>/dev/tcp/127.0.0.1/$webhook_port"
   cluster_api_hooks "$webhook_port" | "${kubectl[@]}" apply --server-side --force-conflicts -f - >/dev/null
   daemon_start machines python3 "$here/cluster.d/machines.py" "$dir/cluster-api.kubeconfig"
   cluster_api_objects >"$dir/cluster-api.yaml"
+  # The webhooks may not be served yet.
   wait_for 60 cluster-api "${kubectl[@]}" apply --server-side --force-conflicts -f "$dir/cluster-api.yaml"
   wait_for 60 cluster-api cluster_api_initialized
   wait_for 90 cluster-api cluster_api_control_plane

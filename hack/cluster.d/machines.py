@@ -60,9 +60,9 @@ class Api:
         return json.loads(data) if answer.status < 300 else None
 
 
-def path_of(machine, subresource=""):
+def path_of(machine, subresource="", plural="simmachines"):
     meta = machine["metadata"]
-    return f"{GROUP}/namespaces/{meta['namespace']}/simmachines/{meta['name']}{subresource}"
+    return f"{GROUP}/namespaces/{meta['namespace']}/{plural}/{meta['name']}{subresource}"
 
 
 def age(machine):
@@ -136,9 +136,18 @@ def reconcile(api, machine):
         provision(api, machine)
 
 
+def reconcile_cluster(api, cluster):
+    """Needs nothing."""
+    if status := is_ready(cluster, "True", "Ready"):
+        status["initialization"] = {"provisioned": True}
+        api.call("PATCH", path_of(cluster, "/status", "simclusters"), {"status": status})
+
+
 def main():
     api = Api(sys.argv[1])
     while True:
+        for cluster in (api.call("GET", GROUP + "/simclusters") or {}).get("items", []):
+            reconcile_cluster(api, cluster)
         for machine in (api.call("GET", GROUP + "/simmachines") or {}).get("items", []):
             reconcile(api, machine)
         time.sleep(0.3)

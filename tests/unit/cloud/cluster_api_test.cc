@@ -54,7 +54,7 @@ api::CloudServer Decoded(const Json& set, const std::vector<Json>& machines) {
 
 api::CloudServer Refused(const Json& condition) {
   Json machine = MachineOf("u", "m");
-  machine["status"]["conditions"] = {condition};
+  machine["status"]["conditions"] = Json::array({condition});
   return Decoded(SetOf("u"), {machine});
 }
 
@@ -256,8 +256,8 @@ TEST(ClusterApiTest, ListsEachMachineSetWithItsMachine) {
   QueuedTransport transport;
   Json machine = MachineOf("u", "m");
   SetReady(machine, "n");
-  transport.answers = {{200, Json{{"items", {SetOf("u"), SetOf("v")}}}.dump(), {}},
-                       {200, Json{{"items", {machine}}}.dump(), {}}};
+  transport.answers = {{200, Json{{"items", Json::array({SetOf("u"), SetOf("v")})}}.dump(), {}},
+                       {200, Json{{"items", Json::array({machine})}}.dump(), {}}};
   ClusterApi engine(transport);
   const auto servers = std::get<Poll>(engine.source()).list({});
   ASSERT_TRUE(servers.ok());
@@ -275,7 +275,7 @@ TEST(ClusterApiTest, WhatIsInUseIsAskedForLessOftenUntilSomethingIsAskedFor) {
   EXPECT_TRUE(list({}).ok());
   EXPECT_EQ(transport.asked, (std::vector<std::string>{kAllSets}));
   transport.answers = {{201, SetOf("u").dump(), {}},
-                       {200, Json{{"items", {SetOf("u")}}}.dump(), {}},
+                       {200, Json{{"items", Json::array({SetOf("u")})}}.dump(), {}},
                        {200, R"({"items":[]})", {}}};
   ASSERT_TRUE(engine.Ensure("r", "u", MachinePool(), {}).ok());
   const auto servers = list({});
