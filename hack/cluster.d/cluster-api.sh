@@ -92,7 +92,15 @@ metadata: {name: $name, namespace: $cluster_api_namespace}
 spec: {}
 EOF
   done
+  # Ended tasks' pods are not waited for, which takes Cluster API twenty seconds.
   cat <<EOF
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDrainRule
+metadata: {name: tasks, namespace: $cluster_api_namespace}
+spec:
+  drain: {behavior: Skip}
+  pods: [{selector: {matchLabels: {spillway.dev/task: "true"}}}]
 ---
 apiVersion: infrastructure.cluster.x-k8s.io/v1
 kind: SimMachine
