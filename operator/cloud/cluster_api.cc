@@ -131,6 +131,16 @@ void TakeMissing(const Json& set, api::CloudServer& server) {
     server.error = CloudError::kInvalidRequest;
 }
 
+// By its controller. Once that is gone the garbage collector takes the reference away, since the
+// Cluster owns the MachineSet as well: then by its selector, which nobody can change. Empty if it
+// is not ours.
+std::string RequestOf(const Json& set, const api::ObjectMeta& meta) {
+  if (const api::OwnerReference* owner = Controller(meta))
+    return owner->ours && owner->kind == "ScaleRequest" ? owner->uid : "";
+  const Json& selector = api::GetObject(api::GetObject(set, "spec"), "selector");
+  return api::GetString(api::GetObject(selector, "matchLabels"), api::kRequestLabel);
+}
+
 }  // namespace
 
 std::string MachineSetName(const std::string& request_uid) { return "spw-" + request_uid; }
@@ -208,16 +218,15 @@ Json MachineSetBody(const std::string& request_name, const std::string& request_
 Result<api::CloudServer> DecodeMachineSet(const Json& set,
                                           const std::vector<const Json*>& machines) {
   const api::ObjectMeta meta = api::DecodeMeta(set);
-  const api::OwnerReference* owner = Controller(meta);
-  if (owner == nullptr || !owner->ours || owner->kind != "ScaleRequest" ||
-      meta.name != MachineSetName(owner->uid))
+  const std::string request_uid = RequestOf(set, meta);
+  if (request_uid.empty() || meta.name != MachineSetName(request_uid))
     return Invalid("MachineSet " + meta.key() + " is not of a ScaleRequest of Spillway");
   api::CloudServer server;
   server.kind = "MachineSet";
   server.ns = meta.ns;
   server.name = meta.name;
   server.uid = meta.uid;
-  server.request_uid = owner->uid;
+  server.request_uid = request_uid;
   if (const auto pool = meta.labels.find(api::kPoolLabel); pool != meta.labels.end())
     server.pool = pool->second;
   server.deleting = meta.deleted.has_value();
@@ -343,14 +352,15 @@ Result<Ensured> ClusterApi::TakeBack(const Json& set, std::stop_token stop) {
   server.uid = meta.uid;
   if (const auto gone = Release(server, std::move(stop)); !gone) {
     Error error = gone.error();
-    error.message = "MachineSet " + meta.key() +
-                    " lacks Spillway's owner reference and could not be deleted: " + error.message;
+    error.message =
+        "MachineSet " + meta.key() +
+        " lacks Spillway's name and selector and could not be deleted: " + error.message;
     if (!error.retryable()) error.kind = ErrorKind::kUnavailable;
     return error;
   }
   return Ensured(Refusal{CloudError::kInvalidRequest,
                          "MachineSet " + meta.key() +
-                             " was admitted without Spillway's owner reference, so that it was "
+                             " was admitted without Spillway's name and selector, so that it was "
                              "deleted again; exempt it from the policy or webhook that changes "
                              "this"});
 }

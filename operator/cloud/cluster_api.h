@@ -26,7 +26,7 @@ std::string MachineSetName(const std::string& request_uid);
 api::Json MachineSetBody(const std::string& request_name, const std::string& request_uid,
                          const api::ServerPool& pool);
 // machines: those of its namespace; others' are passed over. Fails for a MachineSet that is not of
-// Spillway: ours has that name, and a ScaleRequest as controller.
+// Spillway: ours has that name, and a ScaleRequest as controller, or none and our selector.
 Result<api::CloudServer> DecodeMachineSet(const api::Json& set,
                                           const std::vector<const api::Json*>& machines);
 // The class that a provider's words suggest; kNone where they suggest none, or one that passes.

@@ -117,11 +117,20 @@ TEST(MachineSetTest, MachinesOfOthersAreNotItsOwn) {
 
 TEST(MachineSetTest, OfSomeoneElseIsIgnored) {
   Json foreign = SetOf("u");
-  foreign["metadata"].erase("ownerReferences");
+  foreign["metadata"]["ownerReferences"][0]["kind"] = "MachineDeployment";
   EXPECT_FALSE(DecodeMachineSet(foreign, {}).ok());
   Json renamed = SetOf("u");
   renamed["metadata"]["name"] = "other";
   EXPECT_FALSE(DecodeMachineSet(renamed, {}).ok());
+}
+
+// Cluster API adds the Cluster as an owner, so the garbage collector only takes ours away.
+TEST(MachineSetTest, StaysOursWhenTheGarbageCollectorHasTakenItsOwnerAway) {
+  Json orphan = SetOf("u");
+  orphan["metadata"].erase("ownerReferences");
+  const auto server = DecodeMachineSet(orphan, {});
+  ASSERT_TRUE(server.ok());
+  EXPECT_EQ(server->request_uid, "u");
 }
 
 TEST(MachineSetTest, TheProvidersReasonIsTheClass) {
@@ -241,10 +250,11 @@ TEST(ClusterApiTest, SaysWhenItIsNotInstalled) {
   EXPECT_NE(ensured.error().message.find("not installed"), std::string::npos);
 }
 
-TEST(ClusterApiTest, TakesBackAMachineSetThatAPolicyHasTakenTheOwnerFrom) {
+TEST(ClusterApiTest, TakesBackAMachineSetThatAPolicyHasTakenOurMarksFrom) {
   QueuedTransport transport;
   Json set = SetOf("u");
   set["metadata"].erase("ownerReferences");
+  set["spec"].erase("selector");
   transport.answers = {{201, set.dump(), {}}, {200, "{}", {}}};
   const auto ensured = ClusterApi(transport).Ensure("r", "u", MachinePool(), {});
   ASSERT_TRUE(ensured.ok());
