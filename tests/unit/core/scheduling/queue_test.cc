@@ -97,7 +97,7 @@ TEST_P(ShareTest, EachNamespaceGets) {
   EXPECT_EQ(scenario.Ends("running").Shares(), GetParam().shares);
 }
 
-Task Asks(const char* cpu, const char* memory) {
+Task Asking(const char* cpu, const char* memory) {
   return Task("t").Template(
       {{"spec",
         {{"containers",
@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
                   [](Scenario& s) {
                     s.api.nodes["s1"].allocatable.memory = int64_t{18} << 30;
                     s.api.Change(s.api.nodes["s1"]);
-                    s.Many(10, Asks("1", "4Gi").In("a")).Many(10, Asks("3", "1Gi").In("b"));
+                    s.Many(10, Asking("1", "4Gi").In("a")).Many(10, Asking("3", "1Gi").In("b"));
                   },
                   "a 3\nb 2"},
         ShareCase{"NothingWhereTheOtherHasTheHigherPriority", "4",
