@@ -251,9 +251,15 @@ Source ClusterApi::source() {
 }
 
 void ClusterApi::Heed(const Known& known) {
-  bought_ = std::any_of(known.requests.begin(), known.requests.end(), [](const auto& request) {
-    return !request.status.backend_name.empty() && !request.status.finished_at;
-  });
+  const bool bought =
+      std::any_of(known.requests.begin(), known.requests.end(), [](const auto& request) {
+        return !request.status.backend_name.empty() && !request.status.finished_at;
+      });
+  {
+    const std::lock_guard lock(mutex_);
+    bought_ = bought;
+  }
+  told_.notify_all();
 }
 
 Result<ClusterApi::Servers> ClusterApi::List(std::stop_token stop) {
@@ -293,7 +299,11 @@ Result<ClusterApi::Servers> ClusterApi::ListAnew(std::stop_token stop) {
     // Not installed, or not allowed to us: who uses it is told when a server is asked for.
     const bool unused =
         sets.error().kind == ErrorKind::kNotFound || sets.error().kind == ErrorKind::kForbidden;
-    if (unused && !bought_) return Servers{};
+    if (!unused) return sets.error();
+    std::unique_lock lock(mutex_);
+    if (!told_.wait(lock, stop, [&] { return bought_.has_value(); }))
+      return Error{ErrorKind::kCancelled, "stopped", {}};
+    if (!*bought_) return Servers{};
     return sets.error();
   }
   if (sets->empty()) return Servers{};

@@ -8,8 +8,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,7 +61,9 @@ class ClusterApi : public Engine {
   // Something was asked for since the last list began.
   std::atomic<bool> stirred_{true};
   // Whether anything was bought that has not ended, as far as is known.
-  std::atomic<bool> bought_{true};
+  std::mutex mutex_;  // of the next two
+  std::condition_variable_any told_;
+  std::optional<bool> bought_;  // once that was said
   // Of the one thread that lists.
   Servers listed_;
   std::chrono::steady_clock::time_point listed_at_{};

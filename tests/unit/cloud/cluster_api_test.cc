@@ -299,7 +299,9 @@ TEST(ClusterApiTest, WhereItIsNotInstalledThereIsNothingUnlessSomethingWasBought
   ClusterApi engine(transport);
   const auto list = std::get<Poll>(engine.source()).list;
   transport.answers = {missing, missing};
-  EXPECT_FALSE(list({}).ok()) << "nobody has said what was bought";
+  std::stop_source stopped;
+  stopped.request_stop();
+  EXPECT_FALSE(list(stopped.get_token()).ok()) << "nobody has said what was bought";
   engine.Heed({});
   EXPECT_TRUE(list({}).ok());
   api::ScaleRequest request;
