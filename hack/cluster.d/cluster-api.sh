@@ -120,8 +120,8 @@ spec:
 EOF
 }
 
-# cluster_api_initialized: the control plane of `bare` is this very API server, though no Machine says so.
-cluster_api_initialized() {
+# cluster_api_initialize: says that the control plane of `bare`, of which there is no Machine, is this API server.
+cluster_api_initialize() {
   "${kubectl[@]}" -n "$cluster_api_namespace" patch cluster bare --subresource=status --type=merge -p '{"status":{
     "initialization":{"controlPlaneInitialized":true,"infrastructureProvisioned":true},
     "conditions":[{"type":"ControlPlaneInitialized","status":"True","reason":"Initialized","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}' >/dev/null
@@ -160,6 +160,6 @@ cluster_api_start() {
   cluster_api_objects >"$dir/cluster-api.yaml"
   # The webhooks may not be served yet.
   wait_for 60 cluster-api "${kubectl[@]}" apply --server-side --force-conflicts -f "$dir/cluster-api.yaml"
-  wait_for 60 cluster-api cluster_api_initialized
+  wait_for 60 cluster-api cluster_api_initialize
   wait_for 90 cluster-api cluster_api_control_plane
 }

@@ -70,8 +70,8 @@ def age(machine):
     return (datetime.datetime.now(datetime.timezone.utc) - made).total_seconds()
 
 
-def is_ready(machine, status, reason, message=""):
-    """Writes the condition, if it is another than there is, and what belongs to it."""
+def readiness(machine, status, reason, message=""):
+    """The status with that condition, or None where it says so already."""
     found = next((each for each in machine.get("status", {}).get("conditions", []) if each["type"] == "Ready"), {})
     if (found.get("status"), found.get("reason")) == (status, reason):
         return None
@@ -103,11 +103,11 @@ def provision(api, machine):
     if fault == "silence" or age(machine) < machine["spec"].get("bootSeconds", 0):
         return
     if fault in WORDS:
-        if status := is_ready(machine, "False", *WORDS[fault]):
+        if status := readiness(machine, "False", *WORDS[fault]):
             api.call("PATCH", path_of(machine, "/status"), {"status": status})
         return
     if fault == "dies" and age(machine) > machine["spec"].get("lifeSeconds", 5):
-        if status := is_ready(machine, "False", "InstanceTerminated", "it was terminated by the cloud"):
+        if status := readiness(machine, "False", "InstanceTerminated", "it was terminated by the cloud"):
             api.call("PATCH", path_of(machine, "/status"), {"status": status})
             api.call("DELETE", "/api/v1/nodes/" + machine["metadata"]["name"])
         return
@@ -115,7 +115,7 @@ def provision(api, machine):
         if fault != "nodeless":
             api.call("POST", "/api/v1/nodes", node_of(machine))
         api.call("PATCH", path_of(machine), {"spec": {"providerID": provider_id(machine)}})
-    if status := is_ready(machine, "True", "Ready"):
+    if status := readiness(machine, "True", "Ready"):
         status["initialization"] = {"provisioned": True}
         api.call("PATCH", path_of(machine, "/status"), {"status": status})
 
@@ -137,8 +137,8 @@ def reconcile(api, machine):
 
 
 def reconcile_cluster(api, cluster):
-    """Needs nothing."""
-    if status := is_ready(cluster, "True", "Ready"):
+    """It needs nothing, and is ready."""
+    if status := readiness(cluster, "True", "Ready"):
         status["initialization"] = {"provisioned": True}
         api.call("PATCH", path_of(cluster, "/status", "simclusters"), {"status": status})
 

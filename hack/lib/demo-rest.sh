@@ -72,21 +72,7 @@ rest_start() {
 rest_pool() {
   kubectl -n spillway-system create secret generic cloud-service --from-literal=token="$(<"$rest_home/tokens")" \
     --from-file=ca.crt="$rest_home/tls.crt" --dry-run=client -o yaml | kubectl apply -f - >&2
-  demo_pool=$demo_state/pool.yaml
-  cat >"$demo_pool" <<EOF
-# Servers that the cloud service at the endpoint lends when no registered server has room.
-apiVersion: spillway.dev/v1alpha1
-kind: ServerPool
-metadata:
-  name: overflow
-spec:
-  template:
-    resources: {cpu: "1", memory: 1Gi}
-  maxServers: 3
-  pricePerHour: "0.40"
-  idleSecondsBeforeRelease: 5
-  provisionTimeoutSeconds: 120
-  backend:
+  demo_pool_of "Servers that the cloud service at the endpoint lends when no registered server has room." <<EOF
     rest:
       endpoint: $rest_endpoint
       credentialsSecretRef: {name: cloud-service}

@@ -100,6 +100,29 @@ demo_delete() {
   kubectl delete scalerequests -l spillway.dev/pool=overflow --ignore-not-found --timeout=120s >/dev/null 2>&1 || true
 }
 
+# demo_pool_of COMMENT: the demo's pool of another engine, with the members of spec.backend from stdin.
+demo_pool_of() {
+  demo_pool=$demo_state/pool.yaml
+  local backend
+  backend=$(cat)
+  cat >"$demo_pool" <<EOF
+# $1
+apiVersion: spillway.dev/v1alpha1
+kind: ServerPool
+metadata:
+  name: overflow
+spec:
+  template:
+    resources: {cpu: "1", memory: 1Gi}
+  maxServers: 3
+  pricePerHour: "0.40"
+  idleSecondsBeforeRelease: 5
+  provisionTimeoutSeconds: 120
+  backend:
+$backend
+EOF
+}
+
 # demo_register: one Node becomes the local server, limited so that the overflow is visible.
 demo_register() {
   local node

@@ -1,13 +1,15 @@
 #include "operator/cloud/cluster_api.h"
 
+#include <absl/strings/ascii.h>
+
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <tuple>
 #include <utility>
 
 #include "operator/base/foreign_text.h"
+#include "operator/cloud/objects.h"
 
 namespace spillway::cloud {
 namespace {
@@ -22,12 +24,6 @@ constexpr std::chrono::milliseconds kMoving{1'000};
 // ...and while all of them are in use, or there are none.
 constexpr seconds kSettled{5};
 constexpr int64_t kPage = 500;
-
-std::string LowerWords(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 template <size_t N>
 bool HasAny(const std::string& text, const std::array<const char*, N>& words) {
@@ -98,7 +94,8 @@ std::pair<CloudError, std::string> Terminal(const Json& machine) {
 // The machine was there, and will not come back.
 bool HasEnded(const Words& infrastructure) {
   static constexpr std::array kEnds{"terminated", "has been deleted", "does not exist"};
-  return infrastructure.status == "False" && HasAny(LowerWords(infrastructure.all()), kEnds);
+  return infrastructure.status == "False" &&
+         HasAny(absl::AsciiStrToLower(infrastructure.all()), kEnds);
 }
 
 void TakeMachine(const Json& machine, api::CloudServer& server) {
@@ -122,12 +119,8 @@ void TakeMachine(const Json& machine, api::CloudServer& server) {
 
 // Why there is no Machine: what the pool refers to is missing.
 void TakeMissing(const Json& set, api::CloudServer& server) {
-  const Words scaling = ConditionOf(set, "ScalingUp"), made = ConditionOf(set, "MachinesReady");
-  server.message = scaling.message;
-  const std::string words = LowerWords(scaling.message);
-  const bool blocked =
-      words.find("blocked") != std::string::npos || words.find("not exist") != std::string::npos;
-  if (blocked && words.find("not exist") != std::string::npos)
+  server.message = ConditionOf(set, "ScalingUp").message;
+  if (absl::AsciiStrToLower(server.message).find("not exist") != std::string::npos)
     server.error = CloudError::kInvalidRequest;
 }
 
@@ -146,7 +139,7 @@ std::string RequestOf(const Json& set, const api::ObjectMeta& meta) {
 std::string MachineSetName(const std::string& request_uid) { return "spw-" + request_uid; }
 
 CloudError ClassOfWords(const std::string& words) {
-  const std::string text = LowerWords(words);
+  const std::string text = absl::AsciiStrToLower(words);
   static constexpr std::array kPasses{"requestlimitexceeded", "throttl",
                                       "rate limit",           "ratelimit",
                                       "too many requests",    "toomanyrequests"};
@@ -328,14 +321,7 @@ Result<Ensured> ClusterApi::Ensure(const std::string& request_name, const std::s
                                    const api::ServerPool& pool, std::stop_token stop) {
   const Json body = MachineSetBody(request_name, request_uid, pool);
   const std::string ns = api::GetString(pool.spec.backend, "namespace");
-  auto made = kube::Call(transport_, kube::CreateRequest(kMachineSets, ns, body), stop);
-  if (!made && made.error().kind == ErrorKind::kAlreadyExists) {
-    made = kube::Call(transport_, kube::GetRequest(kMachineSets, ns, MachineSetName(request_uid)),
-                      stop);
-    // It was there, and is gone: the next try may make it.
-    if (!made && made.error().kind == ErrorKind::kNotFound)
-      return Error{ErrorKind::kUnavailable, made.error().message, {}};
-  }
+  auto made = CreateOrGet(transport_, kMachineSets, ns, body, stop);
   stirred_ = true;
   if (!made) {
     Error error = made.error();
@@ -344,50 +330,24 @@ Result<Ensured> ClusterApi::Ensure(const std::string& request_name, const std::s
         error.message.find("denied the request") != std::string::npos)
       return Ensured(Refusal{CloudError::kInvalidRequest, error.message});
     if (error.kind == ErrorKind::kNotFound)
-      error.message = "Cluster API is not installed in this cluster (no MachineSet API of " +
-                      std::string("v1beta2), or namespace ") + ns +
-                      " does not exist: " + error.message;
+      error.message =
+          "Cluster API is not installed in this cluster (no MachineSet API of v1beta2), or "
+          "namespace " +
+          ns + " does not exist: " + error.message;
     return error;
   }
   auto server = DecodeMachineSet(*made, {});
-  if (!server) return TakeBack(*made, stop);
-  return Ensured(std::move(*server));
-}
-
-Result<Ensured> ClusterApi::TakeBack(const Json& set, std::stop_token stop) {
-  const api::ObjectMeta meta = api::DecodeMeta(set);
-  api::CloudServer server;
-  server.ns = meta.ns;
-  server.name = meta.name;
-  server.uid = meta.uid;
-  if (const auto gone = Release(server, std::move(stop)); !gone) {
-    Error error = gone.error();
-    error.message =
-        "MachineSet " + meta.key() +
-        " lacks Spillway's name and selector and could not be deleted: " + error.message;
-    if (!error.retryable()) error.kind = ErrorKind::kUnavailable;
-    return error;
-  }
-  return Ensured(Refusal{CloudError::kInvalidRequest,
-                         "MachineSet " + meta.key() +
-                             " was admitted without Spillway's name and selector, so that it was "
-                             "deleted again; exempt it from the policy or webhook that changes "
-                             "this"});
+  if (server) return Ensured(std::move(*server));
+  auto taken =
+      TakeBack(transport_, kMachineSets, *made, "MachineSet", "name and selector", std::move(stop));
+  stirred_ = true;
+  return taken;
 }
 
 Result<Unit> ClusterApi::Release(const api::CloudServer& server, std::stop_token stop) {
-  const auto gone = kube::Call(
-      transport_,
-      kube::DeleteRequest(kMachineSets, server.ns, server.name, server.uid, std::nullopt), stop);
+  auto gone = DeleteObject(transport_, kMachineSets, server, std::move(stop));
   stirred_ = true;
-  if (gone || gone.error().kind == ErrorKind::kNotFound) return Unit{};
-  if (gone.error().kind != ErrorKind::kConflict) return gone.error();
-  // Under the name there may be another one by now.
-  const auto there =
-      kube::Call(transport_, kube::GetRequest(kMachineSets, server.ns, server.name), stop);
-  if (!there && there.error().kind == ErrorKind::kNotFound) return Unit{};
-  if (there && api::DecodeMeta(*there).uid != server.uid) return Unit{};
-  return gone.error();
+  return gone;
 }
 
 Refusal ClusterApi::Diagnose(const api::CloudServer& server, std::stop_token) {

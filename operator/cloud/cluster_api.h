@@ -1,9 +1,9 @@
 // Servers from Cluster API (cluster.x-k8s.io/v1beta2): one MachineSet of one replica per
 // ScaleRequest, in the namespace of the pool's Cluster, which must be the cluster that the operator
-// serves. Contract: the server is the MachineSet, and its machine is the newest state of the
-// Machines that it owns: one that was deleted is replaced under the same MachineSet, and a dying
-// one says nothing of its successor. What has changed is asked for, and not watched, since the
-// Machine's last change need not touch its MachineSet.
+// serves. Contract: the server is the MachineSet, and what it can do is what the oldest of its
+// Machines can that nobody deletes: one that was deleted is replaced under the same MachineSet, and
+// a dying one says nothing of its successor. What has changed is asked for, and not watched, since
+// the Machine's last change need not touch its MachineSet.
 #pragma once
 
 #include <atomic>
@@ -54,16 +54,14 @@ class ClusterApi : public Engine {
   Result<Servers> ListAnew(std::stop_token stop);
   // All of them with our label, page by page.
   Result<std::vector<api::Json>> ListOurs(const kube::Resource& resource, std::stop_token stop);
-  // A MachineSet of ours that no longer says so is deleted again.
-  Result<Ensured> TakeBack(const api::Json& set, std::stop_token stop);
 
   kube::Transport& transport_;
   // Something was asked for since the last list began.
   std::atomic<bool> stirred_{true};
-  // Whether anything was bought that has not ended, as far as is known.
   std::mutex mutex_;  // of the next two
   std::condition_variable_any told_;
-  std::optional<bool> bought_;  // once that was said
+  // Whether anything was bought that has not ended, once the core has said so.
+  std::optional<bool> bought_;
   // Of the one thread that lists.
   Servers listed_;
   std::chrono::steady_clock::time_point listed_at_{};

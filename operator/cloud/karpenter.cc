@@ -1,19 +1,16 @@
 #include "operator/cloud/karpenter.h"
 
+#include <absl/strings/ascii.h>
+
 #include <algorithm>
 
 #include "operator/base/foreign_text.h"
+#include "operator/cloud/objects.h"
 
 namespace spillway::cloud {
 namespace {
 
 using api::Json;
-
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // The engine's words.
 std::string MessageOf(const Json& object) {
@@ -63,7 +60,8 @@ Json NodeClaimBody(const std::string& request_name, const std::string& request_u
   Json labels = pool.spec.labels;
   labels[api::kRequestLabel] = request_uid;
   labels[api::kPoolLabel] = pool.meta.name;
-  labels[api::GetString(node_class, "group") + "/" + Lower(api::GetString(node_class, "kind"))] =
+  labels[api::GetString(node_class, "group") + "/" +
+         absl::AsciiStrToLower(api::GetString(node_class, "kind"))] =
       api::GetString(node_class, "name");
   Json requests = api::EncodeResources(pool.spec.resources);
   return {{"apiVersion", "karpenter.sh/v1"},
@@ -142,16 +140,8 @@ Source Karpenter::source() {
 
 Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::string& request_uid,
                                   const api::ServerPool& pool, std::stop_token stop) {
-  auto made = kube::Call(
-      transport_,
-      kube::CreateRequest(kNodeClaims, "", NodeClaimBody(request_name, request_uid, pool)), stop);
-  if (!made && made.error().kind == ErrorKind::kAlreadyExists) {
-    made =
-        kube::Call(transport_, kube::GetRequest(kNodeClaims, "", NodeClaimName(request_uid)), stop);
-    // It was there, and is gone: the next try may make it.
-    if (!made && made.error().kind == ErrorKind::kNotFound)
-      return Error{ErrorKind::kUnavailable, made.error().message, {}};
-  }
+  auto made = CreateOrGet(transport_, kNodeClaims, "",
+                          NodeClaimBody(request_name, request_uid, pool), stop);
   if (!made) {
     Error error = made.error();
     if (error.kind == ErrorKind::kNotFound)
@@ -160,40 +150,13 @@ Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::st
     return error;
   }
   auto server = DecodeNodeClaim(*made);
-  if (!server) return TakeBack(*made, stop);
+  if (!server)
+    return TakeBack(transport_, kNodeClaims, *made, "NodeClaim", "owner reference", stop);
   return Ensured(std::move(*server));
 }
 
-Result<Ensured> Karpenter::TakeBack(const Json& claim, std::stop_token stop) {
-  const api::ObjectMeta meta = api::DecodeMeta(claim);
-  api::CloudServer server;
-  server.name = meta.name;
-  server.uid = meta.uid;
-  if (const auto gone = Release(server, std::move(stop)); !gone) {
-    Error error = gone.error();
-    error.message = "NodeClaim " + meta.name +
-                    " lacks Spillway's owner reference and could not be deleted: " + error.message;
-    if (!error.retryable()) error.kind = ErrorKind::kUnavailable;
-    return error;
-  }
-  return Ensured(Refusal{api::CloudError::kInvalidRequest,
-                         "NodeClaim " + meta.name +
-                             " was admitted without Spillway's owner reference, so that it was "
-                             "deleted again; exempt it from the policy or webhook that changes "
-                             "this"});
-}
-
 Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token stop) {
-  const auto gone =
-      kube::Call(transport_,
-                 kube::DeleteRequest(kNodeClaims, "", server.name, server.uid, std::nullopt), stop);
-  if (gone || gone.error().kind == ErrorKind::kNotFound) return Unit{};
-  if (gone.error().kind != ErrorKind::kConflict) return gone.error();
-  // Under the name there may be another one by now.
-  const auto there = kube::Call(transport_, kube::GetRequest(kNodeClaims, "", server.name), stop);
-  if (!there && there.error().kind == ErrorKind::kNotFound) return Unit{};
-  if (there && api::DecodeMeta(*there).uid != server.uid) return Unit{};
-  return gone.error();
+  return DeleteObject(transport_, kNodeClaims, server, std::move(stop));
 }
 
 Refusal Karpenter::Diagnose(const api::CloudServer& server, std::stop_token stop) {

@@ -33,9 +33,6 @@ class Karpenter : public Engine {
   Refusal Diagnose(const api::CloudServer& server, std::stop_token stop) override;
 
  private:
-  // Of a claim that a policy has changed so that nobody would know it for ours.
-  Result<Ensured> TakeBack(const api::Json& claim, std::stop_token stop);
-
   kube::Transport& transport_;
 };
 

@@ -28,8 +28,8 @@ class Loop {
   Loop(kube::Transport& transport, const cloud::Engines& engines, Metrics& metrics,
        LoopOptions options);
 
-  // Runs until stopped, or until the API server is older than it was. False
-  // if a write of ours may still arrive at the API server.
+  // Runs until stopped, or until the API server is older than it was. False if a write of ours may
+  // still arrive there.
   bool Run(std::stop_token stop);
   // Its etcd was restored: only a new process knows what there is now.
   bool versions_went_back() const { return core_.versions_went_back(); }

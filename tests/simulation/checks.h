@@ -148,6 +148,8 @@ class Checks {
   void Stops(const Replica& replica, const core::Write& write);
   bool IsInflight(const api::ScaleRequest& scale) const;
   bool IsTakenAway(const api::Node& node) const;
+  // The creation is not to come any more.
+  void Forget(const core::Write& write);
   void CheckPurchase(const core::Write& write);
   // What the attempt may have cost by now, if that pod was its.
   int64_t MostCost(const Replica& replica, const api::Attempt& attempt, const PodRecord& pod) const;
@@ -171,7 +173,6 @@ class Checks {
   // Pods that were decided on and are not there yet, by name and process: two that both lead may
   // decide on the same.
   std::map<std::pair<std::string, int>, Intent> intents_;
-  void Forget(const core::Write& write);
   // Purchases of that kind: by whom, and of which pool.
   std::map<std::string, std::pair<int, std::string>> purchases_;
   // Tasks that get a pod for the first time in this step, and all that ever did; by uid.

@@ -142,12 +142,11 @@ std::string PurchaseName(const std::string& need, int64_t number) {
   return "spw-" + need + "-" + std::to_string(number);
 }
 
-// It was withdrawn before its engine was asked, and is open as far as another leader can see.
+// It was withdrawn, which nobody else knows.
 bool IsUntold(const ScaleState& scale) {
-  const api::ScaleStatus& status = scale.object.status;
-  const bool withdrawn =
-      status.phase == ScalePhase::kReleasing || status.phase == ScalePhase::kReleased;
-  return withdrawn && !scale.ensured && status.backend_name.empty() && !StatusStands(scale);
+  const ScalePhase phase = scale.object.status.phase;
+  const bool withdrawn = phase == ScalePhase::kReleasing || phase == ScalePhase::kReleased;
+  return withdrawn && IsOpenToOthers(scale);
 }
 
 // The number behind the last purchase for the need (the uid of a task, or of a pool), and whether

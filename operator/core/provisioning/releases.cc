@@ -121,9 +121,7 @@ void Release(World& world, ScaleState& scale) {
   AskRelease(world, scale);
   if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
   if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale)) return;
-  // Of a request that is open as far as anyone else can see, another leader may make a server.
-  const bool never_asked = !scale.ensured && scale.object.status.backend_name.empty();
-  if (never_asked && !StatusStands(scale)) return;
+  if (IsOpenToOthers(scale)) return;  // who may make a server of it
   scale.object.status.finished_at = world.now;
   SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
 }
@@ -143,7 +141,6 @@ void Ended(World& world, ScaleState& scale) {
                                 scale.object.meta.uid, 0, nullptr, std::nullopt});
 }
 
-// A server whose request is gone was bought for nobody.
 void ReleaseOrphans(World& world) {
   for (auto& [name, pool] : world.provisioning.pools) pool.orphans = 0;
   if (world.provisioning.cloud_servers.empty()) return;

@@ -77,14 +77,15 @@ void NoteBackend(ScaleStatus& status, const CloudServer& server) {
   status.provider_id = server.provider_id;
 }
 
-// Whether the API server has it as it is here.
 bool StatusStands(const ScaleState& scale) {
   return !scale.writer.in_flight &&
          scale.writer.written == Fingerprint(EncodeStatus(scale.object.status));
 }
 
-// The pool of the name may have been made after the purchase, which then was another's.
-// at_least: what its engine asked for.
+bool IsOpenToOthers(const ScaleState& scale) {
+  return !scale.ensured && scale.object.status.backend_name.empty() && !StatusStands(scale);
+}
+
 void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,
               Time from, Duration at_least) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);

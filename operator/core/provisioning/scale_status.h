@@ -19,6 +19,9 @@ void SetPhase(World& world, ScaleState& scale, api::ScalePhase phase, const std:
 void NoteBackend(api::ScaleStatus& status, const api::CloudServer& server);
 // Whether the API server has its status as it is here.
 bool StatusStands(const ScaleState& scale);
+// Nobody has asked its engine, and the API server does not show yet what became of it: to another
+// leader it is open.
+bool IsOpenToOthers(const ScaleState& scale);
 // Leaves the pool alone for a while from then on. The pool of the name may have been made after the
 // purchase, which then was another's. at_least: what its engine asked for.
 void HoldPool(World& world, const ScaleState& scale, api::CloudError error,

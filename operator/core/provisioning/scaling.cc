@@ -109,8 +109,10 @@ void InUse(World& world, ScaleState& scale) {
 // On a change of phase, at the end, and once in a while: each is a write.
 void UpdateCost(World& world, ScaleState& scale, bool moved) {
   ScaleStatus& status = scale.object.status;
-  const CloudServer* server = ServerOf(world, scale);
-  if (!status.launched_at && server != nullptr && server->launched) status.launched_at = world.now;
+  if (!status.launched_at) {
+    const CloudServer* server = ServerOf(world, scale);
+    if (server != nullptr && server->launched) status.launched_at = world.now;
+  }
   const auto since = CostsSince(status);
   const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
   if (price == 0 || !since) return;

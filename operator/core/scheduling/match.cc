@@ -102,6 +102,10 @@ bool NeedsScheduler(const api::Json& pod_spec) {
       if (!api::GetArray(rules, list).empty()) return true;
     }
   }
+  return HasVolumeClaims(pod_spec);
+}
+
+bool HasVolumeClaims(const api::Json& pod_spec) {
   const api::Json& volumes = api::GetArray(pod_spec, "volumes");
   return std::any_of(volumes.begin(), volumes.end(), [](const api::Json& volume) {
     return volume.contains("persistentVolumeClaim") || volume.contains("ephemeral");

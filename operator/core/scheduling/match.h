@@ -31,6 +31,8 @@ std::vector<NodeSelectorTerm> DecodeNodeAffinity(const api::Json& pod_spec);
 // claims of volumes or devices (which may be bound only once it has chosen a node), affinity or
 // anti-affinity to other pods, topology spread, scheduling gates and groups.
 bool NeedsScheduler(const api::Json& pod_spec);
+// Whether it has volumes of claims, which may have to be made first.
+bool HasVolumeClaims(const api::Json& pod_spec);
 // An empty list of terms means there is no affinity, and matches.
 bool MatchesAny(const std::vector<NodeSelectorTerm>& terms, const api::StringMap& labels,
                 const std::string& node_name);

@@ -4,6 +4,7 @@
 
 #include "operator/base/foreign_text.h"
 #include "operator/base/json.h"
+#include "operator/core/scheduling/match.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/status.h"
@@ -129,14 +130,6 @@ std::string NamedClaim(const api::Json& spec) {
   return "";
 }
 
-// While these are made for it, which may take minutes, kube-scheduler says nothing either.
-bool WantsVolumes(const api::Json& spec) {
-  const api::Json& volumes = api::GetArray(spec, "volumes");
-  return std::any_of(volumes.begin(), volumes.end(), [](const api::Json& volume) {
-    return volume.contains("persistentVolumeClaim") || volume.contains("ephemeral");
-  });
-}
-
 // kube-scheduler has been silent for too long.
 void FollowSilence(World& world, TaskState& task, Stuck& stuck, const api::Pod& pod) {
   const api::Json parsed = ParseJson(*task.pod_template);
@@ -147,7 +140,8 @@ void FollowSilence(World& world, TaskState& task, Stuck& stuck, const api::Pod& 
       FormatTime(task.binding->assigned_at) + "; does " +
       (claim.empty() ? "it run?"
                      : "the ResourceClaim " + claim + " exist, and kube-scheduler run?");
-  if (claim.empty() || WantsVolumes(spec)) return Tell(world, task, "NotScheduled", why);
+  // While volumes are made for it, which may take minutes, kube-scheduler says nothing either.
+  if (claim.empty() || HasVolumeClaims(spec)) return Tell(world, task, "NotScheduled", why);
   FollowUnschedulable(world, task, stuck, pod, "NotScheduled", "", why);
 }
 

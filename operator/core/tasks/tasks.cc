@@ -61,7 +61,6 @@ void Suspend(World& world, TaskState& task) {
   task.status_due = world.now;
 }
 
-// What the user or a deadline asks for, whatever the task does at the moment.
 // Why it does not run yet, as the task says it now: an explanation may be from before a purchase or
 // an assignment.
 std::string LastTold(const TaskStatus& status) {
@@ -70,6 +69,7 @@ std::string LastTold(const TaskStatus& status) {
   return status.explanation ? ": " + status.explanation->summary : "";
 }
 
+// What the user or a deadline asks for, whatever the task does at the moment.
 void Intervene(World& world, TaskState& task) {
   const api::TaskSpec& spec = task.object.spec;
   TaskStatus& status = task.object.status;
