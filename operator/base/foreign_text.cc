@@ -44,12 +44,20 @@ size_t CharacterAt(std::string_view text, size_t at) {
   return size > 0 && MaySecond(first, ByteAt(text, at + 1)) ? size : 0;
 }
 
-// C0, DEL, C1, and the separators of lines and paragraphs.
+// C0, DEL, C1, the separators of lines and paragraphs, and what is not seen itself but turns the
+// direction of a line around or hides in it (the format characters of Unicode, without the joiners
+// that scripts need).
 bool IsControl(std::string_view character) {
   const unsigned first = ByteAt(character, 0), second = ByteAt(character, 1);
+  const unsigned third = ByteAt(character, 2);
   if (character.size() == 1) return first < 0x20 || first == 0x7F;
-  if (character.size() == 2) return first == 0xC2 && second < 0xA0;
-  return character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9";
+  if (character.size() == 2)
+    return (first == 0xC2 && (second < 0xA0 || second == 0xAD)) || character == "\xD8\x9C";
+  if (character.size() == 4) return first == 0xF3 && second == 0xA0 && third <= 0x81;  // tags
+  if (first == 0xE2 && second == 0x80)
+    return third == 0x8B || third == 0x8E || third == 0x8F || (third >= 0xA8 && third <= 0xAE);
+  if (first == 0xE2 && second == 0x81) return third >= 0xA0 && third <= 0xAF;
+  return character == "\xEF\xBB\xBF";
 }
 
 class Builder {

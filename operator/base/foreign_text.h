@@ -12,8 +12,8 @@ namespace spillway {
 // As valid UTF-8 of at most so many bytes: what is not UTF-8 is replaced by U+FFFD, and what is too
 // long is cut between two characters and ends with an ellipsis. Looks at no more than it keeps.
 std::string Bounded(std::string_view text, size_t most);
-// The same, as one line: line breaks and other control characters are blanks, and rows of blanks
-// are one.
+// The same, as one line: line breaks, other control characters and what changes the direction of
+// text are blanks, and rows of blanks are one.
 std::string OneLine(std::string_view text, size_t most);
 
 // Where nothing has to be changed, the text itself is shared.

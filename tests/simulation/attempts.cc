@@ -116,6 +116,27 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     witness_.Blame(write.uid, "was admitted with more than it asked for");
 }
 
+// What has ended well is never begun anew, nor, with a loss limit of 0, what may have run and was
+// not stopped by its user or for others.
+void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
+  const TaskRecord* record = witness_.Task(write.uid);
+  const TaskRequest* task = TaskOf(write.uid);
+  if (record == nullptr || task == nullptr) return;
+  int64_t ran = 0, may = 1 + task->spec.retry.limit + record->edits;
+  for (const PodRecord& pod : record->pods) {
+    ran += pod.ran ? 1 : 0;
+    may += pod.cause == "gave way" ? 1 : 0;
+    const bool succeeded = pod.ended > 0 && pod.end && pod.end->exit_code == 0 &&
+                           !pod.asked_to_end && pod.cause.empty();
+    if (succeeded && !overlap_ && replica.HasSeen(Kind::kPod, pod.ended) &&
+        !witness_.Lost(pod.node, pod.asked))
+      Violate("ran-again", write.key() + " although " + pod.key + " has succeeded");
+  }
+  if (task->spec.retry.loss_limit == 0 && ran >= may)
+    Violate("ran-again", write.key() + " although the task may be lost 0 times, and " +
+                             std::to_string(ran) + " of its pods have run");
+}
+
 // Each pod after the first needs a reason: a failure that the user wants retried, or something that
 // was done to the one before.
 void Checks::CheckPods(const core::Write& write) {

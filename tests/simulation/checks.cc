@@ -140,6 +140,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   CheckRoom(replica, pod);
   CheckLoad(replica, pod);
   CheckOnlyPod(replica, pod, uid);
+  CheckRunsOnce(replica, write);
   CheckTurn(replica, uid);
   CheckMoney(replica, write);
   CheckRefusals(replica, write);

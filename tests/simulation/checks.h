@@ -131,6 +131,7 @@ class Checks {
   void CheckSecondPurchase(const Replica& replica, const core::Write& write);
   void CheckRefusals(const Replica& replica, const core::Write& write);
   void CheckPool(const Replica& replica, const core::Write& write);
+  void CheckRunsOnce(const Replica& replica, const core::Write& write);
   void CheckPods(const core::Write& write);
   // Pods were decided on for the node and are not there yet.
   bool Promised(const api::Node& node) const;

@@ -54,6 +54,7 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
             {"placement",
              {{"policy", kPolicies[random.Pick(5)]}, {"burstAfterSeconds", random.Pick(2) * 30}}},
             {"retry", {{"limit", random.Pick(3)}, {"backoffSeconds", 1 + random.Pick(20)}}}};
+  if (random.OneIn(5)) spec["retry"]["lossLimit"] = 0;
   if (random.OneIn(5)) spec["placement"]["burstAfterSeconds"] = "auto";
   if (random.OneIn(3)) {
     spec["priorityClassName"] = random.OneIn(2) ? "high" : "low";

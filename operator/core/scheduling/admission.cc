@@ -257,18 +257,32 @@ void CreationSent(World& world, TaskState& task) {
   CloseGate(world, admission);
 }
 
-void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome,
-                      const api::Pod* own) {
-  if (owner.creating == nullptr) return;
+namespace {
+
+// It is on its way no more. Owner::creating is not null.
+Admission& CreationOver(World& world, Owner& owner, const std::string& pod) {
   Admission& admission = *std::exchange(owner.creating, nullptr);
   --admission.in_flight;
   --admission.tenant->creating;
-  if (std::exchange(owner.probe, false))
-    admission.tenant->probes.sent.erase({owner.sent_at, outcome.key});
+  if (std::exchange(owner.probe, false)) admission.tenant->probes.sent.erase({owner.sent_at, pod});
+  if (!world.scheduling.closed.empty()) world.scheduling.gates_moved = true;
+  return admission;
+}
+
+}  // namespace
+
+void CreationDropped(World& world, Owner& owner, const std::string& pod) {
+  ForgetAssumed(world, owner);
+  if (owner.creating != nullptr) Drop(world, CreationOver(world, owner, pod));
+}
+
+void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome,
+                      const api::Pod* own) {
+  if (owner.creating == nullptr) return;
+  Admission& admission = CreationOver(world, owner, outcome.key);
   NoteAnswer(admission.tenant->probes, outcome);
   if (task != nullptr && task->creating)
     admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
-  if (!world.scheduling.closed.empty()) world.scheduling.gates_moved = true;
   // Meanwhile its template may have been set apart.
   Admission& now = task != nullptr && task->admission != nullptr ? *task->admission : admission;
   const auto& error = outcome.error;

@@ -39,6 +39,8 @@ void CreationSent(World& world, TaskState& task);
 // by now, if it is the task's.
 void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome& outcome,
                       const api::Pod* own);
+// It is not sent after all. pod: its key.
+void CreationDropped(World& world, Owner& owner, const std::string& pod);
 // Whether it was sent so long ago that the API server must have had it for kSlowAnswer, which has
 // passed since the task was bound.
 bool CreationHangs(const TaskState& task);

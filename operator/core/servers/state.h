@@ -32,6 +32,7 @@ struct PodState {
   // As its task says, which was seen at least once; before the tasks were listed, as it says
   // itself.
   bool task = false, exclusive = false;
+  bool seen_ending = false;  // it ran on while its end was asked for
 };
 
 struct NodeState {

@@ -87,7 +87,6 @@ void Unbind(World& world, TaskState& task, const std::string& reason, const std:
   TellAssigned(task);
   task.binding.reset();
   task.running_since = kNever;
-  task.seen_ending = false;
   task.assigned_written = false;
   task.waiting_since = world.now;
   task.status_due = world.now;
@@ -151,7 +150,8 @@ void RetryLater(World& world, TaskState& task, const std::string& exit, const st
 bool EndedOnRequest(const World& world, const TaskState& task, const api::Pod& pod) {
   const auto asked = pod.asked_to_end ? pod.asked_to_end : pod.meta.deleted;
   if (!asked) return pod.disrupted;
-  if (task.seen_ending) return true;
+  const auto state = world.servers.pods.find(pod.meta.key());
+  if (state != world.servers.pods.end() && state->second.seen_ending) return true;
   const auto finished = Describe(task, &pod, std::max(world.now, *asked)).finished_at;
   return !finished || *finished >= std::chrono::floor<std::chrono::seconds>(*asked);
 }
@@ -313,6 +313,15 @@ void StopAttempt(World& world, TaskState& task, const std::string& reason,
   Record(world, task, attempt);
   task.object.status.result.reset();
   Unbind(world, task, reason, "stopped on server " + attempt.server);
+}
+
+void EraseLast(TaskState& task) {
+  TaskStatus& status = task.object.status;
+  TakeSpentBack(*task.account, status);
+  status.spent_micros =
+      std::max<int64_t>(0, status.spent_micros - status.attempts.back().cost_micros);
+  status.attempts.pop_back();
+  NoteSpent(*task.account, status);
 }
 
 void Finish(World& world, TaskState& task, TaskPhase phase, const std::string& reason,

@@ -6,6 +6,7 @@
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/pod_name.h"
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
 
@@ -49,8 +50,9 @@ void CarryOut::Bind(TaskState& task, const ServerState& server,
                        task.shape->via_scheduler || task.admission->by_scheduler,
                        std::move(other_nodes),
                        annotations_(server.object.spec)};
-  world_.effects.emplace_back(std::move(write));
   DescribeBound(world_, task);
+  if (IsRecordedFirst(task)) return HoldCreation(world_, task, std::move(write));
+  world_.effects.emplace_back(std::move(write));
 }
 
 void CarryOut::Fail(TaskState& task, const std::string& reason, const std::string& message) {

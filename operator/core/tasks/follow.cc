@@ -15,6 +15,7 @@
 #include "operator/core/tasks/milestones.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_usage.h"
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/stuck.h"
 #include "operator/core/tasks/tasks.h"
@@ -64,10 +65,23 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
     NewBinding(world, task);
 }
 
+// Its last attempt was stopped, and its pod had succeeded by then: that is its end after all.
+void TakeStopBack(World& world, TaskState& task) {
+  const auto& attempts = task.object.status.attempts;
+  if (attempts.empty() || attempts.back().exit_code || task.creating) return;
+  const int64_t attempt = attempts.back().attempt;
+  const api::Pod* pod = PodOf(task, attempt);
+  if (pod == nullptr || pod->phase != api::PodPhase::kSucceeded) return;
+  task.binding = BindingOf(world, task, attempt, *pod, pod->meta.created);
+  if (!EndedByCluster(world, task, *pod)) EraseLast(task);
+  task.binding.reset();
+}
+
 }  // namespace
 
 void Adopt(World& world, TaskState& task) {
   if (task.binding) return;
+  TakeStopBack(world, task);
   for (const auto& [attempt, seen] : task.owner->pods) {
     if (attempt <= LastEnded(task)) continue;
     if (task.binding) {  // an older one that was never recorded
@@ -166,7 +180,8 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
     BackOff(world, task, std::min(Duration{1'000 << doublings}, Duration{60'000}));
 }
 
-// The pod that was asked for does not exist, as far as is known: the task waits.
+}  // namespace
+
 void Unassign(World& world, TaskState& task, const std::string& reason, const std::string& why) {
   task.binding.reset();
   task.assigned_untold = task.assigned_written = false;
@@ -181,14 +196,21 @@ void Unassign(World& world, TaskState& task, const std::string& reason, const st
   }
   task.object.status.explanation = ExplainAdmission(task);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
-  task.status_due = world.now + kExplainAfter;
+  // Where the status has told of the pod, whoever comes next would take it for lost.
+  task.status_due = IsRecordedFirst(task) ? world.now : world.now + kExplainAfter;
 }
+
+namespace {
 
 // The pod's creation has no answer yet. One that may not even have been sent, since many of its
 // namespace are, is given more time.
 void AwaitAnswer(World& world, TaskState& task) {
   const Time due = task.binding->assigned_at + kSlowAnswer;
   if (world.now < due) return world.tasks.Wake(task, due);
+  if (task.held) {
+    const std::string why = RecordOverdue(world, task);
+    return Unassign(world, task, "FailedCreate", why);
+  }
   if (!CreationHangs(task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
   CreationOverdue(world, task);
   Unassign(world, task, "FailedCreate", ExplainAdmission(task)->summary);
@@ -239,7 +261,6 @@ void Follow(World& world, TaskState& task) {
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (NeverRan(*pod)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
-  task.seen_ending = pod->asked_to_end || pod->meta.deleted;
   Time wake = kNever;
   if (const auto lost = NodeLost(world, task.binding->node_name, pod, &wake)) {
     return LoseAttempt(world, task, "ServerLost", *lost);

@@ -11,6 +11,7 @@
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/tasks.h"
@@ -27,6 +28,7 @@ void OnTaskGone(World& world, const std::string& key) {
   ClearOverBudget(world, task);
   if (task.shape != nullptr && task.shape->tasks == 1) ReleaseReservation(world, *task.shape);
   LeaveGang(world, task);
+  if (task.held) CreationDropped(world, *task.owner, task.held->key());
   world.scheduling.shapes.Drop(task.shape);
   if (task.admission != nullptr) LeaveAdmission(world, task);
   world.scheduling.preemptible -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
@@ -169,6 +171,7 @@ void OnTaskOutcome(World& world, const Outcome& outcome) {
   if (StatusWritten(world, task.writer, task.object.meta, error))
     RecordEvent(world, task, true, "StatusRefused",
                 "the status was refused: " + error->message + kAgain);
+  StatusRecorded(world, task, error);
   if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
 }
 

@@ -22,7 +22,7 @@ void TouchOwner(World& world, const PodState& pod) {
 void TakeEnd(World& world, const PodState& pod) {
   TaskState* task = TaskOf(pod);
   if (!world.ready() || task == nullptr || !pod.object.terminal()) return;
-  if (AttemptOf(task->object.meta.name, pod.object.meta.name) > LastEnded(*task))
+  if (AttemptOf(task->object.meta.name, pod.object.meta.name) >= LastEnded(*task))
     ReconcileTask(world, *task);
 }
 
@@ -91,6 +91,7 @@ void OnSeen(World& world, const api::Pod& pod) {
   state.object = pod;
   state.object.meta.labels.clear();
   state.object.admitted.reset();
+  if (!pod.terminal()) state.seen_ending = pod.asked_to_end || pod.meta.deleted;
   if (pod.terminal() && !world.scheduling.closed.empty())
     EaseQuota(world, world.scheduling.tenants[pod.meta.ns]);
   if (state.owner == nullptr) Own(world, state);

@@ -79,6 +79,7 @@ struct TaskState {
   // That of the pod that was asked for while there is no answer yet; the binding may be gone
   // before.
   std::shared_ptr<const Binding> creating;
+  Boxed<Write> held;              // that creation, while it is not sent yet; see recorded_first.h
   std::optional<int64_t> queued;  // in shape->waiting or gang->waiting, with this priority
   bool in_gang = false;           // queued there, not in its shape
   bool confirmed = false;         // the pod of the binding was created, or seen
@@ -103,7 +104,6 @@ struct TaskState {
   int losses = 0;               // servers lost in a row
   int refusals = 0;             // the same, of servers that refused its pod
   Time running_since = kNever;  // the current attempt, by our clock
-  bool seen_ending = false;     // its pod ran on while its end was asked for
   int unschedulable = 0;        // attempts in a row that kube-scheduler had no node for
   Boxed<CloudRefusal> refused_in_cloud;
   int64_t committed = 0;          // of what its account has committed

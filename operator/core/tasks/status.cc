@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status_queue.h"
 
 namespace spillway::core {
@@ -76,7 +77,7 @@ void PutOffStatus(World& world, TaskState& task) {
 void FlushStatus(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due == kNever) return;
   // Whether its pod can be created is not known yet: until it is, the task waits as it did before.
-  if (task.binding && !task.confirmed && !task.admission->known) return;
+  if (task.binding && !task.confirmed && !task.held && !task.admission->known) return;
   if (world.now < task.status_due) {
     world.tasks.Wake(task, task.status_due);
     return;
@@ -90,6 +91,7 @@ void FlushStatus(World& world, TaskState& task) {
     task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
+    if (!task.writer.in_flight) StatusRecorded(world, task, std::nullopt);  // it says so already
   } else {
     world.tasks.Wake(task, wake);
   }

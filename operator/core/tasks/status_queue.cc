@@ -8,7 +8,7 @@ namespace {
 
 // A write that may not be needed when others have had their turn.
 bool MayWait(const World& world, const TaskState& task) {
-  if (api::Finished(task.object.status.phase)) return false;
+  if (api::Finished(task.object.status.phase) || task.held) return false;
   if (world.tasks.to_write.size() + task.tenant->to_write.size() > kCrowded) return true;
   return world.tasks.statuses_in_flight >= kBusy && task.binding &&
          world.now < task.binding->assigned_at + kShortTask;

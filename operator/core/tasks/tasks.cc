@@ -12,6 +12,7 @@
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/left_pods.h"
 #include "operator/core/tasks/lost_pods.h"
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
 
 namespace spillway::core {
@@ -195,6 +196,7 @@ void ReconcileTask(World& world, TaskState& task) {
     if (!Finished(status.phase)) Adopt(world, task);
     if (task.binding && !Finished(status.phase)) Follow(world, task);
     if (!Finished(status.phase)) Intervene(world, task);
+    DropUnwanted(world, task);
     if (!Finished(status.phase) && !task.binding) Await(world, task);
     DeleteOrphans(world, task);
     TellStillThere(world, task);

@@ -47,6 +47,14 @@ TEST(ForeignTextTest, OneLineHasNoControlCharactersAndNoRowsOfBlanks) {
             "one two [31mred three four");
 }
 
+TEST(ForeignTextTest, OneLineHasNothingThatTurnsItAroundOrIsNotSeen) {
+  for (const char* hidden : {"\u202E", "\u200B", "\u2066", "\uFEFF", "\u200F", "\u00AD", "\u061C",
+                             "\u2060", "\U000E0041"})
+    EXPECT_EQ(OneLine(std::string("a") + hidden + "b", 99), "a b") << hidden;
+  EXPECT_EQ(OneLine("\u0645\u06CC\u200C\u062E \u00E9 \u20AC", 99),
+            "\u0645\u06CC\u200C\u062E \u00E9 \u20AC");
+}
+
 TEST(ForeignTextTest, ATextThatNeedsNoChangeIsShared) {
   const Text text("a line");
   EXPECT_EQ(&BoundedText(text, 100).str(), &text.str());

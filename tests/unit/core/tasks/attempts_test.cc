@@ -28,6 +28,11 @@ class AttemptTest : public testing::Test {
     api.Advance(time);
   }
   api::Pod& Pod(const std::string& name) { return api.pods.at("ns/" + name); }
+  void Suspend() {
+    api.tasks["ns/t"].spec.suspend = true;
+    api.Change(api.tasks["ns/t"]);
+    api.Settle();
+  }
   // Changes the pod before it is seen.
   void Show(const std::string& name) {
     api.Change(Pod(name));
@@ -363,6 +368,43 @@ TEST_F(AttemptTest, APodThatHadEndedBeforeItWasDeletedIsASuccessIfOurClockIsSlow
       api::Termination{0, "Completed", "", api.now + seconds(10), api.now + seconds(16)};
   Show("t-1");
   EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
+TEST_F(AttemptTest, APodThatHadSucceededWhenItsTaskWasSuspendedIsASuccess) {
+  Start();
+  Run("t-1", seconds(5));
+  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+  Suspend();
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+  api.SetPod("t-1", PodPhase::kSucceeded, 0, "done");
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+  EXPECT_EQ(api.Status("t").result->output, "done");
+  EXPECT_EQ(api.Status("t").attempts.size(), 1u);
+  EXPECT_EQ(api.Status("t").result->cost, "5");
+}
+
+TEST_F(AttemptTest, APodThatHadSucceededWhenItsTaskWasSuspendedIsASuccessThoughItIsGone) {
+  Start();
+  Run("t-1", seconds(5));
+  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+  Suspend();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Unblock();  // seen in one step
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
+TEST_F(AttemptTest, APodThatEndsWellBecauseItsTaskWasSuspendedIsStopped) {
+  api.slow_deletion = true;
+  Start();
+  Run("t-1", seconds(5));
+  Suspend();
+  api.Advance(seconds(3));
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+  EXPECT_EQ(Attempt(0).reason, "Suspended");
 }
 
 TEST_F(AttemptTest, ATaskThatIsLostTooOftenFailsAndSaysSo) {

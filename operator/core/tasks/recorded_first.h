@@ -1,0 +1,24 @@
+// Of a task that is never run a second time after it may have run (spec.retry.lossLimit: 0), the
+// status tells of an attempt before its pod is created. Otherwise the pod alone would tell of it,
+// and whoever comes next would know of neither once that is gone.
+#pragma once
+
+#include <optional>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+bool IsRecordedFirst(const TaskState& task);
+// The task has just been bound: its status is due, and the creation waits for that.
+void HoldCreation(World& world, TaskState& task, Write creation);
+// The API server has the status as it was when it was sent last, or has refused it.
+void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& error);
+// The status has not been answered for kSlowAnswer since the task was bound: its room is given
+// back. What to say of it.
+std::string RecordOverdue(World& world, TaskState& task);
+// Gives up a creation that is held for a binding that is no more, unless its status is on its way:
+// nothing is created before that is known.
+void DropUnwanted(World& world, TaskState& task);
+
+}  // namespace spillway::core

@@ -1,0 +1,143 @@
+#include "operator/core/tasks/recorded_first.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::Json;
+using std::chrono::seconds;
+
+const Json kOnce{{"retry", {{"lossLimit", 0}}}};
+
+class RecordedFirstTest : public testing::Test {
+ protected:
+  RecordedFirstTest() { api.AddServer("s1", "1"); }
+  void Add(const std::string& name = "t", Json spec = kOnce, const std::string& ns = "ns") {
+    api.AddTask(name, std::move(spec), "1", ns);
+    api.Settle();
+  }
+  void RefuseStatuses(Error error) {
+    api.refuse = Denies(Verb::kPatchStatus, Kind::kTask, std::move(error));
+  }
+  static bool IsStatus(const Write& write) {
+    return write.verb == Verb::kPatchStatus && write.kind == Kind::kTask;
+  }
+  ApiModel api;
+};
+
+TEST_F(RecordedFirstTest, ThePodIsCreatedAtOnceWhenTheStatusIsWritten) {
+  Add();
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Phase("t"), "Assigned");
+  EXPECT_EQ(api.task_writes, 1);
+}
+
+TEST_F(RecordedFirstTest, NoPodIsCreatedWhileTheStatusIsOnItsWay) {
+  api.hangs = IsStatus;
+  Add();
+  EXPECT_EQ(api.pods_made, 0);
+  api.Unblock();
+  api.Settle();
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(RecordedFirstTest, TasksThatMayBeLostDoNotWaitForTheirStatus) {
+  api.hangs = IsStatus;
+  Add("t", Json::object());
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(RecordedFirstTest, NoPodIsCreatedWhileTheStatusIsRefused) {
+  RefuseStatuses({ErrorKind::kForbidden, "policy: no", {}});
+  Add();
+  api.Advance(seconds(300));
+  EXPECT_EQ(api.pods_made, 0);
+  api.refuse = nullptr;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(RecordedFirstTest, AStatusThatIsInvalidDoesNotMakeTheTemplateSo) {
+  RefuseStatuses({ErrorKind::kInvalid, "status.phase: no", {}});
+  Add();
+  api.Advance(seconds(30));
+  api.refuse = nullptr;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(RecordedFirstTest, WhatIsNotRecordedTakesNoRoom) {
+  api.statuses_hang_in = "ns";
+  Add();
+  Add("other", Json::object(), "elsewhere");
+  EXPECT_EQ(api.pods_made, 0);
+  api.Advance(seconds(6));
+  EXPECT_TRUE(api.pods.contains("elsewhere/other-1"));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+}
+
+TEST_F(RecordedFirstTest, OthersOfItsKindAreCreatedMeanwhile) {
+  api.AddServer("s2", "1");
+  api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
+  Add();
+  Add("other", Json::object());
+  api.Advance(seconds(10));
+  EXPECT_TRUE(api.pods.contains("ns/other-1"));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+}
+
+TEST_F(RecordedFirstTest, ATaskThatIsCancelledMeanwhileGetsNoPod) {
+  api.hangs = IsStatus;
+  Add();
+  api.tasks["ns/t"].spec.cancel = true;
+  api.Change(api.tasks["ns/t"]);
+  api.Settle();
+  api.Unblock();
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Phase("t"), "Cancelled");
+  EXPECT_EQ(api.pods_made, 0);
+}
+
+TEST_F(RecordedFirstTest, ATaskThatIsDeletedMeanwhileGetsNoPodAndKeepsNoRoom) {
+  api.hangs = IsStatus;
+  Add();
+  api.Remove(api.tasks, "ns/t");
+  api.Settle();
+  api.Unblock();
+  Add("other", Json::object());
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_TRUE(api.pods.contains("ns/other-1"));
+}
+
+TEST_F(RecordedFirstTest, WhoComesNextKnowsOfAnAttemptWhosePodWasNeverSeenToEnd) {
+  Add();
+  RefuseStatuses({ErrorKind::kForbidden, "policy: no", {}});
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Advance(seconds(10));
+  api.AddServer("s2", "1");
+  api.Remove(api.nodes, "s1");
+  api.Advance(seconds(10));
+  api.pods.erase("ns/t-1");
+  api.refuse = nullptr;
+  api.Restart();
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(RecordedFirstTest, APodThatIsRefusedIsNoLossForWhoComesNext) {
+  api.pod_error = Error{ErrorKind::kForbidden, "exceeded quota", {}};
+  Add();
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  api.Restart();
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Status("t").losses, 0);
+}
+
+}  // namespace
+}  // namespace spillway::core
