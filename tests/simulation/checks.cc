@@ -138,12 +138,15 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   const std::string uid = write.uid;
   CheckServer(replica, pod, uid);
   CheckRoom(replica, pod);
-  CheckLoad(replica, pod);
   CheckOnlyPod(replica, pod, uid);
   CheckRunsOnce(replica, write);
-  CheckTurn(replica, uid);
   CheckMoney(replica, write);
-  CheckRefusals(replica, write);
+  // What is recorded first was decided on earlier.
+  if (const TaskRequest* task = TaskOf(uid); task == nullptr || task->spec.retry.loss_limit > 0) {
+    CheckLoad(replica, pod);
+    CheckTurn(replica, uid);
+    CheckRefusals(replica, write);
+  }
   if (ever_decided_.insert(uid).second) decided_.insert(uid);
   const Pod* there = api_.Get<Pod>(write.key());
   const std::string* owner = there == nullptr ? nullptr : witness_.OwnerOf(*there);

@@ -89,7 +89,8 @@ void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& other = std::get<TaskRequest>(*object);
     // What costs money may be closed to the one and not to the other.
-    if (&other == mine || !(PriorityOf(other) > PriorityOf(*mine)) || Bounded(other.meta.ns) ||
+    if (&other == mine || other.spec.retry.loss_limit == 0 ||
+        !(PriorityOf(other) > PriorityOf(*mine)) || Bounded(other.meta.ns) ||
         !AsksForTheSame(other, *mine) || !InQueue(replica, other) ||
         StandApart(replica, other, *mine))
       continue;
@@ -107,6 +108,7 @@ void Checks::CheckGroup(const Replica& replica, const std::string& task_uid) {
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
     if (!task.spec.group || task.spec.group->name != mine->spec.group->name) continue;
+    if (task.spec.retry.loss_limit == 0) return;  // its pod comes once that is recorded
     const TaskRecord* record = witness_.Task(task.meta.uid);
     // One that was tried before, and lost its place, waits alone.
     const bool tried = ever_decided_.contains(task.meta.uid) && !decided_.contains(task.meta.uid);

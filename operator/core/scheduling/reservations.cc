@@ -181,7 +181,7 @@ bool ReservationFits(const World& world, const Shape& shape, const ServerState& 
   if (LeavesRoom(shape, server, kept)) return true;
   if (why == nullptr) return false;
   const bool known = kept.start != kNever;
-  *why = {"Reserved",
+  *why = {kReserved,
           "reserved",
           "reserved for task " + kept.task + ", which has waited for long, " +
               (known ? "from " + FormatTime(kept.start) : "as soon as it has the room") +

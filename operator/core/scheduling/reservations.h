@@ -33,6 +33,9 @@ void ReleaseServer(World& world, const ServerState& server);
 // Of the server with that slot; null if it is not kept for a task.
 const Reservation* ReservationOn(const Scheduling& scheduling, uint32_t slot);
 
+// The reason of a server that is kept for another task.
+inline constexpr char kReserved[] = "Reserved";
+
 // Whether a task of the shape may start in spite of what is kept there. why may be null.
 bool ReservationFits(const World& world, const Shape& shape, const ServerState& server,
                      FitError* why);

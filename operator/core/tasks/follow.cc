@@ -207,7 +207,7 @@ namespace {
 void AwaitAnswer(World& world, TaskState& task) {
   const Time due = task.binding->assigned_at + kSlowAnswer;
   if (world.now < due) return world.tasks.Wake(task, due);
-  if (task.held) {
+  if (task.held && !task.held->recorded) {
     const std::string why = RecordOverdue(world, task);
     return Unassign(world, task, "FailedCreate", why);
   }

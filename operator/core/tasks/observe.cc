@@ -28,7 +28,7 @@ void OnTaskGone(World& world, const std::string& key) {
   ClearOverBudget(world, task);
   if (task.shape != nullptr && task.shape->tasks == 1) ReleaseReservation(world, *task.shape);
   LeaveGang(world, task);
-  if (task.held) CreationDropped(world, *task.owner, task.held->key());
+  if (task.held) CreationDropped(world, *task.owner, task.held->write.key());
   world.scheduling.shapes.Drop(task.shape);
   if (task.admission != nullptr) LeaveAdmission(world, task);
   world.scheduling.preemptible -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;

@@ -1,10 +1,16 @@
 #include "operator/core/tasks/recorded_first.h"
 
-#include <string>
+#include <memory>
 #include <utility>
 
+#include "operator/core/budgets/budgets.h"
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/assume.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/reservations.h"
 #include "operator/core/tasks/follow.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
 
 namespace spillway::core {
@@ -15,13 +21,60 @@ constexpr char kWhy[] =
 constexpr Duration kAgainAfter{10'000};
 
 void Drop(World& world, TaskState& task) {
-  CreationDropped(world, *task.owner, task.held->key());
+  CreationDropped(world, *task.owner, task.held->write.key());
   task.held.reset();
   task.creating.reset();
 }
 
 bool IsWanted(const TaskState& task) {
-  return task.binding != nullptr && task.binding == task.creating && !task.confirmed;
+  if (task.binding) return task.binding == task.creating && !task.confirmed;
+  const api::TaskSpec& spec = task.object.spec;
+  return task.held->overdue && !api::Finished(task.object.status.phase) && !spec.suspend &&
+         !spec.cancel;
+}
+
+// Why its server does not take it any more; empty if it does.
+std::string NotTaken(World& world, const TaskState& task) {
+  const std::string& name = task.creating->server;
+  const auto server = world.servers.by_name.find(name);
+  if (server == world.servers.by_name.end()) return "server " + name + " is gone";
+  FitError why;
+  ForgetAssumed(world, *task.owner);  // the room that is kept for it
+  bool fits = PropertiesFit(world, *task.shape, server->second, &why) &&
+              RoomFits(world, *task.shape, server->second, &why);
+  // What others have reserved since it was bound begins after it.
+  fits = fits || (!task.held->overdue && why.reason == kReserved);
+  if (fits) AssumePod(world, task, *server->second.usage);
+  return fits ? "" : "server " + name + " takes it no more: " + why.message;
+}
+
+// Budgets may have been changed since it was bound. What it commits counts already, if it does.
+bool IsPaid(const World& world, const TaskState& task) {
+  const int64_t cost = task.creating->estimated_micros;
+  return cost == 0 || LeftOf(world.budgets, *task.account) >= cost - task.committed;
+}
+
+void Send(World& world, TaskState& task) {
+  const std::string why = IsPaid(world, task) ? NotTaken(world, task) : "a Budget was changed";
+  if (!why.empty()) {
+    Drop(world, task);
+    if (task.binding) Unassign(world, task, "FailedCreate", why);
+    return;
+  }
+  // Whatever counts from when it was bound counts from now.
+  Binding binding = *task.creating;
+  binding.assigned_at = world.now;
+  task.binding = task.creating = std::make_shared<const Binding>(std::move(binding));
+  DescribeBound(world, task);
+  task.assigned_written = true;
+  if (task.held->overdue) {
+    CreationSent(world, task);
+    Commit(world, task, task.binding->estimated_micros);
+  }
+  Write& write = task.held->write;
+  write.pod->assignment = task.binding;
+  world.effects.emplace_back(std::move(write));
+  task.held.reset();
 }
 
 }  // namespace
@@ -29,35 +82,40 @@ bool IsWanted(const TaskState& task) {
 bool IsRecordedFirst(const TaskState& task) { return task.object.spec.retry.loss_limit == 0; }
 
 void HoldCreation(World& world, TaskState& task, Write creation) {
-  task.held = std::move(creation);
+  task.held = HeldCreation{std::move(creation)};
   task.status_due = world.now;
   world.tasks.touched.insert(*task.key);
 }
 
 void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& error) {
-  if (!task.held) return;
-  if (!IsWanted(task)) return Drop(world, task);
-  if (!task.assigned_written) return;  // an earlier status
+  if (!task.held || !std::exchange(task.held->told, false)) return;
+  world.tasks.Wake(task, world.now);
   if (!error) {
-    world.effects.emplace_back(std::move(*task.held));
-    return task.held.reset();
+    task.held->recorded = true;
+    return;
   }
   task.assigned_written = false;
   if (error->kind == ErrorKind::kConflict) return;  // it is sent again in a moment
+  const bool bound = task.binding != nullptr && task.binding == task.creating;
   Drop(world, task);
-  Unassign(world, task, "FailedCreate", kWhy + ("the API server refuses that: " + error->message));
   BackOff(world, task, task.writer.NotBefore(task.writer.sent) - world.now);
+  if (bound)
+    Unassign(world, task, "FailedCreate",
+             kWhy + ("the API server refuses that: " + error->message));
+}
+
+void SendHeld(World& world, TaskState& task) {
+  if (!task.held) return;
+  if (IsWanted(task) && task.held->recorded) return Send(world, task);
+  if (!task.writer.in_flight && !(task.binding && IsWanted(task))) Drop(world, task);
 }
 
 std::string RecordOverdue(World& world, TaskState& task) {
-  CreationDropped(world, *task.owner, task.held->key());
+  CreationDropped(world, *task.owner, task.held->write.key());
   BackOff(world, task, kAgainAfter);
+  task.held->overdue = true;
   return kWhy +
          ("the API server has not answered that since " + FormatTime(task.binding->assigned_at));
-}
-
-void DropUnwanted(World& world, TaskState& task) {
-  if (task.held && !IsWanted(task) && !task.writer.in_flight) Drop(world, task);
 }
 
 }  // namespace spillway::core

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "operator/core/world.h"
 
@@ -14,11 +15,12 @@ bool IsRecordedFirst(const TaskState& task);
 void HoldCreation(World& world, TaskState& task, Write creation);
 // The API server has the status as it was when it was sent last, or has refused it.
 void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& error);
+// Sends the creation once the status tells of it. Gives it up if its server takes no tasks any
+// more, or if nobody wants it; but nothing else is created before it is known what the status
+// tells.
+void SendHeld(World& world, TaskState& task);
 // The status has not been answered for kSlowAnswer since the task was bound: its room is given
-// back. What to say of it.
+// back, and taken again if it is answered and the server still takes the task. What to say of it.
 std::string RecordOverdue(World& world, TaskState& task);
-// Gives up a creation that is held for a binding that is no more, unless its status is on its way:
-// nothing is created before that is known.
-void DropUnwanted(World& world, TaskState& task);
 
 }  // namespace spillway::core

@@ -64,6 +64,14 @@ struct CloudRefusal {
   Time until{};        // no other is bought
 };
 
+// The creation of a pod that waits for its task's status; see recorded_first.h.
+struct HeldCreation {
+  Write write;
+  bool told = false;      // by the status that is on its way
+  bool recorded = false;  // by that which the API server has
+  bool overdue = false;   // that took so long that its room was given back
+};
+
 struct TaskState {
   const std::string* key = nullptr;  // in Tasks::by_key
   Owner* owner = nullptr;            // in Tasks::owners
@@ -79,7 +87,7 @@ struct TaskState {
   // That of the pod that was asked for while there is no answer yet; the binding may be gone
   // before.
   std::shared_ptr<const Binding> creating;
-  Boxed<Write> held;              // that creation, while it is not sent yet; see recorded_first.h
+  Boxed<HeldCreation> held;       // that creation, while it is not sent yet
   std::optional<int64_t> queued;  // in shape->waiting or gang->waiting, with this priority
   bool in_gang = false;           // queued there, not in its shape
   bool confirmed = false;         // the pod of the binding was created, or seen

@@ -91,6 +91,7 @@ void FlushStatus(World& world, TaskState& task) {
     task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
+    if (task.held) task.held->told = task.object.status.phase == TaskPhase::kAssigned;
     if (!task.writer.in_flight) StatusRecorded(world, task, std::nullopt);  // it says so already
   } else {
     world.tasks.Wake(task, wake);
