@@ -89,6 +89,40 @@ TEST_F(RecordedFirstTest, OthersOfItsKindAreCreatedMeanwhile) {
   EXPECT_FALSE(api.pods.contains("ns/t-1"));
 }
 
+TEST_F(RecordedFirstTest, AStatusThatTakesLongIsNotWrittenInVain) {
+  api.hangs = IsStatus;
+  Add();
+  api.Advance(seconds(8));
+  api.Unblock();
+  api.Settle();
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.ServerOf("t"), "s1");
+}
+
+TEST_F(RecordedFirstTest, RoomThatAnotherHasTakenMeanwhileIsNotTakenTwice) {
+  api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
+  Add();
+  Add("other", Json::object());
+  api.Advance(seconds(8));
+  api.Unblock();
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_TRUE(api.pods.contains("ns/other-1"));
+  EXPECT_EQ(api.Phase("t"), "Pending");
+}
+
+TEST_F(RecordedFirstTest, AServerThatIsCordonedMeanwhileGetsNoPod) {
+  api.hangs = IsStatus;
+  Add();
+  api.servers["s1"].spec.cordoned = true;
+  api.Change(api.servers["s1"]);
+  api.Settle();
+  api.Unblock();
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.pods_made, 0);
+  EXPECT_EQ(api.Phase("t"), "Pending");
+}
+
 TEST_F(RecordedFirstTest, ATaskThatIsCancelledMeanwhileGetsNoPod) {
   api.hangs = IsStatus;
   Add();
