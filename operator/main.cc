@@ -13,6 +13,7 @@
 #include "operator/cloud/karpenter.h"
 #include "operator/cloud/rest.h"
 #include "operator/kube/config.h"
+#include "operator/kube/tls.h"
 #include "operator/kube/transport.h"
 #include "operator/runtime/await_task.h"
 #include "operator/runtime/counting_transport.h"
@@ -41,7 +42,7 @@ struct Flags {
   std::string probe_address = ":8081";
   std::string log_level = "info";
   int verbosity = runtime::kDefaultVerbosity;
-  int workers = 32;
+  int workers = 64;
   // Of the subcommand await.
   std::string await_namespace = "default", await_task;
   int await_seconds = 120;
@@ -223,6 +224,7 @@ int Run(const Flags& flags, std::stop_source& stop) {
   if (!leadership) return Refuse(leadership.error());
   const auto config = kube::LoadConfig(flags.kubeconfig);
   if (!config) return Refuse(config.error());
+  kube::ReadAuthoritiesOnce();
   const auto transport = kube::MakeTransport(*config);
   if (!transport) return Refuse(transport.error());
   runtime::Metrics metrics(kVersion);

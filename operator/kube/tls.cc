@@ -14,6 +14,12 @@ struct Free {
   void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
+// The system's authorities, once they were read; null before that.
+X509_STORE*& SystemStore() {
+  static X509_STORE* store = nullptr;
+  return store;
+}
+
 template <typename T>
 using Owned = std::unique_ptr<T, Free>;
 
@@ -59,8 +65,20 @@ Result<Unit> Present(SSL_CTX* context, const Config& config) {
 
 }  // namespace
 
+void ReadAuthoritiesOnce() {
+  X509_STORE*& store = SystemStore();
+  if (store != nullptr) return;
+  store = X509_STORE_new();
+  X509_STORE_set_default_paths(store);
+  ERR_clear_error();  // there may be none
+  setenv(X509_get_default_cert_file_env(), "/dev/null", 1);
+  setenv(X509_get_default_cert_dir_env(), "/dev/null", 1);
+}
+
 Result<Unit> ConfigureTls(SSL_CTX* context, const Config& config) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  if (config.ca.empty() && SystemStore() != nullptr)
+    SSL_CTX_set1_cert_store(context, SystemStore());
   if (!config.ca.empty()) {
     if (auto trusted = TrustOnly(context, config.ca); !trusted) return trusted;
   }

@@ -18,7 +18,7 @@
 namespace spillway::runtime {
 
 struct LoopOptions {
-  int workers = 32;
+  int workers = 64;
   std::string identity;
 };
 

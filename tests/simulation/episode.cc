@@ -46,7 +46,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
              [this](const core::Write& write) { late_.emplace_back(api_.now, write); }} {
   Mix();
   checks_.JudgeOnly(script_.only);
-  static constexpr size_t kWorkers[] = {1, 2, 4, 32, 32, 32};
+  static constexpr size_t kWorkers[] = {1, 2, 4, 32, 64, 64};
   static constexpr int kLatencies[] = {0, 0, 50, 1'000};  // ms
   Random random(script_.seed);
   world_.workers = kWorkers[random.Pick(6)];

@@ -12,7 +12,7 @@ namespace spillway::core {
 
 struct World;
 
-// Twice the workers that send them by default: enough to keep those busy.
+// As many as the workers that send them by default.
 inline constexpr int64_t kMostStatusesInFlight = 64;
 // Explanations take half of that: what has happened comes before what has not.
 inline constexpr int64_t kMostExplanationsInFlight = 32;
