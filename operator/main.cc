@@ -11,6 +11,7 @@
 #include "operator/cloud/cluster_api.h"
 #include "operator/cloud/engines.h"
 #include "operator/cloud/karpenter.h"
+#include "operator/cloud/pending_pod.h"
 #include "operator/cloud/rest.h"
 #include "operator/kube/config.h"
 #include "operator/kube/tls.h"
@@ -235,6 +236,7 @@ int Run(const Flags& flags, std::stop_source& stop) {
   cloud::Engines engines;
   engines.Add(std::make_unique<cloud::Karpenter>(server));
   engines.Add(std::make_unique<cloud::ClusterApi>(server));
+  engines.Add(std::make_unique<cloud::PendingPod>(server, leadership->ns));
   engines.Add(std::make_unique<cloud::Rest>(cloud::Installation{
       server, leadership->ns, [](const kube::Config& of) { return kube::MakeTransport(of); }}));
   runtime::Loop loop(server, engines, metrics, {flags.workers, identity});

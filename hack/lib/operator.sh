@@ -26,7 +26,7 @@ operator_build() {
 # runs: the operator is then started outside, with the service account's kubeconfig. It may read the Secret cloud-service.
 operator_install() {
   local flags=("$@")
-  ((${#flags[@]} > 0)) || flags=(--set replicaCount=0 --set 'rest.secretNames={cloud-service}' --set clusterAPI.enabled=true)
+  ((${#flags[@]} > 0)) || flags=(--set replicaCount=0 --set 'rest.secretNames={cloud-service}' --set clusterAPI.enabled=true --set pendingPod.equipNodes=true)
   command -v helm >/dev/null || die "helm is not in PATH: eval \"\$(hack/cluster env)\""
   kubectl apply -f - >&2 <<'EOF'
 apiVersion: v1

@@ -23,6 +23,9 @@ struct EngineTraits {
   // the labels and taints of the pool that it lacks before a task may go there, and is deleted when
   // the server is gone.
   bool bare_nodes = false;
+  // With bare_nodes: the Node is not deleted for it. The engine takes it away in its own time once
+  // nothing keeps it, and may lend it for another request until then.
+  bool removes_nodes = false;
 };
 
 // What an engine says of a server that was asked of it.

@@ -56,6 +56,8 @@ std::string PathOf(const Json& object) {
       {"PersistentVolume", "persistentvolumes"},
       {"PersistentVolumeClaim", "persistentvolumeclaims"},
       {"ScaleRequest", "scalerequests"},
+      {"Event", "events"},
+      {"NodePool", "nodepools"},
       {"KWOKNodeClass", "kwoknodeclasses"}};
   const std::string version = object.at("apiVersion"), ns = At(object, "metadata.namespace");
   return (version.find('/') == std::string::npos ? "/api/" : "/apis/") + version +

@@ -84,6 +84,11 @@ bool WasItsNode(const World& world, const ScaleState& scale, const api::Node& no
          (pool != node.meta.labels.end() && pool->second == scale.object.pool);
 }
 
+bool EngineRemoves(const World& world, const ScaleState& scale) {
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  return engine != nullptr && engine->traits.removes_nodes;
+}
+
 void NodeEquipped(World& world, ScaleState& scale, const std::optional<Error>& error) {
   // After a conflict a newer state of the Node is on its way.
   if (!error || error->kind == ErrorKind::kConflict) return;
@@ -127,9 +132,12 @@ bool NodeGone(World& world, ScaleState& scale) {
   if (at == world.servers.nodes.end() || !at->second.object) return true;
   if (!HasBareNodes(world, scale)) return false;
   const api::Node& node = *at->second.object;
+  const bool left = EngineRemoves(world, scale);
   // Another machine's, or nobody's that we know.
-  if (node.provider_id.empty() || node.provider_id != scale.object.status.provider_id) return true;
+  if (node.provider_id != scale.object.status.provider_id) return true;
+  if (node.provider_id.empty() && !left) return true;
   if (!WasItsNode(world, scale, node)) return true;
+  if (left) return false;
   // It may have joined once more.
   if (std::exchange(scale.node_deleted, node.meta.uid) != node.meta.uid) scale.node_deletion = {};
   Time wake = kNever;
@@ -140,6 +148,13 @@ bool NodeGone(World& world, ScaleState& scale) {
   }
   world.WakeAt(wake);
   return false;
+}
+
+bool LeftToEngine(const World& world, const ScaleState& scale) {
+  const api::ScaleStatus& status = scale.object.status;
+  return status.phase == api::ScalePhase::kReleasing && !status.node_name.empty() &&
+         !scale.asking && !world.provisioning.cloud_servers.Has(scale.object.meta.uid) &&
+         EngineRemoves(world, scale);
 }
 
 void OnNodeOutcome(World& world, const Outcome& outcome) {

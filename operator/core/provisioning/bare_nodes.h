@@ -14,6 +14,9 @@ std::string AwaitNode(World& world, ScaleState& scale, const api::CloudServer& s
 // Whether the Node of the server that is gone is gone as well. Of an engine with bare nodes it is
 // deleted, if it is the one that the server had.
 bool NodeGone(World& world, ScaleState& scale);
+// Whether the server was given back, and its Node is left for its engine to take away, or to lend
+// for the next purchase.
+bool LeftToEngine(const World& world, const ScaleState& scale);
 // How a write to a Node has ended.
 void OnNodeOutcome(World& world, const Outcome& outcome);
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <span>
 
+#include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/match.h"
@@ -193,7 +194,7 @@ int64_t PoolServers(const World& world, const std::string& pool) {
              [&](const auto& entry) {
                const ScaleState& scale = entry.second;
                const api::ScalePhase phase = scale.object.status.phase;
-               if (scale.object.pool != pool) return false;
+               if (scale.object.pool != pool || LeftToEngine(world, scale)) return false;
                return (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased) ||
                       scale.asking || world.provisioning.cloud_servers.Has(scale.object.meta.uid);
              });

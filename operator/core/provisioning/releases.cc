@@ -90,6 +90,18 @@ void ReleaseOrphan(World& world, CloudServer& server) {
   world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
 }
 
+// What is added to why the server was given back while its Node is still there.
+std::string WhatIsLeft(const ScaleState& scale) {
+  return "; waiting for its engine to take node " + scale.object.status.node_name +
+         " away, which costs until then";
+}
+
+void SayWhatIsLeft(World& world, ScaleState& scale) {
+  const std::string &said = scale.object.status.message, left = WhatIsLeft(scale);
+  if (LeftToEngine(world, scale) && !said.ends_with(left))
+    SetPhase(world, scale, ScalePhase::kReleasing, said + left);
+}
+
 }  // namespace
 
 void AskRelease(World& world, ScaleState& scale) {
@@ -120,10 +132,14 @@ void Release(World& world, ScaleState& scale) {
   DeleteServer(world, scale);
   AskRelease(world, scale);
   if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
-  if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale)) return;
+  if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale))
+    return SayWhatIsLeft(world, scale);
   if (IsOpenToOthers(scale)) return;  // who may make a server of it
+  std::string why = scale.object.status.message;
+  if (const std::string left = WhatIsLeft(scale); why.ends_with(left))
+    why.resize(why.size() - left.size());
   scale.object.status.finished_at = world.now;
-  SetPhase(world, scale, ScalePhase::kReleased, "given back: " + scale.object.status.message);
+  SetPhase(world, scale, ScalePhase::kReleased, "given back: " + why);
 }
 
 void Ended(World& world, ScaleState& scale) {

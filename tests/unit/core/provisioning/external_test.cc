@@ -16,6 +16,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 // Leases by the uid of their ScaleRequest.
@@ -85,9 +86,9 @@ class ExternalTest : public testing::Test {
     for (Event& event : *events) api.Push(std::move(event));
     api.Settle();
   }
-  void Buy() {
+  void Buy(const std::string& task = "t") {
     api.AddTask(
-        "t",
+        task,
         {{"placement", {{"policy", "CloudOnly"}}},
          {"template",
           {{"spec",
@@ -425,6 +426,124 @@ TEST_F(ExternalTest, AForgottenServerIsAskedBackOnceThoughItIsToldOfAgainAndAgai
   service.release_error.reset();
   api.Advance(seconds(30));
   EXPECT_THAT(service.leases, IsEmpty());
+}
+
+// As an autoscaler: inside the cluster, and it takes the Node away when it likes.
+class Autoscaler : public Service {
+ public:
+  api::EngineTraits traits() const override {
+    api::EngineTraits out{"service", true};
+    out.bare_nodes = out.removes_nodes = true;
+    return out;
+  }
+};
+
+class AutoscalerTest : public ExternalTest {
+ protected:
+  AutoscalerTest() {
+    scaler = &api.engines.Add(std::make_unique<Autoscaler>());
+    api.Restart();
+    Look();
+  }
+  void Look() {
+    const cloud::Source source = scaler->source();
+    auto events = runtime::AskAll("service", std::get<cloud::Poll>(source), {});
+    for (Event& event : *events) api.Push(std::move(event));
+    api.Settle();
+  }
+  static void Serve(api::CloudServer& server, const std::string& provider_id) {
+    server.ready = true;
+    server.node_name = "n";
+    server.provider_id = provider_id;
+  }
+  // Bought, used, and given back, but for the Node.
+  void LeaveNode(const std::string& provider_id = "x://n") {
+    Buy();
+    Serve(scaler->leases.begin()->second, provider_id);
+    Look();
+    Join("n", provider_id);
+    api.Advance(seconds(1));
+    api.SetPod("t-1", api::PodPhase::kSucceeded);
+    api.Advance(seconds(330));
+    Look();
+    api.Advance(seconds(1));
+  }
+
+  Autoscaler* scaler = nullptr;
+};
+
+TEST_F(AutoscalerTest, TheNodeIsLeftToTheEngineAndThePurchaseSaysWhatItWaitsFor) {
+  LeaveNode();
+  EXPECT_THAT(scaler->released, SizeIs(1));
+  EXPECT_TRUE(api.nodes.contains("n"));
+  EXPECT_EQ(Status().phase, ScalePhase::kReleasing);
+  EXPECT_THAT(Status().message, HasSubstr("waiting for its engine to take node n away"));
+  api.Advance(seconds(600));
+  EXPECT_TRUE(api.nodes.contains("n"));
+  EXPECT_EQ(Status().phase, ScalePhase::kReleasing);
+  api.Remove(api.nodes, "n");
+  api.Advance(seconds(1));
+  EXPECT_EQ(Status().phase, ScalePhase::kReleased);
+  EXPECT_THAT(Status().message, HasSubstr("given back: idle for"));
+  EXPECT_THAT(Status().message, Not(HasSubstr("waiting for")));
+}
+
+TEST_F(AutoscalerTest, ANodeWithoutAProviderIDIsWaitedForAsWell) {
+  LeaveNode("");
+  EXPECT_EQ(Status().phase, ScalePhase::kReleasing);
+  EXPECT_TRUE(api.nodes.contains("n"));
+}
+
+TEST_F(AutoscalerTest, TheNextPurchaseThatGetsTheNodeEndsTheOneThatLeftIt) {
+  LeaveNode();
+  const std::string first = Scale().meta.name;
+  Buy("next");
+  ASSERT_THAT(scaler->leases, SizeIs(1));
+  Serve(scaler->leases.begin()->second, "x://n");
+  Look();
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.scales.at(first).status.phase, ScalePhase::kReleased);
+  EXPECT_EQ(api.pods.at("ns/next-1").node_name, "n");
+}
+
+TEST_F(AutoscalerTest, ANodeThatIsRegisteredByHandIsNotWaitedFor) {
+  Buy();
+  api.AddServer("n");
+  api.nodes.at("n").provider_id = "x://n";
+  api.Change(api.nodes.at("n"));
+  Serve(scaler->leases.begin()->second, "x://n");
+  Look();
+  EXPECT_THAT(Status().message, HasSubstr("is registered as n already"));
+  api.DeleteScale(Scale().meta.name);
+  api.Settle();
+  Look();
+  api.Advance(seconds(1));
+  EXPECT_TRUE(api.nodes.contains("n"));
+  for (const auto& [name, scale] : api.scales)
+    EXPECT_NE(scale.status.phase, ScalePhase::kReleasing) << name;
+}
+
+TEST_F(AutoscalerTest, NorIsOneThatWasNeverMadeThePools) {
+  Buy();
+  Serve(scaler->leases.begin()->second, "x://n");
+  Join();
+  api.nodes.at("n").ready = api::NodeReady::kFalse;
+  api.Change(api.nodes.at("n"));
+  Look();
+  EXPECT_EQ(Status().phase, ScalePhase::kProvisioning);
+  api.Remove(api.tasks, "ns/t");
+  api.Settle();
+  Look();
+  api.Advance(seconds(1));
+  EXPECT_EQ(Status().phase, ScalePhase::kReleased) << Status().message;
+}
+
+TEST_F(AutoscalerTest, ANodeThatIsLeftTakesUpNoPlaceInItsPool) {
+  api.pools.at("p").spec.max_servers = 1;
+  api.Change(api.pools.at("p"));
+  LeaveNode();
+  Buy("next");
+  EXPECT_THAT(scaler->leases, SizeIs(1)) << "it may be had again";
 }
 
 }  // namespace
