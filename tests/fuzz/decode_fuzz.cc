@@ -1,8 +1,9 @@
-// Objects of every kind, as the API server may send them, and leases of a cloud service: the first
-// byte is the kind, the rest the object. What was decoded is taken up by a core, together with its
-// status as it would be written.
+// Objects of every kind, as the API server may send them, leases of a cloud service, and pods and
+// Events by which an autoscaler is asked: the first byte is the kind, the rest the object. What was
+// decoded is taken up by a core, together with its status as it would be written.
 #include "operator/cloud/karpenter.h"
 #include "operator/cloud/lease.h"
+#include "operator/cloud/placeholder.h"
 #include "operator/core/core.h"
 #include "operator/runtime/decode.h"
 
@@ -34,6 +35,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static_cast<void>(cloud::DecodeLeases(object, "c"));
   static_cast<void>(cloud::ReadError({409, std::string(data + 1, data + size), {}}));
   static_cast<void>(cloud::DecodeAddress(object));
+  if (const auto pod = cloud::DecodeOwnPod(object))
+    static_cast<void>(cloud::KeeperBody(*pod, pod->node_name, pod->provider_id));
+  static_cast<void>(cloud::LastVerdict(api::Json::array({object}), "", "", {"a"}));
+  static_cast<void>(cloud::ReadEvent(object));
   const auto decoded = Decode(kind, object);
   if (!decoded) return 0;
   std::vector<core::Event> events{core::Seen{*decoded}};
