@@ -48,10 +48,7 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
 }
 
 void Checks::Settled(const Replica& replica) {
-  for (const auto& [key, object] : api_.All(Kind::kTask)) {
-    if (!replica.core().world().tasks.by_key.contains(key))
-      return Violate("lost-task", key + " is not known to the operator");
-  }
+  if (const auto differs = ViewDiffers(replica)) Violate("view-equals", *differs);
 }
 
 // One that has waited for longer, and finds no room there now, may have the server kept for it.
@@ -154,6 +151,7 @@ Checks::Waits Checks::Idle() const {
 }
 
 std::optional<Violation> Checks::Quiet(const Replica& replica) const {
+  if (const auto differs = ViewDiffers(replica)) return Violation{"view-equals", *differs};
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
     const bool held = task.spec.suspend && !task.spec.cancel;

@@ -54,6 +54,8 @@ class Checks {
   // while a server would take it: each such task, and the server.
   using Waits = std::set<std::pair<std::string, std::string>>;
   void Settled(const Replica& replica);
+  // How what it knows of the API server differs from what is there; nothing if it does not.
+  std::optional<std::string> ViewDiffers(const Replica& replica) const;
   Waits Idle() const;
   // A pod was asked for, or ended, or was refused, not long ago: the task may wait by itself.
   bool TriedOfLate(const std::string& task) const;
