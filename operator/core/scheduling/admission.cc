@@ -81,6 +81,7 @@ void Succeeded(World& world, Admission& admission) {
   admission.known = true;
   admission.quota = false;
   admission.strikes = 0;
+  admission.refused_in_cloud = {};
   admission.backoff.Succeed();
   admission.answered_at = world.now;
   int64_t& window = admission.tenant->window;

@@ -100,18 +100,31 @@ std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape) {
   return slots;
 }
 
-void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause) {
-  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
-  CloudRefusal& refusal = *task.refused_in_cloud;
+namespace {
+
+void NoteIn(CloudRefusal& refusal, const World& world, const TaskState& task, BackoffRange pause) {
   if (refusal.server == task.binding->server && world.now < refusal.until) return;
   refusal.server = task.binding->server;
   refusal.until = world.now + BackoffAfter(++refusal.times, pause, 0);
+}
+
+}  // namespace
+
+void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause) {
+  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
+  NoteIn(*task.refused_in_cloud, world, task, pause);
+}
+
+void NoteDenialInCloud(const World& world, TaskState& task) {
+  NoteIn(task.admission->refused_in_cloud, world, task, kNextPurchase);
 }
 
 std::optional<Time> RefusedInCloud(const World& world, const TaskState& task) {
   const auto if_ahead = [&](Time until) {
     return world.now < until ? std::optional(until) : std::nullopt;
   };
+  if (task.admission != nullptr && world.now < task.admission->refused_in_cloud.until)
+    return task.admission->refused_in_cloud.until;
   if (task.refused_in_cloud) return if_ahead(task.refused_in_cloud->until);
   // Before this process began.
   const api::TaskStatus& status = task.object.status;

@@ -41,6 +41,9 @@ void EndRefusals(World& world);
 std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape);
 // The bought server of the task's binding has not taken its pod. Several attempts there count once.
 void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause);
+// The creation of the task's pod was refused, on a bought server: none is bought for its kind for a
+// while.
+void NoteDenialInCloud(const World& world, TaskState& task);
 // A bought server did not take the task, and it has not run since: another would be bought in vain.
 // Until when none is, as what stood in the way may have changed by then.
 std::optional<Time> RefusedInCloud(const World& world, const TaskState& task);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "operator/core/backoff.h"
+#include "operator/core/scheduling/cloud_refusal.h"
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/scheduling/shape.h"
 
@@ -59,7 +60,8 @@ struct Admission {
   bool by_scheduler = false;  // its pods are left to kube-scheduler
   Time answered_at{};         // when a pod was created last
   Backoff backoff;
-  Time learned_at{};  // when its shape was changed last
+  CloudRefusal refused_in_cloud;  // of creations on servers that were bought
+  Time learned_at{};              // when its shape was changed last
   // Why its pods cannot be created; null while they can, as far as is known.
   std::shared_ptr<const api::Explanation> explanation;
 };

@@ -1,5 +1,6 @@
 #include "operator/core/tasks/carry_out.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "operator/core/scheduling/payment.h"
@@ -23,12 +24,13 @@ std::shared_ptr<const Binding> BindingTo(const TaskState& task, const ServerStat
 
 bool CarryOut::MayStart(const TaskState& task) const {
   Time unused = kNever;
-  return Lingering(world_, task, &unused) == nullptr;
+  return MayRecord(world_, task) && Lingering(world_, task, &unused) == nullptr;
 }
 
 void CarryOut::AwaitStart(TaskState& task) {
   Time wake = kNever;
   Lingering(world_, task, &wake);
+  if (!MayRecord(world_, task)) wake = std::min(wake, task.tenant->unrecorded_until);
   if (wake != kNever) world_.tasks.Wake(task, wake);
 }
 

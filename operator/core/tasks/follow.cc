@@ -295,6 +295,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     RecordEvent(world, task, true, "InvalidTemplate", message);
   } else {
     task.unsure = task.unsure || error.kind == ErrorKind::kUnavailable;
+    if (task.binding->cloud) NoteDenialInCloud(world, task);
     const auto why = ExplainAdmission(task);
     Unassign(world, task, "FailedCreate",
              why != nullptr ? why->summary

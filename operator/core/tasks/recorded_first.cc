@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kWhy[] =
     "with spec.retry.lossLimit 0, the pod is created once the status tells of it; ";
-constexpr Duration kAgainAfter{10'000};
+constexpr BackoffRange kAfterOverdue{std::chrono::seconds(10), std::chrono::seconds(60)};
 
 void Drop(World& world, TaskState& task) {
   CreationDropped(world, *task.owner, task.held->write.key());
@@ -81,6 +81,10 @@ void Send(World& world, TaskState& task) {
 
 bool IsRecordedFirst(const TaskState& task) { return task.object.spec.retry.loss_limit == 0; }
 
+bool MayRecord(const World& world, const TaskState& task) {
+  return !IsRecordedFirst(task) || world.now >= task.tenant->unrecorded_until;
+}
+
 void HoldCreation(World& world, TaskState& task, Write creation) {
   task.held = HeldCreation{std::move(creation)};
   task.status_due = world.now;
@@ -92,6 +96,8 @@ void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& e
   world.tasks.Wake(task, world.now);
   if (!error) {
     task.held->recorded = true;
+    task.tenant->unrecorded = 0;
+    task.tenant->unrecorded_until = Time{};
     return;
   }
   task.assigned_written = false;
@@ -112,7 +118,10 @@ void SendHeld(World& world, TaskState& task) {
 
 std::string RecordOverdue(World& world, TaskState& task) {
   CreationDropped(world, *task.owner, task.held->write.key());
-  BackOff(world, task, kAgainAfter);
+  Tenant& tenant = *task.tenant;
+  if (world.now >= tenant.unrecorded_until)
+    tenant.unrecorded_until = world.now + BackoffAfter(++tenant.unrecorded, kAfterOverdue, 0);
+  BackOff(world, task, tenant.unrecorded_until - world.now);
   task.held->overdue = true;
   return kWhy +
          ("the API server has not answered that since " + FormatTime(task.binding->assigned_at));

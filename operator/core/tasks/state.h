@@ -16,6 +16,7 @@
 #include "operator/base/boxed.h"
 #include "operator/core/alarms.h"
 #include "operator/core/deletion.h"
+#include "operator/core/scheduling/cloud_refusal.h"
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/servers/ledger.h"
 #include "operator/core/status_writer.h"
@@ -55,13 +56,6 @@ struct Stuck {
   std::string reason, message;  // what they said last
   Time unscheduled_since = kNever;
   bool unbound = false;  // kube-scheduler had it
-};
-
-// Servers that were bought have not taken the task; see refusals.h.
-struct CloudRefusal {
-  int times = 0;       // in a row
-  std::string server;  // the last of them
-  Time until{};        // no other is bought
 };
 
 // The creation of a pod that waits for its task's status; see recorded_first.h.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "operator/core/explain/explain.h"
 #include "operator/core/scheduling/fit.h"
 #include "tests/unit/core/api_model.h"
@@ -224,6 +226,27 @@ TEST_F(RefusalsTest, APodThatFailedAfterAContainerStartedWasNotRefused) {
   api.Settle();
   EXPECT_FALSE(api.world().tasks.by_key.at("ns/t").shape->refused);
   EXPECT_EQ(api.Phase("t"), "Failed");
+}
+
+TEST_F(RefusalsTest, WhereNoPodCanBeCreatedServersAreBoughtEverMoreSeldom) {
+  api.AddPool("p");
+  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kForbidden, "exceeded quota", {}});
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
+  api.AddTask("like", {{"placement", {{"policy", "CloudOnly"}}}});
+  const auto pass = [&](int seconds_long) {
+    for (int i = 0; i < seconds_long; i += 5) {
+      for (const auto& [name, claim] : std::map(api.claims)) {
+        if (claim.node_name.empty()) api.ProvideServer("node-of-" + name);
+      }
+      api.Advance(seconds(5));
+    }
+  };
+  pass(3600);
+  EXPECT_LE(api.claims_made, 7);
+  EXPECT_NE(api.Says("t").find("exceeded quota"), std::string::npos) << api.Says("t");
+  api.refuse = nullptr;
+  pass(7200);
+  EXPECT_GE(api.pods_made, 2);
 }
 
 TEST_F(RefusalsTest, WhereAllServersRefuseTheCloudIsTried) {

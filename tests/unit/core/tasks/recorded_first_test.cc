@@ -79,6 +79,15 @@ TEST_F(RecordedFirstTest, WhatIsNotRecordedTakesNoRoom) {
   EXPECT_FALSE(api.pods.contains("ns/t-1"));
 }
 
+TEST_F(RecordedFirstTest, WhereStatusesHangOneTaskAfterTheOtherDoesNotTakeTheRoom) {
+  api.statuses_hang_in = "ns";
+  for (const char* name : {"a", "b", "c", "d"}) Add(name);
+  api.Advance(seconds(6));
+  Add("other", Json::object(), "elsewhere");
+  api.Advance(seconds(1));
+  EXPECT_TRUE(api.pods.contains("elsewhere/other-1"));
+}
+
 TEST_F(RecordedFirstTest, OthersOfItsKindAreCreatedMeanwhile) {
   api.AddServer("s2", "1");
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
