@@ -122,6 +122,7 @@ void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
   const TaskRecord* record = witness_.Task(write.uid);
   const TaskRequest* task = TaskOf(write.uid);
   if (record == nullptr || task == nullptr) return;
+  if (api_.Get<Pod>(write.key()) != nullptr) return;  // there will be no second one of its name
   int64_t ran = 0, may = 1 + task->spec.retry.limit + record->edits;
   for (const PodRecord& pod : record->pods) {
     ran += pod.ran ? 1 : 0;

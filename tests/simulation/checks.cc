@@ -195,6 +195,9 @@ void Checks::After(const Replica& replica, const core::Write& write) {
     CheckResult(replica, write);
     ++statuses_;
     ++costs_[write.uid].statuses;
+    // It comes before the pod, and is taken back if there will be none.
+    if (before_->spec.retry.loss_limit == 0 && api::GetString(write.body, "phase") == "Assigned")
+      ++costs_[write.uid].recorded;
     CheckCost(write.uid, write.key());
   }
 }
@@ -204,8 +207,8 @@ void Checks::CheckCost(const std::string& uid, const std::string& key) {
   if (!cost.disturbed) cost.disturbed = disturbances_;
   // Two statuses an attempt; a waiting task explains itself ever more rarely, and anew when the
   // server that it waits for changes.
-  const int bound =
-      24 + 6 * cost.pods + 3 * cost.edits + 2 * (disturbances_ - cost.disturbed.value_or(0));
+  const int bound = 24 + 6 * (cost.pods + cost.recorded) + 3 * cost.edits +
+                    2 * (disturbances_ - cost.disturbed.value_or(0));
   if (cost.statuses > bound)
     Violate("too-many-writes", key + ": " + std::to_string(cost.statuses) + " statuses for " +
                                    std::to_string(cost.pods) + " pods");

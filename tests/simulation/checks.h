@@ -101,6 +101,7 @@ class Checks {
   }
   struct Cost {
     int pods = 0, statuses = 0, edits = 0;
+    int recorded = 0;                   // statuses that told of a pod before it was created
     std::optional<int> disturbed = {};  // before its first write
   };
 

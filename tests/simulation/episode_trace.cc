@@ -10,9 +10,11 @@ using std::chrono::seconds;
 
 std::string Describe(const core::Object& object) {
   if (const auto* task = std::get_if<api::TaskRequest>(&object)) {
+    const auto* told = api::FindCondition(*task->status.conditions, "Ready");
     return std::string(api::ToString(task->status.phase)) +
            (task->status.assignment ? " on " + task->status.assignment->server : "") +
-           (task->spec.suspend ? " suspend" : "") + (task->spec.cancel ? " cancel" : "");
+           (task->spec.suspend ? " suspend" : "") + (task->spec.cancel ? " cancel" : "") +
+           (told == nullptr ? "" : ": " + told->message.str());
   }
   if (const auto* scale = std::get_if<api::ScaleRequest>(&object))
     return std::string(api::ToString(scale->status.phase)) + " " + scale->status.message;

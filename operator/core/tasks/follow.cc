@@ -283,6 +283,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     return Confirm(world, task);  // an earlier try succeeded, or another leader was faster
   }
   if (error.kind == ErrorKind::kAlreadyExists) {
+    if (task.binding->cloud) NoteRefusalInCloud(world, task, kNextPurchase);
     Unassign(world, task, "FailedCreate",
              "a pod named " + outcome.key + " that is not of this task is in the way; delete it");
     ++task.losses;

@@ -142,6 +142,7 @@ void StatusAnswered(World& world, Tenant& tenant, const std::optional<Error>& er
   --world.tasks.statuses_in_flight;
   --tenant.statuses_in_flight;
   tenant.statuses_fail = error && error->retryable();
+  if (!error) StatusesGoOn(world, tenant);
   const bool all = tenant.statuses_in_flight == 0;
   for (int64_t free = kMostStatusesOfOne - tenant.statuses_in_flight;
        !tenant.to_write.empty() && (all || free > 0); --free) {

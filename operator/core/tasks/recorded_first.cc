@@ -85,6 +85,17 @@ bool MayRecord(const World& world, const TaskState& task) {
   return !IsRecordedFirst(task) || world.now >= task.tenant->unrecorded_until;
 }
 
+void StatusesGoOn(World& world, Tenant& tenant) {
+  tenant.unrecorded = 0;
+  if (std::exchange(tenant.unrecorded_until, Time{}) == Time{}) return;
+  for (const auto& [of, admission] : world.scheduling.admissions) {
+    if (of.first != &tenant) continue;
+    for (TaskState* task : admission.tasks) {
+      if (IsRecordedFirst(*task)) world.tasks.Wake(*task, world.now);
+    }
+  }
+}
+
 void HoldCreation(World& world, TaskState& task, Write creation) {
   task.held = HeldCreation{std::move(creation)};
   task.status_due = world.now;
@@ -96,8 +107,6 @@ void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& e
   world.tasks.Wake(task, world.now);
   if (!error) {
     task.held->recorded = true;
-    task.tenant->unrecorded = 0;
-    task.tenant->unrecorded_until = Time{};
     return;
   }
   task.assigned_written = false;

@@ -13,6 +13,8 @@ namespace spillway::core {
 bool IsRecordedFirst(const TaskState& task);
 // False if it would be in vain to bind the task: statuses of its namespace are not answered.
 bool MayRecord(const World& world, const TaskState& task);
+// A status of the namespace was written.
+void StatusesGoOn(World& world, Tenant& tenant);
 // The task has just been bound: its status is due, and the creation waits for that.
 void HoldCreation(World& world, TaskState& task, Write creation);
 // The API server has the status as it was when it was sent last, or has refused it.
