@@ -130,7 +130,6 @@ std::string RecordOverdue(World& world, TaskState& task) {
   Tenant& tenant = *task.tenant;
   if (world.now >= tenant.unrecorded_until)
     tenant.unrecorded_until = world.now + BackoffAfter(++tenant.unrecorded, kAfterOverdue, 0);
-  BackOff(world, task, tenant.unrecorded_until - world.now);
   task.held->overdue = true;
   return kWhy +
          ("the API server has not answered that since " + FormatTime(task.binding->assigned_at));
