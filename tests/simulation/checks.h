@@ -132,6 +132,7 @@ class Checks {
   void CheckAssignment(const Replica& replica, const core::Write& write);
   bool LooksSilent(const Replica& replica, const api::Node& node) const;
   void CheckSecondPurchase(const Replica& replica, const core::Write& write);
+  Time RegisteredAt(const std::string& node) const;
   void CheckRefusals(const Replica& replica, const core::Write& write);
   void CheckPool(const Replica& replica, const core::Write& write);
   void CheckRunsOnce(const Replica& replica, const core::Write& write);

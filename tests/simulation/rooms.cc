@@ -176,6 +176,16 @@ bool Checks::IsTakenAway(const api::Node& node) const {
   });
 }
 
+// Since when its server is known of: of one that an admin has deleted, and that was registered
+// anew, nothing is held against it.
+Time Checks::RegisteredAt(const std::string& node) const {
+  for (const auto& [name, object] : api_.All(Kind::kServer)) {
+    const auto& server = std::get<api::RegisteredServer>(*object);
+    if (server.spec.node_name == node) return server.meta.created + seconds(1);  // cut to seconds
+  }
+  return Time{};
+}
+
 // A kubelet that refused a task's pods is not asked again and again while another may take it.
 void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   constexpr int kMost = 2;
@@ -184,7 +194,8 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   if (task == nullptr || overlap_ || !KnowsAll(replica) ||
       // A process that was started anew does not know.
       witness_.Refusals(write.uid, node_name,
-                        std::min<Duration>(seconds(600), api_.now - replica.born()),
+                        std::min<Duration>({seconds(600), api_.now - replica.born(),
+                                            api_.now - RegisteredAt(node_name)}),
                         [&](const std::string& uid) { return replica.HasMetEnded(uid); }) < kMost)
     return;
   for (const auto& [name, object] : api_.All(Kind::kServer)) {
