@@ -102,6 +102,7 @@ std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape) {
 
 namespace {
 
+// The server of the task's binding was bought.
 void NoteIn(CloudRefusal& refusal, const World& world, const TaskState& task, BackoffRange pause) {
   if (refusal.server == task.binding->server && world.now < refusal.until) return;
   refusal.server = task.binding->server;
@@ -111,12 +112,13 @@ void NoteIn(CloudRefusal& refusal, const World& world, const TaskState& task, Ba
 }  // namespace
 
 void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause) {
+  if (!task.binding->cloud) return;
   if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
   NoteIn(*task.refused_in_cloud, world, task, pause);
 }
 
 void NoteDenialInCloud(const World& world, TaskState& task) {
-  NoteIn(task.admission->refused_in_cloud, world, task, kNextPurchase);
+  if (task.binding->cloud) NoteIn(task.admission->refused_in_cloud, world, task, kNextPurchase);
 }
 
 std::optional<Time> RefusedInCloud(const World& world, const TaskState& task) {

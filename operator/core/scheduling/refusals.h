@@ -39,11 +39,12 @@ void TakeRefusals(World& world, const Shape& from, Shape& to);
 void EndRefusals(World& world);
 // The slots of servers that have refused the shape and may be asked again, or not yet; ascending.
 std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape);
-// The bought server of the task's binding has not taken its pod. Several attempts there count once.
-void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause);
-// The creation of the task's pod was refused, on a bought server: none is bought for its kind for a
-// while.
+// Where the server of the task's binding was bought: the creation of the task's pod was refused
+// there, and none is bought for its kind for a while.
 void NoteDenialInCloud(const World& world, TaskState& task);
+// The same: it has not taken the task, and none is bought for the task. Several attempts there
+// count once.
+void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause);
 // A bought server did not take the task, and it has not run since: another would be bought in vain.
 // Until when none is, as what stood in the way may have changed by then.
 std::optional<Time> RefusedInCloud(const World& world, const TaskState& task);

@@ -65,7 +65,8 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
     NewBinding(world, task);
 }
 
-// Its last attempt was stopped, and its pod had succeeded by then: that is its end after all.
+// Its last attempt was stopped, and its pod had succeeded by then: that is its end after all. What
+// tells goes by the binding, so that it is there meanwhile.
 void TakeStopBack(World& world, TaskState& task) {
   const auto& attempts = task.object.status.attempts;
   if (attempts.empty() || attempts.back().exit_code || task.creating) return;
@@ -171,7 +172,7 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
   const std::string message =
       pod.message.empty() ? "the pod failed before any of its containers started" : pod.message;
   NoteRefusal(world, task, reason + ": " + message);
-  if (task.binding->cloud) NoteRefusalInCloud(world, task, kNextPurchase);
+  NoteRefusalInCloud(world, task, kNextPurchase);
   const int losses = std::exchange(task.losses, 0);
   LoseAttempt(world, task, reason, message);
   task.losses = losses;
@@ -283,7 +284,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     return Confirm(world, task);  // an earlier try succeeded, or another leader was faster
   }
   if (error.kind == ErrorKind::kAlreadyExists) {
-    if (task.binding->cloud) NoteRefusalInCloud(world, task, kNextPurchase);
+    NoteRefusalInCloud(world, task, kNextPurchase);
     Unassign(world, task, "FailedCreate",
              "a pod named " + outcome.key + " that is not of this task is in the way; delete it");
     ++task.losses;
@@ -296,7 +297,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     RecordEvent(world, task, true, "InvalidTemplate", message);
   } else {
     task.unsure = task.unsure || error.kind == ErrorKind::kUnavailable;
-    if (task.binding->cloud) NoteDenialInCloud(world, task);
+    NoteDenialInCloud(world, task);
     const auto why = ExplainAdmission(task);
     Unassign(world, task, "FailedCreate",
              why != nullptr ? why->summary

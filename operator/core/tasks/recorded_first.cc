@@ -8,6 +8,7 @@
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/status.h"
@@ -114,9 +115,9 @@ void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& e
   const bool bound = task.binding != nullptr && task.binding == task.creating;
   Drop(world, task);
   BackOff(world, task, task.writer.NotBefore(task.writer.sent) - world.now);
-  if (bound)
-    Unassign(world, task, "FailedCreate",
-             kWhy + ("the API server refuses that: " + error->message));
+  if (!bound) return;
+  NoteRefusalInCloud(world, task, kNextPurchase);
+  Unassign(world, task, "FailedCreate", kWhy + ("the API server refuses that: " + error->message));
 }
 
 void SendHeld(World& world, TaskState& task) {

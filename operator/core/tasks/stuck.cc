@@ -102,7 +102,7 @@ void TakeBack(World& world, TaskState& task, const api::Pod& pod, bool elsewhere
   const Duration pause = BackoffAfter(times, elsewhere ? kPauseElsewhere : kPauseHere,
                                       std::hash<std::string>{}(pod.meta.uid));
   if (elsewhere) NoteRefusal(world, task, why);
-  if (task.binding->cloud) NoteRefusalInCloud(world, task, kNoPurchase);
+  NoteRefusalInCloud(world, task, kNoPurchase);
   StopAttempt(world, task, kUnschedulable, why);
   BackOff(world, task, pause);
   DescribeWaiting(world, task, api::TaskPhase::kPending,

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 
 #include "operator/core/explain/explain.h"
@@ -228,25 +229,60 @@ TEST_F(RefusalsTest, APodThatFailedAfterAContainerStartedWasNotRefused) {
   EXPECT_EQ(api.Phase("t"), "Failed");
 }
 
-TEST_F(RefusalsTest, WhereNoPodCanBeCreatedServersAreBoughtEverMoreSeldom) {
-  api.AddPool("p");
-  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kForbidden, "exceeded quota", {}});
-  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
-  api.AddTask("like", {{"placement", {{"policy", "CloudOnly"}}}});
-  const auto pass = [&](int seconds_long) {
+// What is bought is there at once, and no use: the pod of the task cannot be created.
+class BoughtInVainTest : public RefusalsTest {
+ protected:
+  BoughtInVainTest() { api.AddPool("p"); }
+  void Add(const std::string& name, api::Json retry = api::Json::object()) {
+    api.AddTask(name, {{"placement", {{"policy", "CloudOnly"}}}, {"retry", std::move(retry)}});
+  }
+  // each: every five seconds.
+  void Pass(
+      int seconds_long, const std::function<void()>& each = [] {}) {
     for (int i = 0; i < seconds_long; i += 5) {
       for (const auto& [name, claim] : std::map(api.claims)) {
         if (claim.node_name.empty()) api.ProvideServer("node-of-" + name);
       }
       api.Advance(seconds(5));
+      each();
     }
-  };
-  pass(3600);
+  }
+};
+
+TEST_F(BoughtInVainTest, WherePodsAreRefusedServersAreBoughtEverMoreSeldom) {
+  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kForbidden, "exceeded quota", {}});
+  Add("t");
+  Add("like");
+  Pass(3600);
   EXPECT_LE(api.claims_made, 7);
   EXPECT_NE(api.Says("t").find("exceeded quota"), std::string::npos) << api.Says("t");
   api.refuse = nullptr;
-  pass(7200);
+  Pass(7200);
   EXPECT_GE(api.pods_made, 2);
+}
+
+TEST_F(BoughtInVainTest, WhereAWebhookHangsServersAreBoughtEverMoreSeldom) {
+  const auto is_creation = [](const Write& write) {
+    return write.verb == Verb::kCreate && write.kind == Kind::kPod;
+  };
+  api.refuse =
+      Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, "failed calling webhook", {}});
+  api.hangs = is_creation;
+  Add("t");
+  int passed = 0;
+  Pass(3600, [&] {
+    if (++passed % 6 != 0) return;
+    api.Unblock();
+    api.hangs = is_creation;
+  });
+  EXPECT_LE(api.claims_made, 7);
+}
+
+TEST_F(BoughtInVainTest, WhereTheStatusThatComesFirstIsRefusedServersAreBoughtEverMoreSeldom) {
+  api.refuse = Denies(Verb::kPatchStatus, Kind::kTask, {ErrorKind::kForbidden, "policy: no", {}});
+  Add("t", {{"lossLimit", 0}});
+  Pass(3600);
+  EXPECT_LE(api.claims_made, 7);
 }
 
 TEST_F(RefusalsTest, WhereAllServersRefuseTheCloudIsTried) {
