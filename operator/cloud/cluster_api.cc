@@ -10,6 +10,7 @@
 
 #include "operator/base/foreign_text.h"
 #include "operator/cloud/objects.h"
+#include "operator/cloud/words.h"
 
 namespace spillway::cloud {
 namespace {
@@ -24,12 +25,6 @@ constexpr std::chrono::milliseconds kMoving{1'000};
 // ...and while all of them are in use, or there are none.
 constexpr seconds kSettled{5};
 constexpr int64_t kPage = 500;
-
-template <size_t N>
-bool HasAny(const std::string& text, const std::array<const char*, N>& words) {
-  return std::any_of(words.begin(), words.end(),
-                     [&](const char* word) { return text.find(word) != std::string::npos; });
-}
 
 struct Words {
   std::string status, reason, message;
@@ -194,12 +189,7 @@ Json MachineSetBody(const std::string& request_name, const std::string& request_
        {{"name", MachineSetName(request_uid)},
         {"namespace", api::GetString(backend, "namespace")},
         {"labels", labels},
-        {"ownerReferences",
-         {{{"apiVersion", api::kGroupVersion},
-           {"kind", "ScaleRequest"},
-           {"name", request_name},
-           {"uid", request_uid},
-           {"controller", true}}}}}},
+        {"ownerReferences", OwnedBy(request_name, request_uid)}}},
       {"spec",
        {{"clusterName", cluster},
         {"replicas", 1},

@@ -4,6 +4,14 @@ namespace spillway::cloud {
 
 using api::Json;
 
+Json OwnedBy(const std::string& request_name, const std::string& request_uid) {
+  return Json::array({{{"apiVersion", api::kGroupVersion},
+                       {"kind", "ScaleRequest"},
+                       {"name", request_name},
+                       {"uid", request_uid},
+                       {"controller", true}}});
+}
+
 Result<Json> CreateOrGet(kube::Transport& transport, const kube::Resource& resource,
                          const std::string& ns, const Json& body, std::stop_token stop) {
   auto made = kube::Call(transport, kube::CreateRequest(resource, ns, body), stop);

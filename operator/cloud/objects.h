@@ -8,6 +8,10 @@
 
 namespace spillway::cloud {
 
+// The owner references of what belongs to the ScaleRequest: it is the controller, and its end is
+// theirs.
+api::Json OwnedBy(const std::string& request_name, const std::string& request_uid);
+
 // Creates the object, or gets the one that has its name already. If that is gone in the end, the
 // error is kUnavailable: the next try may make it.
 Result<api::Json> CreateOrGet(kube::Transport& transport, const kube::Resource& resource,

@@ -63,8 +63,7 @@ Result<Ensured> NotCreated(const Error& error) {
 
 api::EngineTraits PendingPod::traits() const {
   api::EngineTraits out{kPendingPod, true};
-  out.pod_annotations = {{"cluster-autoscaler.kubernetes.io/safe-to-evict", "false"},
-                         {"karpenter.sh/do-not-disrupt", "true"}};
+  out.pod_annotations = KeepAnnotations();
   out.bare_nodes = out.removes_nodes = true;
   return out;
 }

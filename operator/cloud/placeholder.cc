@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "operator/base/foreign_text.h"
+#include "operator/cloud/objects.h"
+#include "operator/cloud/words.h"
 
 namespace spillway::cloud {
 namespace {
@@ -18,18 +20,6 @@ using api::Json;
 constexpr char kProviderAnnotation[] = "spillway.dev/provider-id";
 constexpr char kNodePoolLabel[] = "karpenter.sh/nodepool";
 constexpr char kDefaultImage[] = "registry.k8s.io/pause:3.10";
-
-bool HasAny(const std::string& text, std::initializer_list<std::string_view> words) {
-  return std::any_of(words.begin(), words.end(), [&](const std::string_view& word) {
-    return text.find(word) != std::string::npos;
-  });
-}
-
-// Cluster Autoscaler, and Karpenter: neither takes a node with such a pod away.
-Json Kept() {
-  return {{"cluster-autoscaler.kubernetes.io/safe-to-evict", "false"},
-          {"karpenter.sh/do-not-disrupt", "true"}};
-}
 
 // As the strictest Pod Security Standard wants it. It need not even run: a pod that is bound
 // counts.
@@ -218,6 +208,11 @@ std::pair<Time, int64_t> SaidAt(const Json& event) {
 
 }  // namespace
 
+api::StringMap KeepAnnotations() {
+  return {{"cluster-autoscaler.kubernetes.io/safe-to-evict", "false"},
+          {"karpenter.sh/do-not-disrupt", "true"}};
+}
+
 std::string PlaceholderName(const std::string& request_uid) { return "spw-" + request_uid; }
 std::string KeeperName(const std::string& request_uid) {
   return PlaceholderName(request_uid) + "-keeper";
@@ -236,13 +231,8 @@ Json PlaceholderBody(const std::string& ns, const std::string& request_name,
            {{"name", PlaceholderName(request_uid)},
             {"namespace", ns},
             {"labels", {{api::kRequestLabel, request_uid}, {api::kPoolLabel, pool.meta.name}}},
-            {"annotations", Kept()},
-            {"ownerReferences",
-             {{{"apiVersion", api::kGroupVersion},
-               {"kind", "ScaleRequest"},
-               {"name", request_name},
-               {"uid", request_uid},
-               {"controller", true}}}}}},
+            {"annotations", KeepAnnotations()},
+            {"ownerReferences", OwnedBy(request_name, request_uid)}}},
           {"spec", std::move(spec)}};
 }
 
@@ -279,7 +269,7 @@ Json KeeperBody(const OwnPod& pod, const std::string& node_name, const std::stri
   const Json& containers = api::GetArray(api::GetObject(pod.object, "spec"), "containers");
   const std::string image =
       containers.empty() ? kDefaultImage : api::GetString(containers.front(), "image");
-  Json annotations = Kept();
+  Json annotations = KeepAnnotations();
   annotations[kProviderAnnotation] = provider_id;
   // Said, so that no LimitRange says otherwise.
   Json nothing{{"requests", {{"cpu", "0"}, {"memory", "0"}}}};

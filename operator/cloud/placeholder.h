@@ -10,6 +10,9 @@
 
 namespace spillway::cloud {
 
+// Of a pod whose node neither Cluster Autoscaler nor Karpenter is to take away.
+api::StringMap KeepAnnotations();
+
 // Fixed by the uid of the ScaleRequest: a second creation meets AlreadyExists.
 std::string PlaceholderName(const std::string& request_uid);
 std::string KeeperName(const std::string& request_uid);

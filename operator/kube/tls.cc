@@ -14,14 +14,14 @@ struct Free {
   void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
+template <typename T>
+using Owned = std::unique_ptr<T, Free>;
+
 // The system's authorities, once they were read; null before that.
 X509_STORE*& SystemStore() {
   static X509_STORE* store = nullptr;
   return store;
 }
-
-template <typename T>
-using Owned = std::unique_ptr<T, Free>;
 
 Owned<BIO> Reader(const std::string& pem) {
   return Owned<BIO>(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
@@ -77,10 +77,10 @@ void ReadAuthoritiesOnce() {
 
 Result<Unit> ConfigureTls(SSL_CTX* context, const Config& config) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  if (config.ca.empty() && SystemStore() != nullptr)
-    SSL_CTX_set1_cert_store(context, SystemStore());
   if (!config.ca.empty()) {
     if (auto trusted = TrustOnly(context, config.ca); !trusted) return trusted;
+  } else if (SystemStore() != nullptr) {
+    SSL_CTX_set1_cert_store(context, SystemStore());
   }
   if (config.client_certificate.empty()) return Unit{};
   return Present(context, config);

@@ -32,10 +32,6 @@ void TellNodes(const World& world, const Tell& tell) {
   }
 }
 
-void TellPods(const World& world, const Tell& tell) {
-  for (const auto& [key, pod] : world.servers.pods) tell(key, pod.object.meta.resource_version);
-}
-
 // Of Leases and Namespaces only what they say is kept.
 void TellKnown(const World& world, Kind kind, const Tell& tell) {
   switch (kind) {
@@ -48,7 +44,7 @@ void TellKnown(const World& world, Kind kind, const Tell& tell) {
     case Kind::kScale:
       return TellAll(world.provisioning.scales, tell);
     case Kind::kPod:
-      return TellPods(world, tell);
+      return TellAll(world.servers.pods, tell);
     case Kind::kNode:
       return TellNodes(world, tell);
     case Kind::kCloudServer:

@@ -19,9 +19,9 @@ void StatusesGoOn(World& world, Tenant& tenant);
 void HoldCreation(World& world, TaskState& task, Write creation);
 // The API server has the status as it was when it was sent last, or has refused it.
 void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& error);
-// Sends the creation once the status tells of it. Gives it up if its server takes no tasks any
-// more, or if nobody wants it; but nothing else is created before it is known what the status
-// tells.
+// Sends the creation once the status tells of it, unless its server does not take the task any
+// more. A creation that is not wanted any more is given up once no status is on its way: until then
+// it is not known what the API server has.
 void SendHeld(World& world, TaskState& task);
 // The status has not been answered for kSlowAnswer since the task was bound: its room is given
 // back, and taken again if it is answered and the server still takes the task. What to say of it.

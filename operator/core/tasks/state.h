@@ -61,8 +61,8 @@ struct Stuck {
 // The creation of a pod that waits for its task's status; see recorded_first.h.
 struct HeldCreation {
   Write write;
-  bool told = false;      // by the status that is on its way
-  bool recorded = false;  // by that which the API server has
+  bool told = false;      // the status that is on its way tells of it
+  bool recorded = false;  // the status that the API server has does
   bool overdue = false;   // that took so long that its room was given back
 };
 
