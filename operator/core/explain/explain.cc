@@ -340,6 +340,10 @@ bool ExplainTask(World& world, TaskState& task) {
     return false;
   }
   const auto& shared = Shared(world, *task.shape);
+  if (const auto turn = TurnIsNear(world, task); turn && task.shape->explained_fits) {
+    world.tasks.Wake(task, *turn);
+    return false;
+  }
   if (ExplainAdmission(task) == nullptr) {
     ForecastTask(world, task);
   } else {

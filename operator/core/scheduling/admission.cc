@@ -347,13 +347,33 @@ Denial DenialOf(const Error& error) {
   return Says(error, "schedulingGates") ? Denial::kGated : Denial::kTemplate;
 }
 
+namespace {
+
+bool AwaitsTurn(const World& world, const TaskState& task) {
+  return task.queued && task.admission != nullptr && task.admission->explanation == nullptr &&
+         !MayCreate(world, *task.admission);
+}
+
+// When the creation that is without an answer for the longest is slow; null if none is on its way.
+std::optional<Time> SlowAt(const Probes& probes) {
+  if (probes.sent.empty()) return std::nullopt;
+  return probes.sent.begin()->first + kSlowAnswer;
+}
+
+}  // namespace
+
+std::optional<Time> TurnIsNear(const World& world, const TaskState& task) {
+  if (!AwaitsTurn(world, task) || !task.admission->tenant->probes.refused.empty())
+    return std::nullopt;
+  const auto slow = SlowAt(task.admission->tenant->probes);
+  return slow && world.now < *slow ? slow : std::nullopt;
+}
+
 std::string ExplainTurn(const World& world, const TaskState& task) {
-  if (task.admission == nullptr || !task.queued) return "";
-  const Admission& admission = *task.admission;
-  if (admission.explanation != nullptr || MayCreate(world, admission)) return "";
-  const Probes& probes = admission.tenant->probes;
+  if (!AwaitsTurn(world, task)) return "";
+  const Probes& probes = task.admission->tenant->probes;
   const auto name = [](const std::string& key) { return key.substr(key.find('/') + 1); };
-  if (!probes.sent.empty() && world.now >= probes.sent.begin()->first + kSlowAnswer) {
+  if (const auto slow = SlowAt(probes); slow && world.now >= *slow) {
     const auto& [since, pod] = *probes.sent.begin();
     return "waits for pod " + name(pod) + " of the same namespace, whose creation the API server " +
            "has not answered since " + FormatTime(since) + "; an admission webhook may not answer";

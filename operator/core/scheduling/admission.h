@@ -7,6 +7,7 @@
 // are out of the queues' sight.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "operator/core/world.h"
@@ -64,6 +65,8 @@ Denial DenialOf(const Error& error);
 // That the task waits until another pod of its namespace has been created; empty if it does not, or
 // not for long.
 std::string ExplainTurn(const World& world, const TaskState& task);
+// That it waits for such a creation, but not for long yet: until when nothing need be said of it.
+std::optional<Time> TurnIsNear(const World& world, const TaskState& task);
 // Why its pods cannot be created; null while they can, as far as is known.
 std::shared_ptr<const api::Explanation> ExplainAdmission(const TaskState& task);
 

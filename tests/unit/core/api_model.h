@@ -149,10 +149,10 @@ class ApiModel {
   // What admission makes of a pod that is created: of what was sent, and of what is stored.
   std::function<void(api::Json&)> mutate;
   std::function<void(api::Pod&)> admit;
-  // Writes that are neither carried out nor answered until Unblock.
   // What a policy makes of a ScaleRequest as it is created.
   std::function<void(api::ScaleRequest&)> admit_scale;
   int scales_made = 0;
+  // Writes that are neither carried out nor answered until Unblock.
   std::function<bool(const Write&)> hangs;
   std::map<std::pair<Verb, Kind>, int> tries;  // writes that were sent, of each sort
   // Nothing is heard of the API server, as in an outage.

@@ -304,6 +304,19 @@ TEST_F(HangingTest, ItIsToldAndTakesNoRoom) {
   EXPECT_EQ(api.Status("t").assignment, nullptr);
 }
 
+TEST_F(HangingTest, NothingIsWrittenWhileTheFirstPodOfAKindTakesItsUsualTime) {
+  Hang();
+  for (int i = 0; i < 5; ++i) api.AddTask("t" + std::to_string(i));
+  api.AddTask("vast", {}, "100");
+  api.Advance(seconds(2));
+  EXPECT_EQ(api.task_writes, 1);
+  EXPECT_TRUE(Says("vast", "0 of 1 servers fit")) << api.Says("vast");
+  api.Unblock();
+  api.Advance(Duration{500});
+  EXPECT_EQ(api.pods.size(), 5u);
+  EXPECT_EQ(api.task_writes, 1);
+}
+
 TEST_F(HangingTest, OneHangsAndNoOtherOfItsKindIsSent) {
   Hang();
   for (int i = 0; i < 50; ++i) api.AddTask("t" + std::to_string(i));
