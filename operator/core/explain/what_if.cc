@@ -5,6 +5,7 @@
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/explain/explain.h"
 #include "operator/core/provisioning/patience.h"
+#include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/search.h"

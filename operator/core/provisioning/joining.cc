@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operator/core/provisioning/launch.h"
+#include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"

@@ -8,6 +8,7 @@
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"

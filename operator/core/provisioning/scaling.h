@@ -39,10 +39,6 @@ void WithdrawPurchases(World& world);
 bool MayBuy(const World& world, const Shape& shape);
 // Why nothing is bought for the task though a pool could be asked; empty if that is not so.
 std::string ExplainPurchase(const World& world, const TaskState& task);
-// The first purchase on its way whose server has room for a task of the shape, besides what was
-// promised of it, and whose pool costs no more than so many micros an hour; null if there is none.
-const ScaleState* FindInflight(const World& world, const Shape& shape,
-                               int64_t most = api::kMostMicros);
 // The pool that would be asked for a server for the shape now, among those that cost no more: by
 // priority, then by price.
 const PoolState* BestPool(const World& world, const Shape& shape, int64_t most = api::kMostMicros);
@@ -69,12 +65,6 @@ bool IsOf(const ScaleState& scale, const PoolState& pool);
 std::string ServerName(const World& world, const ScaleState& scale);
 // Whether that is, or was, the name of its RegisteredServer.
 bool MayBeNamed(const ScaleState& scale, const std::string& server);
-// Into Provisioning::changes, what a task is told that waits for the server of the purchase. note:
-// what the choice was made by.
-void TellNominated(World& world, TaskState& task, const ScaleState& scale,
-                   const std::string& note = "");
-// The same to all that wait for it.
-void TellWaiting(World& world, const ScaleState& scale);
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome);
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome);
 // The engine's own word on why a server vanished.

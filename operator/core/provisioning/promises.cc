@@ -1,0 +1,147 @@
+#include "operator/core/provisioning/promises.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/scaling.h"
+#include "operator/core/scheduling/fit.h"
+#include "operator/core/scheduling/payment.h"
+
+namespace spillway::core {
+namespace {
+
+using api::ScalePhase;
+
+bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  if (pool == nullptr || AmountsMisfit(shape.requests, scale.room)) return false;
+  if (scale.promised_whole || (shape.exclusive && scale.nominated > 0)) return false;
+  return PoolFits(shape, *pool, nullptr);
+}
+
+bool RenewNomination(World& world, TaskState& task, ScaleState& scale) {
+  if (!task.queued || task.planned == world.provisioning.plan || !IsInflight(scale) ||
+      !HasRoom(world, *task.shape, scale))
+    return false;
+  Nominate(world, task, scale);
+  return true;
+}
+
+// Why nobody waits for the server of the purchase any more.
+std::string WhyLost(const World& world, const std::string& name) {
+  const auto scale = world.provisioning.scales.find(name);
+  if (scale == world.provisioning.scales.end()) {
+    const auto why = world.provisioning.not_created.find(name);
+    return why == world.provisioning.not_created.end() ? "it is gone"
+                                                       : "it could not be created: " + why->second;
+  }
+  const api::ScaleStatus& status = scale->second.object.status;
+  if (IsInflight(scale->second)) return "it has no room left";
+  if (status.phase == ScalePhase::kReady) return "other tasks have taken its room";
+  const std::string error = ToString(status.error);
+  return error.empty() ? status.message : error + ": " + status.message;
+}
+
+}  // namespace
+
+void BeginPlan(World& world) {
+  ++world.provisioning.plan;
+  for (auto& [name, scale] : world.provisioning.scales) {
+    scale.nominated = 0;
+    scale.promised_whole = false;
+    const PoolState* pool = PoolOf(world.provisioning, scale);
+    scale.room = pool == nullptr ? api::Resources{} : PoolRoom(*pool);
+  }
+}
+
+void Nominate(World& world, TaskState& task, ScaleState& scale, const std::string& note) {
+  scale.room -= task.shape->requests;
+  ++scale.nominated;
+  scale.promised_whole = task.shape->exclusive;
+  task.planned = world.provisioning.plan;
+  const std::string& name = scale.object.meta.name;
+  world.provisioning.nominated.insert(task.object.meta.key());
+  if (task.nominated == name) return;
+  task.nominated = name;
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  if (pool != nullptr)
+    Commit(world, task, EstimateCost(*task.shape, pool->object.spec.price_micros));
+  TellNominated(world, task, scale, note);
+}
+
+void KeepPromises(World& world) {
+  for (auto& [name, scale] : world.provisioning.scales) {
+    if (!IsInflight(scale)) continue;
+    for (const api::TaskRef& buyer : scale.object.for_tasks) {
+      if (TaskState* task = world.tasks.ByUid(buyer.uid)) RenewNomination(world, *task, scale);
+    }
+  }
+  std::vector<std::pair<QueuePosition, TaskState*>> waiting;
+  for (const std::string& key : world.provisioning.nominated) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task != world.tasks.by_key.end() && task->second.queued)
+      waiting.emplace_back(task->second.place(), &task->second);
+  }
+  std::sort(waiting.begin(), waiting.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [position, task] : waiting) {
+    const auto scale = world.provisioning.scales.find(task->nominated);
+    if (scale != world.provisioning.scales.end()) RenewNomination(world, *task, scale->second);
+  }
+}
+
+void DropNominations(World& world) {
+  for (auto at = world.provisioning.nominated.begin(); at != world.provisioning.nominated.end();) {
+    const auto task = world.tasks.by_key.find(*at);
+    if (task != world.tasks.by_key.end() && task->second.planned == world.provisioning.plan) {
+      ++at;
+      continue;
+    }
+    if (task != world.tasks.by_key.end() && task->second.queued) {
+      task->second.shape->burst_at = Time{};
+      const std::string lost = std::exchange(task->second.nominated, {});
+      Commit(world, task->second, 0);
+      world.provisioning.changes.push_back(
+          {&task->second, true,
+           "ScaleRequest " + lost + " no longer provides a server: " + WhyLost(world, lost) +
+               "; choosing again"});
+    }
+    at = world.provisioning.nominated.erase(at);
+  }
+  world.provisioning.not_created.clear();
+}
+
+const ScaleState* FindInflight(const World& world, const Shape& shape, int64_t most) {
+  for (const auto& [name, scale] : world.provisioning.scales) {
+    if (IsInflight(scale) && HasRoom(world, shape, scale) &&
+        world.provisioning.pools.at(scale.object.pool).object.spec.price_micros <= most)
+      return &scale;
+  }
+  return nullptr;
+}
+
+void TellNominated(World& world, TaskState& task, const ScaleState& scale,
+                   const std::string& note) {
+  const bool ready = scale.object.status.phase == ScalePhase::kReady && !scale.lacks.empty();
+  const std::string what =
+      ready ? "waiting for node " + scale.object.status.node_name + ": " + scale.lacks
+            : "waiting for a server of pool " + scale.object.pool;
+  const std::string silent = scale.overdue ? ", of which nothing has been heard since " +
+                                                 FormatTime(scale.sent_at) +
+                                                 "; an admission webhook may not answer"
+                                           : "";
+  world.provisioning.changes.push_back(
+      {&task, false, what + " (ScaleRequest " + scale.object.meta.name + ")" + silent + note});
+}
+
+void TellWaiting(World& world, const ScaleState& scale) {
+  for (const std::string& key : world.provisioning.nominated) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task != world.tasks.by_key.end() && task->second.nominated == scale.object.meta.name)
+      TellNominated(world, task->second, scale);
+  }
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,31 @@
+// Which server on its way each task waits for: what was bought for one task is not promised to
+// another, and nothing is bought for a task that has such a promise.
+#pragma once
+
+#include <string>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// A new plan: nobody has been promised anything yet.
+void BeginPlan(World& world);
+// Renews what was promised before, where it still holds. Tasks that a server was bought for come
+// first, so that it is not promised away from them; then those that wait for one already.
+void KeepPromises(World& world);
+// Promises room in the server to the task. note: what the choice was made by.
+void Nominate(World& world, TaskState& task, ScaleState& scale, const std::string& note = "");
+// Ends the plan: who was promised nothing in it waits like any other, and is told why.
+void DropNominations(World& world);
+// The first purchase on its way whose server has room for a task of the shape, besides what was
+// promised of it, and whose pool costs no more than so many micros an hour; null if there is none.
+const ScaleState* FindInflight(const World& world, const Shape& shape,
+                               int64_t most = api::kMostMicros);
+// Into Provisioning::changes, what a task is told that waits for the server of the purchase. note:
+// what the choice was made by.
+void TellNominated(World& world, TaskState& task, const ScaleState& scale,
+                   const std::string& note = "");
+// The same to all that wait for it.
+void TellWaiting(World& world, const ScaleState& scale);
+
+}  // namespace spillway::core
