@@ -14,7 +14,7 @@ from cloud_service.drivers import Driver, Interrupted, Machine
 from cloud_service.drivers.command import run
 from cloud_service.drivers.nova import Nova, failure_of, fault_of, server_name, user_data
 from cloud_service.drivers.openstack import Answer
-from cloud_service.drivers.static import Static
+from cloud_service.drivers.static import Static, announced
 from cloud_service.errors import Failure, bounded
 from cloud_service.http import fitting
 from cloud_service.offers import Offer, choose, holds, quantity
@@ -266,6 +266,16 @@ class StaticTest(unittest.TestCase):
             with self.assertRaises(SystemExit) as raised, tempfile.TemporaryDirectory() as folder:
                 Static({"machines": machines}, folder)
             self.assertIn(word, str(raised.exception))
+
+
+    def test_what_a_status_says_of_the_end_of_a_machine(self):
+        for line, why, at in (("", None, None), ("leaves today", None, None), ("leaving", "the machine is about to be taken away", None),
+                              ("leaving spot notice", "spot notice", None), ("leaving 1970-01-01T00:01:00Z", "the machine is about to be taken away", 60),
+                              ("leaving 1970-01-01T00:01:00Z rack 4", "rack 4", 60), ("leaving 1970-13-01T00:01:00Z x", "x", None)):
+            machine = announced(Machine("p", "n", True), line)
+            self.assertEqual((machine.leaving, machine.leaves_at), (why, at), line)
+            self.assertEqual(machine.body()["state"], "Running" if why is None else "Leaving")
+            self.assertEqual("leavesAt" in machine.body(), at is not None)
 
 
 class ConfigurationTest(unittest.TestCase):

@@ -5,6 +5,7 @@ import random
 import socket
 import ssl
 import subprocess
+import time
 import unittest
 
 from running import CONTRACT, REQUEST, TOKEN, Case, wait_until
@@ -88,6 +89,22 @@ class LeaseTest(Case):
         self.assertEqual(told["SPILLWAY_TAINTS"], "spillway.dev/pool=burst:NoSchedule,own=:NoExecute")
         self.assertEqual((told["SPILLWAY_LEASE"], told["SPILLWAY_NODE_NAME"], told["SPILLWAY_BOOTSTRAP"]), ("a", "m1", "x"))
         self.assertEqual(told["SPILLWAY_PROVIDER_ID"], "spillway-static://m1/a")
+
+    def test_a_machine_that_its_status_calls_leaving_is_announced_with_time_and_reason(self):
+        self.service.close()
+        self.STATUS = 'cat "$DIR/says" 2>/dev/null; true'  # pylint: disable=invalid-name
+        Case.setUp(self)
+        self.service.put("a")
+        self.service.wait("a", "Active")
+        (self.service.dir / "says").write_text("looked\nleaving 2030-01-31T12:00:00Z maintenance of rack 4\n")
+        until = time.monotonic() + 20
+        while (lease := self.service.get("a").body)["nodes"][0]["state"] != "Leaving" and time.monotonic() < until:
+            time.sleep(0.1)
+        self.assertEqual((lease["state"], lease["nodes"][0]["leavesAt"]), ("Active", "2030-01-31T12:00:00Z"))
+        self.assertEqual(lease["error"]["message"], "maintenance of rack 4")
+        (self.service.dir / "says").unlink()
+        time.sleep(1.5)
+        self.assertEqual(self.service.get("a").body["nodes"][0]["state"], "Leaving", "it is not taken back")
 
     def test_a_machine_that_is_lost_makes_the_lease_fail_and_is_cleaned_up(self):
         self.service.put("a")
@@ -394,10 +411,11 @@ class FaultTest(Case):
     def test_a_machine_can_be_about_to_leave(self):
         self.service.put("a")
         self.service.wait("a", "Active")
-        self.service.order({"times": 1, "lease": "leaving"})
-        node = self.service.get("a").body["nodes"][0]
-        self.assertEqual(node["state"], "Leaving")
-        self.assertIn("leavesAt", node)
+        self.service.order({"times": 1, "lease": {"leavesIn": 60, "message": "spot notice"}})
+        lease = self.service.get("a").body
+        self.assertEqual(lease["nodes"][0]["state"], "Leaving")
+        self.assertIn("leavesAt", lease["nodes"][0])
+        self.assertEqual(lease["error"]["message"], "spot notice")
 
     def test_each_class_of_failure_can_be_ordered_for_a_lease(self):
         for error_class in CONTRACT.schema("Error")["properties"]["class"]["enum"]:

@@ -6,8 +6,9 @@
   "drop": "before" | "after" the connection is closed; after: what was asked is done and the answer is lost
   "nonsense": "text"         is done, and answered with 200 and that text
   "forget": true             the lease of the path is forgotten first, and its machine stopped: it has vanished
-  "lease": {"class": "QuotaExceeded", "code": "Quota", "message": "..."} | "stall" | "leaving"
-                             what becomes of the lease of the path: Failed, Provisioning for ever, or (if Active) Leaving
+  "lease": {"class": "QuotaExceeded", "code": "Quota", "message": "..."} | "stall" | {"leavesIn": 120, "message": "spot notice"}
+                             what becomes of the lease of the path: Failed, Provisioning for ever, or (if Active) Leaving after so many
+                             seconds (null: it does not say when)
 """
 import re
 import threading
@@ -67,8 +68,8 @@ class Faults:
     def _plan(self, plan, lease_id):
         if not plan or not lease_id:
             return
-        if plan == "leaving":
-            self._service.store.change(lease_id, _leave)
+        if isinstance(plan, dict) and "leavesIn" in plan:
+            self._service.store.change(lease_id, lambda lease: _leave(lease, plan))
         elif plan == "stall":
             self._planned[lease_id] = "stall"
         else:
@@ -84,8 +85,11 @@ class Faults:
         self._service.store.forget(lease_id)
 
 
-def _leave(lease):
+def _leave(lease, plan):
     if lease.state != "Active":
         return False
-    lease.node = {**lease.node, "state": "Leaving", "leavesAt": timestamp(time.time() + 120)}
+    lease.node = {**lease.node, "state": "Leaving"}
+    if plan["leavesIn"] is not None:
+        lease.node["leavesAt"] = timestamp(time.time() + plan["leavesIn"])
+    lease.error = Failure("InsufficientCapacity", "Leaving", plan.get("message", "a fault on purpose")).body()
     return True

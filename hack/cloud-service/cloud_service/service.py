@@ -235,10 +235,13 @@ class Service:
             return self._fail(lease, Failure("InsufficientCapacity", "MachineLost", "the machine is gone"))
 
         def tell(each):
+            # Announced once, it stays so: nobody waits for what may be taken back.
             if each.state != "Active" or (each.node or {}).get("state") == "Leaving":
                 return False
-            changed = each.node != machines[0].body() or each.error is not None
-            each.node, each.error = machines[0].body(), None
+            leaving = machines[0].leaving
+            error = None if leaving is None else Failure("InsufficientCapacity", "Leaving", leaving).body()
+            changed = each.node != machines[0].body() or each.error != error
+            each.node, each.error = machines[0].body(), error
             return changed
 
         self.store.change(lease.id, tell)

@@ -2,6 +2,8 @@
 one for the same lease, in another process after a crash."""
 import dataclasses
 
+from ..store import timestamp
+
 
 @dataclasses.dataclass
 class Machine:
@@ -9,10 +11,14 @@ class Machine:
     node_name: str
     running: bool
     addresses: list = dataclasses.field(default_factory=list)
+    # It will be taken away, such as for maintenance: why; None if it is not. leaves_at: when, in seconds of Unix; None if unknown.
+    leaving: str | None = None
+    leaves_at: float | None = None
 
-    def body(self, state=None):
-        return {"providerID": self.provider_id, "nodeName": self.node_name, "addresses": self.addresses[:16],
-                "state": state or ("Running" if self.running else "Starting")}
+    def body(self):
+        state = "Starting" if not self.running else "Running" if self.leaving is None else "Leaving"
+        body = {"providerID": self.provider_id, "nodeName": self.node_name, "addresses": self.addresses[:16], "state": state}
+        return body | {"leavesAt": timestamp(self.leaves_at)} if state == "Leaving" and self.leaves_at is not None else body
 
 
 class Interrupted(Exception):

@@ -1,4 +1,5 @@
 """A fixed list of machines that are started and stopped by commands."""
+import calendar
 import os
 import re
 import time
@@ -15,6 +16,8 @@ MEANING = {64: ("InvalidRequest", "StartRefused"), 69: ("InsufficientCapacity", 
 TRY_AGAIN = 75
 # Of status, as an init script has it. No other: a command that cannot find out (1) must not cost a machine that runs.
 GONE = 3
+# What status may say of a machine that runs: that it will be taken away, when, and why.
+LEAVING = re.compile(r"leaving(?:\s+(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ))?(?:\s+(.*))?")
 MOST_MACHINES = 1000
 
 
@@ -139,6 +142,7 @@ class Static(Driver):
                 return []
             if code != 0:
                 raise transient(f"status of {work.lease.machine}: {line}")
+            return [announced(self._machine(work.lease).as_machine(work.lease), line)]
         return [self._machine(work.lease).as_machine(work.lease)]
 
     def stop(self, work):
@@ -150,6 +154,17 @@ class Static(Driver):
         if code != 0:
             raise transient(f"stop of {work.lease.machine}: {line or f'exit code {code}'}")
         return True
+
+
+def announced(machine, line):
+    """The machine as the last line of its status has it."""
+    if found := LEAVING.fullmatch(line):
+        machine.leaving = found[2] or "the machine is about to be taken away"
+        try:
+            machine.leaves_at = calendar.timegm(time.strptime(found[1], "%Y-%m-%dT%H:%M:%SZ")) if found[1] else None
+        except ValueError:
+            pass  # no such day
+    return machine
 
 
 def joined(pairs):
