@@ -96,6 +96,7 @@ Result<Pod> DecodePod(const Json& object) {
   if (!requests) return requests.error();
   pod.requests = std::move(*requests);
   pod.host_ports = DecodeHostPorts(spec);
+  pod.grace = GetSeconds(spec, "terminationGracePeriodSeconds").value_or(pod.grace);
   DecodePodStatus(object, pod);
   return pod;
 }

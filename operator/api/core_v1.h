@@ -86,6 +86,7 @@ struct Pod {
   bool started_any = false;  // a container, of whatever kind, ran or was started
   // When it was asked to end: by its deletion, or by a disruption.
   std::optional<Time> asked_to_end;
+  Duration grace{30'000};  // how long it may take to end once it is asked to
 
   bool terminal() const { return phase == PodPhase::kSucceeded || phase == PodPhase::kFailed; }
 };

@@ -1,7 +1,9 @@
 // Engines: what provides the servers of a pool, by the one member of its spec.backend.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "operator/api/scale_request.h"
 
@@ -26,6 +28,11 @@ struct EngineTraits {
   // With bare_nodes: the Node is not deleted for it. The engine takes it away in its own time once
   // nothing keeps it, and may lend it for another request until then.
   bool removes_nodes = false;
+  // A released server is drained: what runs there is given its time to end. Otherwise a server is
+  // released when none of our pods runs there any more.
+  bool drains = false;
+  // Taints by which it says on a Node that it takes that away.
+  std::vector<std::string> ending_taints = {};
 };
 
 // What an engine says of a server that was asked of it.
@@ -45,6 +52,11 @@ struct CloudServer {
   // reason while it still tries: then there is only a message.
   CloudError error = CloudError::kNone;
   std::string message = {};
+  // It is taken away by no doing of ours, such as by a spot notice, maintenance or a drain: by whom
+  // and why; empty if it is not.
+  std::string ending = {};
+  // When it is gone at the latest; with ending or deleting, if that is known.
+  std::optional<Time> ends_at = {};
 
   // Unique among what its engine has.
   std::string key() const { return ns.empty() ? name : ns + "/" + name; }

@@ -69,6 +69,14 @@ const Json* Living(const api::ObjectMeta& set, const std::vector<const Json*>& m
   return best;
 }
 
+bool IsDying(const api::ObjectMeta& set, const Json& machine) {
+  const api::ObjectMeta meta = api::DecodeMeta(machine);
+  const api::OwnerReference* owner = Controller(meta);
+  const Json& node = api::GetObject(api::GetObject(machine, "status"), "nodeRef");
+  return owner != nullptr && owner->uid == set.uid && meta.ns == set.ns && meta.deleted &&
+         !node.empty();
+}
+
 // Final, in the words of Cluster API itself: providers say so of machines that will never work.
 std::pair<CloudError, std::string> Terminal(const Json& machine) {
   const Json& old =
@@ -220,12 +228,18 @@ Result<api::CloudServer> DecodeMachineSet(const Json& set,
   } else if (!server.deleting) {
     TakeMissing(set, server);
   }
+  if (server.deleting || !server.node_name.empty()) return server;
+  // Cluster API drains its Node.
+  for (const Json* each : machines) {
+    if (IsDying(meta, *each))
+      server.ending = "Machine " + api::DecodeMeta(*each).key() + " is being deleted";
+  }
   return server;
 }
 
 api::EngineTraits ClusterApi::traits() const {
   api::EngineTraits out{kClusterApi, true};
-  out.bare_nodes = true;
+  out.bare_nodes = out.drains = true;
   return out;
 }
 

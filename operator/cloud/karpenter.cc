@@ -6,11 +6,15 @@
 
 #include "operator/base/foreign_text.h"
 #include "operator/cloud/objects.h"
+#include "operator/cloud/words.h"
 
 namespace spillway::cloud {
 namespace {
 
 using api::Json;
+
+// Whose claims are remembered to have been given back by us.
+constexpr size_t kMostReleased = 1'000;
 
 // The engine's words.
 std::string MessageOf(const Json& object) {
@@ -48,6 +52,17 @@ std::string PoolOf(const api::ObjectMeta& meta, const Json& object) {
     if (api::GetString(taint, "key") == api::kPoolTaint) return api::GetString(taint, "value");
   }
   return "";
+}
+
+// By when Karpenter ends a claim that is deleted, whatever its drain waits for; nothing if it
+// waits.
+std::optional<Time> EndOf(const Json& object, const api::ObjectMeta& meta) {
+  const Json& annotations = api::GetObject(api::GetObject(object, "metadata"), "annotations");
+  if (const auto at = api::GetTime(annotations, "karpenter.sh/nodeclaim-termination-timestamp"))
+    return at;
+  const auto grace =
+      ParseDuration(api::GetString(api::GetObject(object, "spec"), "terminationGracePeriod"));
+  return grace ? std::optional(*meta.deleted + *grace) : std::nullopt;
 }
 
 }  // namespace
@@ -100,6 +115,7 @@ Result<api::CloudServer> DecodeNodeClaim(const Json& object) {
   server.launched = launched;
   server.ready = Condition(object, "Ready").first;
   server.deleting = meta.deleted.has_value();
+  if (server.deleting) server.ends_at = EndOf(object, meta);
   server.node_name = api::GetString(status, "nodeName");
   server.provider_id = api::GetString(status, "providerID");
   server.message = !launched ? launch_message : !registered ? register_message : "";
@@ -124,13 +140,48 @@ Refusal DiagnoseEvents(const Json& event_list) {
           "Karpenter deleted the NodeClaim before its node was ready"};
 }
 
+std::string InterruptionIn(const Json& event_list) {
+  for (const Json& event : api::GetArray(event_list, "items")) {
+    const std::string reason = api::GetString(event, "reason");
+    if (HasAny(reason, {"Interrupt", "Preempt", "InstanceTerminating", "InstanceStopping"}))
+      return reason + ": " + MessageOf(event);
+  }
+  return "";
+}
+
 api::EngineTraits Karpenter::traits() const {
-  return {kKarpenter, false, {{"karpenter.sh/do-not-disrupt", "true"}}};
+  api::EngineTraits out{kKarpenter, false, {{"karpenter.sh/do-not-disrupt", "true"}}};
+  out.drains = true;
+  return out;
 }
 
 Source Karpenter::source() {
-  return Watch{kNodeClaims, "",
-               [](const Json& object, std::stop_token) { return DecodeNodeClaim(object); }};
+  return Watch{kNodeClaims, "", [this](const Json& object, std::stop_token stop) {
+                 return Decode(object, std::move(stop));
+               }};
+}
+
+Result<api::CloudServer> Karpenter::Decode(const Json& object, std::stop_token stop) {
+  auto server = DecodeNodeClaim(object);
+  if (!server || !server->deleting || server->node_name.empty() || IsReleased(server->uid))
+    return server;
+  const std::string why = InterruptionIn(EventsOf(server->name, std::move(stop)));
+  if (why.empty()) return server;
+  server->ending = "NodeClaim " + server->name + " is interrupted by its cloud: " + why;
+  server->ends_at.reset();
+  return server;
+}
+
+bool Karpenter::IsReleased(const std::string& uid) const {
+  const std::lock_guard lock(mutex_);
+  return std::find(released_.begin(), released_.end(), uid) != released_.end();
+}
+
+Json Karpenter::EventsOf(const std::string& claim, std::stop_token stop) {
+  kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
+  request.path += "&fieldSelector=involvedObject.name%3D" + claim;
+  const auto events = kube::Call(transport_, request, std::move(stop));
+  return events ? *events : Json::object();
 }
 
 Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::string& request_uid,
@@ -151,14 +202,16 @@ Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::st
 }
 
 Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    released_.push_back(server.uid);
+    if (released_.size() > kMostReleased) released_.pop_front();
+  }
   return DeleteObject(transport_, kNodeClaims, server, std::move(stop));
 }
 
 Refusal Karpenter::Diagnose(const api::CloudServer& server, std::stop_token stop) {
-  kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
-  request.path += "&fieldSelector=involvedObject.name%3D" + server.name;
-  const auto events = kube::Call(transport_, request, stop);
-  return DiagnoseEvents(events ? *events : Json::object());
+  return DiagnoseEvents(EventsOf(server.name, std::move(stop)));
 }
 
 }  // namespace spillway::cloud

@@ -3,6 +3,10 @@
 // when its condition Ready is True; failure is its deletion, and the reason is in its Events.
 #pragma once
 
+#include <deque>
+#include <mutex>
+#include <string>
+
 #include "operator/cloud/engine.h"
 
 namespace spillway::cloud {
@@ -20,6 +24,10 @@ Result<api::CloudServer> DecodeNodeClaim(const api::Json& object);
 // From the Events of a claim that vanished.
 Refusal DiagnoseEvents(const api::Json& event_list);
 
+// By which the cloud says that it takes a machine away soon, whatever is drained until when, such
+// as by a spot notice; empty if it does not.
+std::string InterruptionIn(const api::Json& event_list);
+
 class Karpenter : public Engine {
  public:
   // transport must outlive this.
@@ -33,7 +41,15 @@ class Karpenter : public Engine {
   Refusal Diagnose(const api::CloudServer& server, std::stop_token stop) override;
 
  private:
+  // With a look at why a claim is deleted that we have not given back.
+  Result<api::CloudServer> Decode(const api::Json& object, std::stop_token stop);
+  bool IsReleased(const std::string& uid) const;
+  // Of the claim of that name; empty if they cannot be had.
+  api::Json EventsOf(const std::string& claim, std::stop_token stop);
+
   kube::Transport& transport_;
+  mutable std::mutex mutex_;
+  std::deque<std::string> released_;  // guarded by mutex_: their uids
 };
 
 }  // namespace spillway::cloud

@@ -85,10 +85,12 @@ void ReadNode(const Json& node, api::CloudServer& server) {
   const std::string state = api::GetString(node, "state");
   if (state == "Stopping") server.deleting = true;
   if (state != "Leaving") return;
-  const std::string at = OneLine(api::GetString(node, "leavesAt"), kMostCode);
+  server.ending = "the cloud service takes the machine away";
+  if (!server.message.empty()) server.ending += ": " + server.message;
+  server.ends_at = api::GetTime(node, "leavesAt");
+  // Where it has not been ready yet, it will not be.
   server.error = CloudError::kInsufficientCapacity;
-  server.message =
-      "the cloud service takes the machine away" + (at.empty() ? std::string() : " at " + at);
+  server.message = server.ending + (server.ends_at ? ", at " + FormatTime(*server.ends_at) : "");
 }
 
 void ReadFailure(const Json& error, api::CloudServer& server) {

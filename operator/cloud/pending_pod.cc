@@ -64,7 +64,8 @@ Result<Ensured> NotCreated(const Error& error) {
 api::EngineTraits PendingPod::traits() const {
   api::EngineTraits out{kPendingPod, true};
   out.pod_annotations = KeepAnnotations();
-  out.bare_nodes = out.removes_nodes = true;
+  out.bare_nodes = out.removes_nodes = out.drains = true;
+  out.ending_taints = {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted"};
   return out;
 }
 

@@ -8,7 +8,7 @@
 
 namespace spillway::cloud {
 
-// Whether the text has any of the words in it; both in lower case.
+// Whether the text has any of the words in it; in the same case.
 template <typename Range = std::initializer_list<std::string_view>>
 bool HasAny(const std::string& text, const Range& words) {
   return std::any_of(words.begin(), words.end(),

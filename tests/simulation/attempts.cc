@@ -104,6 +104,8 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     gives_way = gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > own);
   }
   if (gives_way) witness_.Blame(write.uid, "gave way");
+  if (const auto* node = api_.Get<api::Node>(pod->node_name); node != nullptr && IsTakenAway(*node))
+    witness_.Blame(write.uid, "its server is to go");
   // As the process may see it.
   const bool pending = pod->phase == api::PodPhase::kPending ||
                        !replica.HasSeen(Kind::kPod, pod->meta.resource_version);

@@ -53,6 +53,10 @@ bool Cloud::Move(Random& random) {
   if (entry == nullptr) return false;
   const CloudServer claim = std::get<CloudServer>(*entry->second);
   if (claim.deleting) return TakeAway(claim), true;
+  if (!claim.ending.empty()) {
+    if (claim.ends_at && api_.now < *claim.ends_at) return false;
+    return Delete(claim), true;
+  }
   if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
   if (mood == Mood::kStuck) return false;
@@ -111,6 +115,17 @@ void Cloud::TakeAway(const CloudServer& claim) {
     return;
   }
   api_.Remove(Kind::kCloudServer, claim.name);
+}
+
+bool Cloud::Announce(Random& random) {
+  const auto* entry = random.Any(api_.All(Kind::kCloudServer));
+  if (entry == nullptr) return false;
+  CloudServer claim = std::get<CloudServer>(*entry->second);
+  if (claim.deleting || !claim.ready || !claim.ending.empty()) return false;
+  claim.ending = "spot notice";
+  if (!random.OneIn(3)) claim.ends_at = api_.now + std::chrono::seconds(5 + random.Pick(300));
+  api_.Put(claim);
+  return true;
 }
 
 bool Cloud::DeleteAny(Random& random) {

@@ -31,6 +31,8 @@ class Cloud : public cloud::Engine {
   void SetMood(const std::string& pool, Mood mood) { moods_[pool] = mood; }
   // Moves one claim on: a node, readiness, refusal, the end of a release. False if none can move.
   bool Move(Random& random);
+  // One that is in use will be taken away, soon or at a time that it says.
+  bool Announce(Random& random);
   // Someone deletes a claim behind everyone's back.
   bool DeleteAny(Random& random);
   // Everything is in a good mood again.

@@ -131,6 +131,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {6, true, "node trouble", [](E& e, R& r) { return e.nodes_.Trouble(r); }},
       {3, true, "cloud mood", [](E& e, R& r) { return e.Mood(r); }},
       {2, true, "claim deleted", [](E& e, R& r) { return e.cloud_.DeleteAny(r); }},
+      {3, true, "spot notice", [](E& e, R& r) { return e.cloud_.Announce(r); }},
       {3, true, "watch breaks", [](E& e, R& r) { return e.Break(r); }},
       {3, true, "watch hangs", [](E& e, R& r) { return e.Hang(r); }},
       {4, true, "event doubled", [](E& e, R& r) { return e.Double(r); }},

@@ -60,7 +60,7 @@ void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& writ
     const auto& scale = std::get<api::ScaleRequest>(*object);
     const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
     if (Need(name) != Need(write.name) || scale.status.phase != api::ScalePhase::kReady ||
-        claim == nullptr || claim->deleting || claim->node_name.empty() ||
+        claim == nullptr || claim->deleting || !claim->ending.empty() || claim->node_name.empty() ||
         witness_.Hosted(claim->node_name) || witness_.Down(claim->node_name, seconds(120)))
       continue;
     const TaskRequest* task = nullptr;

@@ -145,6 +145,8 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
     }
     if (node->unschedulable)
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is cordoned");
+    if (KnowsAll(replica) && IsTakenAway(*node))
+      Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
   const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
   if (seen && (api::Finished(task->status.phase) || task->spec.cancel || task->spec.suspend))
@@ -167,12 +169,12 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
   }
 }
 
-// Its claim is being deleted, by whomever.
+// Its claim is being deleted, by whomever, or will be.
 bool Checks::IsTakenAway(const api::Node& node) const {
   const auto& claims = api_.All(Kind::kCloudServer);
   return std::any_of(claims.begin(), claims.end(), [&](const auto& entry) {
     const auto& claim = std::get<api::CloudServer>(*entry.second);
-    return claim.node_name == node.meta.name && claim.deleting;
+    return claim.node_name == node.meta.name && (claim.deleting || !claim.ending.empty());
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/changed_purchases.h"
+#include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/pool_fit.h"
@@ -125,6 +126,13 @@ bool TimedOut(World& world, const ScaleState& scale) {
   return world.now >= until;
 }
 
+// It is taken away, and a leader before has registered it without having told so.
+bool IsTakenUntold(const World& world, const ScaleState& scale, const CloudServer& server) {
+  if (server.node_name.empty() || (!server.deleting && server.ending.empty())) return false;
+  const ServerState* registered = world.servers.On(server.node_name);
+  return registered != nullptr && registered->object.spec.scale_request == scale.object.meta.name;
+}
+
 // The engine's own word, or what the error of the request suggests.
 CloudError ClassOf(const Outcome& outcome) {
   if (outcome.error_class != CloudError::kNone) return outcome.error_class;
@@ -148,6 +156,10 @@ Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
 
 void Launch(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
+  if (server != nullptr && IsTakenUntold(world, scale, *server)) {
+    NoteBackend(scale.object.status, *server);
+    return BeginRelease(world, scale, WhyTaken(world, scale, server));
+  }
   if (server != nullptr && !server->deleting) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {

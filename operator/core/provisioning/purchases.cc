@@ -60,11 +60,12 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
     const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
     if (number < last) continue;
     last = number;
-    // Nor is the next made before the engine has taken the one before back.
+    // Nor is the next made before the engine has taken the one before back; one that it takes away
+    // by itself may last as long as others run there.
     const auto* server = world.provisioning.cloud_servers.For(
         at->second.object.meta.uid, EngineOf(world.provisioning, at->second));
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
-                           server != nullptr && !server->deleting;
+                           server != nullptr && !server->deleting && server->ending.empty();
     lasts = IsInflight(at->second) || at->second.asking || returning || IsUntold(at->second) ||
             MayHostYet(world, at->second);
   }

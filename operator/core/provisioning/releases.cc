@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "operator/core/provisioning/bare_nodes.h"
+#include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"
@@ -90,6 +91,11 @@ void ReleaseOrphan(World& world, CloudServer& server) {
   world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
 }
 
+bool EngineDrains(const World& world, const ScaleState& scale) {
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  return engine != nullptr && engine->traits.drains;
+}
+
 // What is added to why the server was given back while its Node is still there.
 std::string WhatIsLeft(const ScaleState& scale) {
   return "; waiting for its engine to take node " + scale.object.status.node_name +
@@ -125,12 +131,15 @@ void AskRelease(World& world, ScaleState& scale) {
 void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
   SetPhase(world, scale, ScalePhase::kReleasing, why);
   RecordEvent(world, scale, false, "Releasing", why);
-  DeleteServer(world, scale);  // now, so that it takes no task in this very step
+  // Now, so that it takes no task in this very step.
+  if (Vacate(world, scale)) DeleteServer(world, scale);
 }
 
 void Release(World& world, ScaleState& scale) {
-  DeleteServer(world, scale);
-  AskRelease(world, scale);
+  const bool vacant = Vacate(world, scale);
+  if (vacant) DeleteServer(world, scale);
+  if (vacant || EngineDrains(world, scale)) AskRelease(world, scale);
+  if (!vacant) return;
   if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
   if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale))
     return SayWhatIsLeft(world, scale);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/launch.h"
@@ -13,7 +14,6 @@
 namespace spillway::core {
 namespace {
 
-using api::CloudError;
 using api::CloudServer;
 using api::ScalePhase;
 using api::ScaleStatus;
@@ -48,10 +48,6 @@ Time KeptUntil(const World& world, const ScaleState& scale) {
   return begin + spec.billing_quantum * steps - margin;
 }
 
-bool IsTheOne(const ScaleStatus& status, const CloudServer& server) {
-  return status.backend_uid == server.uid && status.node_name == server.node_name;
-}
-
 // Under the name of the one that was ready there is another by now, such as by the hand of another
 // leader: that is the one that is paid for.
 void TakeOther(ScaleState& scale, const CloudServer& server) {
@@ -60,26 +56,11 @@ void TakeOther(ScaleState& scale, const CloudServer& server) {
   scale.idle_since = scale.unusable_since = kNever;
 }
 
-// Why the server that was ready cannot be used any more, by no doing of ours.
-std::string WhyTaken(const ScaleStatus& status, const CloudServer* server) {
-  const std::string what = status.backend_kind + " " + status.backend_name;
-  if (server == nullptr) return what + " is gone, which Spillway had not asked for";
-  if (server->deleting) return what + " is being deleted, which Spillway had not asked for";
-  return what + " was replaced by another of that name, which is not ready";
-}
-
 void InUse(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
-  const bool other = server != nullptr && !IsTheOne(scale.object.status, *server);
-  if (server == nullptr || server->deleting || (other && !server->ready)) {
-    return BeginRelease(world, scale, WhyTaken(scale.object.status, server));
-  }
-  if (server->error != CloudError::kNone) {
-    return BeginRelease(world, scale,
-                        "its engine calls it unusable (" + std::string(ToString(server->error)) +
-                            "): " + server->message);
-  }
-  if (other) TakeOther(scale, *server);
+  if (const std::string why = WhyTaken(world, scale, server); !why.empty())
+    return BeginRelease(world, scale, why);
+  if (!IsTheOne(scale.object.status, *server)) TakeOther(scale, *server);
   const ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
     if (!AwaitRegistration(world, scale, *server)) return;

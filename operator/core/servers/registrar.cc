@@ -11,6 +11,10 @@ namespace {
 
 using api::NodeReady;
 
+bool IsSilent(const Context& context, const NodeState& node) {
+  return node.renewed && context.HeardOf(Kind::kLease) >= node.heard + kHeartbeatTimeout;
+}
+
 // Why what runs on the node may be lost with it; empty if it is well.
 std::pair<std::string, std::string> DownReason(const Context& context, const NodeState& node) {
   if (node.object->meta.deleted) return {"NodeDeleting", "the node is being deleted"};
@@ -19,9 +23,8 @@ std::pair<std::string, std::string> DownReason(const Context& context, const Nod
     return {"NodeNotReady",
             message.empty() ? "the node has not reported that it is ready" : message};
   }
-  if (node.renewed && context.HeardOf(Kind::kLease) >= node.heard + kHeartbeatTimeout) {
+  if (IsSilent(context, node))
     return {"HeartbeatLost", "the node's Lease was last renewed at " + FormatTime(*node.renewed)};
-  }
   return {};
 }
 
@@ -73,6 +76,12 @@ void Judge(Context& context, Servers& servers, ServerState& server) {
   }
   if (auto [reason, message] = NotReadyReason(context, node->second); !reason.empty()) {
     return set("NotReady", std::move(reason), std::move(message));
+  }
+  if (server.ending) {
+    const auto& at = server.ending->at;
+    return set(
+        "NotReady", "Ending",
+        "the server ends" + (at ? " at " + FormatTime(*at) : "") + ": " + server.ending->why);
   }
   if (server.releasing) return set("NotReady", "Releasing", "the server is being given back");
   if (spec.cordoned) return set("Cordoned", "Cordoned", "cordoned by spec.cordoned");
@@ -239,6 +248,19 @@ void Unregister(Context& context, Servers& servers, ServerState& server) {
   server.deletion.sent = true;
   context.effects.push_back(Write{Verb::kDelete, Kind::kServer, "", server.object.meta.name,
                                   server.object.meta.uid, 0, nullptr, std::nullopt});
+}
+
+bool IsDown(const Context& context, const NodeState& node) {
+  return !CallsItselfReady(node) || IsSilent(context, node);
+}
+
+void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending) {
+  if (server.releasing && server.ending && *server.ending == ending) return;
+  server.releasing = true;
+  server.ending = std::move(ending);
+  servers.to_reconcile.insert(server.object.spec.node_name);
+  servers.disturbed.insert(server.object.spec.node_name);
+  context.WakeAt(context.now);
 }
 
 void CheckNode(Context& context, Servers& servers, const std::string& name) {

@@ -18,6 +18,11 @@ inline constexpr Duration kHeartbeatEvery{300'000};
 // And of many servers so seldom that there are at most about three such writes a second.
 inline constexpr Duration kHeartbeatEach{300};
 
+// Nobody there can be told to end anything: it does not exist, calls itself not ready, or is
+// silent.
+bool IsDown(const Context& context, const NodeState& node);
+// The server takes no task from now on, and those on it are told.
+void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending);
 // The node's readiness, for every node; wakes the tasks of those that were lost.
 void CheckNodes(Context& context, Servers& servers);
 void CheckNode(Context& context, Servers& servers, const std::string& name);

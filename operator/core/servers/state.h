@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/base/boxed.h"
 #include "operator/core/backoff.h"
 #include "operator/core/context.h"
 #include "operator/core/deletion.h"
@@ -23,6 +24,15 @@ namespace spillway::core {
 
 struct Owner;
 struct ServerState;
+
+// Of a server that is taken away, or given back, while tasks may run there.
+struct Ending {
+  std::string why;
+  std::optional<Time> at;  // when it is gone at the latest; nothing: as soon as they have ended
+  Time since{};            // when that was first known
+
+  bool operator==(const Ending&) const = default;
+};
 
 struct PodState {
   api::Pod object;         // without its labels, which anybody may write
@@ -82,6 +92,7 @@ struct alignas(64) ServerState {
   std::string phase, reason, message;
   ServerDigest digest;     // of the status as it was written last
   bool releasing = false;  // it is to be unregistered, and takes no tasks
+  Boxed<Ending> ending;    // for this reason
   Deletion deletion;       // of that
   Time wake = kNever;      // in Servers::wakes
 };

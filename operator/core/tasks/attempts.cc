@@ -9,6 +9,7 @@
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/attempt_times.h"
+#include "operator/core/tasks/ending_servers.h"
 #include "operator/core/tasks/milestones.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
@@ -265,10 +266,12 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
   End(world, task, TaskPhase::kFailed, reason, message);
 }
 
-void LoseAttempt(World& world, TaskState& task, const std::string& reason,
-                 const std::string& message) {
+void LoseAttempt(World& world, TaskState& task, const std::string& cause,
+                 const std::string& words) {
   const api::Pod* pod = PodOf(task, task.binding->attempt);
   const bool refused = pod != nullptr && Refused(*pod);
+  const auto [reason, message] =
+      refused ? std::pair(cause, words) : WhyLost(world, task, cause, words);
   api::Attempt attempt = Describe(world, task, pod);
   attempt.reason = reason;
   attempt.message = message;

@@ -26,9 +26,9 @@ void Succeed(World& world, TaskState& task, const api::Pod& pod);
 // Retries, if the task may and its exit code is one to retry; otherwise it is Failed.
 void FailAttempt(World& world, TaskState& task, const api::Pod& pod);
 // The server or the pod was lost: another attempt, which is no retry, unless it was lost too often
-// (spec.retry.lossLimit).
-void LoseAttempt(World& world, TaskState& task, const std::string& reason,
-                 const std::string& message);
+// (spec.retry.lossLimit). cause, words: for its reason and message; where its server ends, that
+// counts.
+void LoseAttempt(World& world, TaskState& task, const std::string& cause, const std::string& words);
 // It ended before a restart and a later attempt exists: recorded, and counted if it was a failure.
 void RecordEarlier(World& world, TaskState& task);
 // Stopped on purpose (Cancelled, Suspended, Preempted, a deadline). Does nothing without a binding.

@@ -8,6 +8,18 @@
 namespace spillway::core {
 namespace {
 
+// Its pods go, and what they said is in its status; it stays, so that it is not run again.
+void DeletePodsWhenOld(World& world, TaskState& task, Time finished) {
+  if (task.owner->pods.empty() ||
+      !WakeUnlessPassed(world, task, finished, task.object.spec.pod_ttl))
+    return;
+  for (const auto& [attempt, pod] : task.owner->pods) {
+    if (pod->terminal() && !pod->meta.deleted) DeletePod(world, task, *pod, std::nullopt);
+  }
+}
+
+}  // namespace
+
 void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional<int64_t> grace) {
   if (!task.pods_deleted) task.pods_deleted.emplace();
   Deletion& deletion = (*task.pods_deleted)[pod.meta.uid];
@@ -22,18 +34,6 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
   write.attempt = AttemptOf(task.object.meta.name, pod.meta.name);
   world.effects.push_back(std::move(write));
 }
-
-// Its pods go, and what they said is in its status; it stays, so that it is not run again.
-void DeletePodsWhenOld(World& world, TaskState& task, Time finished) {
-  if (task.owner->pods.empty() ||
-      !WakeUnlessPassed(world, task, finished, task.object.spec.pod_ttl))
-    return;
-  for (const auto& [attempt, pod] : task.owner->pods) {
-    if (pod->terminal() && !pod->meta.deleted) DeletePod(world, task, *pod, std::nullopt);
-  }
-}
-
-}  // namespace
 
 void DeleteOrphans(World& world, TaskState& task) {
   const int64_t last = LastEnded(task);

@@ -11,6 +11,7 @@
 #include "operator/core/tasks/attempt_times.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/carry_out.h"
+#include "operator/core/tasks/ending_servers.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/milestones.h"
 #include "operator/core/tasks/ownership.h"
@@ -103,9 +104,11 @@ void Adopt(World& world, TaskState& task) {
 
 namespace {
 
-// What a container does that is started again within its pod: neither retry nor attempt shows it.
-std::string RunningText(const TaskState& task, const api::Pod& pod) {
+// With what is unusual: that its server ends, or what a container does that is started again within
+// its pod, of which neither retry nor attempt tells.
+std::string RunningText(const World& world, const TaskState& task, const api::Pod& pod) {
   std::string text = "running on server " + task.binding->server;
+  if (const std::string ending = EndingText(world, task); !ending.empty()) text += "; " + ending;
   if (!pod.restarts) return text;
   const api::Restarts& restarts = *pod.restarts;
   text += "; " + restarts.container + " was restarted " + std::to_string(restarts.count) +
@@ -115,17 +118,27 @@ std::string RunningText(const TaskState& task, const api::Pod& pod) {
   return restarts.backing_off ? text + ", CrashLoopBackOff" : text;
 }
 
-// Written soon at first, and later now and then: its kubelet starts it again every five minutes.
-void TellRestarts(World& world, TaskState& task, const api::Pod& pod) {
+// When that a container was started again is written: soon at first, and later now and then, since
+// its kubelet starts it again every five minutes.
+Time RestartsDue(const World& world, const TaskState& task, const api::Pod& pod) {
+  const Duration pause = pod.restarts->count <= 3 ? kTellAgain : kTellRestartsAgain;
+  return std::max(world.now, task.writer.last + pause);
+}
+
+void TellUnusual(World& world, TaskState& task, const api::Pod& pod) {
+  const std::string ending = EndingText(world, task);
+  if (ending.empty() && !pod.restarts) return;
   const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
-  const std::string text = RunningText(task, pod);
-  if (!pod.restarts || (told != nullptr && told->message == text)) return;
+  const std::string text = RunningText(world, task, pod), before = told ? told->message.str() : "";
+  if (text == before) return;
   ChangeConditions(task, [&](auto& conditions) {
     api::SetProgress(conditions, api::Progress::kReconciling, "Running", text,
                      task.object.meta.generation, world.now);
   });
-  const Duration pause = pod.restarts->count <= 3 ? kTellAgain : kTellRestartsAgain;
-  task.status_due = std::min(task.status_due, std::max(world.now, task.writer.last + pause));
+  const bool news = !ending.empty() && before.find(ending) == std::string::npos;
+  if (news) RecordEvent(world, task, true, kServerEnding, ending);
+  const bool at_once = news || !pod.restarts;
+  task.status_due = std::min(task.status_due, at_once ? world.now : RestartsDue(world, task, pod));
   world.tasks.Wake(task, task.status_due);
 }
 
@@ -134,7 +147,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   TaskStatus& status = task.object.status;
   task.running_since = RunsSince(world, task, pod);
   if (!status.started_at) status.started_at = task.running_since;
-  if (status.phase == TaskPhase::kRunning) return TellRestarts(world, task, pod);
+  if (status.phase == TaskPhase::kRunning) return TellUnusual(world, task, pod);
   status.phase = TaskPhase::kRunning;
   ReportRunning(world, task);
   status.retry_at.reset();
@@ -143,8 +156,8 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   task.stuck.reset();
   NoteAccepted(world, task);
   ChangeConditions(task, [&](auto& conditions) {
-    api::SetProgress(conditions, api::Progress::kReconciling, "Running", RunningText(task, pod),
-                     task.object.meta.generation, world.now);
+    api::SetProgress(conditions, api::Progress::kReconciling, "Running",
+                     RunningText(world, task, pod), task.object.meta.generation, world.now);
   });
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
 }
@@ -248,9 +261,8 @@ void Follow(World& world, TaskState& task) {
     if (!task.confirmed) return AwaitAnswer(world, task);
     Time unused = kNever;
     const auto lost = NodeLost(world, task.binding->node_name, nullptr, &unused);
-    LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
-                lost.value_or("the pod was deleted"));
-    return;
+    return LoseAttempt(world, task, lost ? "ServerLost" : "PodDeleted",
+                       lost.value_or("the pod was deleted"));
   }
   Confirm(world, task);
   FollowNode(world, task, *pod);
@@ -263,15 +275,15 @@ void Follow(World& world, TaskState& task) {
   if (NeverRan(*pod)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
   Time wake = kNever;
-  if (const auto lost = NodeLost(world, task.binding->node_name, pod, &wake)) {
+  if (const auto lost = NodeLost(world, task.binding->node_name, pod, &wake))
     return LoseAttempt(world, task, "ServerLost", *lost);
-  }
   if (wake != kNever) world.tasks.Wake(task, wake);
   if (pod->phase == api::PodPhase::kRunning) {
     MarkRunning(world, task, *pod);
   } else {
     FollowStuck(world, task, *pod);
   }
+  FollowEnding(world, task, *pod);
 }
 
 void PodCreated(World& world, TaskState& task, const Outcome& outcome) {

@@ -102,6 +102,20 @@ TEST(MachineSetTest, ADyingMachineSaysNothingOfItsSuccessor) {
   EXPECT_EQ(Decoded(SetOf("u"), {dying, successor}).node_name, "n-2");
 }
 
+TEST(MachineSetTest, AMachineWithANodeThatIsDeletedEndsTheServerUnlessItsSuccessorIsThere) {
+  Json dying = MachineOf("u", "m-1");
+  dying["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z";
+  EXPECT_EQ(Decoded(SetOf("u"), {dying}).ending, "") << "nothing ran there";
+  SetReady(dying, "n-1");
+  EXPECT_EQ(Decoded(SetOf("u"), {dying}).ending, "Machine infra/m-1 is being deleted");
+  Json successor = MachineOf("u", "m-2", 5);
+  EXPECT_EQ(Decoded(SetOf("u"), {dying, successor}).ending, "Machine infra/m-1 is being deleted");
+  SetReady(successor, "n-2");
+  EXPECT_EQ(Decoded(SetOf("u"), {dying, successor}).ending, "");
+  successor["status"]["conditions"][0]["status"] = "False";
+  EXPECT_EQ(Decoded(SetOf("u"), {dying, successor}).ending, "") << "that is its server by now";
+}
+
 TEST(MachineSetTest, OfTwoMachinesTheOlderOneStaysTheServer) {
   Json first = MachineOf("u", "m-2"), second = MachineOf("u", "m-1", 5);
   SetReady(first, "n-first");

@@ -55,6 +55,27 @@ TEST(NodeClaimTest, SaysWhyItIsNotLaunched) {
   EXPECT_EQ(server->message, "no such instance type");
 }
 
+Json DeletedClaim() {
+  Json claim = NodeClaimBody("r", "u", Pool());
+  claim["metadata"]["uid"] = "c";
+  claim["metadata"]["deletionTimestamp"] = "2027-01-31T12:00:00Z";
+  claim["status"] = {{"nodeName", "n"}};
+  return claim;
+}
+
+TEST(NodeClaimTest, ThatIsDeletedEndsAfterItsGracePeriodAtTheLatest) {
+  Json claim = DeletedClaim();
+  EXPECT_EQ(DecodeNodeClaim(claim)->ends_at, ParseTime("2027-01-31T12:10:00Z"));
+  claim["metadata"]["annotations"] = {
+      {"karpenter.sh/nodeclaim-termination-timestamp", "2027-01-31T12:05:00Z"}};
+  EXPECT_EQ(DecodeNodeClaim(claim)->ends_at, ParseTime("2027-01-31T12:05:00Z"));
+  claim["metadata"].erase("annotations");
+  claim["spec"].erase("terminationGracePeriod");
+  EXPECT_EQ(DecodeNodeClaim(claim)->ends_at, std::nullopt) << "its drain takes as long as it takes";
+  claim["metadata"].erase("deletionTimestamp");
+  EXPECT_EQ(DecodeNodeClaim(claim)->ends_at, std::nullopt);
+}
+
 TEST(NodeClaimTest, OfSomeoneElseIsIgnored) {
   EXPECT_FALSE(DecodeNodeClaim(Json::parse(R"({"metadata":{"name":"other"}})")).ok());
 }
@@ -115,6 +136,54 @@ TEST(KarpenterTest, TakesBackAClaimThatAPolicyHasTakenTheOwnerFrom) {
   ASSERT_TRUE(ensured.ok());
   EXPECT_EQ(std::get<Refusal>(*ensured).error, api::CloudError::kInvalidRequest);
   EXPECT_EQ(transport.asked, (std::vector<std::string>{"POST", "DELETE"}));
+}
+
+class InterruptedClaimTest : public testing::Test {
+ protected:
+  InterruptedClaimTest() {
+    transport.answers["GET"] = {
+        200,
+        R"({"items":[{"reason":"DisruptionBlocked","message":"pods"},{"reason":"SpotInterrupted","message":"Spot interruption warning was triggered"}]})",
+        {}};
+    transport.answers["DELETE"] = {200, "{}", {}};
+  }
+  api::CloudServer Seen(const Json& claim) {
+    const Source source = karpenter.source();
+    return *std::get<Watch>(source).decode(claim, {});
+  }
+
+  ScriptedTransport transport;
+  Karpenter karpenter{transport};
+};
+
+TEST_F(InterruptedClaimTest, EndsAtOnceWhateverItsDrainWaitsFor) {
+  const auto server = Seen(DeletedClaim());
+  EXPECT_EQ(server.ending,
+            "NodeClaim spw-u is interrupted by its cloud: SpotInterrupted: Spot interruption "
+            "warning was triggered");
+  EXPECT_EQ(server.ends_at, std::nullopt);
+}
+
+TEST_F(InterruptedClaimTest, WithoutSuchAWordItEndsInItsOwnTime) {
+  transport.answers["GET"] = {
+      200, R"({"items":[{"reason":"SpotRebalanceRecommendation","message":"soon"}]})", {}};
+  EXPECT_EQ(Seen(DeletedClaim()).ending, "");
+  EXPECT_TRUE(Seen(DeletedClaim()).ends_at);
+  transport.answers["GET"] = {403, "{}", {}};
+  EXPECT_TRUE(Seen(DeletedClaim()).ends_at) << "nor where that may not be read";
+}
+
+TEST_F(InterruptedClaimTest, NobodyLooksForThatWhereWeHaveDeletedIt) {
+  Json claim = DeletedClaim();
+  const auto server = *DecodeNodeClaim(claim);
+  ASSERT_TRUE(karpenter.Release(server, {}).ok());
+  transport.asked.clear();
+  EXPECT_EQ(Seen(claim).ending, "");
+  claim["metadata"]["uid"] = "another", claim["status"].erase("nodeName");
+  Seen(claim);
+  claim["metadata"].erase("deletionTimestamp");
+  Seen(claim);
+  EXPECT_TRUE(transport.asked.empty());
 }
 
 TEST(KarpenterTest, AConflictEndsAReleaseOnlyIfAnotherHasTheName) {

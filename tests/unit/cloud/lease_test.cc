@@ -111,11 +111,15 @@ TEST(LeaseTest, ActiveWithoutItsNodeIsNotReady) {
   EXPECT_FALSE(DecodeLease(json)->server.ready);
 }
 
-TEST(LeaseTest, AMachineThatIsTakenAwayCanBeUsedNoMore) {
+TEST(LeaseTest, AMachineThatIsTakenAwayIsToldWithItsTimeAndTheReason) {
   Json json = Active();
   json["nodes"][0]["state"] = "Leaving";
   json["nodes"][0]["leavesAt"] = "2027-01-31T12:00:00Z";
+  json["error"] = {{"class", "Transient"}, {"message", "maintenance of rack 4"}};
   const auto lease = DecodeLease(json);
+  EXPECT_THAT(lease->server.ending, HasSubstr("takes the machine away: maintenance of rack 4"));
+  EXPECT_EQ(lease->server.ends_at, ParseTime("2027-01-31T12:00:00Z"));
+  EXPECT_FALSE(lease->settled) << "it is looked at often";
   EXPECT_EQ(lease->server.error, CloudError::kInsufficientCapacity);
   EXPECT_THAT(lease->server.message, HasSubstr("at 2027-01-31T12:00:00Z"));
 }

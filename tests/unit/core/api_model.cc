@@ -9,6 +9,7 @@ namespace spillway::core {
 void ApiModel::Restart(const std::string& late) {
   std::vector<api::EngineTraits> traits = engines.traits();
   traits.push_back({cloud::kKarpenter, false, {{"karpenter.example/keep", "true"}}});
+  traits.back().drains = true;
   core_ = std::make_unique<Core>(std::move(traits));
   std::vector<Event> events;
   const auto add = [&](const auto& map) {

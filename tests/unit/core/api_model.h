@@ -57,6 +57,11 @@ class ApiModel {
     ++object.meta.generation;
     See(object);
   }
+  // Of a claim.
+  void Change(api::CloudServer& server) {
+    server.resource_version = ++version_;
+    See(server);
+  }
   void SetPod(const std::string& name, api::PodPhase phase, int64_t exit_code = 0,
               const std::string& output = "");
   template <typename Map>

@@ -1,0 +1,86 @@
+#include "operator/core/provisioning/endings.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/scale_status.h"
+#include "operator/core/servers/registrar.h"
+
+namespace spillway::core {
+namespace {
+
+using api::CloudError;
+using api::CloudServer;
+
+// By which its engine says on its Node that it takes that away; null if there is none.
+const api::Taint* EndingTaint(const World& world, const ScaleState& scale) {
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  const auto node = world.servers.nodes.find(scale.object.status.node_name);
+  if (engine == nullptr || node == world.servers.nodes.end() || !node->second.object)
+    return nullptr;
+  const auto& known = engine->traits.ending_taints;
+  for (const api::Taint& taint : node->second.object->taints) {
+    if (std::find(known.begin(), known.end(), taint.key) != known.end()) return &taint;
+  }
+  return nullptr;
+}
+
+// The engine's latest word counts. Whoever was told to end at once is not given time afterwards.
+Ending EndingOf(const World& world, const ScaleState& scale, const ServerState& server) {
+  Ending out = server.ending ? *server.ending : Ending{scale.object.status.message, {}, world.now};
+  const CloudServer* says = ServerOf(world, scale);
+  if (says == nullptr) return out;
+  if (!says->ending.empty()) out.why = says->ending;
+  const bool at_once = server.ending && !server.ending->at;
+  if (!at_once && (says->deleting || !says->ending.empty())) out.at = says->ends_at;
+  return out;
+}
+
+// What runs there is waited for no longer.
+Time WaitedUntil(const World& world, const ServerState& server) {
+  if (server.ending->at) return *server.ending->at;
+  const std::string& node = server.object.spec.node_name;
+  Duration grace{0};
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    for (const auto& [attempt, pod] : owner.pods) {
+      if (pod->node_name == node) grace = std::max(grace, pod->grace);
+    }
+  });
+  return server.ending->since + grace + kSlowEnd;
+}
+
+}  // namespace
+
+bool IsTheOne(const api::ScaleStatus& status, const CloudServer& server) {
+  return status.backend_uid == server.uid && status.node_name == server.node_name;
+}
+
+std::string WhyTaken(const World& world, const ScaleState& scale, const CloudServer* server) {
+  const api::ScaleStatus& status = scale.object.status;
+  const std::string what = status.backend_kind + " " + status.backend_name;
+  if (server == nullptr) return what + " is gone, which Spillway had not asked for";
+  if (!server->ending.empty()) return server->ending;
+  if (server->deleting) return what + " is being deleted, which Spillway had not asked for";
+  if (!IsTheOne(status, *server) && !server->ready)
+    return what + " was replaced by another of that name, which is not ready";
+  if (server->error != CloudError::kNone)
+    return "its engine calls it unusable (" + std::string(ToString(server->error)) +
+           "): " + server->message;
+  if (const api::Taint* taint = EndingTaint(world, scale))
+    return "node " + status.node_name + " has the taint " + taint->key +
+           ", by which its engine takes it away";
+  return "";
+}
+
+bool Vacate(World& world, const ScaleState& scale) {
+  ServerState* server = RegisteredFor(world, scale);
+  if (server == nullptr || server->object.spec.scale_request != scale.object.meta.name) return true;
+  if (server->usage->tasks == 0 || IsDown(world, *server->node)) return true;
+  EndServer(world, world.servers, *server, EndingOf(world, scale, *server));
+  const Time until = WaitedUntil(world, *server);
+  if (world.now < until) world.WakeAt(until);
+  return world.now >= until;
+}
+
+}  // namespace spillway::core
