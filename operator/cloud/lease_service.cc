@@ -20,6 +20,8 @@ constexpr int kMostCalls = 4;
 constexpr seconds kTimeout{20};
 constexpr size_t kMostBytes = 4 << 20;
 constexpr int kMostPages = 1000;
+// Of the leases that a list does not have, so many are asked for one by one before the next list.
+constexpr size_t kMostMissing = 100;
 // How often leases are asked for: while one is on its way or is being given back, and otherwise.
 constexpr milliseconds kLookSoon{3'000}, kLook{10'000}, kLongestPause{60'000};
 constexpr seconds kReadSecretEvery{30};
@@ -181,12 +183,7 @@ Result<std::string> LeaseService::Ref(std::stop_token stop) {
 void LeaseService::Put(Lease lease) {
   {
     const std::lock_guard lock(mutex_);
-    if (lease.released) {
-      book_.erase(lease.server.name);
-    } else {
-      std::string id = lease.server.name;
-      book_[std::move(id)] = {std::move(lease), ++looks_};
-    }
+    book_.Put(std::move(lease));
     stirred_ = true;
   }
   changed_.notify_all();
@@ -194,7 +191,7 @@ void LeaseService::Put(Lease lease) {
 
 void LeaseService::Drop(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  book_.erase(id);
+  book_.Drop(id);
 }
 
 Result<Ensured> LeaseService::Take(const std::string& id, const Json& answer) {
@@ -274,14 +271,14 @@ Refusal LeaseService::Diagnose(const std::string& id, std::stop_token stop) {
   return gone;
 }
 
-Result<Unit> LeaseService::List(std::stop_token stop) {
+void LeaseService::Expect(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  book_.Expect(id);
+}
+
+Result<std::vector<Lease>> LeaseService::ListPages(std::stop_token stop) {
   const auto ref = Ref(stop);
   if (!ref) return ref.error();
-  uint64_t look = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    look = ++looks_;
-  }
   std::vector<Lease> leases;
   std::string next;
   for (int page = 0; page < kMostPages; ++page) {
@@ -297,14 +294,44 @@ Result<Unit> LeaseService::List(std::stop_token stop) {
     if (read->next <= next) return Invalid("the pages of " + address_.endpoint + " do not go on");
     next = std::move(read->next);
   }
-  const std::lock_guard lock(mutex_);
-  for (Lease& lease : leases) {
-    if (lease.released) continue;
-    Entry& entry = book_[lease.server.name];
-    if (entry.seen < look) entry = {std::move(lease), look};
+  return leases;
+}
+
+Result<std::vector<std::string>> LeaseService::SettleMissing(
+    const std::vector<std::string>& missing, std::vector<Lease>& listed, std::stop_token stop) {
+  std::vector<std::string> gone;
+  for (const std::string& id : missing) {
+    const Answer answer = Call(OfLease("GET", id), stop);
+    if (const auto* error = std::get_if<LeaseError>(&answer)) {
+      if (!error->gone()) return ToError(*error);
+      gone.push_back(id);
+      continue;
+    }
+    auto lease = DecodeLease(std::get<Json>(answer));
+    if (lease && lease->server.name != id) lease = Invalid("it is of another id");
+    if (!lease) return Invalid("lease " + id + ": " + lease.error().message);
+    listed.push_back(std::move(*lease));
   }
-  // What was made since the look began is not missing.
-  std::erase_if(book_, [&](const auto& each) { return each.second.seen < look; });
+  return gone;
+}
+
+Result<Unit> LeaseService::List(std::stop_token stop) {
+  uint64_t look = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    look = book_.BeginList();
+  }
+  auto listed = ListPages(stop);
+  if (!listed) return listed.error();
+  std::vector<std::string> missing;
+  {
+    const std::lock_guard lock(mutex_);
+    missing = book_.Missing(look, *listed, kMostMissing);
+  }
+  const auto gone = SettleMissing(missing, *listed, stop);
+  if (!gone) return gone.error();
+  const std::lock_guard lock(mutex_);
+  book_.EndList(look, std::move(*listed), *gone);
   return Unit{};
 }
 
@@ -337,12 +364,10 @@ milliseconds LeaseService::Conclude(const Result<Unit>& result) {
         milliseconds(2'000) * (1 << std::min(failures_++, 5)), kLongestPause);
     return std::max<milliseconds>(pause, result.error().retry_after.value_or(seconds(0)));
   }
-  ever_ = true;
+  ever_ = ever_ || book_.Complete();
   trouble_.clear();
   failures_ = 0;
-  const bool unsettled = std::any_of(book_.begin(), book_.end(),
-                                     [](const auto& each) { return !each.second.lease.settled; });
-  return unsettled ? kLookSoon : kLook;
+  return book_.Settled() ? kLook : kLookSoon;
 }
 
 milliseconds LeaseService::Look(std::stop_token stop) {
@@ -376,9 +401,7 @@ void LeaseService::Follow() {
 
 LeaseService::Heard LeaseService::heard() const {
   const std::lock_guard lock(mutex_);
-  Heard out{ever_, trouble_, {}};
-  for (const auto& [id, entry] : book_) out.servers.push_back(entry.lease.server);
-  return out;
+  return {ever_, trouble_, book_.Servers()};
 }
 
 }  // namespace spillway::cloud

@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "operator/cloud/lease.h"
+#include "operator/cloud/lease_book.h"
 
 namespace spillway::cloud {
 
@@ -52,6 +52,9 @@ class LeaseService {
   Result<Unit> Release(const std::string& id, std::stop_token stop);
   Refusal Diagnose(const std::string& id, std::stop_token stop);
 
+  // It may have that lease: where a list does not have it, it is asked for by its id. Before
+  // Follow.
+  void Expect(const std::string& id);
   // Asks for all leases, once, and renews them if that is due. Returns when to ask again.
   std::chrono::milliseconds Look(std::stop_token stop);
   // Looks again and again in a thread of its own, until this is destroyed.
@@ -60,7 +63,7 @@ class LeaseService {
   void RenewEvery(std::chrono::seconds period);
 
   struct Heard {
-    bool ever = false;    // it has said at least once what it has
+    bool ever = false;    // it has said at least once what it has, also of what was expected
     std::string trouble;  // why it does not say so now; empty if it does
     std::vector<api::CloudServer> servers;
   };
@@ -70,10 +73,6 @@ class LeaseService {
  private:
   // The object of a 2xx answer.
   using Answer = std::variant<api::Json, LeaseError>;
-  struct Entry {
-    Lease lease;
-    uint64_t seen = 0;  // a number that grows with each look
-  };
 
   Answer Call(const kube::Request& request, std::stop_token stop);
   Answer CallOnce(const kube::Request& request, std::stop_token stop);
@@ -88,6 +87,11 @@ class LeaseService {
   Result<Ensured> Take(const std::string& id, const api::Json& answer);
   void Put(Lease lease);
   void Drop(const std::string& id);
+  Result<std::vector<Lease>> ListPages(std::stop_token stop);
+  // Asks for those that a list did not have, one by one: adds to it what is there after all, and
+  // returns who is gone.
+  Result<std::vector<std::string>> SettleMissing(const std::vector<std::string>& missing,
+                                                 std::vector<Lease>& listed, std::stop_token stop);
   Result<Unit> List(std::stop_token stop);
   Result<Unit> Renew(std::stop_token stop);
   std::chrono::milliseconds Conclude(const Result<Unit>& result);
@@ -100,8 +104,7 @@ class LeaseService {
   // Guarded by mutex_.
   int calls_ = 0;  // under way
   std::string client_ref_;
-  std::map<std::string, Entry> book_;
-  uint64_t looks_ = 0;
+  LeaseBook book_;
   bool ever_ = false;
   std::string trouble_;
   int failures_ = 0;  // in a row

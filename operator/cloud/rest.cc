@@ -1,6 +1,7 @@
 #include "operator/cloud/rest.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace spillway::cloud {
@@ -35,6 +36,17 @@ std::map<ServiceAddress, seconds> NamedIn(const Known& known) {
   for (const api::ScaleRequest& request : known.requests) {
     if (Names(request)) take(request.backend);
   }
+  return out;
+}
+
+// Those whose lease is, or is to be, there.
+std::vector<api::ScaleRequest> RequestsAt(const ServiceAddress& service, const Known& known) {
+  std::vector<api::ScaleRequest> out;
+  std::copy_if(known.requests.begin(), known.requests.end(), std::back_inserter(out),
+               [&](const api::ScaleRequest& request) {
+                 const auto address = DecodeAddress(request.backend);
+                 return Names(request) && address && *address == service;
+               });
   return out;
 }
 
@@ -86,6 +98,11 @@ Rest::ServicePtr Rest::At(const ServiceAddress& address) {
   followed.named = std::chrono::steady_clock::now();
   if (followed.service == nullptr) {
     followed.service = std::make_shared<LeaseService>(address, installation_);
+    if (known_ != nullptr) {
+      for (const api::ScaleRequest& request : RequestsAt(address, *known_)) {
+        if (const auto last = LastKnown(request)) followed.service->Expect(last->name);
+      }
+    }
     followed.service->Follow();
   }
   return followed.service;

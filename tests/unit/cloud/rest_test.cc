@@ -47,6 +47,7 @@ struct World {
   int secret_reads = 0;
   // The service.
   std::map<std::string, Json> leases;
+  std::set<std::string> unlisted;  // lists do not have them yet
   std::vector<std::string> calls;  // "PUT u"
   std::vector<std::string> bodies;
   std::string good_token;  // empty: any
@@ -109,7 +110,9 @@ class FakeService : public kube::Transport {
   kube::Response Do(const kube::Request& request, const std::string& id) {
     if (request.path.find("/v1/leases?") != std::string::npos) {
       Json items = Json::array();
-      for (const auto& [key, lease] : world_.leases) items.push_back(lease);
+      for (const auto& [key, lease] : world_.leases) {
+        if (!world_.unlisted.contains(key)) items.push_back(lease);
+      }
       return Answered(200, {{"items", items}});
     }
     if (request.path.ends_with("/v1/renewals")) return Answered(200, {{"renewed", 1}});
@@ -326,6 +329,24 @@ TEST_F(RestTest, AListSaysWhatThereIs) {
   EXPECT_THAT(Ids(), IsEmpty());
 }
 
+TEST_F(RestTest, ALeaseThatAListDoesNotHaveYetIsNotGone) {
+  (void)Ensure();
+  world.unlisted = {"u"};
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), ElementsAre("u"));
+  world.leases.clear();
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), IsEmpty());
+}
+
+TEST_F(RestTest, WhileItIsNotKnownWhetherALeaseIsGoneItIsKept) {
+  (void)Ensure();
+  world.before["GET"] = {Answered(200, {{"items", Json::array()}}), ErrorOf(503, "Transient")};
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), ElementsAre("u"));
+  EXPECT_THAT(service.heard().trouble, Not(IsEmpty()));
+}
+
 TEST_F(RestTest, ALeaseOfAnotherClientIsNeverTouched) {
   world.leases["w"] = {{"id", "w"}, {"clientRef", "else"}, {"state", "Active"}, {"nodes", {}}};
   (void)service.Look({});
@@ -506,6 +527,28 @@ TEST_F(RestEngineTest, AfterARestartASilentServiceStillHasWhatTheStatusSays) {
   request.status.finished_at = Time{};
   engine.Heed({{}, {request}});
   EXPECT_THAT(List(), IsEmpty());
+}
+
+TEST_F(RestEngineTest, AfterARestartALeaseThatIsNotListedYetIsNotGone) {
+  (void)engine.Ensure("r", "u", Pool(), {});
+  world.unlisted = {"u"};
+  api::ScaleRequest request = Request("u");
+  request.status.phase = api::ScalePhase::kReady;
+  request.status.backend_name = request.status.backend_uid = "u";
+  Rest restarted{installation};
+  restarted.Heed({{}, {request}});
+  const Source source = restarted.source();
+  const auto asked = [&] {
+    const std::lock_guard lock(world.mutex);
+    return std::count(world.calls.begin(), world.calls.end(), "GET u") > 0;
+  };
+  for (int i = 0; i < 200 && !asked(); ++i) {
+    EXPECT_THAT(*std::get<Poll>(source).list({}), SizeIs(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_TRUE(asked());
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_THAT(*std::get<Poll>(source).list({}), SizeIs(1));
 }
 
 TEST_F(RestEngineTest, ALeaseThatWasJustMadeIsOnTheNextListThoughNothingNamesItYet) {

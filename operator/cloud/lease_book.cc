@@ -1,0 +1,66 @@
+#include "operator/cloud/lease_book.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace spillway::cloud {
+
+void LeaseBook::Put(Lease lease) {
+  std::string id = lease.server.name;
+  if (lease.released) return Drop(id);
+  entries_[std::move(id)] = {std::move(lease), ++looks_};
+}
+
+bool LeaseBook::IsNewer(const std::string& id, uint64_t look) const {
+  const auto at = entries_.find(id);
+  return at != entries_.end() && at->second.seen >= look;
+}
+
+std::vector<std::string> LeaseBook::Missing(uint64_t look, const std::vector<Lease>& listed,
+                                            size_t most) const {
+  std::set<std::string_view> there;
+  for (const Lease& lease : listed) there.insert(lease.server.name);
+  std::vector<std::string> out;
+  for (const auto& [id, entry] : entries_) {
+    if (out.size() == most) break;
+    if (entry.seen < look && !there.contains(id)) out.push_back(id);
+  }
+  return out;
+}
+
+void LeaseBook::EndList(uint64_t look, std::vector<Lease> listed,
+                        const std::vector<std::string>& gone) {
+  for (const std::string& id : gone) {
+    if (!IsNewer(id, look)) Drop(id);
+  }
+  for (Lease& lease : listed) {
+    std::string id = lease.server.name;
+    if (IsNewer(id, look)) continue;
+    if (lease.released) {
+      Drop(id);
+    } else {
+      entries_[std::move(id)] = {std::move(lease), look};
+    }
+  }
+}
+
+bool LeaseBook::Complete() const {
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const auto& each) { return each.second.seen > 0; });
+}
+
+bool LeaseBook::Settled() const {
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const auto& each) { return each.second.lease.settled; });
+}
+
+std::vector<api::CloudServer> LeaseBook::Servers() const {
+  std::vector<api::CloudServer> out;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.seen > 0) out.push_back(entry.lease.server);
+  }
+  return out;
+}
+
+}  // namespace spillway::cloud

@@ -1,0 +1,48 @@
+// The leases that one cloud service has, as far as it has said.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "operator/cloud/lease.h"
+
+namespace spillway::cloud {
+
+// Not thread-safe.
+class LeaseBook {
+ public:
+  // As it was answered just now; one that is released is dropped.
+  void Put(Lease lease);
+  void Drop(const std::string& id) { entries_.erase(id); }
+  // Another process has heard of it. Whether it is still there has to be found out.
+  void Expect(const std::string& id) { entries_.try_emplace(id); }
+
+  // Before a list is asked for. What is put from then on is newer than the list.
+  uint64_t BeginList() { return ++looks_; }
+  // What the list that began then does not have, though it should. A service may list late what it
+  // has, so that this alone does not say that it is gone. At most so many, in the order of ids.
+  std::vector<std::string> Missing(uint64_t look, const std::vector<Lease>& listed,
+                                   size_t most) const;
+  // What the list that began then has, and who is gone by it.
+  void EndList(uint64_t look, std::vector<Lease> listed, const std::vector<std::string>& gone);
+
+  // Whether it is known of all that are expected.
+  bool Complete() const;
+  // Whether all will stay as they are for some time.
+  bool Settled() const;
+  std::vector<api::CloudServer> Servers() const;
+
+ private:
+  struct Entry {
+    Lease lease;
+    uint64_t seen = 0;  // 0: expected only
+  };
+  bool IsNewer(const std::string& id, uint64_t look) const;
+
+  std::map<std::string, Entry> entries_;
+  uint64_t looks_ = 0;  // grows with each look, and with each that is put
+};
+
+}  // namespace spillway::cloud
