@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "operator/base/foreign_text.h"
+#include "operator/base/saturate.h"
 
 namespace spillway::api {
 namespace {
@@ -13,6 +14,9 @@ namespace {
 // How much of its message each of the ten listed attempts keeps; the result has the last one's in
 // full.
 constexpr size_t kMostAttemptMessage = 2048;
+// Far beyond what any task comes to. A status may be anybody's: what counts on goes from there, and
+// an attempt's number is a part of its pod's name.
+constexpr int64_t kMostCounted = 1'000'000'000'000;
 
 constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{
     {TaskPhase::kNone, ""},
@@ -76,6 +80,10 @@ TaskSpec DecodeSpec(const Json& json) {
   return out;
 }
 
+int64_t GetCount(const Json& object, const char* key) {
+  return std::clamp<int64_t>(GetInt(object, key), 0, kMostCounted);
+}
+
 Assignment DecodeAssignment(const Json& json) {
   return {GetString(json, "server"),
           GetString(json, "nodeName"),
@@ -83,7 +91,7 @@ Assignment DecodeAssignment(const Json& json) {
           GetString(json, "pool"),
           GetString(json, "scaleRequest"),
           GetString(json, "podName"),
-          GetInt(json, "attempt"),
+          GetCount(json, "attempt"),
           GetTime(json, "assignedAt").value_or(Time{}),
           ParsePrice(GetString(json, "estimatedCost")).value_or(0)};
 }
@@ -106,17 +114,18 @@ TaskStatus DecodeStatus(const Json& json) {
     out.assignment =
         std::make_shared<const Assignment>(DecodeAssignment(GetObject(json, "assignment")));
   for (const Json& attempt : GetArray(json, "attempts")) {
-    out.attempts.push_back({GetInt(attempt, "attempt"), GetString(attempt, "server"),
+    out.attempts.push_back({GetCount(attempt, "attempt"), GetString(attempt, "server"),
                             GetString(attempt, "podName"), GetOptionalInt(attempt, "exitCode"),
                             GetString(attempt, "reason"), GetString(attempt, "message"),
                             GetTime(attempt, "startedAt"), GetTime(attempt, "finishedAt"),
                             ParsePrice(GetString(attempt, "cost")).value_or(0)});
   }
-  out.retries = GetInt(json, "retries");
-  out.losses = GetInt(json, "losses");
+  out.retries = GetCount(json, "retries");
+  out.losses = GetCount(json, "losses");
   int64_t listed = 0;
-  for (const Attempt& attempt : out.attempts) listed += attempt.cost_micros;
-  out.spent_micros = std::max(ParsePrice(GetString(json, "cost")).value_or(0), listed);
+  for (const Attempt& attempt : out.attempts) listed = SaturatingAdd(listed, attempt.cost_micros);
+  out.spent_micros =
+      std::min(std::max(ParsePrice(GetString(json, "cost")).value_or(0), listed), kMostMicros);
   out.started_at = GetTime(json, "startedAt");
   out.retry_at = GetTime(json, "retryAt");
   if (json.contains("result")) out.result = DecodeResult(GetObject(json, "result"));

@@ -1,6 +1,7 @@
 #include "operator/base/foreign_text.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace spillway {
@@ -44,20 +45,38 @@ size_t CharacterAt(std::string_view text, size_t at) {
   return size > 0 && MaySecond(first, ByteAt(text, at + 1)) ? size : 0;
 }
 
+char32_t CodePointOf(std::string_view character) {
+  if (character.size() == 1) return ByteAt(character, 0);
+  char32_t code = ByteAt(character, 0) & (0x7Fu >> character.size());
+  for (size_t at = 1; at < character.size(); ++at)
+    code = code << 6 | (ByteAt(character, at) & 0x3Fu);
+  return code;
+}
+
 // C0, DEL, C1, the separators of lines and paragraphs, and what is not seen itself but turns the
 // direction of a line around or hides in it (the format characters of Unicode, without the joiners
-// that scripts need).
+// that scripts need and the signs that are seen).
 bool IsControl(std::string_view character) {
-  const unsigned first = ByteAt(character, 0), second = ByteAt(character, 1);
-  const unsigned third = ByteAt(character, 2);
-  if (character.size() == 1) return first < 0x20 || first == 0x7F;
-  if (character.size() == 2)
-    return (first == 0xC2 && (second < 0xA0 || second == 0xAD)) || character == "\xD8\x9C";
-  if (character.size() == 4) return first == 0xF3 && second == 0xA0 && third <= 0x81;  // tags
-  if (first == 0xE2 && second == 0x80)
-    return third == 0x8B || third == 0x8E || third == 0x8F || (third >= 0xA8 && third <= 0xAE);
-  if (first == 0xE2 && second == 0x81) return third >= 0xA0 && third <= 0xAF;
-  return character == "\xEF\xBB\xBF";
+  static constexpr std::array<std::pair<char32_t, char32_t>, 14> kRanges{{
+      {0x00, 0x1F},
+      {0x7F, 0x9F},
+      {0xAD, 0xAD},
+      {0x61C, 0x61C},
+      {0x180E, 0x180E},
+      {0x200B, 0x200B},
+      {0x200E, 0x200F},
+      {0x2028, 0x202E},
+      {0x2060, 0x206F},
+      {0xFEFF, 0xFEFF},
+      {0xFFF9, 0xFFFB},
+      {0x1BCA0, 0x1BCA3},
+      {0x1D173, 0x1D17A},
+      {0xE0000, 0xE007F},
+  }};
+  const char32_t code = CodePointOf(character);
+  return std::any_of(kRanges.begin(), kRanges.end(), [&](const auto& range) {
+    return range.first <= code && code <= range.second;
+  });
 }
 
 class Builder {

@@ -182,8 +182,10 @@ size_t ShownPools(const Shape& shape, const std::vector<Tested>& pools) {
   return std::min(pools.size(), std::max(kMostVerdicts, shape.placement.pools.size()));
 }
 
+// How much is said of one server or pool.
+constexpr size_t kMostOfOne = 160;
+
 std::string DescribePools(const Shape& shape, const std::vector<Tested>& pools) {
-  constexpr size_t kMostOfOne = 160;
   if (pools.empty()) return "; no ServerPool exists, so no cloud server can be requested";
   std::string out;
   const size_t shown = ShownPools(shape, pools);
@@ -211,6 +213,15 @@ std::string Count(const char* what, size_t total, const std::vector<Tested>& tes
   return out;
 }
 
+// What the first of those has said that were not asked because they have refused such a pod.
+std::string DescribeRefusal(const std::vector<Tested>& servers) {
+  const auto at = std::find_if(servers.begin(), servers.end(), [](const Tested& test) {
+    return test.why.reason == kRefusedRecently;
+  });
+  if (at == servers.end()) return "";
+  return "; " + at->name + " " + OneLine(at->why.message, kMostOfOne);
+}
+
 // What the first task of a new installation waits for.
 std::string NoServers(const Shape& shape) {
   const bool wanted = shape.placement.policy != api::Policy::kCloudOnly;
@@ -234,7 +245,8 @@ api::Explanation Explain(const World& world, const Shape& shape, bool* fits) {
   const std::string never = NeverFits(world, shape);
   const size_t total = world.servers.by_name.size();
   if (fits != nullptr) *fits = servers.size() < total;
-  out.summary = never + (total == 0 ? NoServers(shape) : Count("servers", total, servers));
+  out.summary = never + (total == 0 ? NoServers(shape) : Count("servers", total, servers)) +
+                DescribeRefusal(servers);
   out.servers = Verdicts(servers, kMostVerdicts);
   if (shape.admitted)
     out.summary +=

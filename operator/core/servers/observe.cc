@@ -21,6 +21,7 @@ void OnSeen(Context& context, Servers& servers, const api::Node& object) {
     const bool appears = node.object || context.Synced(Kind::kNode);
     if (appears) node.heard = context.news;
   }
+  const bool says_else = node.object && node.object->ready_message != object.ready_message;
   node.object = object;
   node.gone = false;
   if (CallsItselfReady(node)) {
@@ -29,6 +30,7 @@ void OnSeen(Context& context, Servers& servers, const api::Node& object) {
     node.told_since = std::min(node.told_since, context.news);
   }
   if (!same) NodeChanged(context, servers, object.meta.name);
+  if (says_else) servers.to_reconcile.insert(object.meta.name);
   CheckNode(context, servers, object.meta.name);
 }
 

@@ -117,6 +117,8 @@ api::RegisteredServerStatus Describe(const Context& context, const Servers& serv
 // Cheap to compare, unlike the status itself.
 ServerDigest Digest(const Servers& servers, const ServerState& server) {
   ServerDigest digest{server.phase, server.reason, server.object.meta.generation, 0, {}, {}, 0};
+  // What a busy one says of its load changes all the time.
+  if (server.phase == "NotReady") digest.reason += ": " + server.message;
   const auto node = servers.nodes.find(server.object.spec.node_name);
   if (node == servers.nodes.end() || !node->second.object) return digest;
   const NodeUsage& usage = servers.ledger.On(node->first);

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "operator/core/tasks/pod_name.h"
+
 namespace spillway::api {
 namespace {
 
@@ -48,6 +52,32 @@ TEST(TaskRequestTest, ReadsEveryFieldOfTheSpec) {
   EXPECT_EQ(spec.retry.backoff, std::chrono::seconds(7));
   EXPECT_EQ(spec.retry.on_exit_codes, std::vector<int64_t>{75});
   EXPECT_EQ(task->meta.key(), "n/t");
+}
+
+TEST(TaskRequestTest, CountsOnFromNoNumberThatNoTaskComesTo) {
+  const Json most = std::numeric_limits<int64_t>::max();
+  const Json least = std::numeric_limits<int64_t>::min();
+  const auto status = [](const Json& number) {
+    const Json attempt{{"attempt", number}, {"cost", "999999999"}};
+    return DecodeTaskRequest({{"metadata", {{"name", "t"}}},
+                              {"spec", {{"template", Json::object()}}},
+                              {"status",
+                               {{"assignment", {{"attempt", number}}},
+                                {"attempts", Json::array_t(20'000, attempt)},
+                                {"retries", number},
+                                {"losses", number}}}})
+        ->status;
+  };
+  for (const TaskStatus& read : {status(most), status(1e300)}) {
+    for (const int64_t count :
+         {read.assignment->attempt, read.attempts[0].attempt, read.retries, read.losses}) {
+      EXPECT_EQ(core::AttemptOf("t", core::PodName("t", count + 1)), count + 1);
+    }
+    EXPECT_LE(read.spent_micros, kMostMicros);
+    EXPECT_GT(read.spent_micros, 0);
+  }
+  EXPECT_EQ(status(least).assignment->attempt, 0);
+  EXPECT_EQ(status(least).losses, 0);
 }
 
 TEST(TaskRequestTest, ToleratesFieldsOfTheWrongType) {

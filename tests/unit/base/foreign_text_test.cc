@@ -48,8 +48,9 @@ TEST(ForeignTextTest, OneLineHasNoControlCharactersAndNoRowsOfBlanks) {
 }
 
 TEST(ForeignTextTest, OneLineHasNothingThatTurnsItAroundOrIsNotSeen) {
-  for (const char* hidden : {"\u202E", "\u200B", "\u2066", "\uFEFF", "\u200F", "\u00AD", "\u061C",
-                             "\u2060", "\U000E0041"})
+  for (const char* hidden :
+       {"\u202E", "\u200B", "\u2066", "\uFEFF", "\u200F", "\u00AD", "\u061C", "\u2060",
+        "\U000E0041", "\u180E", "\uFFF9", "\uFFFB", "\U0001D173", "\U0001BCA0"})
     EXPECT_EQ(OneLine(std::string("a") + hidden + "b", 99), "a b") << hidden;
   EXPECT_EQ(OneLine("\u0645\u06CC\u200C\u062E \u00E9 \u20AC", 99),
             "\u0645\u06CC\u200C\u062E \u00E9 \u20AC");

@@ -100,6 +100,10 @@ TEST_F(RefusalsTest, TheExplanationSaysWhoRefusedAndUntilWhen) {
             std::string::npos);
   EXPECT_NE(why.servers[0].message.find("passed over until " + FormatTime(At(10))),
             std::string::npos);
+  // Also in the column that kubectl shows.
+  EXPECT_NE(api.Says("t").find("UnexpectedAdmissionError: no healthy devices present"),
+            std::string::npos)
+      << api.Says("t");
 }
 
 TEST_F(RefusalsTest, TasksThatAskForSomethingElseMayGoThere) {

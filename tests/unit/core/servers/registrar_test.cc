@@ -127,6 +127,17 @@ TEST_F(RegistrarTest, ALostHeartbeatIsToldWithItsTimeAndNotAgainAsItGrowsOlder) 
   EXPECT_EQ((api.tries[{Verb::kPatchStatus, Kind::kServer}]), written);
 }
 
+TEST_F(RegistrarTest, SaysWhatTheNodeSaysNow) {
+  api.AddServer("n");
+  api.nodes["n"].ready = api::NodeReady::kFalse;
+  for (const char* says : {"container runtime is down", "cni plugin not initialized"}) {
+    api.nodes["n"].ready_message = says;
+    api.Change(api.nodes["n"]);
+    api.Advance(seconds(11));
+    EXPECT_EQ(api::FindCondition(api.servers["n"].status.conditions, "Ready")->message.str(), says);
+  }
+}
+
 TEST_F(RegistrarTest, SaysThatTheNodeDoesNotExist) {
   api.AddServer("n");
   api.Remove(api.nodes, "n");
