@@ -43,6 +43,7 @@ struct PodState {
   // itself.
   bool task = false, exclusive = false;
   bool seen_ending = false;  // it ran on while its end was asked for
+  bool seen_ended = false;   // it ended before its end was asked for
 };
 
 struct NodeState {

@@ -153,6 +153,7 @@ bool EndedOnRequest(const World& world, const TaskState& task, const api::Pod& p
   if (!asked) return pod.disrupted;
   const auto state = world.servers.pods.find(pod.meta.key());
   if (state != world.servers.pods.end() && state->second.seen_ending) return true;
+  if (state != world.servers.pods.end() && state->second.seen_ended) return false;
   const auto finished = Describe(task, &pod, std::max(world.now, *asked)).finished_at;
   return !finished || *finished >= std::chrono::floor<std::chrono::seconds>(*asked);
 }
@@ -193,7 +194,8 @@ void EndLost(World& world, TaskState& task, const std::string& last) {
   RecordEvent(world, task, true, "LossLimitExceeded", message);
 }
 
-// The current attempt's pod, which the cluster has ended, says why.
+}  // namespace
+
 void LosePod(World& world, TaskState& task, const api::Pod& pod) {
   const bool forgotten = !pod.asked_to_end && pod.termination && pod.termination->lost;
   std::string message = pod.meta.deleted ? "the pod was deleted" : "the cluster has ended the pod";
@@ -203,8 +205,6 @@ void LosePod(World& world, TaskState& task, const api::Pod& pod) {
   LoseAttempt(world, task, FirstOf(pod.reason, forgotten ? pod.termination->reason : "PodDeleted"),
               FirstOf(pod.message, message));
 }
-
-}  // namespace
 
 void NoteRun(TaskState& task) {
   const auto& result = task.object.status.result;

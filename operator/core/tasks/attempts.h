@@ -14,6 +14,8 @@ inline constexpr Duration kMaxBackoff{3'600'000};
 void NoteRun(TaskState& task);
 // The greatest number of an attempt that has ended, 0 before the first.
 int64_t LastEnded(const TaskState& task);
+// The current attempt is lost; its pod, which the cluster ends or has ended, says why.
+void LosePod(World& world, TaskState& task, const api::Pod& pod);
 // The pod of the current attempt has ended, and not by itself: it was refused, or disrupted, or its
 // end had been asked for before it came, or its node does not know how it ended. So it does not
 // count that its program made a good end of it. A task that was evicted for what it took itself has

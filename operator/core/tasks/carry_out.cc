@@ -63,8 +63,26 @@ void CarryOut::Fail(TaskState& task, const std::string& reason, const std::strin
   world_.tasks.to_reconcile.insert(*task.key);
 }
 
+namespace {
+
+// The pod of the task's attempt, if somebody has asked for its end while it ran: that is why it
+// ends, whatever else is decided by then. Null if nobody has.
+const api::Pod* TakenPod(const TaskState& task) {
+  const api::Pod* pod = task.binding ? PodOf(task, task.binding->attempt) : nullptr;
+  if (pod == nullptr || pod->phase != api::PodPhase::kRunning) return nullptr;
+  return pod->asked_to_end || pod->meta.deleted ? pod : nullptr;
+}
+
+}  // namespace
+
 void CarryOut::Requeue(TaskState& task, Duration pause, const std::string& reason,
                        const std::string& why) {
+  if (const api::Pod* taken = TakenPod(task)) {
+    LosePod(world_, task, *taken);
+    ReconcileTask(world_, task);
+    world_.tasks.touched.insert(*task.key);
+    return;
+  }
   if (pause > Duration{0}) BackOff(world_, task, pause);
   StopAttempt(world_, task, reason, why);
   DescribeWaiting(world_, task, api::TaskPhase::kPending, why);

@@ -70,8 +70,9 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
 // tells goes by the binding, so that it is there meanwhile.
 void TakeStopBack(World& world, TaskState& task) {
   const auto& attempts = task.object.status.attempts;
-  if (attempts.empty() || attempts.back().exit_code || task.creating) return;
+  if (attempts.empty() || attempts.back().exit_code) return;
   const int64_t attempt = attempts.back().attempt;
+  if (task.creating && task.creating->attempt != attempt) return;
   const api::Pod* pod = PodOf(task, attempt);
   if (pod == nullptr || pod->phase != api::PodPhase::kSucceeded) return;
   task.binding = BindingOf(world, task, attempt, *pod, pod->meta.created);

@@ -91,7 +91,13 @@ void OnSeen(World& world, const api::Pod& pod) {
   state.object = pod;
   state.object.meta.labels.clear();
   state.object.admitted.reset();
-  if (!pod.terminal()) state.seen_ending = pod.asked_to_end || pod.meta.deleted;
+  const bool asked = pod.asked_to_end || pod.meta.deleted;
+  if (!pod.terminal()) {
+    state.seen_ending = asked;
+    state.seen_ended = false;
+  } else if (!asked) {
+    state.seen_ended = true;
+  }
   if (pod.terminal() && !world.scheduling.closed.empty())
     EaseQuota(world, world.scheduling.tenants[pod.meta.ns]);
   if (state.owner == nullptr) Own(world, state);

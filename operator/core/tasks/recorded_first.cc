@@ -114,7 +114,8 @@ void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& e
   if (error->kind == ErrorKind::kConflict) return;  // it is sent again in a moment
   const bool bound = task.binding != nullptr && task.binding == task.creating;
   Drop(world, task);
-  BackOff(world, task, task.writer.NotBefore(task.writer.sent) - world.now);
+  // The next one tells of another attempt, so that it is another text.
+  BackOff(world, task, task.writer.refused->not_before - world.now);
   if (!bound) return;
   NoteRefusalInCloud(world, task, kNextPurchase);
   Unassign(world, task, "FailedCreate", kWhy + ("the API server refuses that: " + error->message));

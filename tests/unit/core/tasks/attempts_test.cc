@@ -395,6 +395,32 @@ TEST_F(AttemptTest, APodThatHadSucceededWhenItsTaskWasSuspendedIsASuccessThoughI
   EXPECT_EQ(api.Phase("t"), "Succeeded");
 }
 
+TEST_F(AttemptTest, APodThatHadSucceededWhenItWasDeletedInTheSameSecondIsASuccess) {
+  Start();
+  Run("t-1", seconds(5));
+  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+  Suspend();
+  api::Pod& pod = Pod("t-1");
+  pod.phase = PodPhase::kSucceeded;
+  pod.termination = api::Termination{0, "Completed", "", api.now - seconds(5), api.now};
+  api.Change(pod);
+  pod.meta.deleted = pod.asked_to_end = api.now;
+  api.Change(pod);  // both are seen in one step
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
+TEST_F(AttemptTest, APodThatHadSucceededBeforeItsCreationWasAnsweredIsASuccessThoughSuspended) {
+  api.unheard = true;
+  Start();
+  api.unheard = false;
+  Suspend();
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
 TEST_F(AttemptTest, APodThatEndsWellBecauseItsTaskWasSuspendedIsStopped) {
   api.slow_deletion = true;
   Start();

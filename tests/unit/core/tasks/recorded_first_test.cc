@@ -69,6 +69,31 @@ TEST_F(RecordedFirstTest, AStatusThatIsInvalidDoesNotMakeTheTemplateSo) {
   EXPECT_EQ(api.pods_made, 1);
 }
 
+TEST_F(RecordedFirstTest, AStatusThatWasInvalidForAnHourIsTriedAgainWithinTwoMinutes) {
+  RefuseStatuses({ErrorKind::kInvalid, "status.phase: no", {}});
+  Add();
+  api.Advance(seconds(3600));
+  api.refuse = nullptr;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(RecordedFirstTest, ATaskWhosePodOthersHaveDeletedHasNotGivenWay) {
+  const Json local{{"policy", "LocalOnly"}};
+  api.AddPriorityClass("high", 10);
+  api.slow_deletion = true;
+  Add("t", {{"retry", {{"lossLimit", 0}}}, {"placement", local}});
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Settle();
+  api::Pod& pod = api.pods.at("ns/t-1");
+  pod.meta.deleted = pod.asked_to_end = api.now;
+  api.Change(pod);
+  Add("urgent", {{"priorityClassName", "high"}, {"preemption", "Allowed"}, {"placement", local}});
+  api.Advance(seconds(20));
+  ASSERT_EQ(api.Phase("t"), "Failed") << api.Says("t");
+  EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
+}
+
 TEST_F(RecordedFirstTest, WhatIsNotRecordedTakesNoRoom) {
   api.statuses_hang_in = "ns";
   Add();
