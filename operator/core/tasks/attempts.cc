@@ -221,6 +221,8 @@ int64_t LastEnded(const TaskState& task) {
   return last;
 }
 
+bool WasSeenToRun(const TaskState& task) { return task.object.status.phase == TaskPhase::kRunning; }
+
 bool EndedByCluster(const World& world, const TaskState& task, const api::Pod& pod) {
   if (pod.phase == api::PodPhase::kSucceeded) return EndedOnRequest(world, task, pod);
   if (Refused(pod) || pod.disrupted || EndedOnRequest(world, task, pod)) return true;
@@ -269,7 +271,7 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
 void LoseAttempt(World& world, TaskState& task, const std::string& cause,
                  const std::string& words) {
   const api::Pod* pod = PodOf(task, task.binding->attempt);
-  const bool refused = pod != nullptr && Refused(*pod);
+  const bool refused = pod != nullptr && Refused(*pod) && !WasSeenToRun(task);
   const auto [reason, message] =
       refused ? std::pair(cause, words) : WhyLost(world, task, cause, words);
   api::Attempt attempt = Describe(world, task, pod);

@@ -16,6 +16,9 @@ void NoteRun(TaskState& task);
 int64_t LastEnded(const TaskState& task);
 // The current attempt is lost; its pod, which the cluster ends or has ended, says why.
 void LosePod(World& world, TaskState& task, const api::Pod& pod);
+// Of the current attempt, by its status: a process that begins anew may find only what its pod says
+// in the end, which may be that it was refused (see KeepStart in observe_pods.cc).
+bool WasSeenToRun(const TaskState& task);
 // The pod of the current attempt has ended, and not by itself: it was refused, or disrupted, or its
 // end had been asked for before it came, or its node does not know how it ended. So it does not
 // count that its program made a good end of it. A task that was evicted for what it took itself has

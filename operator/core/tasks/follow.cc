@@ -273,7 +273,7 @@ void Follow(World& world, TaskState& task) {
       return TakeBackUnfit(world, task, *pod, unfit);
   }
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
-  if (NeverRan(*pod)) return TurnAway(world, task, *pod);
+  if (NeverRan(*pod) && !WasSeenToRun(task)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);
   Time wake = kNever;
   if (const auto lost = NodeLost(world, task.binding->node_name, pod, &wake))

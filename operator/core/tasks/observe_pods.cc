@@ -1,5 +1,7 @@
 #include "operator/core/tasks/observe_pods.h"
 
+#include <utility>
+
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/tasks/attempts.h"
@@ -31,6 +33,15 @@ bool ChangesHands(const api::Pod& known, const api::Pod& pod) {
   const Claim before = ClaimOf(known), now = ClaimOf(pod);
   if (before.task == nullptr || now.task == nullptr) return before.task != now.task;
   return before.task->uid != now.task->uid || before.attempt != now.attempt;
+}
+
+// A kubelet that turns a pod away that has run, as one may that was restarted, writes a status with
+// no container in it. It has run all the same.
+void KeepStart(const api::Pod& known, api::Pod& pod) {
+  if (known.meta.uid != pod.meta.uid || !pod.terminal()) return;
+  pod.started_any = pod.started_any || known.started_any;
+  if (!pod.started) pod.started = known.started;
+  if (!pod.init_started) pod.init_started = known.init_started;
 }
 
 // The task's pod as it was answered; null if there is none, or only one that is not the task's.
@@ -88,7 +99,8 @@ void OnSeen(World& world, const api::Pod& pod) {
   PodState& state = world.servers.pods[key];
   if (state.bound_by == 0 || state.object.node_name != pod.node_name)
     state.bound_by = pod.meta.resource_version;
-  state.object = pod;
+  const api::Pod known = std::exchange(state.object, pod);
+  KeepStart(known, state.object);
   state.object.meta.labels.clear();
   state.object.admitted.reset();
   const bool asked = pod.asked_to_end || pod.meta.deleted;

@@ -300,6 +300,34 @@ TEST_F(AttemptTest, ARestartedKubeletThatTurnsItAwayIsNot) {
   EXPECT_EQ(api.Status("t").losses, 1);
 }
 
+// As a kubelet writes it: its refusal takes the place of all that was said of containers.
+TEST_F(AttemptTest, NorIsOneWhoseRefusalTellsOfNoContainers) {
+  Start();
+  Run("t-1", seconds(5));
+  Pod("t-1").phase = PodPhase::kFailed;
+  Pod("t-1").started.reset();
+  Pod("t-1").reason = "NodeAffinity";
+  Show("t-1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(Attempt(0).reason, "NodeAffinity");
+  EXPECT_EQ(Attempt(0).started_at, At(0));
+  EXPECT_EQ(api.Status("t").losses, 1);
+}
+
+TEST_F(AttemptTest, NorIsOneThatAnEarlierProcessHasSeenRun) {
+  Start({{"retry", {{"lossLimit", 0}}}});
+  Run("t-1", seconds(60));
+  Pod("t-1").phase = PodPhase::kFailed;
+  Pod("t-1").started.reset();
+  Pod("t-1").reason = "NodeAffinity";
+  api.Change(Pod("t-1"));
+  api.Restart();
+  api.Advance(seconds(5));
+  ASSERT_EQ(api.Phase("t"), "Failed");
+  EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
+  EXPECT_EQ(api.pods.count("ns/t-2"), 0U);
+}
+
 TEST_F(AttemptTest, TheDeadlineOfItsTemplateIsItsFailure) {
   Start();
   Run("t-1", seconds(5));
