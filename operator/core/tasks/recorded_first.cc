@@ -133,6 +133,7 @@ std::string RecordOverdue(World& world, TaskState& task) {
   if (world.now >= tenant.unrecorded_until)
     tenant.unrecorded_until = world.now + BackoffAfter(++tenant.unrecorded, kAfterOverdue, 0);
   task.held->overdue = true;
+  NoteRefusalInCloud(world, task, kNextPurchase);
   return kWhy +
          ("the API server has not answered that since " + FormatTime(task.binding->assigned_at));
 }

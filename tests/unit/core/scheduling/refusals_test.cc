@@ -289,6 +289,33 @@ TEST_F(BoughtInVainTest, WhereTheStatusThatComesFirstIsRefusedServersAreBoughtEv
   EXPECT_LE(api.claims_made, 7);
 }
 
+// The status that comes first waits where the one before, of the purchase, was refused.
+TEST_F(BoughtInVainTest, WhereThatStatusIsNotEvenTriedServersAreBoughtEverMoreSeldom) {
+  api.pools["p"].spec.idle_before_release = seconds(10);
+  api.Change(api.pools["p"]);
+  api.refuse =
+      Denies(Verb::kPatchStatus, Kind::kTask, {ErrorKind::kInvalid, "status: Invalid value", {}});
+  Add("t", {{"lossLimit", 0}});
+  Pass(3600);
+  EXPECT_LE(api.claims_made, 7);
+}
+
+TEST_F(BoughtInVainTest, WhereStatusesAreNotAnsweredServersAreBoughtEverMoreSeldom) {
+  const auto is_status = [](const Write& write) {
+    return write.verb == Verb::kPatchStatus && write.kind == Kind::kTask;
+  };
+  api.refuse = Denies(Verb::kPatchStatus, Kind::kTask, {ErrorKind::kUnavailable, "timeout", {}});
+  api.hangs = is_status;
+  Add("t", {{"lossLimit", 0}});
+  int passed = 0;
+  Pass(3600, [&] {
+    if (++passed % 6 != 0) return;
+    api.Unblock();
+    api.hangs = is_status;
+  });
+  EXPECT_LE(api.claims_made, 7);
+}
+
 TEST_F(RefusalsTest, WhereAllServersRefuseTheCloudIsTried) {
   api.AddPool("p");
   api.Settle();
