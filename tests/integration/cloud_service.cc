@@ -140,6 +140,14 @@ void CloudService::SetFaults(const Json& rules) {
   ASSERT_TRUE(set.ok() && set->status == 200) << (set.ok() ? set->body : set.error().message);
 }
 
+void CloudService::TakeAway(const std::string& lease, const Json& in_seconds,
+                            const std::string& why) {
+  SetFaults({{{"path", "^/v1/leases/" + lease},
+              {"times", 1},
+              {"lease", {{"leavesIn", in_seconds}, {"message", why}}}}});
+  (void)transport_->Send({"GET", "/v1/leases/" + lease, "", ""}, {});
+}
+
 Json CloudService::Leases() {
   const auto said = transport_->Send({"GET", "/v1/leases?clientRef=" + client_ref_, "", ""}, {});
   if (!said.ok() || said->status != 200) return Json::array({"no answer"});

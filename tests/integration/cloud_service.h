@@ -25,6 +25,8 @@ class CloudService {
   Json Backend(const std::string& offer = "small") const;
   // See hack/cloud-service/cloud_service/faults.py; replaces those before.
   void SetFaults(const Json& rules);
+  // The machine of the lease, which is Active, will be taken away; null: it does not say when.
+  void TakeAway(const std::string& lease, const Json& in_seconds, const std::string& why);
   // Of this cluster's operator, not Released.
   Json Leases();
   void Start();

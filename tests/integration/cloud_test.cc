@@ -137,13 +137,52 @@ TEST_F(CloudTest, AServerThatIsLateIsGivenBack) {
   EXPECT_TRUE(Reaches("t", "Pending"));
 }
 
-TEST_F(CloudTest, AClaimThatSomeoneDeletesIsReplacedForTheTask) {
+// Karpenter drains its node, and leaves our pods there until the claim's terminationGracePeriod.
+TEST_F(CloudTest, AClaimThatSomeoneDeletesLetsItsTaskRunAndTellsItUntilWhen) {
   AddPool("pool");
-  AddTask("t", "6s");
+  AddTask("t", "10s");
   ASSERT_TRUE(Reaches("t", "Running", 60));
-  cluster.Delete("/apis/karpenter.sh/v1/nodeclaims/" + At(NodeClaims()[0], "metadata.name"));
+  const std::string claim = At(NodeClaims()[0], "metadata.name");
+  cluster.Delete("/apis/karpenter.sh/v1/nodeclaims/" + claim);
+  ASSERT_TRUE(Eventually([&] { return !Events("t", "ServerEnding").empty(); })) << Get("t");
+  const std::string told = Events("t", "ServerEnding")[0];
+  EXPECT_NE(told.find("NodeClaim " + claim + " is being deleted"), std::string::npos) << told;
+  EXPECT_NE(told.find("the server ends at 20"), std::string::npos) << told;
   ASSERT_TRUE(Reaches("t", "Succeeded", 120));
   EXPECT_EQ(At(Get("t"), "status.retries"), "");
+  EXPECT_TRUE(Eventually([&] { return NodeClaims().empty() && Phases("pool") == "Released "; }, 60))
+      << ScaleRequests().dump(1);
+}
+
+// As the providers of clouds tell of a spot notice before they delete the claim.
+TEST_F(CloudTest, AnInterruptedClaimStopsItsTaskAtOnceAndTheTaskRunsElsewhere) {
+  AddPool("pool");
+  AddTask("t", "600s");
+  ASSERT_TRUE(Reaches("t", "Running", 60));
+  const Json claim = NodeClaims()[0];
+  const std::string name = At(claim, "metadata.name"),
+                    server = At(Get("t"), "status.assignment.server");
+  cluster.Create({{"apiVersion", "v1"},
+                  {"kind", "Event"},
+                  {"metadata", {{"generateName", "spot-"}, {"namespace", "default"}}},
+                  {"involvedObject",
+                   {{"apiVersion", "karpenter.sh/v1"},
+                    {"kind", "NodeClaim"},
+                    {"name", name},
+                    {"uid", claim["metadata"]["uid"]}}},
+                  {"reason", "SpotInterrupted"},
+                  {"message", "Spot interruption warning was triggered"},
+                  {"type", "Warning"}});
+  cluster.Delete("/apis/karpenter.sh/v1/nodeclaims/" + name);
+  ASSERT_TRUE(Eventually([&] { return At(Get("t"), "status.losses") == "1"; }, 60)) << Get("t");
+  const Json task = Get("t");
+  EXPECT_EQ(task["status"]["attempts"][0]["reason"], "ServerEnding") << task;
+  EXPECT_NE(At(task, "status.attempts").find("SpotInterrupted"), std::string::npos) << task;
+  EXPECT_EQ(At(task, "status.retries"), "");
+  EXPECT_FALSE(Events("t", "ServerEnding").empty());
+  ASSERT_TRUE(Reaches("t", "Running", 60)) << Get("t");
+  EXPECT_NE(At(Get("t"), "status.assignment.server"), server);
+  cluster.Delete(TaskPath("t"));
 }
 
 }  // namespace

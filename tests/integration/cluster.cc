@@ -58,7 +58,8 @@ std::string PathOf(const Json& object) {
       {"ScaleRequest", "scalerequests"},
       {"Event", "events"},
       {"NodePool", "nodepools"},
-      {"KWOKNodeClass", "kwoknodeclasses"}};
+      {"KWOKNodeClass", "kwoknodeclasses"},
+      {"ValidatingWebhookConfiguration", "validatingwebhookconfigurations"}};
   const std::string version = object.at("apiVersion"), ns = At(object, "metadata.namespace");
   return (version.find('/') == std::string::npos ? "/api/" : "/apis/") + version +
          (ns.empty() ? "" : "/namespaces/" + ns) + "/" + kPlurals.at(object.at("kind"));
@@ -365,6 +366,15 @@ Json ClusterTest::NodeClaims() {
   for (const Json& claim : cluster.List("/apis/karpenter.sh/v1/nodeclaims")) {
     if (claim["metadata"]["labels"].value("spillway.dev/pool", "").starts_with(ns + "-"))
       out.push_back(claim);
+  }
+  return out;
+}
+
+std::vector<std::string> ClusterTest::Events(const std::string& task, const std::string& reason) {
+  std::vector<std::string> out;
+  for (const Json& event : cluster.List("/api/v1/namespaces/" + ns + "/events")) {
+    if (At(event, "involvedObject.name") == task && At(event, "reason") == reason)
+      out.push_back(At(event, "message"));
   }
   return out;
 }

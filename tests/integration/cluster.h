@@ -97,6 +97,8 @@ class ClusterTest : public testing::Test {
   Json Pods();
   Json ScaleRequests();  // of this test's pools
   Json NodeClaims();
+  // The messages of its Events with that reason.
+  std::vector<std::string> Events(const std::string& task, const std::string& reason);
   std::string TaskPath(const std::string& name) const {
     return "/apis/spillway.dev/v1alpha1/namespaces/" + ns + "/taskrequests/" + name;
   }

@@ -176,13 +176,39 @@ TEST_F(ClusterApiTest, TheMachineSetOfAScaleRequestThatWasDeletedIsGivenBack) {
 
 TEST_F(ClusterApiTest, AMachineThatIsDeletedByHandIsReplacedForTheTaskAndNothingIsLeft) {
   AddMachinePool("pool");
-  AddTask("t", "6s");
+  AddTask("t", "8s");
   ASSERT_TRUE(Reaches("t", "Running", 60));
-  cluster.Delete(kNamespaced + ("machines/" + At(Ours("machines")[0], "metadata.name")));
+  const std::string machine = At(Ours("machines")[0], "metadata.name");
+  cluster.Delete(kNamespaced + ("machines/" + machine));
   ASSERT_TRUE(Reaches("t", "Succeeded", 120)) << ScaleRequests().dump(1);
   EXPECT_EQ(At(Get("t"), "status.retries"), "");
+  EXPECT_EQ(At(Get("t"), "status.losses"), "1");
   const std::string node = At(Get("t"), "status.assignment.nodeName");
   EXPECT_TRUE(GivenBack(node)) << ScaleRequests().dump(1) << Nodes().dump(1);
+}
+
+// Its drain takes longer than in the test before.
+TEST_F(ClusterApiTest, AMachineThatIsAboutToGoTellsItsTaskWhichRunsElsewhere) {
+  AddMachinePool("pool");
+  AddTask("t", "600s");
+  ASSERT_TRUE(Reaches("t", "Running", 60));
+  const std::string machine = At(Ours("machines")[0], "metadata.name");
+  const std::string path = kNamespaced + ("machines/" + machine);
+  const std::string hook = "pre-drain.delete.hook.machine.cluster.x-k8s.io/test";
+  cluster.MergePatch(path, {{"metadata", {{"annotations", {{hook, "wait"}}}}}});
+  cluster.Delete(path);
+  EXPECT_TRUE(Eventually([&] { return At(Get("t"), "status.losses") == "1"; })) << Get("t");
+  cluster.MergePatch(path, {{"metadata", {{"annotations", {{hook, nullptr}}}}}});
+  const Json task = Get("t");
+  EXPECT_EQ(task["status"]["attempts"][0]["reason"], "ServerEnding") << task;
+  EXPECT_NE(
+      At(task, "status.attempts").find("Machine cluster-api/" + machine + " is being deleted"),
+      std::string::npos)
+      << task;
+  EXPECT_EQ(At(task, "status.retries"), "");
+  EXPECT_FALSE(Events("t", "ServerEnding").empty());
+  EXPECT_TRUE(Reaches("t", "Running", 60)) << ScaleRequests().dump(1);
+  cluster.Delete(TaskPath("t"));
 }
 
 TEST_F(ClusterApiTest, AMachineThatDiesIsGivenBackAndItsTaskRunsElsewhere) {

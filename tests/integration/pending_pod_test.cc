@@ -247,6 +247,27 @@ TEST_F(PendingPodTest, ANodeThatDoesNotComeInTimeIsGivenUp) {
       << "the autoscaler's last word: " << Of("slow", "status.message");
 }
 
+TEST_F(PendingPodTest, ANodeThatTheAutoscalerTakesAwaySendsItsTaskElsewhere) {
+  AddScaledPool("pool");
+  AddTask("t", "600s");
+  ASSERT_TRUE(Reaches("t", "Running", 90)) << ScaleRequests().dump(1);
+  const std::string node = At(Get("t"), "status.assignment.nodeName");
+  for (const Json& claim : cluster.List("/apis/karpenter.sh/v1/nodeclaims")) {
+    if (At(claim, "status.nodeName") == node)
+      cluster.Delete("/apis/karpenter.sh/v1/nodeclaims/" + At(claim, "metadata.name"));
+  }
+  ASSERT_TRUE(Eventually([&] { return At(Get("t"), "status.losses") == "1"; }, 60)) << Get("t");
+  const Json task = Get("t");
+  EXPECT_EQ(task["status"]["attempts"][0]["reason"], "ServerEnding") << task;
+  EXPECT_NE(At(task, "status.attempts").find("karpenter.sh/disrupted"), std::string::npos) << task;
+  EXPECT_EQ(At(task, "status.retries"), "");
+  EXPECT_FALSE(Events("t", "ServerEnding").empty());
+  ASSERT_TRUE(Reaches("t", "Running", 90)) << ScaleRequests().dump(1);
+  EXPECT_NE(At(Get("t"), "status.assignment.nodeName"), node);
+  EXPECT_TRUE(Eventually([&] { return cluster.Get("/api/v1/nodes/" + node).is_null(); }, 60));
+  cluster.Delete(TaskPath("t"));
+}
+
 TEST_F(PendingPodTest, AnOperatorThatIsKilledBetweenThePlaceholderAndItsRecordHasOne) {
   AddScaledPool("pool");
   Restrict([](const Json& rule) {

@@ -247,6 +247,35 @@ TEST_F(RestTest, ATokenThatIsReplacedIsReadAgain) {
   EXPECT_EQ(spillway->log().find("another-token"), std::string::npos);
 }
 
+TEST_F(RestTest, AMachineThatIsTakenAwayLetsItsTasksRunWhileThereIsTimeAndStopsThemThen) {
+  AddRestPool("pool");
+  AddTask("short", "12s");
+  AddTask("long", "600s");
+  ASSERT_TRUE(Reaches("short", "Running", 60) && Reaches("long", "Running"));
+  ASSERT_EQ(Leases().size(), 1u);
+  const std::string id = At(Leases()[0], "id"),
+                    server = At(Get("long"), "status.assignment.server");
+  service->TakeAway(id, 50, "maintenance of rack 4");
+  ASSERT_TRUE(Eventually([&] { return !Events("long", "ServerEnding").empty(); })) << Get("long");
+  const std::string told = Events("long", "ServerEnding")[0];
+  EXPECT_NE(told.find("takes the machine away: maintenance of rack 4"), std::string::npos) << told;
+  EXPECT_NE(told.find("the server ends at 20"), std::string::npos) << told;
+  EXPECT_NE(At(Get("long"), "status.conditions").find(told), std::string::npos);
+  EXPECT_EQ(Phase("long"), "Running");
+  ASSERT_TRUE(Reaches("short", "Succeeded"));
+  EXPECT_EQ(At(Get("short"), "status.attempts").find("ServerEnding"), std::string::npos);
+  // 50 s less a grace period of 30 s and 5 s.
+  ASSERT_TRUE(Eventually([&] { return At(Get("long"), "status.losses") == "1"; }, 60));
+  const Json task = Get("long");
+  EXPECT_EQ(task["status"]["attempts"][0]["reason"], "ServerEnding") << task;
+  EXPECT_EQ(At(task, "status.retries"), "");
+  EXPECT_TRUE(Reaches("long", "Running", 60)) << Get("long");
+  EXPECT_NE(At(Get("long"), "status.assignment.server"), server);
+  EXPECT_TRUE(Eventually([&] { return Leases().size() == 1 && At(Leases()[0], "id") != id; }, 60))
+      << Leases().dump(1);
+  cluster.Delete(TaskPath("long"));
+}
+
 TEST_F(RestTest, AMachineThatVanishesIsReplacedForTheTask) {
   AddRestPool("pool");
   AddTask("t", "8s");
