@@ -174,11 +174,131 @@ bench_scale() {
 }
 
 bench_burst() {
-  local i
-  bench_up --karpenter
+  local engine
+  for engine in "${engines[@]}"; do bench_burst_of "$engine"; done
+}
+
+bench_burst_of() {
+  local engine=$1 i parts=(--karpenter) cloud=()
+  [[ $engine != cluster-api ]] || parts=(--cluster-api)
+  bench_up "${parts[@]}"
+  if [[ $engine == rest ]]; then
+    bench_cloud_start
+    cloud=("$(bench_cloud_url)/v1/leases?clientRef=$(bench_client_ref)" "$dir/cloud")
+  fi
+  [[ $engine != pending-pod ]] || bench_node_pool | kubectl apply -f - >/dev/null
   bench_operator_start
   bench_until 60 listed
-  kubectl apply -f "$root/charts/spillway/samples/pool.yaml" >/dev/null
-  kubectl patch pool overflow --type merge -p '{"spec":{"maxServers":100}}' >/dev/null
-  for i in 1 2; do client burst "burst-$i" $((40 / scale)); done
+  bench_pool "$engine" | kubectl apply -f - >/dev/null
+  for i in 1 2; do client burst "burst-$i" $((40 / scale)) "$engine" "${cloud[@]}"; done
+  bench_down
+  bench_cloud_stop
+}
+
+# bench_pool ENGINE: a server for each task, which asks for two cores.
+bench_pool() {
+  cat <<EOF
+apiVersion: spillway.dev/v1alpha1
+kind: ServerPool
+metadata: {name: overflow}
+spec:
+  template: {resources: {cpu: "3", memory: 4Gi}}
+  maxServers: 100
+  pricePerHour: "0.40"
+  idleSecondsBeforeRelease: 5
+  provisionTimeoutSeconds: 300
+  backend:
+EOF
+  case $1 in
+    karpenter) cat <<EOF ;;
+    karpenter:
+      nodeClassRef: {group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}
+      requirements:
+      - {key: node.kubernetes.io/instance-type, operator: In, values: [c-4x-amd64-linux]}
+      - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
+EOF
+    cluster-api) cat <<EOF ;;
+    clusterAPI:
+      namespace: cluster-api
+      clusterName: own
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: SimMachineTemplate, name: none}
+      bootstrap: {dataSecretName: none}
+EOF
+    pending-pod) cat <<EOF ;;
+    pendingPod:
+      requirements:
+      - {key: karpenter.sh/nodepool, operator: In, values: [overflow]}
+EOF
+    rest) cat <<EOF ;;
+    rest:
+      endpoint: $(bench_cloud_url)
+      credentialsSecretRef: {name: cloud-service}
+EOF
+  esac
+}
+
+bench_node_pool() {
+  cat <<'EOF'
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {name: overflow}
+spec:
+  disruption: {consolidationPolicy: WhenEmpty, consolidateAfter: 2s, budgets: [{nodes: "100%"}]}
+  template:
+    metadata: {labels: {spillway.dev/pool: overflow}}
+    spec:
+      nodeClassRef: {group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}
+      expireAfter: Never
+      taints: [{key: spillway.dev/pool, value: overflow, effect: NoSchedule}]
+      requirements:
+      - {key: node.kubernetes.io/instance-type, operator: In, values: [c-4x-amd64-linux]}
+      - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
+EOF
+}
+
+bench_cloud=''
+bench_cloud_url() { echo "https://127.0.0.1:$(<"$dir/cloud/port")"; }
+bench_client_ref() { kubectl get namespace kube-system -o 'jsonpath={.metadata.uid}.spillway-system'; }
+
+# The reference cloud service with machines of kwok, and the Secret by which it is reached.
+bench_cloud_start() {
+  local number
+  mkdir -p "$dir/cloud"
+  rm -f "$dir/cloud/port"
+  (
+    umask 077
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=cloud-service \
+      -addext subjectAltName=IP:127.0.0.1 -keyout "$dir/cloud/tls.key" -out "$dir/cloud/tls.crt" 2>/dev/null
+    openssl rand -hex 24 >"$dir/cloud/tokens"
+  )
+  {
+    cat <<EOF
+listen: 127.0.0.1:0
+stateDir: $dir/cloud/state
+tls: {certificate: $dir/cloud/tls.crt, key: $dir/cloud/tls.key}
+auth: {tokenFile: $dir/cloud/tokens}
+requestsPerSecond: 10000
+driver: static
+static:
+  start: ["$root/hack/cloud-service/examples/kwok-node", start]
+  status: ["$root/hack/cloud-service/examples/kwok-node", status]
+  stop: ["$root/hack/cloud-service/examples/kwok-node", stop]
+  machines:
+EOF
+    for ((number = 1; number <= 100; ++number)); do
+      echo "  - {name: cloud-$number, offer: small, resources: {cpu: \"4\", memory: 8Gi}}"
+    done
+  } >"$dir/cloud/config.yaml"
+  "$root/hack/cloud-service/serve" "$dir/cloud/config.yaml" --port-file "$dir/cloud/port" >"$dir/cloud/log" 2>&1 &
+  bench_cloud=$!
+  bench_until 30 test -s "$dir/cloud/port"
+  kubectl -n spillway-system create secret generic cloud-service --from-literal=token="$(<"$dir/cloud/tokens")" \
+    --from-file=ca.crt="$dir/cloud/tls.crt" >/dev/null
+}
+
+bench_cloud_stop() {
+  [[ -n $bench_cloud ]] || return 0
+  kill "$bench_cloud" 2>/dev/null || true
+  wait "$bench_cloud" 2>/dev/null || true
+  bench_cloud=''
 }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/bench/bought.h"
 #include "tests/bench/load.h"
 
 namespace {
@@ -159,16 +160,7 @@ void Probe(kube::Transport& server, const std::string& ns) {
   Print(Measure("a new task: created -> bound", {{"probe", begin}}, bound.seen(), begin));
 }
 
-// The uid of the task that a NodeClaim was bought for: its owner is "spw-<uid>-<number>".
-std::string NeedOf(const Json& claim) {
-  for (const Json& owner : claim["metadata"].value("ownerReferences", Json::array())) {
-    const std::string name = owner.value("name", "");
-    if (name.starts_with("spw-")) return name.substr(4, name.rfind('-') - 4);
-  }
-  return "";
-}
-
-// Names in place of uids.
+// Names in place of the uids of tasks.
 Times ByName(kube::Transport& server, const std::string& ns, const Times& by_uid) {
   Times out;
   const auto tasks = kube::Call(server, kube::ListRequest(kTasks, ns, 1000, ""), {});
@@ -182,7 +174,7 @@ Times ByName(kube::Transport& server, const std::string& ns, const Times& by_uid
 
 // What the API server itself takes for two creations in a row, as a purchase needs them, while all
 // the rest goes on: twice a second until stopped. On trial, so that nobody acts on them.
-void MeasureFloor(kube::Transport& server, const std::string& ns, std::stop_token stop) {
+Json MeasureFloor(kube::Transport& server, const std::string& ns, std::stop_token stop) {
   Times from, to;
   const auto begin = Clock::now();
   for (int i = 0; !stop.stop_requested(); ++i) {
@@ -196,28 +188,42 @@ void MeasureFloor(kube::Transport& server, const std::string& ns, std::stop_toke
     to[name] = Clock::now();
     kube::SleepFor(std::chrono::milliseconds(500), stop);
   }
-  Print(Measure("burst: two creations in a row on trial, beside it", from, to, begin));
+  return Measure("burst: two creations in a row on trial, beside it", from, to, begin);
 }
 
-// No local server has room: each task needs a server of its own.
-void Burst(kube::Transport& server, const std::string& ns, int count) {
-  Observer claims(server, kClaims, "", NeedOf);
+// How often the time of two creations in a row a figure is.
+Json Beside(const Json& floor, Json figure) {
+  for (const char* key : {"p50", "p99"}) {
+    const std::string ms = std::string(key) + "_ms";
+    if (figure.contains(ms) && floor.value(ms, 0.0) > 0)
+      figure[std::string(key) + "_of_two_creations"] =
+          figure[ms].get<double>() / floor[ms].get<double>();
+  }
+  return figure;
+}
+
+// No local server has room: each task needs a server of its own, of the engine that cloud is.
+void Burst(kube::Transport& server, const std::string& ns, int count, const Bought& cloud) {
+  const auto bought = Watched(server, cloud);
+  if (bought == nullptr) return (void)std::fprintf(stderr, "no such cloud service\n");
   Observer running(server, kTasks, ns, [](const Json& task) {
     const std::string phase = Phase(task);
     return phase == "Running" || phase == "Succeeded" ? task["metadata"].value("name", "") : "";
   });
-  std::jthread floor([&](std::stop_token stop) { MeasureFloor(server, ns, stop); });
+  Json floor;
+  std::jthread beside([&](std::stop_token stop) { floor = MeasureFloor(server, ns, stop); });
   const auto begin = Clock::now();
   const auto answered = SendAll(server, count, 2, [&](int i) {
     return kube::CreateRequest(kTasks, ns, Task(Numbered("task", i), "2", "60s"));
   });
-  floor.request_stop();
-  floor.join();
+  beside.request_stop();
+  beside.join();
   running.WaitFor(static_cast<size_t>(count), std::chrono::seconds(60));
   Times created;
   for (int i = 0; i < count; ++i) created[Numbered("task", i)] = answered[static_cast<size_t>(i)];
-  Print(Measure("burst: created -> NodeClaim created", created, ByName(server, ns, claims.seen()),
-                begin));
+  Print(floor);
+  Print(Beside(floor, Measure("burst: created -> " + cloud.what + " created", created,
+                              ByName(server, ns, bought->seen()), begin)));
   Print(Measure("burst: created -> running on the bought node, in its status", created,
                 running.seen(), begin));
 }
@@ -231,7 +237,11 @@ int Run(kube::Transport& server, const std::string& mode, char** arguments, int 
   if (mode == "scheduler") return Scheduler(server, argument(0), number(1)), 0;
   if (mode == "tasks") return Tasks(server, argument(0), number(1), number(2)), 0;
   if (mode == "probe") return Probe(server, argument(0)), 0;
-  if (mode == "burst") return Burst(server, argument(0), number(1)), 0;
+  if (mode == "burst") {
+    const auto cloud = BoughtOf(argument(2), argument(3), argument(4));
+    if (!cloud) return std::fprintf(stderr, "%s\n", cloud.error().message.c_str()), 2;
+    return Burst(server, argument(0), number(1), *cloud), 0;
+  }
   return 2;
 }
 
@@ -241,7 +251,9 @@ int Run(kube::Transport& server, const std::string& mode, char** arguments, int 
 //        cluster_bench KUBECONFIG tasks NAMESPACE COUNT PER_SECOND   (0: as fast as possible)
 //        cluster_bench KUBECONFIG fill NODES TASKS
 //        cluster_bench KUBECONFIG probe NAMESPACE
-//        cluster_bench KUBECONFIG burst NAMESPACE COUNT
+//        cluster_bench KUBECONFIG burst NAMESPACE COUNT karpenter|cluster-api|pending-pod
+//        cluster_bench KUBECONFIG burst NAMESPACE COUNT rest LEASES_URL FILES
+//          FILES: the folder with tls.crt and tokens of the cloud service
 int main(int argc, char** argv) {
   if (argc < 4) return 2;
   const auto config = kube::LoadKubeconfig(argv[1]);

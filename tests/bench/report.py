@@ -16,7 +16,7 @@ GOALS = {
     "writes": "under 3 writes per task",
     "memory": "under 300 MB with 10,000 servers and 100,000 tasks",
     "idle": "no CPU when idle",
-    "burst": "p99 created -> NodeClaim created under 50 ms",
+    "burst": "p99 created -> engine's object created under 50 ms",
 }
 
 
@@ -81,8 +81,11 @@ def ratios(parts):
     add("memory", max(memory) * 1.048576 if memory else None, 300, at_most=True)
     idle = [r["cpu_seconds"] / 30 for r in scale if r["what"].startswith("30 idle seconds")]
     add("idle", idle[0] if idle else None, 0.02, at_most=True)
-    p99 = values(burst, "burst: created -> NodeClaim", "p99_ms")
-    add("burst", max(p99) if p99 else None, 50, at_most=True)
+    # A cloud's object is made in the way of two creations; a lease is looked for every 20 ms.
+    for engine in sorted({r["what"] for r in burst if r["what"].endswith(" created")}):
+        p99 = values(burst, engine, "p99_ms")
+        add("burst", max(p99) if p99 else None, 50, at_most=True)
+        out[-1]["goal"] = engine.removeprefix("burst: ") + ", p99 under 50 ms"
     return out
 
 
