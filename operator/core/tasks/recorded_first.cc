@@ -134,8 +134,11 @@ std::string RecordOverdue(World& world, TaskState& task) {
     tenant.unrecorded_until = world.now + BackoffAfter(++tenant.unrecorded, kAfterOverdue, 0);
   task.held->overdue = true;
   NoteRefusalInCloud(world, task, kNextPurchase);
-  return kWhy +
-         ("the API server has not answered that since " + FormatTime(task.binding->assigned_at));
+  std::string why = kWhy + ("the API server has not answered that since " +
+                            FormatTime(task.binding->assigned_at));
+  // As long as no status can be written, nothing but an Event can say so.
+  if (!task.writer.refused) RecordEvent(world, task, true, "StatusOverdue", why);
+  return why;
 }
 
 }  // namespace spillway::core

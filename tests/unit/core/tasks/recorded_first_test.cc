@@ -1,5 +1,6 @@
 #include "operator/core/tasks/recorded_first.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/unit/core/api_model.h"
@@ -131,6 +132,14 @@ TEST_F(RecordedFirstTest, AStatusThatTakesLongIsNotWrittenInVain) {
   api.Settle();
   EXPECT_EQ(api.pods_made, 1);
   EXPECT_EQ(api.ServerOf("t"), "s1");
+}
+
+TEST_F(RecordedFirstTest, AnEventSaysOnceThatTheStatusIsNotAnswered) {
+  api.statuses_hang_in = "ns";
+  Add();
+  api.Advance(seconds(300));
+  ASSERT_EQ(api.notes.size(), 1u);
+  EXPECT_THAT(api.notes[0].message, testing::HasSubstr("has not answered that since"));
 }
 
 TEST_F(RecordedFirstTest, RoomThatAnotherHasTakenMeanwhileIsNotTakenTwice) {
