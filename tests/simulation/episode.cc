@@ -43,7 +43,12 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
                checks_.Tried(replica, effect);
              },
              [this](const Replica&, const core::Write& write) { checks_.Failed(write); },
-             [this](const core::Write& write) { late_.emplace_back(api_.now, write); }} {
+             [this](const core::Write& write) { late_.emplace_back(api_.now, write); },
+             [this](const core::Effect& effect, bool carried) {
+               const char* point = crashes_.Meet(effect, carried);
+               if (point != nullptr) Count(point);
+               return point != nullptr;
+             }} {
   Mix();
   checks_.JudgeOnly(script_.only);
   static constexpr size_t kWorkers[] = {1, 2, 4, 32, 64, 64};
@@ -137,6 +142,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {4, true, "event doubled", [](E& e, R& r) { return e.Double(r); }},
       {1, true, "history lost", [](E& e, R& r) { return e.Compact(r); }},
       {2, true, "crash", [](E& e, R& r) { return e.Crash(r); }},
+      {4, true, "crash prepared", [](E& e, R& r) { return e.ArmCrash(r); }},
       {1, true, "second leader", [](E& e, R& r) { return e.Second(r); }},
       {3, true, "late write", [](E& e, R& r) { return e.LateWrite(r); }},
       {1, true, "clock", [](E& e, R& r) { return e.Clock(r); }},
@@ -191,6 +197,7 @@ void Episode::Mix() {
   for (size_t fate = 1; fate < fates_.size(); ++fate) fates_[fate] = mixed(kUsual[fate]);
   for (const char* name : {"request refused", "request lost", "answer lost", "request delayed"})
     result_.happened[name];
+  Crashes::NameAll(result_.happened);
 }
 
 bool Episode::Act(Random& random) {
@@ -204,6 +211,7 @@ bool Episode::Act(Random& random) {
     digest_.Add(which);
     if (trace_ != nullptr) Report(action.name);
   }
+  Bury();
   return acted;
 }
 
@@ -221,6 +229,7 @@ bool Episode::DeliverAll(Random& random) {
 }
 
 void Episode::TurnOf(Replica& replica) {
+  if (replica.dead()) return;
   const bool events = replica.HasEvents();
   const size_t effects = replica.Turn();
   ++result_.turns;

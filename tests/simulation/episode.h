@@ -11,6 +11,7 @@
 
 #include "tests/simulation/checks.h"
 #include "tests/simulation/cloud.h"
+#include "tests/simulation/crashes.h"
 #include "tests/simulation/nodes.h"
 #include "tests/simulation/replica.h"
 #include "tests/simulation/users.h"
@@ -61,6 +62,7 @@ class Episode {
   bool Double(Random& random);
   bool Compact(Random& random);
   bool Crash(Random& random);
+  bool ArmCrash(Random& random);
   bool Second(Random& random);
   bool LateWrite(Random& random);
   bool Clock(Random& random);
@@ -93,6 +95,8 @@ class Episode {
   void Quiet();
   void Start();
   void End(size_t index);
+  // Ends what is dead, and starts another if nobody is left.
+  void Bury();
   void Report(const std::string& what);
   void SayDecision(const Replica& replica, const core::Effect& effect);
   void Say(const std::string& line) {
@@ -112,6 +116,7 @@ class Episode {
   Nodes nodes_{api_};
   Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};
+  Crashes crashes_;
   Replica::World world_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::vector<std::pair<Time, core::Write>> late_;  // that nobody waits for, and since when

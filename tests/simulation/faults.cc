@@ -1,4 +1,6 @@
 // What goes wrong in an episode.
+#include <algorithm>
+
 #include "tests/simulation/episode.h"
 
 namespace spillway::simulation {
@@ -59,6 +61,22 @@ bool Episode::Crash(Random& random) {
     Start();
   }
   return true;
+}
+
+bool Episode::ArmCrash(Random& random) {
+  crashes_.Arm(random);
+  return true;
+}
+
+void Episode::Bury() {
+  const auto dead = std::find_if(replicas_.begin(), replicas_.end(),
+                                 [](const auto& replica) { return replica->dead(); });
+  if (dead == replicas_.end()) return;
+  Say("operator " + std::to_string((*dead)->id()) + " has ended");
+  End(static_cast<size_t>(dead - replicas_.begin()));
+  if (!replicas_.empty()) return;
+  Pass(crashes_.pause());
+  Start();
 }
 
 // A leader that does not know yet that it is one no more, and the next one.

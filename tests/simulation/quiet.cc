@@ -52,6 +52,7 @@ bool Episode::Starve(Random& random) {
 
 bool Episode::Drain(Replica& replica) {
   replica.Recover();
+  crashes_.Disarm();
   // One worker carries out one write in each, and what was refused is tried again in its own time.
   constexpr int kMostTurns = 2'000;
   for (int i = 0; i < kMostTurns && !checks_.violation(); ++i) {

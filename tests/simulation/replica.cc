@@ -62,7 +62,7 @@ void Replica::List(Kind kind, Stream& stream) {
 
 bool Replica::Deliver(Kind kind, size_t most) {
   Stream& stream = streams_[static_cast<size_t>(kind)];
-  if (world_.api.now < stream.hangs_until) return false;
+  if (dead_ || world_.api.now < stream.hangs_until) return false;
   if (!stream.listed || (stream.pages.empty() && stream.next < world_.api.first(kind)))
     List(kind, stream);
   size_t count = 0;
@@ -130,6 +130,7 @@ size_t Replica::Turn() {
 }
 
 bool Replica::Begin() {
+  if (dead_) return false;
   auto job = queue_.Pop(Read());
   if (!job) return false;
   Flight flight{std::move(*job)};
@@ -139,15 +140,17 @@ bool Replica::Begin() {
   flight.hangs = write != nullptr && !write->ns.empty() && write->ns == world_.hung &&
                  world_.api.now < world_.hung_until;
   flight.arrives = world_.api.now + (flight.hangs ? kTimeout : world_.latency);
+  dead_ = world_.ends(flight.job.effect, false);
   flights_.push_back(std::move(flight));
   return true;
 }
 
 bool Replica::Carry(size_t which, Fate fate) {
-  for (size_t i = 0; i < flights_.size(); ++i) {
+  for (size_t i = 0; i < flights_.size() && !dead_; ++i) {
     Flight& flight = flights_[(which + i) % flights_.size()];
     if (flight.arrived || world_.api.now < flight.arrives) continue;
     Send(flight, flight.hangs ? Fate::kLost : fate);
+    if (!flight.error) dead_ = world_.ends(flight.job.effect, true);
     return true;
   }
   return false;
@@ -199,7 +202,7 @@ void Replica::Fail(Flight& flight, Error error) {
 }
 
 bool Replica::Answer(size_t which) {
-  for (size_t i = 0; i < flights_.size(); ++i) {
+  for (size_t i = 0; i < flights_.size() && !dead_; ++i) {
     const size_t at = (which + i) % flights_.size();
     Flight& flight = flights_[at];
     if (!flight.arrived) continue;

@@ -43,6 +43,8 @@ class Replica {
     std::function<void(const Replica&, const core::Write&)> failed;
     // Takes a write that will arrive later.
     std::function<void(const core::Write&)> delayed;
+    // Whether the process ends here: with the effect about to be sent, or carried out.
+    std::function<bool(const core::Effect&, bool carried)> ends;
     size_t workers = 32;  // that carry out requests at the same time
     Duration latency{0};  // of a request
     // The namespace whose requests get no answer, such as by a webhook that hangs; and until when.
@@ -82,6 +84,8 @@ class Replica {
   // effects it wants.
   size_t Turn();
   bool HasEvents() const { return !inbox_.empty(); }
+  // It has ended, and does nothing more.
+  bool dead() const { return dead_; }
 
   // The next effect goes on its way; false if there is none.
   bool Begin();
@@ -152,6 +156,7 @@ class Replica {
   SmoothClock clock_;
   Time now_{};
   Duration clock_ahead_{0};
+  bool dead_ = false;
 };
 
 }  // namespace spillway::simulation
