@@ -145,7 +145,8 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
     }
     if (node->unschedulable)
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is cordoned");
-    if (KnowsAll(replica) && IsTakenAway(*node))
+    // While two lead at once, one may have registered what the other gives back.
+    if (!overlap_ && KnowsAll(replica) && IsTakenAway(*node))
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
   const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
