@@ -204,12 +204,15 @@ void Checks::CheckTruth(const Replica& replica, const core::Write& write) {
   const bool nothing = !now.result->exit_code && now.result->output.empty();
   if (nothing && now.phase != api::TaskPhase::kSucceeded) return;
   // One that was deleted may have been created again under its name.
-  const bool same = task != nullptr &&
-                    std::any_of(task->pods.begin(), task->pods.end(), [&](const PodRecord& each) {
-                      return each.attempt == last && Tells(each, *now.result);
-                    });
+  const auto any = [&](const auto& is) {
+    return task != nullptr &&
+           std::any_of(task->pods.begin(), task->pods.end(), [&](const PodRecord& each) {
+             return each.attempt == last && Tells(each, *now.result) && is(each);
+           });
+  };
+  const bool same = any([](const PodRecord&) { return true; });
   if (now.phase == api::TaskPhase::kSucceeded && pod != nullptr && pod->asked_to_end && !overlap_ &&
-      !witness_.clocks_wrong)
+      !witness_.clocks_wrong && !any([](const PodRecord& each) { return !each.asked_to_end; }))
     Violate("result-truth", write.key() + " has succeeded, and its pod was deleted while it ran");
   if (same) return;
   Violate("result-truth", write.key() + " is " + api::ToString(now.phase) + " with output \"" +
