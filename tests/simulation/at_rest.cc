@@ -78,6 +78,19 @@ bool Checks::TriedOfLate(const std::string& task) const {
   const auto* object = api_.Get<TaskRequest>(task);
   if (object == nullptr) return true;
   const std::string& uid = object->meta.uid;
+  // Its status has to come first, and was refused.
+  const core::Write status{core::Verb::kPatchStatus,
+                           Kind::kTask,
+                           object->meta.ns,
+                           object->meta.name,
+                           uid,
+                           0,
+                           nullptr,
+                           std::nullopt};
+  if (object->spec.retry.loss_limit == 0 &&
+      std::any_of(api_.rules.begin(), api_.rules.end(),
+                  [&](const Rule& rule) { return rule.Holds(status, api_.now - seconds(65)); }))
+    return true;
   return !witness_.Rested(uid, seconds(65)) ||
          std::any_of(intents_.begin(), intents_.end(),
                      [&](const auto& intent) { return intent.second.task_uid == uid; });
