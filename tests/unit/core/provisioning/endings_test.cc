@@ -21,7 +21,7 @@ using testing::Not;
 using testing::SizeIs;
 
 // Servers that nothing drains, such as those of a cloud service.
-class Machines : public cloud::Engine {
+class FleetThatEnds : public cloud::Engine {
  public:
   api::EngineTraits traits() const override {
     api::EngineTraits out{"machines", true};
@@ -112,7 +112,7 @@ class EndingsTest : public testing::Test {
   api::ScaleRequest& Scale() { return api.scales.begin()->second; }
 
   ApiModel api;
-  Machines& machines = api.engines.Add(std::make_unique<Machines>());
+  FleetThatEnds& machines = api.engines.Add(std::make_unique<FleetThatEnds>());
 };
 
 TEST_F(EndingsTest, TasksAreToldWhoTakesTheirServerAwayAndUntilWhen) {
