@@ -19,9 +19,9 @@ class WritesTest : public ClusterTest {
   std::set<std::string> SlowToStart(const std::string& since) {
     std::set<std::string> out;
     std::istringstream events(cluster
-                                  ->Kubectl("get --raw '" + Tasks() +
-                                            "?watch=1&timeoutSeconds=3&resourceVersion=" + since +
-                                            "'")
+                                  .Kubectl("get --raw '" + Tasks() +
+                                           "?watch=1&timeoutSeconds=3&resourceVersion=" + since +
+                                           "'")
                                   .second);
     for (std::string line; std::getline(events, line);) {
       const Json event = Json::parse(line, nullptr, false);
