@@ -530,8 +530,8 @@ TEST_F(RestEngineTest, AfterARestartASilentServiceStillHasWhatTheStatusSays) {
 }
 
 TEST_F(RestEngineTest, AfterARestartALeaseThatIsNotListedYetIsNotGone) {
-  (void)engine.Ensure("r", "u", Pool(), {});
   world.unlisted = {"u"};
+  (void)engine.Ensure("r", "u", Pool(), {});
   api::ScaleRequest request = Request("u");
   request.status.phase = api::ScalePhase::kReady;
   request.status.backend_name = request.status.backend_uid = "u";
