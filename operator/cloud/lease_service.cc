@@ -32,6 +32,13 @@ LeaseError Transient(std::string message) {
   return error;
 }
 
+// The lease that was asked for by that id. Fails for another, and for what is no lease.
+Result<Lease> DecodeLeaseOf(const std::string& id, const Json& answer) {
+  auto lease = DecodeLease(answer);
+  if (lease && lease->server.name != id) return Invalid("it is of another id than was asked for");
+  return lease;
+}
+
 struct Url {
   std::string server, path;
 };
@@ -195,8 +202,7 @@ void LeaseService::Drop(const std::string& id) {
 }
 
 Result<Ensured> LeaseService::Take(const std::string& id, const Json& answer) {
-  auto lease = DecodeLease(answer);
-  if (lease && lease->server.name != id) lease = Invalid("it is of another id than was asked for");
+  auto lease = DecodeLeaseOf(id, answer);
   if (!lease)
     return Ensured(Refusal{CloudError::kTransient, "the answer of " + address_.endpoint +
                                                        " is no lease: " + lease.error().message});
@@ -246,7 +252,7 @@ Result<Ensured> LeaseService::Ensure(const std::string& id, const api::ServerPoo
 Result<Unit> LeaseService::Release(const std::string& id, std::stop_token stop) {
   const Answer answer = Call(OfLease("DELETE", id), stop);
   if (const auto* left = std::get_if<Json>(&answer)) {
-    if (auto lease = DecodeLease(*left); lease && lease->server.name == id) Put(std::move(*lease));
+    if (auto lease = DecodeLeaseOf(id, *left)) Put(std::move(*lease));
     return Unit{};
   }
   const auto& error = std::get<LeaseError>(answer);
@@ -307,8 +313,7 @@ Result<std::vector<std::string>> LeaseService::SettleMissing(
       gone.push_back(id);
       continue;
     }
-    auto lease = DecodeLease(std::get<Json>(answer));
-    if (lease && lease->server.name != id) lease = Invalid("it is of another id");
+    auto lease = DecodeLeaseOf(id, std::get<Json>(answer));
     if (!lease) return Invalid("lease " + id + ": " + lease.error().message);
     listed.push_back(std::move(*lease));
   }

@@ -58,12 +58,13 @@ bool IsTheOne(const api::ScaleStatus& status, const CloudServer& server) {
 
 std::string WhyTaken(const World& world, const ScaleState& scale, const CloudServer* server) {
   const api::ScaleStatus& status = scale.object.status;
-  const std::string what = status.backend_kind + " " + status.backend_name;
-  if (server == nullptr) return what + " is gone, which Spillway had not asked for";
+  // Asked in every step: nothing is put into words while all is well.
+  const auto what = [&] { return status.backend_kind + " " + status.backend_name; };
+  if (server == nullptr) return what() + " is gone, which Spillway had not asked for";
   if (!server->ending.empty()) return server->ending;
-  if (server->deleting) return what + " is being deleted, which Spillway had not asked for";
+  if (server->deleting) return what() + " is being deleted, which Spillway had not asked for";
   if (!IsTheOne(status, *server) && !server->ready)
-    return what + " was replaced by another of that name, which is not ready";
+    return what() + " was replaced by another of that name, which is not ready";
   if (server->error != CloudError::kNone)
     return "its engine calls it unusable (" + std::string(ToString(server->error)) +
            "): " + server->message;

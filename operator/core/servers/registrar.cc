@@ -77,12 +77,7 @@ void Judge(Context& context, Servers& servers, ServerState& server) {
   if (auto [reason, message] = NotReadyReason(context, node->second); !reason.empty()) {
     return set("NotReady", std::move(reason), std::move(message));
   }
-  if (server.ending) {
-    const auto& at = server.ending->at;
-    return set(
-        "NotReady", "Ending",
-        "the server ends" + (at ? " at " + FormatTime(*at) : "") + ": " + server.ending->why);
-  }
+  if (server.ending) return set("NotReady", "Ending", DescribeEnding(*server.ending));
   if (server.releasing) return set("NotReady", "Releasing", "the server is being given back");
   if (spec.cordoned) return set("Cordoned", "Cordoned", "cordoned by spec.cordoned");
   if (node->second.object->unschedulable)
@@ -254,6 +249,10 @@ void Unregister(Context& context, Servers& servers, ServerState& server) {
 
 bool IsDown(const Context& context, const NodeState& node) {
   return !CallsItselfReady(node) || IsSilent(context, node);
+}
+
+std::string DescribeEnding(const Ending& ending) {
+  return "the server ends" + (ending.at ? " at " + FormatTime(*ending.at) : "") + ": " + ending.why;
 }
 
 void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending) {

@@ -21,6 +21,8 @@ inline constexpr Duration kHeartbeatEach{300};
 // Nobody there can be told to end anything: it does not exist, calls itself not ready, or is
 // silent.
 bool IsDown(const Context& context, const NodeState& node);
+// That the server ends, when and why.
+std::string DescribeEnding(const Ending& ending);
 // The server takes no task from now on, and those on it are told.
 void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending);
 // The node's readiness, for every node; wakes the tasks of those that were lost.

@@ -152,8 +152,10 @@ bool EndedOnRequest(const World& world, const TaskState& task, const api::Pod& p
   const auto asked = pod.asked_to_end ? pod.asked_to_end : pod.meta.deleted;
   if (!asked) return pod.disrupted;
   const auto state = world.servers.pods.find(pod.meta.key());
-  if (state != world.servers.pods.end() && state->second.seen_ending) return true;
-  if (state != world.servers.pods.end() && state->second.seen_ended) return false;
+  if (state != world.servers.pods.end()) {
+    if (state->second.seen_ending) return true;
+    if (state->second.seen_ended) return false;
+  }
   const auto finished = Describe(task, &pod, std::max(world.now, *asked)).finished_at;
   return !finished || *finished >= std::chrono::floor<std::chrono::seconds>(*asked);
 }

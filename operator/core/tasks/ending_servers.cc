@@ -1,5 +1,6 @@
 #include "operator/core/tasks/ending_servers.h"
 
+#include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/cleanup.h"
 
 namespace spillway::core {
@@ -25,9 +26,7 @@ Time StopAt(const World& world, const TaskState& task, const Ending& ending, con
 
 std::string EndingText(const World& world, const TaskState& task) {
   const Ending* ending = EndingOf(world, task);
-  if (ending == nullptr) return "";
-  return "the server ends" + (ending->at ? " at " + FormatTime(*ending->at) : "") + ": " +
-         ending->why;
+  return ending == nullptr ? "" : DescribeEnding(*ending);
 }
 
 void FollowEnding(World& world, TaskState& task, const api::Pod& pod) {
