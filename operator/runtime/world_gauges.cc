@@ -5,6 +5,7 @@
 #include <map>
 #include <string_view>
 
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/runtime/gauges.h"
 #include "operator/runtime/metrics.h"
@@ -164,6 +165,12 @@ const char* StateOf(const core::ScaleState& scale) {
   }
 }
 
+// Empty if servers can be bought from it.
+std::string WhyHeld(const core::World& world, const core::PoolState& pool) {
+  if (const auto misfit = core::EngineMisfit(world, pool.object.spec.engine)) return misfit->reason;
+  return world.now < pool.hold_until ? api::ToString(pool.error) : "";
+}
+
 void AddPools(const core::World& world, Gauges& out) {
   std::map<std::string, std::map<std::string, double>> states;
   for (const auto& [name, scale] : world.provisioning.scales) {
@@ -179,9 +186,10 @@ void AddPools(const core::World& world, Gauges& out) {
             static_cast<double>(spec.max_servers));
     out.Add("spillway_pool_stock", "minServers and warmSpares of the pool.", labels,
             static_cast<double>(spec.min_servers + spec.warm_spares));
-    const bool held = world.now < pool.hold_until;
-    out.Add("spillway_pool_held", "1 while nothing is bought from the pool after a failure.",
-            {{"pool", name}, {"reason", held ? api::ToString(pool.error) : ""}}, held ? 1 : 0);
+    const std::string held = WhyHeld(world, pool);
+    out.Add("spillway_pool_held",
+            "1 while nothing is bought from the pool after a failure, or for its engine.",
+            {{"pool", name}, {"reason", held}}, held.empty() ? 0 : 1);
     out.Add("spillway_pool_spent_this_month", "What the pool's servers have cost in this month.",
             labels, Money(pool.object.status.spent_micros));
     out.Add("spillway_pool_price_per_hour", "Price of one server of the pool.", labels,

@@ -139,6 +139,17 @@ TEST_F(MetricsTest, CountAWithdrawnPurchaseOnce) {
               HasSubstr(R"(spillway_purchases_total{class="",outcome="Withdrawn",pool="spot"} 1)"));
 }
 
+TEST_F(MetricsTest, SayThatNothingIsBoughtFromAPoolWhoseEngineThereIsNot) {
+  core::ApiModel api;
+  api.AddPool("fine");
+  api.AddPool("typo", "8", 0, "karpentr");
+  api.Settle();
+  metrics.Describe(api.world());
+  const std::string text = metrics.Text();
+  EXPECT_THAT(text, HasSubstr(R"(spillway_pool_held{pool="typo",reason="UnknownEngine"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(spillway_pool_held{pool="fine",reason=""} 0)"));
+}
+
 TEST_F(MetricsTest, SayWhyTasksWaitByNamespace) {
   core::ApiModel api;
   api.AddNode("n", "4");
