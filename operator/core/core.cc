@@ -20,6 +20,7 @@
 #include "operator/core/tasks/carry_out.h"
 #include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/overruns.h"
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/status_queue.h"
 #include "operator/core/tasks/stuck.h"
@@ -117,12 +118,16 @@ void ReconcileServers(World& world) {
   WakeDisturbed(world);
 }
 
-void ReconcileTasks(World& world) {
+// Returns those whose pod may be created now that their status tells of it.
+std::vector<TaskState*> ReconcileTasks(World& world) {
+  std::vector<TaskState*> recorded;
   // One task lets others be reconciled only by way of a new event, so one round is enough.
   TakeTasks(world.tasks, world.tasks.to_reconcile, [&](TaskState& task, auto key) {
     ReconcileTask(world, task);
+    if (MaySend(task)) recorded.push_back(&task);
     world.tasks.touched.insert(std::move(key));
   });
+  return recorded;
 }
 
 void BuyMissing(World& world, Decisions& decisions) {
@@ -146,11 +151,12 @@ void Decide(World& world) {
   ReconcileServers(world);
   // 3. Tasks: follow those that run, end them, queue those that wait.
   DeleteChanged(world);
-  ReconcileTasks(world);
+  const std::vector<TaskState*> recorded = ReconcileTasks(world);
   // 4. Purchases move on; a server that is given back takes no task in this very step.
   AdvanceScales(world);
   TellNominations(world);
   ReconcileServers(world);
+  for (TaskState* task : recorded) SendHeld(world, *task);
   // 5. Who waits for what: groups, money, reservations.
   FollowGangs(world, decisions);
   BeginPeriods(world, world.budgets);

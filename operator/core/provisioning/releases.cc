@@ -108,6 +108,14 @@ void SayWhatIsLeft(World& world, ScaleState& scale) {
     SetPhase(world, scale, ScalePhase::kReleasing, said + left);
 }
 
+// Another leader may have written late, in a status that does not tell of the node yet: by the node
+// its registered server is found.
+void NoteNode(const World& world, ScaleState& scale) {
+  const CloudServer* server = ServerOf(world, scale);
+  if (server != nullptr && scale.object.status.node_name.empty() && !server->node_name.empty())
+    NoteBackend(scale.object.status, *server);
+}
+
 }  // namespace
 
 void AskRelease(World& world, ScaleState& scale) {
@@ -136,6 +144,7 @@ void BeginRelease(World& world, ScaleState& scale, const std::string& why) {
 }
 
 void Release(World& world, ScaleState& scale) {
+  NoteNode(world, scale);
   const bool vacant = Vacate(world, scale);
   if (vacant) DeleteServer(world, scale);
   if (vacant || EngineDrains(world, scale)) AskRelease(world, scale);

@@ -55,29 +55,6 @@ bool IsPaid(const World& world, const TaskState& task) {
   return cost == 0 || LeftOf(world.budgets, *task.account) >= cost - task.committed;
 }
 
-void Send(World& world, TaskState& task) {
-  const std::string why = IsPaid(world, task) ? NotTaken(world, task) : "a Budget was changed";
-  if (!why.empty()) {
-    Drop(world, task);
-    if (task.binding) Unassign(world, task, "FailedCreate", why);
-    return;
-  }
-  // Whatever counts from when it was bound counts from now.
-  Binding binding = *task.creating;
-  binding.assigned_at = world.now;
-  task.binding = task.creating = std::make_shared<const Binding>(std::move(binding));
-  DescribeBound(world, task);
-  task.assigned_written = true;
-  if (task.held->overdue) {
-    CreationSent(world, task);
-    Commit(world, task, task.binding->estimated_micros);
-  }
-  Write& write = task.held->write;
-  write.pod->assignment = task.binding;
-  world.effects.emplace_back(std::move(write));
-  task.held.reset();
-}
-
 }  // namespace
 
 bool IsRecordedFirst(const TaskState& task) { return task.object.spec.retry.loss_limit == 0; }
@@ -121,10 +98,34 @@ void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& e
   Unassign(world, task, "FailedCreate", kWhy + ("the API server refuses that: " + error->message));
 }
 
-void SendHeld(World& world, TaskState& task) {
-  if (!task.held) return;
-  if (IsWanted(task) && task.held->recorded) return Send(world, task);
+bool MaySend(const TaskState& task) { return task.held && task.held->recorded && IsWanted(task); }
+
+void DropUnwanted(World& world, TaskState& task) {
+  if (!task.held || MaySend(task)) return;
   if (!task.writer.in_flight && !(task.binding && IsWanted(task))) Drop(world, task);
+}
+
+void SendHeld(World& world, TaskState& task) {
+  const std::string why = IsPaid(world, task) ? NotTaken(world, task) : "a Budget was changed";
+  if (!why.empty()) {
+    Drop(world, task);
+    if (task.binding) Unassign(world, task, "FailedCreate", why);
+    return world.tasks.Wake(task, world.now);
+  }
+  // Whatever counts from when it was bound counts from now.
+  Binding binding = *task.creating;
+  binding.assigned_at = world.now;
+  task.binding = task.creating = std::make_shared<const Binding>(std::move(binding));
+  DescribeBound(world, task);
+  task.assigned_written = true;
+  if (task.held->overdue) {
+    CreationSent(world, task);
+    Commit(world, task, task.binding->estimated_micros);
+  }
+  Write& write = task.held->write;
+  write.pod->assignment = task.binding;
+  world.effects.emplace_back(std::move(write));
+  task.held.reset();
 }
 
 std::string RecordOverdue(World& world, TaskState& task) {

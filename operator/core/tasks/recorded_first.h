@@ -19,10 +19,14 @@ void StatusesGoOn(World& world, Tenant& tenant);
 void HoldCreation(World& world, TaskState& task, Write creation);
 // The API server has the status as it was when it was sent last, or has refused it.
 void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& error);
-// Sends the creation once the status tells of it, unless its server does not take the task any
-// more. A creation that is not wanted any more is given up once no status is on its way: until then
-// it is not known what the API server has.
+// The status tells of the pod, and the task still wants it.
+bool MaySend(const TaskState& task);
+// Sends the creation, unless its server does not take the task any more. Only if it may be sent,
+// and after purchases were looked at: one of them may have ended the server in this very step.
 void SendHeld(World& world, TaskState& task);
+// A creation that is not wanted any more is given up once no status is on its way: until then it is
+// not known what the API server has.
+void DropUnwanted(World& world, TaskState& task);
 // The status has not been answered for kSlowAnswer since the task was bound: its room is given
 // back, and taken again if it is answered and the server still takes the task. What to say of it.
 std::string RecordOverdue(World& world, TaskState& task);

@@ -196,7 +196,7 @@ void ReconcileTask(World& world, TaskState& task) {
     if (!Finished(status.phase)) Adopt(world, task);
     if (task.binding && !Finished(status.phase)) Follow(world, task);
     if (!Finished(status.phase)) Intervene(world, task);
-    SendHeld(world, task);
+    DropUnwanted(world, task);
     if (!Finished(status.phase) && !task.binding) Await(world, task);
     DeleteOrphans(world, task);
     TellStillThere(world, task);

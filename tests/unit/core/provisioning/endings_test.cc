@@ -164,6 +164,23 @@ TEST_F(EndingsTest, NorWhereTheNextLeaderDoesNotKnowYetThatItWasReady) {
   EXPECT_TRUE(Stopped());
 }
 
+// The status of what must not run twice comes before its pod, and the notice in the same moment.
+TEST_F(EndingsTest, NorOneThatWasBoundBeforeItsPodWasCreated) {
+  Run("machines");
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kPatchStatus && write.kind == Kind::kTask && write.name == "u";
+  };
+  api.AddTask("u", {{"retry", {{"lossLimit", 0}}}});
+  api.Settle();
+  ASSERT_FALSE(api.pods.contains("ns/u-1"));
+  machines.servers.front().ending = "spot notice";
+  api.Unblock();
+  Poll();
+  api.Advance(seconds(1));
+  EXPECT_FALSE(api.pods.contains("ns/u-1")) << api.pods.at("ns/u-1").node_name;
+  EXPECT_THAT(machines.servers, SizeIs(2)) << "a server of its own is bought: " << api.Says("u");
+}
+
 TEST_F(EndingsTest, PodsAreStoppedInTimeForTheirGracePeriod) {
   Run("machines");
   api.pods.at("ns/t-1").grace = seconds(50);

@@ -912,6 +912,28 @@ TEST_F(ScalingTest, AServerThatTookTheNameOfTheOneBeforeIsUsedAndGivenBack) {
   EXPECT_TRUE(api.claims.empty());
 }
 
+// A leader that was late has written that it gives the request back, from before there was a node.
+TEST_F(ScalingTest, AServerThatAnOldStatusGivesBackTakesNoTask) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(5));
+  api::ScaleRequest& scale = api.scales.begin()->second;
+  scale.status.phase = api::ScalePhase::kReleasing;
+  scale.status.node_name.clear();
+  api.slow_release = true;
+  api.Change(scale);
+  api.Restart();
+  api.Settle();
+  api.AddTask("next");
+  api.Settle();
+  ASSERT_TRUE(api.nodes.contains("cloud-1"));
+  EXPECT_FALSE(api.pods.contains("ns/next-1")) << api.ServerOf("next");
+}
+
 TEST_F(ScalingTest, AClaimWhoseRequestIsGoneIsGivenBack) {
   api.AddPool("spot");
   api.AddTask("t");
