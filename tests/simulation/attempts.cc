@@ -84,10 +84,11 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
       pod == nullptr || pod->meta.uid != write.uid ? nullptr : witness_.RecordOf(*pod);
   if (record != nullptr && (record->ended == 0 || !replica.HasSeen(Kind::kPod, record->ended)))
     witness_.Stopped(write.uid);
-  const TaskRequest* task = pod == nullptr || witness_.OwnerOf(*pod) == nullptr
-                                ? nullptr
-                                : TaskOf(*witness_.OwnerOf(*pod));
-  if (task == nullptr || pod->meta.uid != write.uid) return;
+  const std::string* owner = witness_.OwnerOf(write.uid);
+  const TaskRequest* task = owner == nullptr ? nullptr : TaskOf(*owner);
+  // Its group is taken back, and it may be gone already by another's hand.
+  if (task != nullptr && task->spec.group) witness_.Blame(write.uid, "gave way");
+  if (task == nullptr || pod == nullptr || pod->meta.uid != write.uid) return;
   const auto allows = [](const TaskRequest& each) {
     return each.spec.preemption == api::Preemption::kAllowed;
   };
@@ -97,13 +98,16 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   if (const auto at = began_with_.find(write.key()); at != began_with_.end())
     own = std::min(own, at->second);
   // One that is behind goes by priorities as they were.
-  bool gives_way =
-      task->spec.group.has_value() || behind(Kind::kTask) || behind(Kind::kPriorityClass);
+  bool gives_way = behind(Kind::kTask) || behind(Kind::kPriorityClass);
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& other = std::get<TaskRequest>(*object);
     gives_way = gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > own);
   }
   if (gives_way) witness_.Blame(write.uid, "gave way");
+  // The process may end before it has written that, and the next one's clock be behind.
+  if (const auto within = task->spec.start_deadline;
+      within && replica.now() >= task->meta.created + *within)
+    witness_.Blame(write.uid, "did not start in time");
   if (const auto* node = api_.Get<api::Node>(pod->node_name); node != nullptr && IsTakenAway(*node))
     witness_.Blame(write.uid, "its server is to go");
   // As the process may see it.
@@ -128,7 +132,7 @@ void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
   int64_t ran = 0, may = 1 + task->spec.retry.limit + record->edits;
   for (const PodRecord& pod : record->pods) {
     ran += pod.ran ? 1 : 0;
-    may += pod.cause == "gave way" ? 1 : 0;
+    may += pod.gave_way ? 1 : 0;
     const bool succeeded = pod.ended > 0 && pod.end && pod.end->exit_code == 0 &&
                            !pod.asked_to_end && pod.cause.empty();
     if (succeeded && !overlap_ && replica.HasSeen(Kind::kPod, pod.ended) &&

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/cloud/karpenter.h"
+#include "operator/core/tasks/status.h"
 #include "operator/core/world.h"
 #include "operator/runtime/event_body.h"
 #include "operator/runtime/pod_body.h"
@@ -33,6 +34,8 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     stopped_.insert(write->uid);
     Stops(replica, *write);
   }
+  if (write->kind == Kind::kServer && write->verb == core::Verb::kDelete)
+    given_back_.insert(write->uid);
   if (write->kind == Kind::kTask && write->verb == core::Verb::kPatchStatus) {
     CheckAssignment(replica, *write);
     const auto phase = api::GetString(write->body, "phase");
@@ -205,9 +208,12 @@ void Checks::After(const Replica& replica, const core::Write& write) {
 void Checks::CheckCost(const std::string& uid, const std::string& key) {
   Cost& cost = costs_[uid];
   if (!cost.disturbed) cost.disturbed = disturbances_;
-  // Two statuses an attempt; a waiting task explains itself ever more rarely, and anew when the
-  // server that it waits for changes.
-  const int bound = 24 + 6 * (cost.pods + cost.recorded) + 3 * cost.edits +
+  // Two statuses an attempt; a waiting task explains itself ever more rarely, up to every five
+  // minutes, and anew when the server that it waits for changes.
+  const TaskRequest* task = TaskOf(uid);
+  const auto waited = task == nullptr ? Duration{0} : api_.now - task->meta.created;
+  const int bound = 24 + static_cast<int>(waited / core::kExplainAtLeastEvery) +
+                    6 * (cost.pods + cost.recorded) + 3 * cost.edits +
                     2 * (disturbances_ - cost.disturbed.value_or(0));
   if (cost.statuses > bound)
     Violate("too-many-writes", key + ": " + std::to_string(cost.statuses) + " statuses for " +

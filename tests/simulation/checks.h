@@ -142,6 +142,8 @@ class Checks {
   // How many tasks wait that it would take.
   int Wanting(const api::RegisteredServer& server, const api::Node& node) const;
   bool Barred(const api::TaskRequest& task) const;
+  bool MayBeTaken(const api::TaskRequest& task, const api::RegisteredServer& server,
+                  const api::Node& node) const;
   bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,
                       const api::Node& node) const;
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
@@ -186,6 +188,7 @@ class Checks {
   std::map<std::pair<int, std::string>, Time> engine_asked_;
   std::map<std::string, Origin> origins_;  // of pods, by uid
   std::set<std::string> stopped_;          // pods whose end was decided on; by uid
+  std::set<std::string> given_back_;       // servers, likewise
   // Tasks of which a process has decided to write that they have ended; by its id and their uids.
   std::set<std::pair<int, std::string>> concluded_;
   std::set<std::string> failed_;  // pods whose creators were told that there is none

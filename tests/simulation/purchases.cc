@@ -86,7 +86,9 @@ void Checks::CheckPool(const Replica& replica, const core::Write& write) {
   if (object == nullptr) return;
   std::set<std::string> live{write.name};
   for (const auto& [name, purchase] : purchases_) {
-    if (purchase == std::pair(replica.id(), pool)) live.insert(name);
+    // What another process had asked for may be there under the name, and be given back by now.
+    if (purchase == std::pair(replica.id(), pool) && api_.Get<api::ScaleRequest>(name) == nullptr)
+      live.insert(name);
   }
   for (const auto& [name, entry] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*entry);

@@ -189,6 +189,17 @@ Time Checks::RegisteredAt(const std::string& node) const {
   return Time{};
 }
 
+// By another task, of which the status is to tell before there is a pod.
+bool Checks::MayBeTaken(const TaskRequest& task, const api::RegisteredServer& server,
+                        const api::Node& node) const {
+  const auto& tasks = api_.All(Kind::kTask);
+  return std::any_of(tasks.begin(), tasks.end(), [&](const auto& entry) {
+    const auto& other = std::get<TaskRequest>(*entry.second);
+    return other.meta.uid != task.meta.uid && other.spec.retry.loss_limit == 0 &&
+           !api::Finished(other.status.phase) && WouldFit(other, server, node, api_);
+  });
+}
+
 // A kubelet that refused a task's pods is not asked again and again while another may take it.
 void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
   constexpr int kMost = 2;
@@ -208,6 +219,7 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
         (server.spec.price_micros > 0 && Bounded(task->meta.ns)) ||
         witness_.Down(node->meta.name, seconds(120)) ||
         witness_.RefusedBy(node->meta.name, seconds(660)) || IsTakenAway(*node) ||
+        given_back_.contains(server.meta.uid) || MayBeTaken(*task, server, *node) ||
         // What is decided on and not there yet has its room as well.
         Promised(*node) || !WouldFit(*task, server, *node, api_) ||
         KeptForAnother(*task, server, *node))

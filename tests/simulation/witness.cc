@@ -123,6 +123,7 @@ void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
   if (known == pods_.end()) return;
   PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
   if (pod.cause.empty()) pod.cause = cause;
+  pod.gave_way = pod.gave_way || cause == "gave way";
   if (cause != "refused") return;
   pod.refused = true;
   nodes_[pod.node].refused = now;
@@ -148,8 +149,8 @@ const PodRecord* Witness::RecordOf(const Pod& pod) const {
   return at == pods_.end() ? nullptr : &tasks_.at(at->second.first).pods[at->second.second];
 }
 
-const std::string* Witness::OwnerOf(const Pod& pod) const {
-  const auto at = pods_.find(pod.meta.uid);
+const std::string* Witness::OwnerOf(const std::string& pod_uid) const {
+  const auto at = pods_.find(pod_uid);
   return at == pods_.end() ? nullptr : &at->second.first;
 }
 

@@ -29,6 +29,7 @@ struct PodRecord {
   bool asked_to_end = false;             // it was deleted before it ended
   bool refused = false;                  // by its node's kubelet
   bool stopped = false;                  // its end was decided on before a refusal was known
+  bool gave_way = false;                 // or is its group taken back
   std::string cause;                     // what was done to it from outside; empty: nothing
 };
 
@@ -80,7 +81,8 @@ class Witness {
   const TaskRecord* Task(const std::string& uid) const;
   // Of a pod, and of its task: null if it was created for none, whatever it says of itself.
   const PodRecord* RecordOf(const api::Pod& pod) const;
-  const std::string* OwnerOf(const api::Pod& pod) const;
+  const std::string* OwnerOf(const api::Pod& pod) const { return OwnerOf(pod.meta.uid); }
+  const std::string* OwnerOf(const std::string& pod_uid) const;
   // The end of the pod was decided on by a process that had not seen it refused.
   void Stopped(const std::string& pod_uid);
   // How often the node's kubelet has refused a pod of the task within that time; told(uid) says
