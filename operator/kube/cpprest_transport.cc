@@ -19,8 +19,6 @@ using web::http::http_response;
 using web::http::client::http_client;
 using web::http::client::http_client_config;
 
-// A watch is silent for as long as nothing changes, but bookmarks come once a minute.
-constexpr std::chrono::seconds kWatchTimeout{130};
 constexpr int kIoThreads = 4;
 
 // There was no answer. A request that failed before it was sent was not carried out.
@@ -83,7 +81,7 @@ http_client_config ClientConfig(const Config& config, std::chrono::seconds timeo
 struct Clients {
   explicit Clients(const Config& config)
       : requests(BaseUri(config.server), ClientConfig(config, config.timeout)),
-        watches(BaseUri(config.server), ClientConfig(config, kWatchTimeout)) {}
+        watches(BaseUri(config.server), ClientConfig(config, kStreamSilence)) {}
 
   http_client requests, watches;
 };

@@ -28,6 +28,10 @@ struct Response {
   std::optional<std::chrono::seconds> retry_after;
 };
 
+// A stream that brings nothing for so long is given up, with kUnavailable. A watch is silent for as
+// long as nothing changes, but bookmarks come once a minute.
+inline constexpr std::chrono::seconds kStreamSilence{130};
+
 // Thread-safe. Both calls block; a stop request makes them return soon, with kCancelled.
 class Transport {
  public:

@@ -17,7 +17,7 @@ namespace spillway::runtime {
 struct Feed {
   core::Kind kind = core::Kind::kTask;
   std::string engine = {};  // of kCloudServer
-  kube::WatchOptions watch = {};
+  kube::WatchTarget watch = {};
   // Never throws.
   std::function<Result<core::Object>(const api::Json&)> decode = {};
 };

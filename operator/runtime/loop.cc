@@ -8,6 +8,7 @@
 #include "operator/core/world.h"
 #include "operator/runtime/chronicle.h"
 #include "operator/runtime/decode.h"
+#include "operator/runtime/feed_reader.h"
 #include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
 
@@ -92,42 +93,32 @@ Time Loop::Now() {
 
 void Loop::Follow(const Feed& feed, std::stop_token stop) {
   const std::string& plural = feed.watch.resource.plural;
-  std::set<std::string> unreadable;  // of the list that is under way
-  RefusalLog told_of;                // what could not be read
+  RefusalLog told_of;  // what could not be read
+  FeedReader reader(feed, [this](core::Event event) { Push(std::move(event)); });
   kube::WatchSink sink;
   sink.event = [&](kube::WatchEvent what, const api::Json& object) {
     metrics_.Heard(plural);
-    Told told = Tell(feed, what, object);
-    if (!told.unreadable) {
+    const auto unreadable = reader.Take(what, object);
+    if (!unreadable) {
       if (!told_of.empty()) told_of.Succeeded(api::DecodeMeta(object).key());
-      return Push(std::move(told.event));
-    }
-    const api::ObjectMeta meta = api::DecodeMeta(object);
-    if (what == kube::WatchEvent::kListed) {
-      unreadable.insert(meta.key());
-    } else {
-      Push(std::move(told.event));
+      return;
     }
     if (feed.kind == Kind::kCloudServer) return;  // of someone else
-    if (told_of.IsNews(meta.key(), told.unreadable->message, Time(Monotonic())))
-      Warn("object ignored", IgnoredFields(feed, meta, told.unreadable->message));
+    const api::ObjectMeta meta = api::DecodeMeta(object);
+    if (told_of.IsNews(meta.key(), unreadable->message, Time(Monotonic())))
+      Warn("object ignored", IgnoredFields(feed, meta, unreadable->message));
   };
   sink.listed = [&](int64_t version, std::set<std::string> keys) {
     metrics_.Heard(plural);
-    for (const std::string& key : std::exchange(unreadable, {})) keys.erase(key);
-    Push(core::Listed{feed.kind, version, std::move(keys), feed.engine});
+    reader.Listed(version, std::move(keys));
   };
-  sink.listing = [&] {
-    unreadable.clear();
-    Push(core::Behind{feed.kind, feed.engine});
-  };
+  sink.listing = [&] { reader.Behind(); };
   sink.trouble = [&](const std::optional<Error>& error) {
     if (!error) {
-      Push(core::Bookmark{feed.kind, 0,
-                          feed.engine});  // of no version: says only that the list is complete
+      reader.Recovered();
       return Info("watch works again", {{"resource", plural}});
     }
-    Push(core::Behind{feed.kind, feed.engine});
+    reader.Behind();
     metrics_.CountWatchFailure(plural);
     Fail("cannot watch, trying again",
          {{"resource", plural}, {"error", Advice(feed.watch.resource, *error)}});

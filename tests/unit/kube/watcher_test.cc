@@ -53,14 +53,14 @@ class WatcherTest : public testing::Test {
     sink.trouble = [&](const std::optional<Error>& error) {
       log.push_back(error ? "trouble" : "fine");
     };
-    WatchOptions options{kPods, "", false, 2};
-    options.sleep = [&](std::chrono::milliseconds time, std::stop_token) {
+    ThreadClock clock;
+    clock.sleep = [&](std::chrono::milliseconds time, std::stop_token) {
       waits.push_back(time);
       now += time;
     };
-    options.now = [&] { return now; };
+    clock.now = [&] { return now; };
     transport.streamed = [&] { now += lasts; };
-    Watch(transport, options, sink, transport.stop.get_token());
+    Watch(transport, {kPods, "", false, 2}, sink, transport.stop.get_token(), clock);
   }
   static Result<Response> Ok(const std::string& body) { return Response{200, body, std::nullopt}; }
 
