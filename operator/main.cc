@@ -190,9 +190,9 @@ Result<std::unique_ptr<runtime::SecureMetrics>> ServeMetrics(const Flags& flags,
                                      [&metrics] { return metrics.Text(); });
 }
 
-Result<runtime::LeaderOptions> LeaderOptions(const Flags& flags, const std::string& identity) {
-  runtime::LeaderOptions options{flags.leader_election_namespace, flags.leader_election_id,
-                                 identity};
+Result<runtime::LeaseOptions> LeaseOptions(const Flags& flags, const std::string& identity) {
+  runtime::LeaseOptions options{flags.leader_election_namespace, flags.leader_election_id,
+                                identity};
   const auto read = [](const char* flag, const std::string& text,
                        std::chrono::milliseconds& out) -> std::optional<Error> {
     const auto duration = ParseDuration(text);
@@ -221,7 +221,7 @@ std::string HostOf(const std::string& url) {
 
 int Run(const Flags& flags, std::stop_source& stop) {
   const std::string identity = Identity();
-  const auto leadership = LeaderOptions(flags, identity);
+  const auto leadership = LeaseOptions(flags, identity);
   if (!leadership) return Refuse(leadership.error());
   const auto config = kube::LoadConfig(flags.kubeconfig);
   if (!config) return Refuse(config.error());
