@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
+#include <set>
 
 #include "operator/base/foreign_text.h"
 
@@ -116,9 +118,25 @@ Text Word(std::string_view word) {
 
 }  // namespace
 
+namespace {
+
+// Whatever else stands in a status is not ours, and there is no room for it beside ours: a list of
+// conditions holds so many of different types.
+bool IsOurs(const Json& condition) {
+  static const std::set<std::string, std::less<>> kTypes{
+      "Ready",  "Reconciling", "Stalled",    "Assigned", "Complete",
+      "Failed", "Available",   "BackingOff", "Warning",  "Exceeded"};
+  static const std::set<std::string, std::less<>> kStatuses{"True", "False", "Unknown"};
+  return kTypes.contains(GetString(condition, "type")) &&
+         kStatuses.contains(GetString(condition, "status"));
+}
+
+}  // namespace
+
 std::vector<Condition> DecodeConditions(const Json& status) {
   std::vector<Condition> out;
   for (const Json& json : GetArray(status, "conditions")) {
+    if (!IsOurs(json) || FindCondition(out, GetString(json, "type")) != nullptr) continue;
     out.push_back({Word(GetString(json, "type")), Word(GetString(json, "status")),
                    GetString(json, "reason"), GetString(json, "message"),
                    GetInt(json, "observedGeneration"),

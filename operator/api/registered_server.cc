@@ -44,11 +44,11 @@ Result<RegisteredServer> DecodeRegisteredServer(const Json& object) {
 
 Json EncodeStatus(const RegisteredServerStatus& status) {
   Json json{{"observedGeneration", status.observed_generation},
-            {"phase", status.phase},
             {"tasks", status.tasks},
             {"allocatable", status.allocatable},
             {"allocated", status.allocated},
             {"conditions", EncodeConditions(status.conditions)}};
+  if (!status.phase.empty()) json["phase"] = status.phase;
   if (status.load) {
     json["load"] = {{"cpuPercent", status.load->cpu_percent},
                     {"memoryPercent", status.load->memory_percent},

@@ -70,7 +70,6 @@ Result<ScaleRequest> DecodeScaleRequest(const Json& object) {
 
 Json EncodeStatus(const ScaleStatus& status) {
   Json json{{"observedGeneration", status.observed_generation},
-            {"phase", ToString(status.phase)},
             {"conditions", EncodeConditions(status.conditions)}};
   const auto put = [&](const char* key, const std::string& text) {
     if (!text.empty()) json[key] = text;
@@ -78,6 +77,7 @@ Json EncodeStatus(const ScaleStatus& status) {
   const auto put_time = [&](const char* key, const std::optional<Time>& time) {
     if (time) json[key] = FormatTime(*time);
   };
+  put("phase", ToString(status.phase));
   if (!status.backend_name.empty()) {
     Json& backend = json["backendRef"];
     backend = {

@@ -120,6 +120,8 @@ TaskStatus DecodeStatus(const Json& json) {
                             GetTime(attempt, "startedAt"), GetTime(attempt, "finishedAt"),
                             ParsePrice(GetString(attempt, "cost")).value_or(0)});
   }
+  if (out.attempts.size() > TaskStatus::kMaxAttempts)
+    out.attempts.erase(out.attempts.begin(), out.attempts.end() - TaskStatus::kMaxAttempts);
   out.retries = GetCount(json, "retries");
   out.losses = GetCount(json, "losses");
   int64_t listed = 0;

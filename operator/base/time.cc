@@ -2,6 +2,8 @@
 
 #include <absl/time/time.h>
 
+#include <algorithm>
+
 namespace spillway {
 namespace {
 
@@ -18,7 +20,13 @@ std::string WithPlainMicro(std::string_view text) {
 // A longer text is refused unread: it comes from outside, and may be of any length.
 constexpr size_t kMostText = 64;
 
+// The API knows years of four digits only, of which none is before the first.
+constexpr Time kFirst = std::chrono::sys_days{std::chrono::year{1} / 1 / 1};
+constexpr Time kLast =
+    std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1} - std::chrono::milliseconds(1);
+
 std::string Format(const char* format, Time time) {
+  time = std::clamp(time, kFirst, kLast);
   return absl::FormatTime(format, absl::FromUnixMillis(time.time_since_epoch().count()),
                           absl::UTCTimeZone());
 }

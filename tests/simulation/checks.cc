@@ -7,6 +7,7 @@
 #include "operator/core/world.h"
 #include "operator/runtime/event_body.h"
 #include "operator/runtime/pod_body.h"
+#include "tests/status_schema.h"
 
 namespace spillway::simulation {
 
@@ -109,6 +110,9 @@ void Checks::CheckBody(const core::Effect& effect) {
     if (api::Json::parse(text) != body) Violate("encodes", what + " reads back as something else");
     if (write != nullptr && write->verb == core::Verb::kPatchStatus && text.size() > kMost)
       Violate("status-size", what + " has " + std::to_string(text.size()) + " bytes");
+    if (write == nullptr || write->verb != core::Verb::kPatchStatus) return;
+    if (const std::string fault = StatusFault(write->kind, write->body); !fault.empty())
+      Violate("status-invalid", what + ": " + fault);
   } catch (const std::exception& error) {
     Violate("encodes", what + ": " + error.what());
   }

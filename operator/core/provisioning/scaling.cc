@@ -156,7 +156,8 @@ void AdvanceScales(World& world) {
       Advance(world, scale);
     }
     UpdateCost(world, scale, scale.object.status.phase != before);
-    KeepStatus(world, scale, Kind::kScale);
+    // Of one that is left alone nothing is said yet.
+    if (scale.object.status.phase != ScalePhase::kNone) KeepStatus(world, scale, Kind::kScale);
   }
   ReleaseOrphans(world);
 }

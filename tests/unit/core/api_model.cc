@@ -1,8 +1,11 @@
 #include "tests/unit/core/api_model.h"
 
+#include <stdexcept>
+
 #include "operator/runtime/answers.h"
 #include "operator/runtime/ask_engine.h"
 #include "operator/runtime/pod_body.h"
+#include "tests/status_schema.h"
 
 namespace spillway::core {
 
@@ -288,6 +291,8 @@ void ApiModel::Carry(const Write& write) {
 }
 
 void ApiModel::Patch(const Write& write) {
+  if (const std::string fault = StatusFault(write.kind, write.body); !fault.empty())
+    throw std::logic_error("an invalid status of " + write.key() + ": " + fault);
   if (write.kind == Kind::kTask) {
     if (drop_statuses || write.ns == statuses_hang_in) return;
     ++task_writes;

@@ -98,6 +98,67 @@ TEST_F(StatusesTest, WhatSaysSomethingElseDoesNotWaitForWhatWasCalledInvalid) {
   EXPECT_EQ(api.Phase("t"), "Succeeded");
 }
 
+// As anybody may write it who may write statuses, or as a schema let it pass that was relaxed.
+api::Json Forged() {
+  api::Json conditions = api::Json::array();
+  for (int i = 0; i < 20; ++i)
+    conditions.push_back({{"type", "Foreign" + std::to_string(i)}, {"status", "True"}});
+  conditions.push_back({{"type", "Ready"}, {"status", "maybe"}});
+  conditions.push_back({{"type", "Assigned"}, {"status", "True"}});
+  conditions.push_back({{"type", "Assigned"}, {"status", "False"}});
+  conditions.push_back(7);
+  api::Json attempts = api::Json::array();
+  for (int i = 0; i < 50; ++i)
+    attempts.push_back({{"attempt", int64_t{1} << 60},
+                        {"startedAt", "0000-01-01T00:00:00+14:00"},
+                        {"finishedAt", "9999-12-31T23:59:59-14:00"},
+                        {"cost", "99999999999999999999"}});
+  return {{"phase", "Nonsense"},
+          {"observedGeneration", int64_t{1} << 62},
+          {"errorClass", "Nonsense"},
+          {"conditions", conditions},
+          {"attempts", attempts},
+          {"startedAt", "9999-12-31T23:59:59-14:00"},
+          {"requestedAt", "9999-12-31T23:59:59-14:00"},
+          {"finishedAt", "0000-01-01T00:00:00+14:00"},
+          {"periodStart", "9999-12-31T23:59:59-14:00"},
+          {"endedUntil", "9999-12-31T23:59:59-14:00"},
+          {"lastHeartbeatTime", "9999-12-31T23:59:59-14:00"},
+          {"load", {{"observedAt", "9999-12-31T23:59:59-14:00"}, {"cpuPercent", "x"}}},
+          {"retries", int64_t{1} << 62},
+          {"losses", -5},
+          {"result", {{"startedAt", 7}, {"finishedAt", "9999-12-31T23:59:59-14:00"}}},
+          {"assignment", {{"attempt", 1e300}, {"assignedAt", "9999-12-31T23:59:59-14:00"}}},
+          {"backendRef", {{"name", "x"}, {"uid", 5}}}};
+}
+
+// api_model.h throws where a status is not as its schema has it.
+TEST_F(StatusesTest, WhateverStoodInThemTheyAreWrittenAsTheirSchemasHaveThem) {
+  api.AddPool("p");
+  api.AddBudget("b", "100");
+  api.AddTask("waits", {}, "2");
+  api.AddTask("runs");
+  const auto decode = [](api::Json spec) {
+    return api::Json{{"spec", std::move(spec)}, {"status", Forged()}};
+  };
+  api.tasks.at("ns/waits").status = api.tasks.at("ns/runs").status =
+      api::DecodeTaskRequest(decode({{"template", api::Json::object()}}))->status;
+  api.servers.at("small").status = api::DecodeRegisteredServer(decode({{"nodeName", "x"}}))->status;
+  api.pools.at("p").status = api::DecodeServerPool(decode(api::Json::object()))->status;
+  api.budgets.at("ns/b").status = api::DecodeBudget(decode({{"amount", "1"}}))->status;
+  api::ScaleRequest scale;
+  scale.meta.name = "spw-1", scale.meta.uid = "uid-s";
+  scale.pool = "p";
+  scale.status = api::DecodeScaleRequest(decode(api::Json::object()))->status;
+  api.Change(api.scales["spw-1"] = scale);
+  api.Restart();
+  api.Advance(seconds(900));
+  EXPECT_NE(api.Phase("waits"), "");
+  EXPECT_EQ(api.servers.at("small").status.phase, "Ready");
+  api.Remove(api.servers, "small");
+  api.Advance(seconds(60));
+}
+
 TEST_F(StatusesTest, OneOfAnyKindIsWrittenSoonAfterTheSchemaIsMended) {
   for (const Kind kind : {Kind::kServer, Kind::kPool, Kind::kScale, Kind::kBudget}) {
     ApiModel model;

@@ -44,6 +44,19 @@ TEST_F(ChangedPurchaseTest, NorUnderAnotherName) {
   EXPECT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kFailed);
 }
 
+TEST_F(ChangedPurchaseTest, NoStatusIsWrittenOfOneUnderAnotherNameBeforeItsCreationIsAnswered) {
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kCreate && write.kind == Kind::kScale;
+  };
+  Buy(nullptr);
+  api::ScaleRequest renamed;  // its watch is faster than the answer
+  renamed.meta.name = "x-spw-1", renamed.meta.uid = "uid-x";
+  renamed.pool = "p";
+  api.Change(api.scales["x-spw-1"] = renamed);
+  api.Advance(seconds(1));
+  EXPECT_EQ((api.tries[{Verb::kPatchStatus, Kind::kScale}]), 0);
+}
+
 TEST_F(ChangedPurchaseTest, NorForOtherTasks) {
   Buy([](api::ScaleRequest& scale) { scale.for_tasks.clear(); });
   api.Advance(seconds(120));
