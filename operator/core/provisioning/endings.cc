@@ -38,16 +38,28 @@ Ending EndingOf(const World& world, const ScaleState& scale, const ServerState& 
 }
 
 // What runs there is waited for no longer.
-Time WaitedUntil(const World& world, const ServerState& server) {
-  if (server.ending->at) return *server.ending->at;
-  const std::string& node = server.object.spec.node_name;
+Time WaitedUntil(const World& world, const std::string& node, const Ending& ending) {
+  if (ending.at) return *ending.at;
   Duration grace{0};
   world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
     for (const auto& [attempt, pod] : owner.pods) {
       if (pod->node_name == node) grace = std::max(grace, pod->grace);
     }
   });
-  return server.ending->since + grace + kSlowEnd;
+  return ending.since + grace + kSlowEnd;
+}
+
+// No task runs there, or nobody is there to end one.
+bool IsVacant(const World& world, const std::string& node) {
+  const auto at = world.servers.nodes.find(node);
+  return world.servers.ledger.On(node).tasks == 0 || at == world.servers.nodes.end() ||
+         IsDown(world, at->second);
+}
+
+bool WaitedEnough(World& world, const std::string& node, const Ending& ending) {
+  const Time until = WaitedUntil(world, node, ending);
+  if (world.now < until) world.WakeAt(until);
+  return world.now >= until;
 }
 
 }  // namespace
@@ -75,13 +87,33 @@ std::string WhyTaken(const World& world, const ScaleState& scale, const CloudSer
 }
 
 bool Vacate(World& world, const ScaleState& scale) {
+  const std::string& node = scale.object.status.node_name;
   ServerState* server = RegisteredFor(world, scale);
-  if (server == nullptr || server->object.spec.scale_request != scale.object.meta.name) return true;
-  if (server->usage->tasks == 0 || IsDown(world, *server->node)) return true;
+  const bool others =
+      server != nullptr && server->object.spec.scale_request != scale.object.meta.name;
+  if (node.empty() || others || IsVacant(world, node)) return true;
+  if (server == nullptr) {  // another leader has bound a task to it meanwhile
+    const Ending ending{scale.object.status.message, {}, world.now};
+    return WaitedEnough(world, node, EndNode(world.servers, node, ending));
+  }
   EndServer(world, world.servers, *server, EndingOf(world, scale, *server));
-  const Time until = WaitedUntil(world, *server);
-  if (world.now < until) world.WakeAt(until);
-  return world.now >= until;
+  return WaitedEnough(world, node, *server->ending);
+}
+
+bool VacateOrphan(World& world, const CloudServer& orphan) {
+  const std::string& node = orphan.node_name;
+  ServerState* server = node.empty() ? nullptr : world.servers.On(node);
+  const std::string request = server == nullptr ? "" : server->object.spec.scale_request;
+  const bool others = server != nullptr &&
+                      (!server->object.spec.cloud || world.provisioning.scales.contains(request));
+  if (node.empty() || others || IsVacant(world, node)) return true;
+  const Ending ending{"ScaleRequest " + (request.empty() ? "of " + orphan.name : request) +
+                          " is gone, and its server is given back",
+                      {},
+                      world.now};
+  if (server == nullptr) return WaitedEnough(world, node, EndNode(world.servers, node, ending));
+  if (!server->ending) EndServer(world, world.servers, *server, ending);
+  return WaitedEnough(world, node, *server->ending);
 }
 
 }  // namespace spillway::core

@@ -18,5 +18,7 @@ bool IsTheOne(const api::ScaleStatus& status, const api::CloudServer& server);
 // Of a purchase whose server is given back: those who run there are told until when they have time,
 // and nobody goes there any more. True once none of them is left, or can be waited for.
 bool Vacate(World& world, const ScaleState& scale);
+// The same of a server whose purchase is gone.
+bool VacateOrphan(World& world, const api::CloudServer& orphan);
 
 }  // namespace spillway::core

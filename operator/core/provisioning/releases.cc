@@ -76,11 +76,17 @@ bool IsAskedOf(const World& world, const ScaleState& scale, const CloudServer& s
   return engine.empty() || engine == server.engine;
 }
 
+bool EngineDrains(const World& world, const std::string& name) {
+  const EngineFeed* engine = world.Engine(name);
+  return engine != nullptr && engine->traits.drains;
+}
+
 void ReleaseOrphan(World& world, CloudServer& server) {
   if (const auto pool = world.provisioning.pools.find(server.pool);
       pool != world.provisioning.pools.end())
     ++pool->second.orphans;
-  if (server.deleting) return;
+  const bool vacant = VacateOrphan(world, server);
+  if (server.deleting || (!vacant && !EngineDrains(world, server.engine))) return;
   if (world.now < world.provisioning.orphans_at) return world.WakeAt(world.provisioning.orphans_at);
   const auto [asked, first] =
       world.provisioning.orphans_asked.try_emplace({server.engine, server.key()}, world.now);
@@ -89,11 +95,6 @@ void ReleaseOrphan(World& world, CloudServer& server) {
   asked->second = world.now;
   server.deleting = true;
   world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
-}
-
-bool EngineDrains(const World& world, const ScaleState& scale) {
-  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
-  return engine != nullptr && engine->traits.drains;
 }
 
 // What is added to why the server was given back while its Node is still there.
@@ -147,7 +148,7 @@ void Release(World& world, ScaleState& scale) {
   NoteNode(world, scale);
   const bool vacant = Vacate(world, scale);
   if (vacant) DeleteServer(world, scale);
-  if (vacant || EngineDrains(world, scale)) AskRelease(world, scale);
+  if (vacant || EngineDrains(world, EngineOf(world.provisioning, scale))) AskRelease(world, scale);
   if (!vacant) return;
   if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
   if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale))

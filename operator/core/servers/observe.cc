@@ -18,6 +18,7 @@ void OnSeen(Context& context, Servers& servers, const api::Node& object) {
   // is left of it, say nothing of how long this one has been silent.
   if (!node.object || node.object->meta.uid != object.meta.uid) {
     node.not_ready_since = node.told_since = kNever;
+    node.ending.reset();
     const bool appears = node.object || context.Synced(Kind::kNode);
     if (appears) node.heard = context.news;
   }
@@ -93,6 +94,8 @@ void OnServerGone(Servers& servers, const std::string& name) {
   if (at == servers.by_name.end()) return;
   ServerState& server = at->second;
   servers.capacity -= server.offered;
+  // Those who run there yet are told by it why they end.
+  if (server.ending) servers.nodes[server.object.spec.node_name].ending = server.ending;
   Detach(servers, server);
   servers.index.Free(server.slot);
   servers.slots[server.slot] = nullptr;

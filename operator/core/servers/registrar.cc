@@ -233,6 +233,7 @@ void ChooseServer(Servers& servers, const std::string& name) {
   if (node.server == first) return;
   if (node.server != nullptr) servers.Misplace(*node.server);
   node.server = first;
+  if (first != nullptr) node.ending.reset();  // of the one before
   servers.ledger.Keep(name).slot = first == nullptr ? NodeUsage::kNoSlot : first->slot;
   servers.disturbed.insert(name);
 }
@@ -262,6 +263,15 @@ void EndServer(Context& context, Servers& servers, ServerState& server, Ending e
   servers.to_reconcile.insert(server.object.spec.node_name);
   servers.disturbed.insert(server.object.spec.node_name);
   context.WakeAt(context.now);
+}
+
+const Ending& EndNode(Servers& servers, const std::string& name, const Ending& ending) {
+  NodeState& node = servers.nodes.at(name);
+  if (!node.ending) {
+    node.ending = ending;
+    servers.disturbed.insert(name);
+  }
+  return *node.ending;
 }
 
 void CheckNode(Context& context, Servers& servers, const std::string& name) {

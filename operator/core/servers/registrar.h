@@ -25,6 +25,8 @@ bool IsDown(const Context& context, const NodeState& node);
 std::string DescribeEnding(const Ending& ending);
 // The server takes no task from now on, and those on it are told.
 void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending);
+// Those on a node are told for which nothing is registered any more. What was said first stands.
+const Ending& EndNode(Servers& servers, const std::string& name, const Ending& ending);
 // The node's readiness, for every node; wakes the tasks of those that were lost.
 void CheckNodes(Context& context, Servers& servers);
 void CheckNode(Context& context, Servers& servers, const std::string& name);

@@ -63,6 +63,7 @@ struct NodeState {
   bool registering = false;  // a RegisteredServer for it was asked for
   Backoff registration;      // of that
   Time register_at{};        // when it, or a server of it, is looked at again
+  Boxed<Ending> ending;      // of what was registered for it and is so no more
 };
 
 // What a server's status is made from.

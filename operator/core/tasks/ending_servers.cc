@@ -9,10 +9,12 @@ namespace {
 // Null if it does not end.
 const Ending* EndingOf(const World& world, const TaskState& task) {
   if (!task.binding) return nullptr;
-  const ServerState* server = world.servers.On(task.binding->node_name);
-  if (server == nullptr || !server->ending || server->object.meta.name != task.binding->server)
-    return nullptr;
-  return &*server->ending;
+  const auto node = world.servers.nodes.find(task.binding->node_name);
+  if (node == world.servers.nodes.end()) return nullptr;
+  const ServerState* server = node->second.server;
+  if (server == nullptr) return node->second.ending ? &*node->second.ending : nullptr;
+  const bool its = server->ending && server->object.meta.name == task.binding->server;
+  return its ? &*server->ending : nullptr;
 }
 
 // What has not begun loses nothing; but what must not run twice may begin before it is deleted.

@@ -378,5 +378,116 @@ TEST_F(EndingsTest, AnEngineThatDrainsIsAskedAtOnce) {
   EXPECT_TRUE(Stopped());
 }
 
+// Two led at once: one gave the idle server back while the other bound a task to it.
+class TwoLeadersTest : public EndingsTest {
+ protected:
+  // The server of pool "p" has run t and is being given back; a pod of u appears there.
+  void BindToWhatIsGivenBack(const std::string& engine) {
+    Run(engine);
+    api.SetPod("t-1", PodPhase::kSucceeded);
+    api.Settle();
+    api::Pod pod = api.pods.at("ns/t-1");
+    api.slow_release = true;
+    api.Advance(seconds(600));
+    ASSERT_EQ(Scale().status.phase, ScalePhase::kReleasing);
+    ASSERT_THAT(api.servers, IsEmpty());
+    api.AddTask("u");
+    pod.meta.name = "u-1", pod.meta.uid = "uid-u-1";
+    pod.meta.owners.front().name = "u", pod.meta.owners.front().uid = api.tasks.at("ns/u").meta.uid;
+    pod.termination.reset();
+    api.pods["ns/u-1"] = pod;
+    api.SetPod("u-1", PodPhase::kRunning);
+    api.Advance(seconds(1));
+  }
+};
+
+TEST_F(TwoLeadersTest, TheTaskIsToldAndRunsElsewhereOnce) {
+  BindToWhatIsGivenBack(cloud::kKarpenter);
+  EXPECT_EQ(Told("ServerEnding"), 1);
+  EXPECT_THAT(api.Says("u"), HasSubstr("the server ends: idle for"));
+  EXPECT_TRUE(Stopped("u-1"));
+  EXPECT_FALSE(api.pods.contains("ns/u-2")) << "not before the first has ended";
+  api.Remove(api.pods, "ns/u-1");
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.Status("u").losses, 1);
+  EXPECT_EQ(api.Status("u").attempts[0].reason, "ServerEnding");
+  EXPECT_EQ(api.Phase("u"), "Scaling");
+  api.ProvideServer("n2");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods.at("ns/u-2").node_name, "n2");
+}
+
+// Nothing holds a ScaleRequest of an engine whose servers the API server knows: it is gone at once.
+class DeletedPurchaseTest : public EndingsTest {
+ protected:
+  void ExpectTold() {
+    EXPECT_EQ(Told("ServerEnding"), 1);
+    EXPECT_THAT(api.Says("t"), HasSubstr("the server ends: "));
+    EXPECT_THAT(api.Says("t"), HasSubstr("is gone, and its server is given back"));
+    EXPECT_TRUE(Stopped());
+  }
+  void ExpectLostOnce() {
+    End();
+    EXPECT_EQ(api.Status("t").losses, 1);
+    EXPECT_EQ(api.Status("t").retries, 0);
+    ASSERT_THAT(api.Status("t").attempts, SizeIs(1));
+    EXPECT_EQ(api.Status("t").attempts[0].reason, "ServerEnding");
+    EXPECT_EQ(api.Phase("t"), "Scaling");
+  }
+};
+
+TEST_F(DeletedPurchaseTest, ItsTasksAreToldAndRunElsewhere) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  const std::string server = api.ServerOf("t");
+  api.DeleteScale(Scale().meta.name);
+  api.Settle();
+  EXPECT_EQ(api.releases_asked, 1) << "Karpenter drains";
+  ExpectTold();
+  api.Remove(api.servers, server);  // by garbage collection
+  ExpectLostOnce();
+}
+
+TEST_F(DeletedPurchaseTest, AlsoWhereItsRegisteredServerIsGoneBeforeThat) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api.Remove(api.servers, api.ServerOf("t"));
+  api.DeleteScale(Scale().meta.name);
+  api.Settle();
+  ExpectTold();
+  ExpectLostOnce();
+}
+
+TEST_F(DeletedPurchaseTest, AlsoWhereNoOperatorRanMeanwhile) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api.scales.clear();
+  api.servers.clear();
+  api.Restart();
+  Poll();
+  api.Advance(seconds(1));
+  ExpectTold();
+  ExpectLostOnce();
+}
+
+TEST_F(DeletedPurchaseTest, WhatNothingDrainsIsGivenBackWhenTheyHaveEnded) {
+  Run("machines");
+  api.DeleteScale(Scale().meta.name);
+  api.Settle();
+  ExpectTold();
+  EXPECT_THAT(machines.released, IsEmpty());
+  End();
+  EXPECT_THAT(machines.released, ElementsAre("n1"));
+}
+
+TEST_F(DeletedPurchaseTest, NorIsItKeptForPodsThatDoNotEnd) {
+  Run("machines");
+  api.DeleteScale(Scale().meta.name);
+  api.Advance(seconds(80));
+  EXPECT_THAT(machines.released, IsEmpty());
+  api.Advance(seconds(20));
+  EXPECT_THAT(machines.released, ElementsAre("n1"));
+}
+
 }  // namespace
 }  // namespace spillway::core
