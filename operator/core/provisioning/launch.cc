@@ -5,6 +5,7 @@
 
 #include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/changed_purchases.h"
+#include "operator/core/provisioning/delays.h"
 #include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/joining.h"
@@ -64,7 +65,8 @@ void Ensure(World& world, ScaleState& scale) {
   const std::string engine =
       scale.object.engine.empty() ? pool->second.object.spec.engine : scale.object.engine;
   if (const auto why = EngineMisfit(world, engine)) {
-    if (why->reason != kUnknownEngine) return;  // it will be heard of, or this times out
+    // It will be heard of, or this times out.
+    if (why->reason != kUnknownEngine) return NoteDelay(world, scale, why->message, kSayRefusal);
     return FailScale(world, scale, CloudError::kInvalidRequest, why->message);
   }
   status.backend_engine = engine;
@@ -100,10 +102,10 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   if (!server.message.empty() && server.message != status.message && !server.ready) {
     SetPhase(world, scale, ScalePhase::kProvisioning, server.message);
   }
-  if (!server.ready) return;
+  if (!server.ready) return NoteEngineSays(world, scale, server.message, server.launched);
   if (const std::string waits = AwaitNode(world, scale, server); !waits.empty()) {
     if (waits != status.message) SetPhase(world, scale, ScalePhase::kProvisioning, waits);
-    return;
+    return NoteDelay(world, scale, waits, kSayProgress);
   }
   RegisterServer(world, scale, server);
   status.ready_at = world.now;
@@ -179,21 +181,6 @@ void Launch(World& world, ScaleState& scale) {
   }
 }
 
-void TellOverdue(World& world, ScaleState& scale) {
-  const bool open = (scale.creating && !scale.created) || scale.asking;
-  const Time due = scale.sent_at + kSlowAnswer;
-  const bool overdue = open && world.now >= due;
-  if (open && !overdue) world.WakeAt(due);
-  if (std::exchange(scale.overdue, overdue) == overdue) return;
-  if (overdue && scale.object.status.phase == ScalePhase::kRequested) {
-    SetPhase(world, scale, ScalePhase::kRequested,
-             "pool " + scale.object.pool + " was asked for a server at " +
-                 FormatTime(scale.sent_at) +
-                 ", without an answer yet; an admission webhook or the engine may not answer");
-  }
-  TellWaiting(world, scale);
-}
-
 void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   scale.creating = false;
   if (outcome.error) scale.asked.reset();
@@ -212,18 +199,23 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   if (outcome.verb == Verb::kCreate) scale.asking = false;
   if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return;
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return NoDelay(scale);
   // It was withdrawn meanwhile, or has timed out.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return;
   const CloudError kind = ClassOf(outcome);
   const Duration at_least = outcome.error->retry_after.value_or(seconds(0));
   if (kind == CloudError::kTransient) {
     scale.ensured = false;
-    if (scale.asking_again.Fail(world.now, scale.object.meta.uid, outcome.error->message,
-                                kAskAgain))
-      SetPhase(
-          world, scale, ScalePhase::kRequested,
-          "pool " + scale.object.pool + " could not be asked: " + outcome.error->message + kAgain);
+    const std::string& why = outcome.error->message;
+    const bool news = scale.asking_again.Fail(world.now, scale.object.meta.uid, why, kAskAgain);
+    if (news)
+      SetPhase(world, scale, ScalePhase::kRequested,
+               "pool " + scale.object.pool + " could not be asked: " + why + kAgain);
+    if (news || scale.delay.why.empty())
+      NoteDelay(world, scale,
+                "its engine " + EngineOf(world.provisioning, scale) +
+                    " could not be asked: " + why + kAgain,
+                kSayRefusal);
     scale.asking_again.not_before = std::max(scale.asking_again.not_before, world.now + at_least);
     return world.WakeAt(scale.asking_again.not_before);
   }

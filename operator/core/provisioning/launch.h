@@ -10,7 +10,4 @@ Duration ProvisionTimeout(const World& world, const ScaleState& scale);
 // Asks the engine for it, follows what that makes, and gives up what is not ready in time.
 void Launch(World& world, ScaleState& scale);
 
-// Tells where its creation, or the request to its engine, has no answer; and that it has one.
-void TellOverdue(World& world, ScaleState& scale);
-
 }  // namespace spillway::core

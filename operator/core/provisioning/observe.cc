@@ -1,6 +1,7 @@
 #include "operator/core/provisioning/observe.h"
 
 #include <chrono>
+#include <utility>
 
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/scaling.h"
@@ -89,13 +90,13 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
   const bool ours = at != world.provisioning.scales.end();
   ScaleState& scale = world.provisioning.scales[object.meta.name];
   const int64_t nominated = scale.nominated;
-  const bool overdue = scale.overdue;
+  Delay delay = std::move(scale.delay);
   std::optional<api::ScaleRequest> asked = std::move(scale.asked);
   const Time asked_before_until = ours ? scale.asked_before_until : world.now + kLateArrival;
   scale = {};
   scale.object = object;
   scale.nominated = nominated;
-  scale.overdue = overdue;
+  scale.delay = std::move(delay);
   scale.asked = std::move(asked);
   scale.created = true;
   scale.seen_ended = object.status.finished_at.has_value();

@@ -128,12 +128,9 @@ void TellNominated(World& world, TaskState& task, const ScaleState& scale,
   const std::string what =
       ready ? "waiting for node " + scale.object.status.node_name + ": " + scale.lacks
             : "waiting for a server of pool " + scale.object.pool;
-  const std::string silent = scale.overdue ? ", of which nothing has been heard since " +
-                                                 FormatTime(scale.sent_at) +
-                                                 "; an admission webhook may not answer"
-                                           : "";
   world.provisioning.changes.push_back(
-      {&task, false, what + " (ScaleRequest " + scale.object.meta.name + ")" + silent + note});
+      {&task, false,
+       what + " (ScaleRequest " + scale.object.meta.name + ")" + scale.delay.told + note});
 }
 
 void TellWaiting(World& world, const ScaleState& scale) {

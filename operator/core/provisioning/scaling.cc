@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/delays.h"
 #include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/joining.h"
@@ -115,6 +116,7 @@ std::optional<FitError> OutOfSight(const World& world, const ScaleState& scale) 
 
 // What cannot be seen is neither judged nor given up.
 void LeaveAlone(World& world, ScaleState& scale, const FitError& why) {
+  NoteDelay(world, scale, why.message, kSayRefusal);
   if (why.reason != kUnknownEngine) return;
   const ScaleStatus& status = scale.object.status;
   const std::string message =
@@ -146,7 +148,7 @@ void Advance(World& world, ScaleState& scale) {
 
 void AdvanceScales(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
-    TellOverdue(world, scale);
+    TellDelay(world, scale);
     if (!scale.created) continue;
     const ScalePhase before = scale.object.status.phase;
     scale.object.status.observed_generation = scale.object.meta.generation;

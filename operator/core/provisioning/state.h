@@ -38,6 +38,15 @@ struct PoolState {
   std::optional<api::Resources> observed;
 };
 
+// What keeps a server on its way; see delays.h. Texts begin with what separates them from the one
+// before.
+struct Delay {
+  std::string why;   // empty: nothing is known to
+  Time due{};        // when that is worth telling
+  std::string told;  // to those who wait for it; empty: nothing
+  Time told_at{};
+};
+
 struct ScaleState {
   api::ScaleRequest object;  // status: as it should be written
   StatusWriter writer;
@@ -50,7 +59,7 @@ struct ScaleState {
   bool ensured = false;     // its engine was asked
   bool asking = false;      // and has not answered yet
   Time sent_at{};           // its creation, or the request to its engine
-  bool overdue = false;     // that has had no answer for too long
+  Delay delay;
   // A leader before may have asked: what it has sent can arrive until then.
   Time asked_before_until{};
   std::string released;    // the uid of the engine's object whose release was asked for
