@@ -14,6 +14,24 @@ namespace {
 
 using api::ScalePhase;
 
+// Its server is there, and nobody has gone there: it is not ready for a moment. Or those who would
+// go there are hidden until it is known what becomes of another pod of their kind.
+bool IsVacantFor(const World& world, const Shape& shape, const ScaleState& scale, bool hidden) {
+  if (!MayHostYet(world, scale)) return false;
+  const ServerState* server = world.servers.On(scale.object.status.node_name);
+  if (server == nullptr || server->releasing || server->usage->tasks > 0 ||
+      server->object.spec.scale_request != scale.object.meta.name ||
+      !PropertiesFit(world, shape, *server, nullptr))
+    return false;
+  return server->schedulable ? hidden && RoomFits(world, shape, *server, nullptr)
+                             : server->phase == "NotReady";
+}
+
+// Its room can be promised to a task of the shape.
+bool IsToCome(const World& world, const Shape& shape, const ScaleState& scale, bool hidden) {
+  return IsInflight(scale) || IsVacantFor(world, shape, scale, hidden);
+}
+
 bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
   const PoolState* pool = PoolOf(world.provisioning, scale);
   if (pool == nullptr || AmountsMisfit(shape.requests, scale.room)) return false;
@@ -22,11 +40,21 @@ bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {
 }
 
 bool RenewNomination(World& world, TaskState& task, ScaleState& scale) {
-  if (!task.queued || task.planned == world.provisioning.plan || !IsInflight(scale) ||
+  if (!task.queued || task.planned == world.provisioning.plan ||
+      !IsToCome(world, *task.shape, scale, task.admission->closed) ||
       !HasRoom(world, *task.shape, scale))
     return false;
   Nominate(world, task, scale);
   return true;
+}
+
+// Another task has taken its server. Where it is hidden until it is known what becomes of a pod of
+// its kind, nothing else is planned for it, and nobody would wait for what was bought.
+void MoveNomination(World& world, TaskState& task) {
+  if (!task.admission->closed || task.in_gang || task.planned == world.provisioning.plan) return;
+  const ScaleState* coming = FindInflight(world, *task.shape, PayableUpTo(world, task));
+  if (coming != nullptr)
+    Nominate(world, task, world.provisioning.scales.at(coming->object.meta.name));
 }
 
 // Why nobody waits for the server of the purchase any more.
@@ -45,6 +73,19 @@ std::string WhyLost(const World& world, const std::string& name) {
 }
 
 }  // namespace
+
+bool MayHostYet(const World& world, const ScaleState& scale) {
+  const api::ScaleStatus& status = scale.object.status;
+  if (status.phase != ScalePhase::kReady || scale.hosted || !status.ready_at) return false;
+  const bool alone = std::none_of(scale.object.for_tasks.begin(), scale.object.for_tasks.end(),
+                                  [&](const api::TaskRef& buyer) {
+                                    const TaskState* task = world.tasks.ByUid(buyer.uid);
+                                    return task != nullptr && task->gang != nullptr;
+                                  });
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  return alone && pool != nullptr &&
+         world.now < *status.ready_at + pool->object.spec.provision_timeout;
+}
 
 void BeginPlan(World& world) {
   ++world.provisioning.plan;
@@ -73,7 +114,7 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
 
 void KeepPromises(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
-    if (!IsInflight(scale)) continue;
+    if (!IsInflight(scale) && !MayHostYet(world, scale)) continue;
     for (const api::TaskRef& buyer : scale.object.for_tasks) {
       if (TaskState* task = world.tasks.ByUid(buyer.uid)) RenewNomination(world, *task, scale);
     }
@@ -88,7 +129,8 @@ void KeepPromises(World& world) {
             [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [position, task] : waiting) {
     const auto scale = world.provisioning.scales.find(task->nominated);
-    if (scale != world.provisioning.scales.end()) RenewNomination(world, *task, scale->second);
+    if (scale == world.provisioning.scales.end() || !RenewNomination(world, *task, scale->second))
+      MoveNomination(world, *task);
   }
 }
 
@@ -115,7 +157,7 @@ void DropNominations(World& world) {
 
 const ScaleState* FindInflight(const World& world, const Shape& shape, int64_t most) {
   for (const auto& [name, scale] : world.provisioning.scales) {
-    if (IsInflight(scale) && HasRoom(world, shape, scale) &&
+    if (IsToCome(world, shape, scale, false) && HasRoom(world, shape, scale) &&
         world.provisioning.pools.at(scale.object.pool).object.spec.price_micros <= most)
       return &scale;
   }

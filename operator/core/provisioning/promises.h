@@ -8,17 +8,22 @@
 
 namespace spillway::core {
 
+// Whether it was able to take a task and has taken none: whoever it was bought for may be about to.
+// A group may have other plans for it.
+bool MayHostYet(const World& world, const ScaleState& scale);
 // A new plan: nobody has been promised anything yet.
 void BeginPlan(World& world);
 // Renews what was promised before, where it still holds. Tasks that a server was bought for come
-// first, so that it is not promised away from them; then those that wait for one already.
+// first, so that it is not promised away from them; then those that wait for one already, of which
+// those that are hidden (see admission.h) are promised another if theirs is taken.
 void KeepPromises(World& world);
 // Promises room in the server to the task. note: what the choice was made by.
 void Nominate(World& world, TaskState& task, ScaleState& scale, const std::string& note = "");
 // Ends the plan: who was promised nothing in it waits like any other, and is told why.
 void DropNominations(World& world);
-// The first purchase on its way whose server has room for a task of the shape, besides what was
-// promised of it, and whose pool costs no more than so many micros an hour; null if there is none.
+// The first purchase on its way, or there and without a task yet, whose server has room for a task
+// of the shape, besides what was promised of it, and whose pool costs no more than so many micros
+// an hour; null if there is none.
 const ScaleState* FindInflight(const World& world, const Shape& shape,
                                int64_t most = api::kMostMicros);
 // Into Provisioning::changes, what a task is told that waits for the server of the purchase. note:

@@ -23,21 +23,6 @@ using api::ScalePhase;
 
 bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
 
-// It was able to take a task, and has taken none: whoever it was bought for may be about to. A
-// group may have other plans for it.
-bool MayHostYet(const World& world, const ScaleState& scale) {
-  const api::ScaleStatus& status = scale.object.status;
-  if (status.phase != ScalePhase::kReady || scale.hosted || !status.ready_at) return false;
-  const bool alone = std::none_of(scale.object.for_tasks.begin(), scale.object.for_tasks.end(),
-                                  [&](const api::TaskRef& buyer) {
-                                    const TaskState* task = world.tasks.ByUid(buyer.uid);
-                                    return task != nullptr && task->gang != nullptr;
-                                  });
-  const PoolState* pool = PoolOf(world.provisioning, scale);
-  return alone && pool != nullptr &&
-         world.now < *status.ready_at + pool->object.spec.provision_timeout;
-}
-
 std::string PurchaseName(const std::string& need, int64_t number) {
   return "spw-" + need + "-" + std::to_string(number);
 }
@@ -254,6 +239,13 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
   if (next != kNever) world.WakeAt(next);
 }
 
+// Of a pod on a server of its pool nobody knows whether it was created.
+bool AwaitsAnswers(const World& world, const ScaleState& scale) {
+  const auto& overdue = world.scheduling.overdue;
+  return std::any_of(overdue.begin(), overdue.end(),
+                     [&](const auto& entry) { return entry.second == scale.object.pool; });
+}
+
 void Announce(World& world, const std::vector<ScaleState*>& fresh) {
   for (ScaleState* scale : fresh) {
     scale->asked = scale->object;
@@ -324,6 +316,8 @@ void WithdrawPurchases(World& world) {
       world.WakeAt(scale.asked_before_until);
       continue;
     }
+    // Others may have taken their room meanwhile: where their pods come after all, they wait anew.
+    if (AwaitsAnswers(world, scale)) continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
                        scale.asked_before_until != Time{};

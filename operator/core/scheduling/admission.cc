@@ -263,6 +263,7 @@ namespace {
 // It is on its way no more. Owner::creating is not null.
 Admission& CreationOver(World& world, Owner& owner, const std::string& pod) {
   Admission& admission = *std::exchange(owner.creating, nullptr);
+  world.scheduling.overdue.erase(&owner);
   --admission.in_flight;
   --admission.tenant->creating;
   if (std::exchange(owner.probe, false)) admission.tenant->probes.sent.erase({owner.sent_at, pod});
@@ -308,6 +309,7 @@ bool CreationHangs(const TaskState& task) {
 
 void CreationOverdue(World& world, TaskState& task) {
   ForgetAssumed(world, *task.owner);
+  if (task.binding->cloud) world.scheduling.overdue[task.owner] = task.binding->pool;
   task.unsure = true;
   Admission& admission = *task.admission;
   admission.known = false;

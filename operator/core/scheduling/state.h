@@ -79,8 +79,10 @@ struct Scheduling {
   std::vector<Reservation> reserved;    // in the order in which they were made; few
   // By namespace and shape as asked for.
   std::map<std::pair<Tenant*, Shape*>, Admission> admissions;
-  std::vector<Admission*> closed;              // whose tasks are hidden
-  std::set<Admission*> learned;                // that differ from what templates say
+  std::vector<Admission*> closed;  // whose tasks are hidden
+  std::set<Admission*> learned;    // that differ from what templates say
+  // Of creations on bought servers that have had no answer for kSlowAnswer: the pools.
+  std::map<const Owner*, std::string> overdue;
   bool gates_moved = false;                    // one of them may be open again
   Time gates_at = kNever;                      // the same, by then
   std::multimap<Time, uint32_t> refusals_end;  // and of which slot; see refusals.h

@@ -1,0 +1,97 @@
+// Servers were bought for all that wait, and take their tasks in another order than they were
+// bought in: nothing more is bought for anybody.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "operator/cloud/karpenter.h"
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using std::chrono::seconds;
+
+class SecondPurchaseTest : public testing::Test {
+ protected:
+  // As many tasks, named a, b ..., as servers that are bought for them, one each.
+  void Buy(int count) {
+    api.AddPool("p", "1");
+    for (int i = 0; i < count; ++i) api.AddTask(std::string(1, static_cast<char>('a' + i)));
+    api.Settle();
+    ASSERT_EQ(api.scales_made, count);
+  }
+  // The server that was bought for the task is ready, on a node called after it.
+  void Provide(const std::string& task) {
+    api.AddNode("n-" + task, "1");
+    for (auto& entry : api.claims) {
+      api::CloudServer& claim = entry.second;
+      for (const auto& [name, scale] : api.scales) {
+        if (scale.meta.uid != claim.request_uid || scale.for_tasks.front().name != task) continue;
+        claim.launched = claim.ready = true;
+        claim.node_name = "n-" + task;
+        api.Change(claim);
+      }
+    }
+    api.Settle();
+  }
+  void SetReady(const std::string& node, bool ready) {
+    api.nodes.at(node).ready = ready ? api::NodeReady::kTrue : api::NodeReady::kFalse;
+    api.Change(api.nodes.at(node));
+    api.Settle();
+  }
+  void HangCreations() {
+    api.hangs = [](const Write& write) {
+      return write.verb == Verb::kCreate && write.kind == Kind::kPod;
+    };
+  }
+  ApiModel api;
+};
+
+TEST_F(SecondPurchaseTest, NothingIsWithdrawnWhileItIsNotKnownWhatBecomesOfTheFirstPod) {
+  Buy(3);
+  HangCreations();
+  Provide("b");  // takes a, whose turn it is
+  ASSERT_EQ(api.hanging(), 1);
+  api.Advance(seconds(1));
+  for (const auto& [name, scale] : api.scales)
+    EXPECT_NE(scale.status.phase, api::ScalePhase::kReleasing) << name;
+  api.Unblock();
+  Provide("a");
+  Provide("c");
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.pods_made, 3);
+  EXPECT_EQ(api.scales_made, 3);
+}
+
+TEST_F(SecondPurchaseTest, NotWhileAServerThatHasTakenNobodyIsNotReadyForAMoment) {
+  Buy(2);
+  HangCreations();
+  Provide("b");  // takes a, whose turn it is; b waits for what becomes of that pod
+  Provide("a");
+  SetReady("n-a", false);
+  api.Unblock();
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.scales_made, 2);
+  SetReady("n-a", true);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods.at("ns/b-1").node_name, "n-a");
+}
+
+TEST_F(SecondPurchaseTest, NothingIsWithdrawnWhileThePodOfOneWhoseRoomWasTakenMayCome) {
+  Buy(1);
+  api.AddTask("z", api::Json::object(), "1", "other");
+  api.Settle();
+  ASSERT_EQ(api.scales_made, 2);
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kCreate && write.kind == Kind::kPod && write.ns == "ns";
+  };
+  Provide("a");
+  api.Advance(seconds(6));  // the room of pod a-1 is given back
+  ASSERT_TRUE(api.pods.contains("other/z-1"));
+  api.Advance(seconds(20));
+  for (const auto& [name, scale] : api.scales)
+    EXPECT_LT(scale.status.phase, api::ScalePhase::kReleasing) << scale.status.message;
+}
+
+}  // namespace
+}  // namespace spillway::core
