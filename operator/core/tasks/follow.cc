@@ -92,8 +92,9 @@ void Adopt(World& world, TaskState& task) {
     }
     AdoptPod(world, task, attempt, *seen);
   }
+  const bool open = !task.binding && MayAppear(world, task);
   const auto& assignment = task.object.status.assignment;
-  if (!task.binding && assignment && assignment->attempt > LastEnded(task)) {
+  if (!task.binding && !open && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.
     task.binding = BindingOf(world, *assignment);
     task.confirmed = true;
@@ -200,7 +201,7 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
 void Unassign(World& world, TaskState& task, const std::string& reason, const std::string& why) {
   task.binding.reset();
   task.assigned_untold = task.assigned_written = false;
-  task.object.status.assignment.reset();
+  if (!IsUnsettled(task)) task.object.status.assignment.reset();
   const auto* told = api::FindCondition(*task.object.status.conditions, "Assigned");
   if (told != nullptr && told->status.str() == "True") {
     ChangeConditions(task, [&](auto& conditions) {
@@ -245,9 +246,19 @@ bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
   return pod != nullptr && IsAttemptOf(task, *pod);
 }
 
+// Whether the pod may be there, or come yet, though this is the answer: there was none, or the
+// store had not answered the API server.
+bool MayHaveMade(const TaskState& task, const Error& error) {
+  if (error.kind != ErrorKind::kUnavailable) return false;
+  return !IsRecordedFirst(task) || error.ambiguous ||
+         error.message.find("etcdserver") != std::string::npos;
+}
+
 // The answer to a creation that was not waited for any longer.
 void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
   const auto why = ExplainAdmission(task);
+  if (task.unsure && outcome.error && MayHaveMade(task, *outcome.error))
+    task.may_appear_until = world.now + kMayAppear;
   if (task.binding || !outcome.error || why == nullptr || Finished(task.object.status.phase) ||
       task.object.spec.suspend)
     return;
@@ -309,7 +320,10 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
     Finish(world, task, TaskPhase::kFailed, "InvalidTemplate", message);
     RecordEvent(world, task, true, "InvalidTemplate", message);
   } else {
-    task.unsure = task.unsure || error.kind == ErrorKind::kUnavailable;
+    if (MayHaveMade(task, error)) {
+      task.unsure = true;
+      task.may_appear_until = world.now + kMayAppear;
+    }
     NoteDenialInCloud(world, task);
     const auto why = ExplainAdmission(task);
     Unassign(world, task, "FailedCreate",

@@ -10,6 +10,7 @@
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
+#include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/tasks.h"
 #include "operator/core/world.h"
 
@@ -63,6 +64,13 @@ void PodDeleted(World& world, const Outcome& outcome) {
   world.tasks.to_reconcile.insert(*task->key);
 }
 
+// Of a pod that comes and goes in one step nothing was made yet.
+void NoteArrived(TaskState* task, const api::Pod& pod) {
+  if (task != nullptr && IsUnsettled(*task) &&
+      AttemptOf(task->object.meta.name, pod.meta.name) == task->object.status.assignment->attempt)
+    task->unsure = false;
+}
+
 }  // namespace
 
 void OnPodGone(World& world, const std::string& key) {
@@ -72,6 +80,7 @@ void OnPodGone(World& world, const std::string& key) {
   PodState& pod = at->second;
   TouchOwner(world, pod);
   TakeEnd(world, pod);
+  NoteArrived(TaskOf(pod), pod.object);
   if (!world.scheduling.closed.empty())
     EaseQuota(world, world.scheduling.tenants[pod.object.meta.ns]);
   TaskState* task = TaskOf(pod);

@@ -10,6 +10,7 @@
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
@@ -58,6 +59,24 @@ bool IsPaid(const World& world, const TaskState& task) {
 }  // namespace
 
 bool IsRecordedFirst(const TaskState& task) { return task.object.spec.retry.loss_limit == 0; }
+
+bool IsUnsettled(const TaskState& task) {
+  const auto& record = task.object.status.assignment;
+  return task.unsure && IsRecordedFirst(task) && record && record->attempt > LastEnded(task);
+}
+
+bool MayAppear(World& world, TaskState& task) {
+  if (!IsUnsettled(task)) return false;
+  if (task.creating) return true;
+  if (world.now < task.may_appear_until) {
+    world.tasks.Wake(task, task.may_appear_until);
+    return true;
+  }
+  task.unsure = false;
+  task.object.status.assignment.reset();
+  task.status_due = world.now;
+  return false;
+}
 
 bool MayRecord(const World& world, const TaskState& task) {
   return !IsRecordedFirst(task) || world.now >= task.tenant->unrecorded_until;

@@ -66,6 +66,9 @@ struct HeldCreation {
   bool overdue = false;   // that took so long that its room was given back
 };
 
+// How long a request may still arrive whose answer was lost.
+inline constexpr std::chrono::minutes kMayAppear{2};
+
 struct TaskState {
   const std::string* key = nullptr;  // in Tasks::by_key
   Owner* owner = nullptr;            // in Tasks::owners
@@ -87,6 +90,7 @@ struct TaskState {
   bool confirmed = false;         // the pod of the binding was created, or seen
   bool unsure = false;            // a pod may appear whose creation was given up
   bool may_preempt = true;
+  Time may_appear_until{};  // that pod, since this process asked for it last
   api::TaskRequest object;  // status: as it should be written
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
   std::shared_ptr<const std::string> pod_template;

@@ -172,6 +172,7 @@ bool WakeUnlessPassed(World& world, TaskState& task, Time from,
 }
 
 int64_t NextAttempt(const TaskState& task) {
+  if (IsUnsettled(task)) return task.object.status.assignment->attempt;
   int64_t last = LastEnded(task);
   if (task.object.status.assignment) last = std::max(last, task.object.status.assignment->attempt);
   const auto& pods = task.owner->pods;

@@ -216,5 +216,105 @@ TEST_F(RecordedFirstTest, APodThatIsRefusedIsNoLossForWhoComesNext) {
   EXPECT_EQ(api.Status("t").losses, 0);
 }
 
+// The answer is lost, or has not come: the pod may run all the same.
+class AmbiguousCreationTest : public RecordedFirstTest {
+ protected:
+  void ExpectLostOnce() {
+    EXPECT_EQ(api.Phase("t"), "Failed");
+    EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
+    EXPECT_EQ(api.pods_made, 1);
+  }
+};
+
+TEST_F(AmbiguousCreationTest, WhoComesNextKnowsOfThePodThoughItIsGone) {
+  api.unheard = true;
+  Add();
+  api.Advance(seconds(8));  // its room is given back
+  api.pods.erase("ns/t-1");
+  api.unheard = false;
+  api.Restart();
+  api.Advance(seconds(60));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, AlsoWhereTheAnswerWasThatThereIsNone) {
+  api.pod_error = Error{ErrorKind::kUnavailable, "etcdserver: request timed out", {}};
+  Add();
+  ASSERT_EQ(api.pods_made, 0);
+  api.pods_made = 1;  // it was made after all, has run and is gone
+  api.Restart();
+  api.Advance(seconds(60));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesAtOnce) {
+  api.unheard = true;
+  Add();
+  api.Advance(seconds(8));
+  const api::Pod pod = api.pods.at("ns/t-1");
+  api.pods.erase("ns/t-1");
+  api.Push(Seen{pod});
+  api.Push(Gone{Kind::kPod, "ns/t-1", pod.meta.uid, pod.meta.resource_version + 1});
+  api.unheard = false;
+  api.Advance(seconds(60));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, TheSamePodIsAskedForAgain) {
+  api.pod_error = Error{ErrorKind::kUnavailable, "etcdserver: request timed out", {}};
+  Add();
+  api.Advance(seconds(30));
+  ASSERT_TRUE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.pods_made, 1);
+  api.SetPod("t-1", api::PodPhase::kSucceeded);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.Phase("t"), "Succeeded");
+}
+
+TEST_F(AmbiguousCreationTest, OneThatIsLateIsAdopted) {
+  api.unheard = true;
+  Add();
+  api.Advance(seconds(8));
+  api.unheard = false;
+  api.Change(api.pods.at("ns/t-1"));
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Phase("t"), "Running");
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+TEST_F(AmbiguousCreationTest, OnceItCannotComeAnyMoreTheRecordIsTakenBack) {
+  api.pod_error = Error{ErrorKind::kUnavailable, "etcdserver: request timed out", {}};
+  Add();
+  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kForbidden, "exceeded quota", {}});
+  api.Advance(seconds(900));
+  api.Restart();
+  api.refuse = nullptr;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Status("t").losses, 0);
+}
+
+TEST_F(AmbiguousCreationTest, AnAnswerThatWasLostIsOne) {
+  api.pod_error = Error{ErrorKind::kUnavailable, "cannot reach it: reset", {}, true};
+  Add();
+  api.pods_made = 1;
+  api.Restart();
+  api.Advance(seconds(60));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, AWebhookThatDoesNotAnswerIsNoDoubt) {
+  api.refuse = Denies(Verb::kCreate, Kind::kPod,
+                      {ErrorKind::kUnavailable, "failed calling webhook \"x\": deadline", {}});
+  Add();
+  api.Advance(seconds(30));
+  api.Restart();
+  api.refuse = nullptr;
+  api.Advance(seconds(120));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_EQ(api.Status("t").losses, 0);
+}
+
 }  // namespace
 }  // namespace spillway::core
