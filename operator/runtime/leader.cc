@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLongestSleep{1'000};
+constexpr milliseconds kLongestHold{1'000};
 
 Time Wall() { return std::chrono::floor<Duration>(std::chrono::system_clock::now()); }
 
@@ -98,7 +98,7 @@ bool Leader::Hold(std::stop_token stop) {
       Fail("lost the leader election Lease", {{"identity", options_.identity}});
       return false;
     }
-    clock_.sleep(std::min(left, kLongestSleep), stop);
+    clock_.sleep(std::min(left, kLongestHold), stop);
   }
   return true;
 }
