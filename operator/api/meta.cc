@@ -42,7 +42,7 @@ std::optional<int64_t> GetOptionalInt(const Json& object, const char* key) {
 std::optional<Duration> GetSeconds(const Json& object, const char* key) {
   const auto seconds = GetOptionalInt(object, key);
   if (!seconds) return std::nullopt;
-  return std::chrono::seconds(std::clamp(*seconds, -kLongestSeconds, kLongestSeconds));
+  return std::chrono::seconds(std::clamp<int64_t>(*seconds, 0, kLongestSeconds));
 }
 
 int64_t GetInt(const Json& object, const char* key, int64_t otherwise) {

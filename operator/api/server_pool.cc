@@ -1,5 +1,7 @@
 #include "operator/api/server_pool.h"
 
+#include <algorithm>
+
 namespace spillway::api {
 
 std::vector<Taint> NodeTaints(const std::string& pool, std::vector<Taint> own) {
@@ -15,6 +17,16 @@ std::vector<Requirement> DecodeRequirements(const Json& backend) {
   return out;
 }
 
+namespace {
+
+// Of servers, within what the schema allows: it may have been relaxed. Stock that is negative would
+// be bought and given back without end.
+int64_t CountOf(const Json& spec, const char* key, int64_t otherwise) {
+  return std::clamp<int64_t>(GetInt(spec, key, otherwise), 0, 10'000);
+}
+
+}  // namespace
+
 Result<ServerPool> DecodeServerPool(const Json& object) {
   ServerPool pool;
   pool.meta = DecodeMeta(object);
@@ -27,10 +39,10 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
   pool.spec.capabilities = GetStringMap(shape, "capabilities");
   pool.spec.labels = GetStringMap(shape, "labels");
   pool.spec.taints = DecodeTaints(shape);
-  pool.spec.min_servers = GetInt(spec, "minServers");
-  pool.spec.warm_spares = GetInt(spec, "warmSpares");
+  pool.spec.min_servers = CountOf(spec, "minServers", 0);
+  pool.spec.warm_spares = CountOf(spec, "warmSpares", 0);
   pool.spec.billing_quantum = GetSeconds(spec, "billingQuantumSeconds").value_or(Duration{0});
-  pool.spec.max_servers = GetInt(spec, "maxServers", 10);
+  pool.spec.max_servers = CountOf(spec, "maxServers", 10);
   pool.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
   pool.spec.idle_before_release =
       GetSeconds(spec, "idleSecondsBeforeRelease").value_or(std::chrono::seconds(300));

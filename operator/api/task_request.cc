@@ -69,8 +69,8 @@ TaskSpec DecodeSpec(const Json& json) {
   out.ttl_after_finished = GetSeconds(json, "ttlSecondsAfterFinished");
   out.pod_ttl = GetSeconds(json, "podTTLSeconds");
   const Json& retry = GetObject(json, "retry");
-  out.retry.limit = GetInt(retry, "limit");
-  out.retry.loss_limit = GetInt(retry, "lossLimit", Retry::kLossLimit);
+  out.retry.limit = std::max<int64_t>(GetInt(retry, "limit"), 0);
+  out.retry.loss_limit = std::max<int64_t>(GetInt(retry, "lossLimit", Retry::kLossLimit), 0);
   out.retry.backoff = GetSeconds(retry, "backoffSeconds").value_or(Duration{10000});
   for (const Json& code : GetArray(retry, "onExitCodes")) {
     if (code.is_number_integer()) out.retry.on_exit_codes.push_back(code.get<int64_t>());

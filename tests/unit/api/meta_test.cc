@@ -18,7 +18,9 @@ TEST(MetaTest, AnIntIsAWholeNumberThatEveryReaderOfJsonTakesAlike) {
 }
 
 TEST(MetaTest, ANumberOfSecondsStaysWithinWhatMomentsCanBeReckonedWith) {
-  const Json object = Json::parse(R"({"some":90,"long":9007199254740992,"text":"auto"})");
+  const Json object =
+      Json::parse(R"({"some":90,"long":9007199254740992,"below":-9007199254740992,"text":"auto"})");
+  EXPECT_EQ(GetSeconds(object, "below"), std::chrono::seconds(0));
   EXPECT_EQ(GetSeconds(object, "some"), std::chrono::seconds(90));
   EXPECT_GT(GetSeconds(object, "long"), std::chrono::hours(24 * 365 * 99));
   EXPECT_LT(GetSeconds(object, "long"), std::chrono::hours(24 * 366 * 101));
