@@ -102,7 +102,7 @@ int64_t ApiServer::Put(Object object) {
   auto& slot = objects_[kind][key];
   if (witness != nullptr) witness->Changed(slot.get(), stored.get(), ours_);
   slot = stored;
-  history_[kind].push_back({version_, key, UidOf(*stored), stored});
+  history_[kind].push_back({version_, key, UidOf(*stored), stored, core::EngineOf(*stored)});
   changed_[kind] = version_;
   return version_;
 }
@@ -113,7 +113,8 @@ void ApiServer::Remove(Kind kind, const std::string& key) {
   if (at == all.end()) return;
   ++version_;
   if (witness != nullptr) witness->Changed(at->second.get(), nullptr, ours_);
-  history_[static_cast<size_t>(kind)].push_back({version_, key, UidOf(*at->second), nullptr});
+  history_[static_cast<size_t>(kind)].push_back(
+      {version_, key, UidOf(*at->second), nullptr, core::EngineOf(*at->second)});
   changed_[static_cast<size_t>(kind)] = version_;
   all.erase(at);
 }

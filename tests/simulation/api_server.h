@@ -21,6 +21,7 @@ struct Change {
   int64_t version = 0;
   std::string key, uid;
   std::shared_ptr<const core::Object> object;  // null: deleted
+  std::string engine = {};                     // of a server
 };
 
 std::string KeyOf(const core::Object& object);

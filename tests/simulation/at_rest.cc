@@ -172,9 +172,9 @@ std::optional<Violation> Checks::Quiet(const Replica& replica) const {
       return Violation{"unfinished", key + " is " + api::ToString(task.status.phase) + ": " +
                                          EncodeStatus(task.status).dump()};
   }
-  if (!api_.All(Kind::kCloudServer).empty())
-    return Violation{"left-behind", "NodeClaim " + api_.All(Kind::kCloudServer).begin()->first +
-                                        " is paid for and nobody needs it"};
+  for (const auto& [name, object] : api_.All(Kind::kCloudServer))
+    return Violation{"left-behind", core::EngineOf(*object) + " has " + name +
+                                        ", which is paid for and nobody needs"};
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const api::ScalePhase phase = std::get<api::ScaleRequest>(*object).status.phase;
     if (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased)

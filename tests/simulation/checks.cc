@@ -198,6 +198,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
     CheckPods(write);
     CheckCost(write.uid, write.key());
   }
+  if (write.kind == Kind::kScale && write.verb == core::Verb::kPatchStatus) CheckGone(write);
   if (before_ && before_->meta.uid == write.uid) {
     CheckResult(replica, write);
     ++statuses_;

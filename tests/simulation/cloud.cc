@@ -1,35 +1,119 @@
 #include "tests/simulation/cloud.h"
 
-namespace spillway::simulation {
+#include <algorithm>
+#include <memory>
+#include <utility>
 
+#include "operator/cloud/rest.h"
+
+namespace spillway::simulation {
+namespace {
+
+using api::CloudError;
 using api::CloudServer;
 
 constexpr char kStarting[] = "agent.example/not-ready";
+constexpr std::chrono::milliseconds kPollEvery{1'000};
 
-Result<cloud::Ensured> Cloud::Ensure(const std::string&, const std::string& request_uid,
-                                     const api::ServerPool& pool, std::stop_token) {
+constexpr Manner kManners[] = {
+    {cloud::kKarpenter, "NodeClaim"},
+    {cloud::kRest, "Lease", true},
+};
+
+const Manner& MannerOf(const std::string& engine) {
+  return *std::find_if(std::begin(kManners), std::end(kManners),
+                       [&](const Manner& manner) { return engine == manner.engine; });
+}
+
+// One of its engines, as the operator knows them.
+class Seller final : public cloud::Engine {
+ public:
+  Seller(Cloud& cloud, const Manner& manner) : cloud_(cloud), manner_(manner) {}
+
+  api::EngineTraits traits() const override { return {manner_.engine, manner_.polled}; }
+  // Of a watch a replica delivers what is in the API server.
+  cloud::Source source() override {
+    if (!manner_.polled) return cloud::Watch{cloud::kNodeClaims};
+    return cloud::Poll{kPollEvery, [this](std::stop_token) -> Result<std::vector<CloudServer>> {
+                         return cloud_.List(manner_.engine);
+                       }};
+  }
+  Result<cloud::Ensured> Ensure(const std::string&, const std::string& request_uid,
+                                const api::ServerPool& pool, std::stop_token) override {
+    return cloud_.Ensure(manner_, request_uid, pool);
+  }
+  Result<Unit> Release(const CloudServer& server, std::stop_token) override {
+    return cloud_.Release(server);
+  }
+  cloud::Refusal Diagnose(const CloudServer& server, std::stop_token) override {
+    return cloud_.Diagnose(manner_, server);
+  }
+
+ private:
+  Cloud& cloud_;
+  const Manner& manner_;
+};
+
+}  // namespace
+
+Cloud::Cloud(ApiServer& api, cloud::Engines& engines,
+             std::function<void(const std::string&)> happened)
+    : api_(api), happened_(std::move(happened)) {
+  for (const Manner& manner : kManners) engines.Add(std::make_unique<Seller>(*this, manner));
+}
+
+const char* Cloud::AnyEngine(Random& random) {
+  return kManners[random.Pick(std::size(kManners))].engine;
+}
+
+std::vector<std::string> Cloud::Names() {
+  std::vector<std::string> out;
+  for (const Manner& manner : kManners) {
+    for (const char* what : {" sells", " refuses", " has no capacity", " takes back"})
+      out.push_back(std::string(manner.engine) + what);
+  }
+  return out;
+}
+
+Result<cloud::Ensured> Cloud::Ensure(const Manner& manner, const std::string& request_uid,
+                                     const api::ServerPool& pool) {
   const std::string name = cloud::NodeClaimName(request_uid);
   if (const auto* claim = api_.Get<CloudServer>(name)) return cloud::Ensured(*claim);
   const Mood mood = moods_[pool.meta.name];
   pool_of_[name] = pool.meta.name;
-  if (mood == Mood::kRefuses) return Invalid("spec.requirements: not allowed");
+  const std::string engine = manner.engine;
+  if (mood == Mood::kRefuses) {
+    happened_(engine + " refuses");
+    const char* why = "spec.requirements: not allowed";
+    if (manner.polled) return cloud::Ensured(cloud::Refusal{CloudError::kInvalidRequest, why});
+    return Invalid(why);
+  }
   if (mood == Mood::kUnauthenticated)
     return Error{ErrorKind::kForbidden, "nodeclaims is forbidden", std::nullopt};
   CloudServer claim;
-  claim.kind = "NodeClaim";
+  claim.kind = manner.kind;
   claim.name = name;
-  claim.engine = cloud::kKarpenter;
+  claim.engine = engine;
   claim.request_uid = request_uid;
   claim.pool = pool.meta.name;
   api_.Put(claim);
   return cloud::Ensured(*api_.Get<CloudServer>(name));
 }
 
+std::vector<CloudServer> Cloud::List(const std::string& engine) const {
+  std::vector<CloudServer> out;
+  for (const auto& [name, object] : api_.All(Kind::kCloudServer)) {
+    const auto& claim = std::get<CloudServer>(*object);
+    if (claim.engine == engine) out.push_back(claim);
+  }
+  return out;
+}
+
 bool Cloud::Answered(const std::string& request_uid) const {
   return pool_of_.contains(cloud::NodeClaimName(request_uid));
 }
 
-Result<Unit> Cloud::Release(const CloudServer& server, std::stop_token) {
+Result<Unit> Cloud::Release(const CloudServer& server) {
   Delete(server);
   return Unit{};
 }
@@ -43,8 +127,22 @@ void Cloud::Delete(const CloudServer& server) {
   api_.Put(marked);
 }
 
-cloud::Refusal Cloud::Diagnose(const CloudServer&, std::stop_token) {
-  return {api::CloudError::kInsufficientCapacity, "no capacity"};
+cloud::Refusal Cloud::Diagnose(const Manner& manner, const CloudServer& server) const {
+  if (!manner.polled) return {CloudError::kInsufficientCapacity, "no capacity"};
+  return {CloudError::kTransient, server.kind + " " + server.name + " is gone"};
+}
+
+// A watched one fails by being gone; of another it is said why it will not come, until it is
+// released.
+bool Cloud::Refuse(const CloudServer& claim) {
+  if (claim.error != CloudError::kNone) return false;
+  happened_(claim.engine + " has no capacity");
+  if (!MannerOf(claim.engine).polled) return TakeAway(claim), true;
+  CloudServer failed = claim;
+  failed.error = CloudError::kInsufficientCapacity;
+  failed.message = "no capacity";
+  api_.Put(failed);
+  return true;
 }
 
 bool Cloud::Move(Random& random) {
@@ -57,10 +155,11 @@ bool Cloud::Move(Random& random) {
     if (claim.ends_at && api_.now < *claim.ends_at) return false;
     return Delete(claim), true;
   }
+  if (claim.error != CloudError::kNone) return false;
   if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
   if (mood == Mood::kStuck) return false;
-  if (mood == Mood::kNoCapacity) return TakeAway(claim), true;
+  if (mood == Mood::kNoCapacity) return Refuse(claim);
   if (!claim.launched) {
     CloudServer next = claim;
     next.launched = true;
@@ -103,6 +202,7 @@ void Cloud::Provide(const CloudServer& claim) {
     next.node_name = node.meta.name;
   } else {
     next.ready = true;
+    happened_(claim.engine + " sells");
   }
   api_.Put(next);
 }
@@ -114,7 +214,8 @@ void Cloud::TakeAway(const CloudServer& claim) {
     api_.Remove(Kind::kLease, "kube-node-lease/" + claim.node_name);
     return;
   }
-  api_.Remove(Kind::kCloudServer, claim.name);
+  if (claim.deleting) happened_(claim.engine + " takes back");
+  api_.Remove(Kind::kCloudServer, std::string(claim.name));
 }
 
 bool Cloud::Announce(Random& random) {
@@ -122,6 +223,13 @@ bool Cloud::Announce(Random& random) {
   if (entry == nullptr) return false;
   CloudServer claim = std::get<CloudServer>(*entry->second);
   if (claim.deleting || !claim.ready || !claim.ending.empty()) return false;
+  if (MannerOf(claim.engine).polled && random.OneIn(3)) {
+    claim.error = CloudError::kTransient;
+    claim.message = "the machine has failed";
+    claim.ready = false;
+    api_.Put(claim);
+    return true;
+  }
   claim.ending = "spot notice";
   if (!random.OneIn(3)) claim.ends_at = api_.now + std::chrono::seconds(5 + random.Pick(300));
   api_.Put(claim);
@@ -131,7 +239,10 @@ bool Cloud::Announce(Random& random) {
 bool Cloud::DeleteAny(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kCloudServer));
   if (entry == nullptr) return false;
-  Delete(std::get<CloudServer>(*entry->second));
+  const CloudServer claim = std::get<CloudServer>(*entry->second);
+  if (!MannerOf(claim.engine).polled || random.OneIn(2)) return Delete(claim), true;
+  // Nobody is told before the next list.
+  for (int i = 0; i < 2 && api_.Get<CloudServer>(claim.name) != nullptr; ++i) TakeAway(claim);
   return true;
 }
 

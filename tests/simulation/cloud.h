@@ -1,52 +1,68 @@
-// A model of an engine that sells servers, as Karpenter behaves: a claim per request, whose node
-// appears later or never; failure is the claim's deletion.
+// A model of what sells servers: engines behind the seam, each in its own manner. What they have
+// stands in the API server's model, each as one object whose name is made of its request's uid:
+// there the checks find it, and the watch of an engine that is watched.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "operator/cloud/engines.h"
 #include "operator/cloud/karpenter.h"
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/random.h"
 
 namespace spillway::simulation {
 
-class Cloud : public cloud::Engine {
+struct Manner {
+  const char* engine;
+  const char* kind;     // of its objects
+  bool polled = false;  // it is asked at intervals what it has; else it is watched
+};
+
+class Cloud {
  public:
-  // What the engine does with claims of a pool at the moment.
+  // What the engine does with requests of a pool at the moment.
   enum class Mood { kGood, kNoCapacity, kStuck, kRefuses, kUnauthenticated };
 
-  explicit Cloud(ApiServer& api) : api_(api) {}
+  // Adds its engines. happened: is told what each of them does.
+  Cloud(ApiServer& api, cloud::Engines& engines, std::function<void(const std::string&)> happened);
 
-  api::EngineTraits traits() const override { return {cloud::kKarpenter}; }
-  // Nobody asks: a replica's watch delivers what is in the API server.
-  cloud::Source source() override { return cloud::Watch{cloud::kNodeClaims}; }
-  Result<cloud::Ensured> Ensure(const std::string& request_name, const std::string& request_uid,
-                                const api::ServerPool& pool, std::stop_token stop) override;
-  Result<Unit> Release(const api::CloudServer& server, std::stop_token stop) override;
-  cloud::Refusal Diagnose(const api::CloudServer& server, std::stop_token stop) override;
+  static const char* AnyEngine(Random& random);
+  // All that it may tell of.
+  static std::vector<std::string> Names();
 
-  // Its servers come with a taint that is taken away later, and with less room than promised.
+  // As engines are asked (operator/cloud/engine.h).
+  Result<cloud::Ensured> Ensure(const Manner& manner, const std::string& request_uid,
+                                const api::ServerPool& pool);
+  Result<Unit> Release(const api::CloudServer& server);
+  cloud::Refusal Diagnose(const Manner& manner, const api::CloudServer& server) const;
+  std::vector<api::CloudServer> List(const std::string& engine) const;
+
+  // Servers come with a taint that is taken away later, and with less room than promised.
   void ComeSlowly() { slow_ = true; }
   void SetMood(const std::string& pool, Mood mood) { moods_[pool] = mood; }
-  // Moves one claim on: a node, readiness, refusal, the end of a release. False if none can move.
+  // Moves one server on: a node, readiness, refusal, the end of a release. False if none can move.
   bool Move(Random& random);
   // One that is in use will be taken away, soon or at a time that it says.
   bool Announce(Random& random);
-  // Someone deletes a claim behind everyone's back.
+  // Someone deletes one behind everyone's back.
   bool DeleteAny(Random& random);
   // Everything is in a good mood again.
   void Calm() { moods_.clear(); }
-  // Whether the request ever led to a claim, or to a refusal.
+  // Whether the request ever led to a server, or to a refusal.
   bool Answered(const std::string& request_uid) const;
 
  private:
   void Delete(const api::CloudServer& server);
   void Provide(const api::CloudServer& claim);
   bool Arrive(const api::CloudServer& claim);
+  bool Refuse(const api::CloudServer& claim);
   void TakeAway(const api::CloudServer& claim);
 
   ApiServer& api_;
+  std::function<void(const std::string&)> happened_;
   std::map<std::string, Mood> moods_;
   std::map<std::string, std::string> pool_of_;  // by the name of the claim, made or refused
   size_t nodes_ = 0;

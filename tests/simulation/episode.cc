@@ -66,8 +66,8 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
   for (size_t i = 0; i < (large ? 12 : 3); ++i)
     nodes_.Add("s" + std::to_string(i), kCpus[i % 3], "8Gi");
   if (large) users_.Bound(80);
-  users_.AddPool("spot", "4", 1);
-  users_.AddPool("on-demand", "8", 0);
+  users_.AddPool("spot", "4", 1, Cloud::AnyEngine(random));
+  users_.AddPool("on-demand", "8", 0, Cloud::AnyEngine(random));
   users_.AddClass("high", 4);
   users_.AddClass("low", -1);
   nodes_.Beat();
@@ -110,6 +110,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
   static const std::vector<Action> kActions = {
       {90, false, "watch", [](E& e, R& r) { return e.Deliver(r); }},
       {30, false, "watch, everything", [](E& e, R& r) { return e.DeliverAll(r); }},
+      {40, false, "an engine says what it has", [](E& e, R& r) { return e.Look(r); }},
       {80, false, "turn", [](E& e, R& r) { return e.Turn(r); }},
       {70, false, "send", [](E& e, R& r) { return e.Begin(r); }},
       {70, false, "arrive", [](E& e, R& r) { return e.Carry(r); }},
@@ -137,6 +138,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {3, true, "cloud mood", [](E& e, R& r) { return e.Mood(r); }},
       {2, true, "claim deleted", [](E& e, R& r) { return e.cloud_.DeleteAny(r); }},
       {3, true, "spot notice", [](E& e, R& r) { return e.cloud_.Announce(r); }},
+      {20, true, "an engine says nothing, or what was", [](E& e, R& r) { return e.LookAmiss(r); }},
       {3, true, "watch breaks", [](E& e, R& r) { return e.Break(r); }},
       {3, true, "watch hangs", [](E& e, R& r) { return e.Hang(r); }},
       {4, true, "event doubled", [](E& e, R& r) { return e.Double(r); }},
@@ -198,6 +200,9 @@ void Episode::Mix() {
   for (const char* name : {"request refused", "request lost", "answer lost", "request delayed"})
     result_.happened[name];
   Crashes::NameAll(result_.happened);
+  for (const std::string& name : Cloud::Names()) result_.happened[name];
+  for (const char* name : {"a list of an engine failed", "an engine listed what was"})
+    result_.happened[name];
 }
 
 bool Episode::Act(Random& random) {
@@ -222,11 +227,13 @@ bool Episode::Deliver(Random& random) {
 
 bool Episode::DeliverAll(Random& random) {
   Replica& replica = Any(random);
-  bool any = false;
+  bool any = replica.LookAround();
   for (size_t kind = 0; kind < core::kKinds; ++kind)
     any = replica.Deliver(static_cast<Kind>(kind), 1'000) || any;
   return any;
 }
+
+bool Episode::Look(Random& random) { return Any(random).Look(random.Next(), Sight::kNow); }
 
 void Episode::TurnOf(Replica& replica) {
   if (replica.dead()) return;

@@ -49,6 +49,7 @@ class Episode {
   bool Act(Random& random);
   bool Deliver(Random& random);
   bool DeliverAll(Random& random);
+  bool Look(Random& random);
   bool Turn(Random& random);
   bool Begin(Random& random);
   bool Carry(Random& random);
@@ -57,6 +58,7 @@ class Episode {
   bool Measure(Random& random);
   bool Tick(Random& random);
   bool Outage(Random& random);
+  bool LookAmiss(Random& random);
   bool Break(Random& random);
   bool Hang(Random& random);
   bool Double(Random& random);
@@ -112,7 +114,7 @@ class Episode {
   ApiServer api_;
   Witness witness_;
   cloud::Engines engines_;
-  Cloud& cloud_ = engines_.Add(std::make_unique<Cloud>(api_));
+  Cloud cloud_{api_, engines_, [this](const std::string& what) { ++result_.happened[what]; }};
   Nodes nodes_{api_};
   Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};

@@ -34,6 +34,13 @@ bool Episode::Outage(Random& random) {
   return true;
 }
 
+bool Episode::LookAmiss(Random& random) {
+  const bool fails = random.OneIn(2);
+  if (!Any(random).Look(random.Next(), fails ? Sight::kFails : Sight::kOld)) return false;
+  Count(fails ? "a list of an engine failed" : "an engine listed what was");
+  return true;
+}
+
 bool Episode::Break(Random& random) {
   Any(random).Break(static_cast<Kind>(random.Pick(core::kKinds)));
   return true;

@@ -22,7 +22,7 @@ struct Flags {
   size_t lines = 400;
   int64_t shrink = 30, seconds = 0;
   std::string invariant;
-  bool must_fail = false, go_on = false;
+  bool must_fail = false, go_on = false, counts = false;
 };
 
 double Since(Clock::time_point begin) {
@@ -98,6 +98,9 @@ int Run(const Flags& flags) {
               Since(begin), static_cast<double>(steps) / Since(begin),
               found.empty() ? "nothing found" : "FAILED");
   std::printf("digest %016" PRIx64 "\n", digest.value());
+  if (flags.counts) {
+    for (const auto& [what, times] : happened) std::printf("%8zu %s\n", times, what.c_str());
+  }
   const bool missing = NeverHappened(flags, happened, steps);
   return flags.must_fail || missing || !found.empty() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -124,6 +127,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--must-fail", flags.must_fail, "Succeeds only if something is found.");
   app.add_flag("--go-on", flags.go_on, "Counts what is found, and the first episodes of each.");
+  app.add_flag("--counts", flags.counts, "Prints how often each thing has happened.");
   app.add_option("--only", flags.invariant, "Judges this invariant and no other.");
   CLI11_PARSE(app, argc, argv);
   return Run(flags);

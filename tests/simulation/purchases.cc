@@ -9,6 +9,7 @@ namespace {
 using api::TaskRequest;
 using std::chrono::seconds;
 
+constexpr auto kNone = api::CloudError::kNone;
 // Less than that of every pool, by what clocks may differ.
 constexpr Duration kProvisionTimeout = seconds(250);
 
@@ -30,7 +31,8 @@ bool Checks::IsInflight(const api::ScaleRequest& scale) const {
   }
   if (since && api_.now >= *since + kProvisionTimeout) return false;
   const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
-  return claim != nullptr ? !claim->deleting && !claim->ready : !cloud_.Answered(scale.meta.uid);
+  return claim != nullptr ? !claim->deleting && !claim->ready && claim->error == kNone
+                          : !cloud_.Answered(scale.meta.uid);
 }
 
 void Checks::CheckPurchase(const core::Write& write) {
@@ -60,8 +62,9 @@ void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& writ
     const auto& scale = std::get<api::ScaleRequest>(*object);
     const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
     if (Need(name) != Need(write.name) || scale.status.phase != api::ScalePhase::kReady ||
-        claim == nullptr || claim->deleting || !claim->ending.empty() || claim->node_name.empty() ||
-        witness_.Hosted(claim->node_name) || witness_.Down(claim->node_name, seconds(120)))
+        claim == nullptr || claim->deleting || claim->error != kNone || !claim->ending.empty() ||
+        claim->node_name.empty() || witness_.Hosted(claim->node_name) ||
+        witness_.Down(claim->node_name, seconds(120)))
       continue;
     const TaskRequest* task = nullptr;
     for (const auto& [key, each] : api_.All(Kind::kTask)) {
@@ -76,6 +79,16 @@ void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& writ
         Violate("bought-twice", write.name + " beside " + name + ", which is idle; " + Says(*task));
     }
   }
+}
+
+// What is said to be gone is gone.
+void Checks::CheckGone(const core::Write& write) {
+  const auto* scale = api_.Get<api::ScaleRequest>(write.key());
+  if (scale == nullptr || scale->status.message.find(" is gone") == std::string::npos) return;
+  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale->meta.uid));
+  if (claim != nullptr && claim->uid == scale->status.backend_uid && !claim->deleting)
+    Violate("gone-truth",
+            write.key() + " says: " + scale->status.message + ", and " + claim->engine + " has it");
 }
 
 // What is paid for, or asked for, of the pool.
@@ -94,7 +107,8 @@ void Checks::CheckPool(const Replica& replica, const core::Write& write) {
     const auto& scale = std::get<api::ScaleRequest>(*entry);
     if (scale.pool != pool) continue;
     const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
-    if (claim != nullptr ? !claim->deleting : IsInflight(scale)) live.insert(name);
+    if (claim != nullptr ? !claim->deleting && claim->error == kNone : IsInflight(scale))
+      live.insert(name);
   }
   if (static_cast<int64_t>(live.size()) > object->spec.max_servers) {
     std::string names;

@@ -15,6 +15,7 @@ constexpr Duration kInTime = seconds(5);
 }  // namespace
 
 void Episode::GoOn(Replica& replica) {
+  replica.LookAround();
   for (size_t kind = 0; kind < core::kKinds; ++kind)
     replica.Deliver(static_cast<Kind>(kind), 1'000);
   TurnOf(replica);

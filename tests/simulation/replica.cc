@@ -5,6 +5,7 @@
 #include "operator/cloud/karpenter.h"
 #include "operator/runtime/answers.h"
 #include "operator/runtime/ask_engine.h"
+#include "operator/runtime/feed.h"
 
 namespace spillway::simulation {
 namespace {
@@ -15,7 +16,7 @@ constexpr Duration kTimeout = std::chrono::seconds(30);
 Error Timeout() { return {ErrorKind::kUnavailable, "the request timed out", std::nullopt, true}; }
 Error TooMany() { return {ErrorKind::kUnavailable, "too many requests", std::chrono::seconds(1)}; }
 
-// There is one in the simulation.
+// One engine is watched.
 std::string EngineOf(Kind kind) { return kind == Kind::kCloudServer ? cloud::kKarpenter : ""; }
 
 core::Event EventOf(Kind kind, const Change& change) {
@@ -39,6 +40,9 @@ Replica::Replica(int id, const World& world)
     : id_(id), world_(world), core_(world.engines.traits()), queue_(world.workers) {
   Read();
   born_ = world.api.now;
+  for (const api::EngineTraits& traits : world.engines.traits()) {
+    if (traits.polled) polled_.push_back({traits.name});
+  }
   inbox_.push_back(core::Measured{});  // metrics.k8s.io does not answer yet
 }
 
@@ -50,6 +54,7 @@ void Replica::List(Kind kind, Stream& stream) {
   inbox_.push_back(core::Behind{kind, EngineOf(kind)});
   core::Listed listed{kind, world_.api.version(), {}, EngineOf(kind)};
   for (const auto& [key, object] : world_.api.All(kind)) {
+    if (core::EngineOf(*object) != EngineOf(kind)) continue;
     stream.pages.push_back(core::Seen{*object, true});
     listed.keys.insert(key);
   }
@@ -62,7 +67,8 @@ void Replica::List(Kind kind, Stream& stream) {
 
 bool Replica::Deliver(Kind kind, size_t most) {
   Stream& stream = streams_[static_cast<size_t>(kind)];
-  if (dead_ || world_.api.now < stream.hangs_until) return false;
+  const bool told = kind == Kind::kCloudServer && DeliverPolled(most);
+  if (dead_ || world_.api.now < stream.hangs_until) return told;
   if (!stream.listed || (stream.pages.empty() && stream.next < world_.api.first(kind)))
     List(kind, stream);
   size_t count = 0;
@@ -72,13 +78,75 @@ bool Replica::Deliver(Kind kind, size_t most) {
     if (stream.pages.empty()) stream.delivered = stream.list_version;
   }
   if (stream.next < world_.api.first(kind)) return count > 0;  // the next call lists again
-  for (; count < most && stream.pages.empty() && stream.next < world_.api.end(kind); ++count) {
+  while (count < most && stream.pages.empty() && stream.next < world_.api.end(kind)) {
     const Change& change = world_.api.at(kind, stream.next++);
     stream.delivered = change.version;
+    if (change.engine != EngineOf(kind)) continue;
     stream.last = EventOf(kind, change);
     inbox_.push_back(*stream.last);
+    ++count;
   }
-  return count > 0;
+  return told || count > 0;
+}
+
+// What is said together may still be taken in parts.
+bool Replica::DeliverPolled(size_t most) {
+  bool any = false;
+  for (Polled& polled : polled_) {
+    for (size_t count = 0; count < most && !polled.said.empty() && !dead_; ++count) {
+      inbox_.push_back(std::move(polled.said.front()));
+      polled.said.pop_front();
+      if (polled.said.empty()) polled.delivered = polled.listed;
+      any = true;
+    }
+  }
+  return any;
+}
+
+bool Replica::Look(size_t which, Sight sight) {
+  if (dead_ || polled_.empty()) return false;
+  Polled& polled = polled_[which % polled_.size()];
+  if (!polled.said.empty() || world_.api.now < polled.next) return false;
+  auto poll = std::get<cloud::Poll>(world_.engines.Find(polled.engine)->source());
+  auto now = *poll.list({});
+  // What was made since it keeps no longer.
+  const auto is_known = [&](const api::CloudServer& server) {
+    return std::any_of(polled.last.begin(), polled.last.end(),
+                       [&](const auto& each) { return each.uid == server.uid; });
+  };
+  if (sight == Sight::kOld &&
+      (polled.stirred || !std::all_of(now.begin(), now.end(), is_known) || now == polled.last))
+    return false;
+  poll.list = [&](std::stop_token) -> spillway::Result<std::vector<api::CloudServer>> {
+    if (sight == Sight::kFails) return Timeout();
+    return sight == Sight::kOld ? polled.last : now;
+  };
+  polled.next = world_.api.now + poll.every;
+  auto said = runtime::AskAll(polled.engine, poll, {});
+  if (sight == Sight::kFails && !said) return true;
+  polled.said.assign(said->begin(), said->end());
+  if (sight != Sight::kNow) return true;
+  polled.listed = world_.api.version();
+  polled.last = std::move(now);
+  polled.stirred = false;
+  return true;
+}
+
+bool Replica::LookAround() {
+  bool any = false;
+  for (size_t i = 0; i < polled_.size(); ++i) any = Look(i, Sight::kNow) || any;
+  return any;
+}
+
+void Replica::Stir(const std::string& engine) {
+  for (Polled& polled : polled_) polled.stirred = polled.stirred || polled.engine == engine;
+}
+
+bool Replica::HasSeen(Kind kind, int64_t version) const {
+  return streams_[static_cast<size_t>(kind)].delivered >= version &&
+         (kind != Kind::kCloudServer ||
+          std::all_of(polled_.begin(), polled_.end(),
+                      [&](const Polled& polled) { return polled.delivered >= version; }));
 }
 
 void Replica::Break(Kind kind) {
@@ -169,6 +237,7 @@ void Replica::Send(Flight& flight, Fate fate) {
     Fail(flight, Timeout());
   } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.job.effect)) {
     runtime::Asked asked = runtime::Ask(world_.engines, *ask, {});
+    Stir(ask->engine());
     flight.error = std::move(asked.error);
     flight.report = std::move(asked.report);
   } else if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
@@ -254,7 +323,7 @@ bool Replica::Idle() {
         stream.next < world_.api.end(static_cast<Kind>(kind)))
       return false;
   }
-  return true;
+  return HasSeen(Kind::kCloudServer, world_.api.changed(Kind::kCloudServer));
 }
 
 }  // namespace spillway::simulation

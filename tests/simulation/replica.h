@@ -26,6 +26,13 @@ enum class Fate {
   kLater,       // the client sees a timeout, and it is carried out when nobody waits for it
 };
 
+// What a polled engine answers when it is asked what it has.
+enum class Sight {
+  kNow,
+  kOld,    // what it had said before: it keeps that for a while
+  kFails,  // nothing, or only a part
+};
+
 class Replica {
  public:
   // What an effect asks of the world outside. The references must outlive this.
@@ -65,6 +72,11 @@ class Replica {
   // Hands over up to so many events of the kind's watch (or pages of its list); false if there are
   // none.
   bool Deliver(Kind kind, size_t most);
+  // Asks one of the polled engines what it has, if it is time for that; what it says is delivered
+  // later. which: any number.
+  bool Look(size_t which, Sight sight);
+  // Asks all of them.
+  bool LookAround();
   // The watch ends and its history is gone: it is listed again.
   void Break(Kind kind);
   // The watch's connection is dead for some time, and nobody notices.
@@ -97,10 +109,8 @@ class Replica {
   // The keys, with this prefix, of pods whose creations are on their way or not answered yet.
   std::vector<std::string> Unanswered(const std::string& prefix) const;
 
-  // Whether its watch has delivered what happened at this version.
-  bool HasSeen(Kind kind, int64_t version) const {
-    return streams_[static_cast<size_t>(kind)].delivered >= version;
-  }
+  // Whether its watch, and each engine that is polled, has told what happened at this version.
+  bool HasSeen(Kind kind, int64_t version) const;
   // Whether it was told how the pod with this uid ended.
   bool HasMetEnded(const std::string& uid) const { return met_ended_.contains(uid); }
   // Whether it was ever told of the pod with this uid.
@@ -127,6 +137,15 @@ class Replica {
     std::optional<core::Event> last;
     Time hangs_until{};
   };
+  // A polled engine.
+  struct Polled {
+    std::string engine;
+    Time next{};
+    std::deque<core::Event> said = {};  // and not delivered yet
+    int64_t listed = 0, delivered = 0;  // what it has said was so at this version
+    std::vector<api::CloudServer> last = {};
+    bool stirred = true;  // it was asked for something since
+  };
   struct Flight {
     runtime::Job job;
     Time sent{}, arrives{};
@@ -137,6 +156,8 @@ class Replica {
   };
 
   void List(Kind kind, Stream& stream);
+  bool DeliverPolled(size_t most);
+  void Stir(const std::string& engine);
   void Send(Flight& flight, Fate fate);
   // As the executor reports it, where it is not tried again.
   static void Fail(Flight& flight, Error error);
@@ -146,6 +167,7 @@ class Replica {
   core::Core core_;
   runtime::EffectQueue queue_;
   std::array<Stream, core::kKinds> streams_;
+  std::vector<Polled> polled_;
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;

@@ -175,7 +175,8 @@ bool Checks::IsTakenAway(const api::Node& node) const {
   const auto& claims = api_.All(Kind::kCloudServer);
   return std::any_of(claims.begin(), claims.end(), [&](const auto& entry) {
     const auto& claim = std::get<api::CloudServer>(*entry.second);
-    return claim.node_name == node.meta.name && (claim.deleting || !claim.ending.empty());
+    return claim.node_name == node.meta.name &&
+           (claim.deleting || !claim.ending.empty() || claim.error != api::CloudError::kNone);
   });
 }
 

@@ -25,7 +25,8 @@ void Users::Change(T object) {
   api_.Put(std::move(object));
 }
 
-void Users::AddPool(const std::string& name, const std::string& cpu, int64_t priority) {
+void Users::AddPool(const std::string& name, const std::string& cpu, int64_t priority,
+                    const std::string& engine) {
   api::ServerPool pool;
   pool.meta.name = name;
   pool.spec.resources = *api::DecodeResources({{"cpu", cpu}, {"memory", "16Gi"}});
@@ -34,7 +35,7 @@ void Users::AddPool(const std::string& name, const std::string& cpu, int64_t pri
   pool.spec.max_servers = 3;
   pool.spec.idle_before_release = std::chrono::seconds(60);
   pool.spec.provision_timeout = std::chrono::seconds(300);
-  pool.spec.engine = cloud::kKarpenter;
+  pool.spec.engine = engine;
   api_.Put(pool);
 }
 

@@ -1,6 +1,8 @@
 // What a process knows of the API server's objects, next to what there is.
 #include <functional>
+#include <limits>
 
+#include "operator/core/provisioning/engines.h"
 #include "operator/core/world.h"
 #include "tests/simulation/checks.h"
 
@@ -16,9 +18,16 @@ void TellAll(const Map& map, const Tell& tell) {
   for (const auto& [key, state] : map) tell(key, state.object.meta.resource_version);
 }
 
-void TellCloudServers(const World& world, const Tell& tell) {
-  world.provisioning.cloud_servers.ForEach(
-      [&](const api::CloudServer& server) { tell(server.key(), server.resource_version); });
+// A polled engine has no versions: what it has said counts.
+void TellCloudServers(const World& world, const ApiServer& api, const Tell& tell) {
+  world.provisioning.cloud_servers.ForEach([&](const api::CloudServer& server) {
+    if (!core::IsPolled(world, server.engine)) return tell(server.key(), server.resource_version);
+    api::CloudServer said = server;
+    const auto* there = api.Get<api::CloudServer>(server.key());
+    if (there != nullptr) said.resource_version = there->resource_version;
+    const bool is_so = there != nullptr && said == *there;
+    tell(server.key(), is_so ? there->resource_version : std::numeric_limits<int64_t>::max());
+  });
 }
 
 void TellPriorityClasses(const World& world, const Tell& tell) {
@@ -33,7 +42,7 @@ void TellNodes(const World& world, const Tell& tell) {
 }
 
 // Of Leases and Namespaces only what they say is kept.
-void TellKnown(const World& world, Kind kind, const Tell& tell) {
+void TellKnown(const World& world, const ApiServer& api, Kind kind, const Tell& tell) {
   switch (kind) {
     case Kind::kTask:
       return TellAll(world.tasks.by_key, tell);
@@ -48,7 +57,7 @@ void TellKnown(const World& world, Kind kind, const Tell& tell) {
     case Kind::kNode:
       return TellNodes(world, tell);
     case Kind::kCloudServer:
-      return TellCloudServers(world, tell);
+      return TellCloudServers(world, api, tell);
     case Kind::kPriorityClass:
       return TellPriorityClasses(world, tell);
     case Kind::kBudget:
@@ -67,7 +76,7 @@ std::optional<std::string> Checks::ViewDiffers(const Replica& replica) const {
     if (kind == Kind::kLease || kind == Kind::kNamespace) continue;
     const std::string what = core::ToString(kind);
     std::map<std::string, int64_t> known;
-    TellKnown(replica.core().world(), kind, [&](const std::string& key, int64_t version) {
+    TellKnown(replica.core().world(), api_, kind, [&](const std::string& key, int64_t version) {
       if (version > 0) known[key] = version;  // else it was only asked for
     });
     for (const auto& [key, object] : api_.All(kind)) {
