@@ -163,6 +163,26 @@ Checks::Waits Checks::Idle() const {
   return out;
 }
 
+std::set<std::string> Checks::Unregistered() const {
+  std::set<std::string> out;
+  core::Write write;
+  write.kind = Kind::kServer;
+  if (api_.RuleFor(write) != nullptr) return out;
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    const auto& scale = std::get<api::ScaleRequest>(*object);
+    const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
+    if (scale.status.phase != api::ScalePhase::kReady || claim == nullptr || !claim->ready ||
+        !claim->ending.empty() || claim->deleting || witness_.Down(claim->node_name, seconds(0)))
+      continue;
+    const auto& servers = api_.All(Kind::kServer);
+    if (std::none_of(servers.begin(), servers.end(), [&](const auto& entry) {
+          return std::get<api::RegisteredServer>(*entry.second).spec.node_name == claim->node_name;
+        }))
+      out.insert(name + " has node " + claim->node_name);
+  }
+  return out;
+}
+
 std::optional<Violation> Checks::Quiet(const Replica& replica) const {
   if (const auto differs = ViewDiffers(replica)) return Violation{"view-equals", *differs};
   for (const auto& [key, object] : api_.All(Kind::kTask)) {

@@ -57,6 +57,8 @@ class Checks {
   // How what it knows of the API server differs from what is there; nothing if it does not.
   std::optional<std::string> ViewDiffers(const Replica& replica) const;
   Waits Idle() const;
+  // What is ready and paid for, and is no server that tasks could go to.
+  std::set<std::string> Unregistered() const;
   // A pod was asked for, or ended, or was refused, not long ago: the task may wait by itself.
   bool TriedOfLate(const std::string& task) const;
   // What is left to do: a task that has not ended and is not held by its user, something that is

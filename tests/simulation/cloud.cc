@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "operator/cloud/cluster_api.h"
 #include "operator/cloud/rest.h"
 
 namespace spillway::simulation {
@@ -18,6 +19,7 @@ constexpr std::chrono::milliseconds kPollEvery{1'000};
 constexpr Manner kManners[] = {
     {cloud::kKarpenter, "NodeClaim"},
     {cloud::kRest, "Lease", true},
+    {cloud::kClusterApi, "MachineSet", true, true},
 };
 
 const Manner& MannerOf(const std::string& engine) {
@@ -72,6 +74,8 @@ std::vector<std::string> Cloud::Names() {
     for (const char* what : {" sells", " refuses", " has no capacity", " takes back"})
       out.push_back(std::string(manner.engine) + what);
   }
+  for (const char* what : {"a machine is replaced", "a successor was used", "a successor was not"})
+    out.push_back(what);
   return out;
 }
 
@@ -113,6 +117,11 @@ bool Cloud::Answered(const std::string& request_uid) const {
   return pool_of_.contains(cloud::NodeClaimName(request_uid));
 }
 
+bool Cloud::IsDying(const std::string& node) const {
+  return std::any_of(dying_.begin(), dying_.end(),
+                     [&](const auto& entry) { return entry.second == node; });
+}
+
 Result<Unit> Cloud::Release(const CloudServer& server) {
   Delete(server);
   return Unit{};
@@ -151,11 +160,16 @@ bool Cloud::Move(Random& random) {
   if (entry == nullptr) return false;
   const CloudServer claim = std::get<CloudServer>(*entry->second);
   if (claim.deleting) return TakeAway(claim), true;
-  if (!claim.ending.empty()) {
+  if (dying_.contains(claim.name)) {
+    if (random.OneIn(2)) return EndDying(claim);
+  } else if (!claim.ending.empty()) {
     if (claim.ends_at && api_.now < *claim.ends_at) return false;
     return Delete(claim), true;
   }
   if (claim.error != CloudError::kNone) return false;
+  if (claim.ready && MannerOf(claim.engine).replaces &&
+      api_.Get<api::Node>(claim.node_name) == nullptr)
+    return Replace(claim, false), true;
   if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
   if (mood == Mood::kStuck) return false;
@@ -200,6 +214,7 @@ void Cloud::Provide(const CloudServer& claim) {
     node.ready = api::NodeReady::kTrue;
     api_.Put(node);
     next.node_name = node.meta.name;
+    next.ending.clear();
   } else {
     next.ready = true;
     happened_(claim.engine + " sells");
@@ -207,15 +222,45 @@ void Cloud::Provide(const CloudServer& claim) {
   api_.Put(next);
 }
 
+void Cloud::RemoveNode(const std::string& name) {
+  api_.Remove(Kind::kNode, name);
+  api_.Remove(Kind::kLease, "kube-node-lease/" + name);
+}
+
 // The node goes first, as it does when a claim's finalizer is worked off.
 void Cloud::TakeAway(const CloudServer& claim) {
-  if (!claim.node_name.empty() && api_.Get<api::Node>(claim.node_name) != nullptr) {
-    api_.Remove(Kind::kNode, claim.node_name);
-    api_.Remove(Kind::kLease, "kube-node-lease/" + claim.node_name);
-    return;
-  }
+  if (dying_.contains(claim.name)) return static_cast<void>(EndDying(claim));
+  if (!claim.node_name.empty() && api_.Get<api::Node>(claim.node_name) != nullptr)
+    return RemoveNode(claim.node_name);
   if (claim.deleting) happened_(claim.engine + " takes back");
+  if (replaced_.contains(claim.name)) {
+    const bool used = api_.witness->Hosted(claim.node_name);
+    happened_(used ? "a successor was used" : "a successor was not");
+  }
   api_.Remove(Kind::kCloudServer, std::string(claim.name));
+}
+
+// Its node is drained, and the successor may be there before that is over.
+void Cloud::Replace(const CloudServer& claim, bool at_once) {
+  happened_("a machine is replaced");
+  replaced_.insert(claim.name);
+  dying_[claim.name] = claim.node_name;
+  CloudServer next = claim;
+  next.node_name.clear();
+  next.ready = false;
+  next.ending = "the machine of node " + claim.node_name + " is being deleted";
+  api_.Put(next);
+  for (int i = 0; at_once && i < 2; ++i) Provide(*api_.Get<CloudServer>(claim.name));
+}
+
+bool Cloud::EndDying(const CloudServer& claim) {
+  RemoveNode(dying_.at(claim.name));
+  dying_.erase(claim.name);
+  if (claim.ending.empty()) return true;
+  CloudServer next = claim;
+  next.ending.clear();
+  api_.Put(next);
+  return true;
 }
 
 bool Cloud::Announce(Random& random) {
@@ -230,6 +275,10 @@ bool Cloud::Announce(Random& random) {
     api_.Put(claim);
     return true;
   }
+  if (MannerOf(claim.engine).replaces) {
+    if (dying_.contains(claim.name)) return false;
+    return Replace(claim, random.OneIn(2)), true;
+  }
   claim.ending = "spot notice";
   if (!random.OneIn(3)) claim.ends_at = api_.now + std::chrono::seconds(5 + random.Pick(300));
   api_.Put(claim);
@@ -240,7 +289,12 @@ bool Cloud::DeleteAny(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kCloudServer));
   if (entry == nullptr) return false;
   const CloudServer claim = std::get<CloudServer>(*entry->second);
-  if (!MannerOf(claim.engine).polled || random.OneIn(2)) return Delete(claim), true;
+  const Manner& manner = MannerOf(claim.engine);
+  if (manner.replaces && !claim.deleting && !claim.node_name.empty() && !random.OneIn(4)) {
+    if (dying_.contains(claim.name)) return false;
+    return Replace(claim, random.OneIn(2)), true;
+  }
+  if (!manner.polled || manner.replaces || random.OneIn(2)) return Delete(claim), true;
   // Nobody is told before the next list.
   for (int i = 0; i < 2 && api_.Get<CloudServer>(claim.name) != nullptr; ++i) TakeAway(claim);
   return true;

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct Manner {
   const char* engine;
   const char* kind;     // of its objects
   bool polled = false;  // it is asked at intervals what it has; else it is watched
+  // A machine that goes has a successor at once, under the same request.
+  bool replaces = false;
 };
 
 class Cloud {
@@ -53,6 +56,8 @@ class Cloud {
   void Calm() { moods_.clear(); }
   // Whether the request ever led to a server, or to a refusal.
   bool Answered(const std::string& request_uid) const;
+  // Whether its machine goes, and has a successor.
+  bool IsDying(const std::string& node) const;
 
  private:
   void Delete(const api::CloudServer& server);
@@ -60,11 +65,16 @@ class Cloud {
   bool Arrive(const api::CloudServer& claim);
   bool Refuse(const api::CloudServer& claim);
   void TakeAway(const api::CloudServer& claim);
+  void Replace(const api::CloudServer& claim, bool at_once);
+  bool EndDying(const api::CloudServer& claim);
+  void RemoveNode(const std::string& name);
 
   ApiServer& api_;
   std::function<void(const std::string&)> happened_;
   std::map<std::string, Mood> moods_;
   std::map<std::string, std::string> pool_of_;  // by the name of the claim, made or refused
+  std::map<std::string, std::string> dying_;    // the node of the machine before, by claim
+  std::set<std::string> replaced_;              // claims
   size_t nodes_ = 0;
   bool slow_ = false;
 };

@@ -86,16 +86,21 @@ bool Episode::Settle(Random&) {
 // down.
 void Episode::HoldStill() {
   Checks::Waits waits = checks_.Idle();
-  for (int i = 0; i < 15 && !waits.empty() && !checks_.violation(); ++i) {
+  std::set<std::string> unregistered = checks_.Unregistered();
+  for (int i = 0; i < 15 && !(waits.empty() && unregistered.empty()) && !checks_.violation(); ++i) {
     Pass(seconds(5));
     if (!Drain(*replicas_.front())) return;
     const Checks::Waits now = checks_.Idle();
     std::erase_if(waits, [&](const auto& wait) { return !now.contains(wait); });
+    const auto still = checks_.Unregistered();
+    std::erase_if(unregistered, [&](const auto& each) { return !still.contains(each); });
   }
-  if (waits.empty() || checks_.violation()) return;
-  const auto& [key, server] = *waits.begin();
-  checks_.Violate("idle-server", key + " waits while server " + server + " would take it; " +
-                                     Says(*api_.Get<api::TaskRequest>(key)));
+  if (checks_.violation()) return;
+  for (const auto& [key, server] : waits)
+    checks_.Violate("idle-server", key + " waits while server " + server + " would take it; " +
+                                       Says(*api_.Get<api::TaskRequest>(key)));
+  for (const std::string& what : unregistered)
+    checks_.Violate("unused", what + ", which is ready, and is not registered");
 }
 
 void Episode::Quiet() {

@@ -173,6 +173,7 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
 // Its claim is being deleted, by whomever, or will be.
 bool Checks::IsTakenAway(const api::Node& node) const {
   const auto& claims = api_.All(Kind::kCloudServer);
+  if (cloud_.IsDying(node.meta.name)) return true;
   return std::any_of(claims.begin(), claims.end(), [&](const auto& entry) {
     const auto& claim = std::get<api::CloudServer>(*entry.second);
     return claim.node_name == node.meta.name &&
