@@ -49,6 +49,31 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
 
 void Checks::Settled(const Replica& replica) {
   if (const auto differs = ViewDiffers(replica)) Violate("view-equals", *differs);
+  CheckPatience(replica);
+}
+
+// What is not there in its pool's time, by the process's clock, is given up, whatever its engine
+// says or does not say.
+void Checks::CheckPatience(const Replica& replica) {
+  // What a process before has asked for may still arrive, and is waited for; then it is told.
+  constexpr Duration kTold = core::kLateArrival + seconds(15);
+  const auto is_refused = [&](const Rule& rule) {
+    return rule.kind == Kind::kScale && rule.until + seconds(600) > api_.now;
+  };
+  if (std::any_of(api_.rules.begin(), api_.rules.end(), is_refused) ||
+      api_.now < replica.born() + kTold)
+    return;
+  for (const auto& [name, object] : api_.All(Kind::kScale)) {
+    const auto& scale = std::get<api::ScaleRequest>(*object);
+    const auto* pool = api_.Get<api::ServerPool>(scale.pool);
+    const bool waits = scale.status.phase == api::ScalePhase::kRequested ||
+                       scale.status.phase == api::ScalePhase::kProvisioning;
+    if (waits && pool != nullptr && scale.status.requested_at &&
+        replica.now() > *scale.status.requested_at + pool->spec.provision_timeout + kTold)
+      Violate("waits-for-ever", name + " is " + api::ToString(scale.status.phase) + " since " +
+                                    FormatDuration(replica.now() - *scale.status.requested_at) +
+                                    ": " + scale.status.message);
+  }
 }
 
 // One that has waited for longer, and finds no room there now, may have the server kept for it.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "operator/cloud/cluster_api.h"
+#include "operator/cloud/pending_pod.h"
 #include "operator/cloud/rest.h"
 
 namespace spillway::simulation {
@@ -20,6 +21,7 @@ constexpr Manner kManners[] = {
     {cloud::kKarpenter, "NodeClaim"},
     {cloud::kRest, "Lease", true},
     {cloud::kClusterApi, "MachineSet", true, true},
+    {cloud::kPendingPod, "Pod", true, false, false},
 };
 
 const Manner& MannerOf(const std::string& engine) {
@@ -71,8 +73,11 @@ const char* Cloud::AnyEngine(Random& random) {
 std::vector<std::string> Cloud::Names() {
   std::vector<std::string> out;
   for (const Manner& manner : kManners) {
-    for (const char* what : {" sells", " refuses", " has no capacity", " takes back"})
+    for (const char* what : {" sells", " takes back", " was asked in vain"})
       out.push_back(std::string(manner.engine) + what);
+    for (const char* what : {" refuses", " has no capacity"}) {
+      if (manner.refuses) out.push_back(std::string(manner.engine) + what);
+    }
   }
   for (const char* what : {"a machine is replaced", "a successor was used", "a successor was not"})
     out.push_back(what);
@@ -86,13 +91,13 @@ Result<cloud::Ensured> Cloud::Ensure(const Manner& manner, const std::string& re
   const Mood mood = moods_[pool.meta.name];
   pool_of_[name] = pool.meta.name;
   const std::string engine = manner.engine;
-  if (mood == Mood::kRefuses) {
+  if (mood == Mood::kRefuses && manner.refuses) {
     happened_(engine + " refuses");
     const char* why = "spec.requirements: not allowed";
     if (manner.polled) return cloud::Ensured(cloud::Refusal{CloudError::kInvalidRequest, why});
     return Invalid(why);
   }
-  if (mood == Mood::kUnauthenticated)
+  if (mood == Mood::kUnauthenticated && manner.refuses)
     return Error{ErrorKind::kForbidden, "nodeclaims is forbidden", std::nullopt};
   CloudServer claim;
   claim.kind = manner.kind;
@@ -172,7 +177,8 @@ bool Cloud::Move(Random& random) {
     return Replace(claim, false), true;
   if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
-  if (mood == Mood::kStuck) return false;
+  const bool refuses = MannerOf(claim.engine).refuses;
+  if (mood == Mood::kStuck || (mood != Mood::kGood && !refuses)) return false;
   if (mood == Mood::kNoCapacity) return Refuse(claim);
   if (!claim.launched) {
     CloudServer next = claim;
@@ -232,7 +238,8 @@ void Cloud::TakeAway(const CloudServer& claim) {
   if (dying_.contains(claim.name)) return static_cast<void>(EndDying(claim));
   if (!claim.node_name.empty() && api_.Get<api::Node>(claim.node_name) != nullptr)
     return RemoveNode(claim.node_name);
-  if (claim.deleting) happened_(claim.engine + " takes back");
+  if (claim.deleting)
+    happened_(claim.engine + (claim.node_name.empty() ? " was asked in vain" : " takes back"));
   if (replaced_.contains(claim.name)) {
     const bool used = api_.witness->Hosted(claim.node_name);
     happened_(used ? "a successor was used" : "a successor was not");

@@ -22,6 +22,8 @@ struct Manner {
   bool polled = false;  // it is asked at intervals what it has; else it is watched
   // A machine that goes has a successor at once, under the same request.
   bool replaces = false;
+  // Else a request that cannot be met just waits, without a word.
+  bool refuses = true;
 };
 
 class Cloud {
