@@ -27,7 +27,10 @@ int64_t* Context::SeenUpTo(Kind kind, const std::string& engine) {
 
 void Context::MarkSynced(Kind kind, const std::string& engine) {
   if (kind != Kind::kCloudServer) synced[static_cast<size_t>(kind)] = true;
-  if (const auto at = engines.find(engine); at != engines.end()) at->second.synced = true;
+  const auto at = engines.find(engine);
+  if (at == engines.end()) return;
+  at->second.synced = true;
+  ++at->second.lists;
 }
 
 bool Context::IsBehind() const {

@@ -26,6 +26,7 @@ struct EngineFeed {
   api::EngineTraits traits;
   int64_t seen_up_to = 0;  // as of the other kinds, in its own versions
   bool synced = false;     // listed at least once
+  uint64_t lists = 0;      // so many times
 };
 
 struct Context {

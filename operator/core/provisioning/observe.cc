@@ -63,6 +63,14 @@ bool Further(api::ScalePhase a, api::ScalePhase b) {
   return rank(a) > rank(b);
 }
 
+void TakeHearsay(const World& world, ScaleState& scale) {
+  const api::ScalePhase phase = scale.object.status.phase;
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine != nullptr &&
+      (phase == api::ScalePhase::kProvisioning || phase == api::ScalePhase::kReady))
+    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now, world.news};
+}
+
 // Its engine may have been asked, and nothing of it is known.
 bool MayBeAsked(api::ScalePhase phase) {
   return phase == api::ScalePhase::kNone || phase == api::ScalePhase::kRequested;
@@ -80,6 +88,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
       scale.object.finalizers = object.finalizers;
       if (Further(object.status.phase, scale.object.status.phase)) {  // another leader's work
         scale.object.status = object.status;
+        TakeHearsay(world, scale);
         scale.settled.reset();
         scale.writer.written = Fingerprint(EncodeStatus(object.status));
         RememberFailure(world, scale);
@@ -101,6 +110,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
   scale.created = true;
   scale.seen_ended = object.status.finished_at.has_value();
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
+  TakeHearsay(world, scale);
   if (const auto pool = world.provisioning.pools.find(object.pool);
       pool != world.provisioning.pools.end())
     NoteBoot(pool->second, scale);

@@ -20,6 +20,9 @@ using api::ScalePhase;
 using api::ScaleStatus;
 using std::chrono::seconds;
 
+// For so long a polled engine may tell what it has listed before.
+constexpr Duration kListKept{10'000};
+
 // Why a server that has joined can do nothing for its money; empty if it can.
 std::string Useless(World& world, const ScaleState& scale) {
   const auto node = world.servers.nodes.find(scale.object.status.node_name);
@@ -105,13 +108,43 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   status.cost_so_far = api::FormatPrice(CostOf(price, used));
 }
 
+// The engine has told since then what it has. The list of a polled one that comes next may have
+// been begun before, the one after it was not, but it may be kept. A watch has come as far as that
+// once it tells of a later version.
+bool HasToldSince(World& world, const EngineFeed& engine, const Hearsay& told) {
+  if (!engine.traits.polled) {
+    const Time until = told.news + kFresh;
+    world.WakeAt(world.ByNews(until));
+    return engine.seen_up_to >= told.version || world.news >= until;
+  }
+  const Time until = told.at + kListKept;
+  if (world.now < until) world.WakeAt(until);
+  return world.now >= until && engine.lists >= told.lists + 2;
+}
+
+// Whether the engine's word so far may be older than what another process has told of the server.
+bool IsOnlyHearsay(World& world, ScaleState& scale) {
+  if (!scale.hearsay) return false;
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine != nullptr && ServerOf(world, scale) == nullptr &&
+      !HasToldSince(world, *engine, *scale.hearsay))
+    return true;
+  scale.hearsay.reset();
+  return false;
+}
+
 // Why nothing can be seen of the server that the purchase had, if nothing can: the engine's first
 // list is still to come, or it was asked by a version of the operator that had the engine.
-std::optional<FitError> OutOfSight(const World& world, const ScaleState& scale) {
+std::optional<FitError> OutOfSight(World& world, ScaleState& scale) {
   if (scale.object.status.backend_name.empty()) return std::nullopt;
   auto why = EngineMisfit(world, EngineOf(world.provisioning, scale));
-  const bool ended = why && why->reason == kUnknownEngine && scale.object.status.finished_at;
-  return ended ? std::nullopt : why;
+  const bool ended = scale.object.status.finished_at.has_value();
+  if (why) return why->reason == kUnknownEngine && ended ? std::nullopt : why;
+  const ScalePhase phase = scale.object.status.phase;
+  if ((phase == ScalePhase::kProvisioning || phase == ScalePhase::kReady) &&
+      IsOnlyHearsay(world, scale))
+    return FitError{"EngineBehind", "engine behind", "", "", 0, 0};
+  return std::nullopt;
 }
 
 // What cannot be seen is neither judged nor given up.

@@ -47,6 +47,14 @@ struct Delay {
   Time told_at{};
 };
 
+// Another process has told of a server that this one has not seen: what its engine said before that
+// does not show whether it is there.
+struct Hearsay {
+  int64_t version = 0;  // of the object that told of it
+  uint64_t lists = 0;   // of the engine until then
+  Time at{}, news{};    // when, by Context::now and by Context::news
+};
+
 struct ScaleState {
   api::ScaleRequest object;  // status: as it should be written
   StatusWriter writer;
@@ -60,6 +68,7 @@ struct ScaleState {
   bool asking = false;      // and has not answered yet
   Time sent_at{};           // its creation, or the request to its engine
   Delay delay;
+  std::optional<Hearsay> hearsay;
   // A leader before may have asked: what it has sent can arrive until then.
   Time asked_before_until{};
   std::string released;    // the uid of the engine's object whose release was asked for

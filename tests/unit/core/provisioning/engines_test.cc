@@ -309,6 +309,49 @@ TEST_F(EnginesTest, APurchaseOfAnEngineThatIsNoLongerThereIsLeftAlone) {
   EXPECT_EQ(api.Phase("t"), "Running");
 }
 
+// The list was begun before the lease was made, and comes after the word of who has made it.
+TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsNotGoneByAListThatMayBeOlder) {
+  api.AddPool("l", "8", 0, "leases");
+  AddTask("t", "l");
+  api.Restart();
+  ListMachines();
+  const auto made = std::exchange(leases.servers, {});
+  Poll();
+  EXPECT_EQ(ScaleOf("l").phase, api::ScalePhase::kProvisioning);
+  leases.servers = made;
+  Poll();
+  EXPECT_EQ(ScaleOf("l").phase, api::ScalePhase::kProvisioning);
+  EXPECT_EQ(leases.released, 0);
+  leases.servers.clear();
+  Poll();
+  EXPECT_EQ(ScaleOf("l").phase, api::ScalePhase::kFailed) << "it was seen, and is gone";
+}
+
+TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsGoneByLaterLists) {
+  api.AddPool("l", "8", 0, "leases");
+  AddTask("t", "l");
+  api.Restart();
+  ListMachines();
+  leases.servers.clear();
+  Poll();
+  api.Advance(seconds(11));
+  EXPECT_EQ(ScaleOf("l").phase, api::ScalePhase::kProvisioning) << "that list may be old";
+  Poll();
+  EXPECT_EQ(ScaleOf("l").phase, api::ScalePhase::kFailed);
+}
+
+TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsNotGoneByAWatchThatIsBehind) {
+  api.AddPool("m", "8", 0, "machines");
+  AddTask("t", "m");
+  api.Restart();
+  api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
+  Poll();
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning);
+  api.Push(Bookmark{Kind::kCloudServer, 1'000'000, "machines"});
+  api.Settle();
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kFailed);
+}
+
 TEST_F(EnginesTest, WhatAnotherEngineHasForTheRequestIsGivenBack) {
   api.AddPool("m", "8", 0, "machines");
   AddTask("t", "m");
