@@ -140,6 +140,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {3, true, "spot notice", [](E& e, R& r) { return e.cloud_.Announce(r); }},
       {20, true, "an engine says nothing, or what was", [](E& e, R& r) { return e.LookAmiss(r); }},
       {3, true, "watch breaks", [](E& e, R& r) { return e.Break(r); }},
+      {4, true, "a list breaks off halfway", [](E& e, R& r) { return e.BreakTwice(r); }},
       {3, true, "watch hangs", [](E& e, R& r) { return e.Hang(r); }},
       {4, true, "event doubled", [](E& e, R& r) { return e.Double(r); }},
       {1, true, "history lost", [](E& e, R& r) { return e.Compact(r); }},

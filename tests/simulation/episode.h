@@ -60,6 +60,7 @@ class Episode {
   bool Outage(Random& random);
   bool LookAmiss(Random& random);
   bool Break(Random& random);
+  bool BreakTwice(Random& random);
   bool Hang(Random& random);
   bool Double(Random& random);
   bool Compact(Random& random);

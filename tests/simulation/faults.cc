@@ -46,6 +46,10 @@ bool Episode::Break(Random& random) {
   return true;
 }
 
+bool Episode::BreakTwice(Random& random) {
+  return Any(random).BreakTwice(static_cast<Kind>(random.Pick(core::kKinds)));
+}
+
 bool Episode::Hang(Random& random) {
   Any(random).Hang(static_cast<Kind>(random.Pick(core::kKinds)), seconds(30 + random.Pick(300)));
   return true;

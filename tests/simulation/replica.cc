@@ -73,6 +73,7 @@ bool Replica::Deliver(Kind kind, size_t most) {
     List(kind, stream);
   size_t count = 0;
   for (; count < most && !stream.pages.empty(); ++count) {
+    if (stream.pages.size() == stream.breaks_at) return Break(kind), true;
     inbox_.push_back(std::move(stream.pages.front()));
     stream.pages.pop_front();
     if (stream.pages.empty()) stream.delivered = stream.list_version;
@@ -152,9 +153,20 @@ bool Replica::HasSeen(Kind kind, int64_t version) const {
 void Replica::Break(Kind kind) {
   Stream& stream = streams_[static_cast<size_t>(kind)];
   stream.listed = false;
+  stream.breaks_at.reset();
   stream.pages.clear();
   stream.last.reset();
   inbox_.push_back(core::Behind{kind, EngineOf(kind)});
+}
+
+bool Replica::BreakTwice(Kind kind) {
+  Stream& stream = streams_[static_cast<size_t>(kind)];
+  if (dead_ || world_.api.now < stream.hangs_until) return false;
+  Break(kind);
+  List(kind, stream);
+  if (stream.pages.size() < 3) return false;
+  stream.breaks_at = stream.pages.size() / 2;
+  return true;
 }
 
 void Replica::Hang(Kind kind, Duration time) {

@@ -79,6 +79,8 @@ class Replica {
   bool LookAround();
   // The watch ends and its history is gone: it is listed again.
   void Break(Kind kind);
+  // The same, and that list breaks off halfway as well: the next one begins anew.
+  bool BreakTwice(Kind kind);
   // The watch's connection is dead for some time, and nobody notices.
   void Hang(Kind kind, Duration time);
   // Everybody notices.
@@ -133,6 +135,7 @@ class Replica {
     size_t next = 0;        // in the history
     int64_t delivered = 0;  // version
     std::deque<core::Event> pages;
+    std::optional<size_t> breaks_at = {};  // so many of them are never delivered
     int64_t list_version = 0;
     std::optional<core::Event> last;
     Time hangs_until{};
