@@ -11,6 +11,7 @@
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
+#include "operator/core/servers/registrar.h"
 
 namespace spillway::core {
 namespace {
@@ -60,11 +61,25 @@ void TakeOther(ScaleState& scale, const CloudServer& server) {
   scale.idle_since = scale.unusable_since = kNever;
 }
 
+// What is registered under its name may be the machine before, by a registration that came late.
+void EndPredecessor(World& world, const ScaleState& scale) {
+  const auto at = world.servers.by_name.find(ServerName(world, scale));
+  if (at == world.servers.by_name.end()) return;
+  ServerState& server = at->second;
+  const api::RegisteredServerSpec& spec = server.object.spec;
+  if (spec.scale_request != scale.object.meta.name ||
+      spec.node_name == scale.object.status.node_name)
+    return;
+  if (server.usage->tasks == 0) return Unregister(world, world.servers, server);
+  EndServer(world, world.servers, server, Ending{"its machine was replaced", {}, world.now});
+}
+
 void InUse(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   if (const std::string why = WhyTaken(world, scale, server); !why.empty())
     return BeginRelease(world, scale, why);
   if (!IsTheOne(scale.object.status, *server)) TakeOther(scale, *server);
+  EndPredecessor(world, scale);
   const ServerState* registered = RegisteredFor(world, scale);
   if (registered == nullptr) {
     if (!AwaitRegistration(world, scale, *server)) return;

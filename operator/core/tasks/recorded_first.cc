@@ -39,7 +39,10 @@ bool IsWanted(const TaskState& task) {
 std::string NotTaken(World& world, const TaskState& task) {
   const std::string& name = task.creating->server;
   const auto server = world.servers.by_name.find(name);
-  if (server == world.servers.by_name.end()) return "server " + name + " is gone";
+  // Its name may be that of another machine by now.
+  if (server == world.servers.by_name.end() ||
+      server->second.object.spec.node_name != task.creating->node_name)
+    return "server " + name + " is gone";
   FitError why;
   ForgetAssumed(world, *task.owner);  // the room that is kept for it
   bool fits = PropertiesFit(world, *task.shape, server->second, &why) &&

@@ -45,6 +45,23 @@ TEST_F(RecordedFirstTest, NoPodIsCreatedWhileTheStatusIsOnItsWay) {
   EXPECT_EQ(api.pods_made, 1);
 }
 
+TEST_F(RecordedFirstTest, NoPodIsCreatedOnANodeWhoseServerIsAnotherMachineByThen) {
+  api.hangs = IsStatus;
+  Add();
+  api::RegisteredServer other = api.servers.at("s1");
+  api.Remove(api.nodes, "s1");
+  api.Remove(api.servers, "s1");
+  api.AddNode("n2", "1");
+  other.meta.uid = "other";
+  other.spec.node_name = "n2";
+  api.servers["s1"] = other;
+  api.Change(api.servers.at("s1"));
+  api.Settle();
+  api.Unblock();
+  api.Settle();
+  EXPECT_TRUE(!api.pods.contains("ns/t-1") || api.pods.at("ns/t-1").node_name == "n2");
+}
+
 TEST_F(RecordedFirstTest, TasksThatMayBeLostDoNotWaitForTheirStatus) {
   api.hangs = IsStatus;
   Add("t", Json::object());
