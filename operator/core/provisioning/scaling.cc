@@ -71,6 +71,7 @@ void EndPredecessor(World& world, const ScaleState& scale) {
       spec.node_name == scale.object.status.node_name)
     return;
   if (server.usage->tasks == 0) return Unregister(world, world.servers, server);
+  if (server.ending) return;
   EndServer(world, world.servers, server, Ending{"its machine was replaced", {}, world.now});
 }
 
