@@ -58,6 +58,10 @@ std::optional<Time> GetTime(const Json& object, const char* key) {
   return ParseTime(GetString(object, key));
 }
 
+int64_t GetCount(const Json& object, const char* key, int64_t most, int64_t otherwise) {
+  return std::clamp<int64_t>(GetInt(object, key, otherwise), 0, most);
+}
+
 StringMap GetStringMap(const Json& object, const char* key) {
   StringMap out;
   for (const auto& [name, value] : GetObject(object, key).items()) {
@@ -116,19 +120,14 @@ Text Word(std::string_view word) {
   return known == kWords.end() ? Text(std::string(word)) : *known;
 }
 
-}  // namespace
-
-namespace {
-
 // Whatever else stands in a status is not ours, and there is no room for it beside ours: a list of
 // conditions holds so many of different types.
-bool IsOurs(const Json& condition) {
+bool IsOurs(const std::string& type, const std::string& status) {
   static const std::set<std::string, std::less<>> kTypes{
       "Ready",  "Reconciling", "Stalled",    "Assigned", "Complete",
       "Failed", "Available",   "BackingOff", "Warning",  "Exceeded"};
   static const std::set<std::string, std::less<>> kStatuses{"True", "False", "Unknown"};
-  return kTypes.contains(GetString(condition, "type")) &&
-         kStatuses.contains(GetString(condition, "status"));
+  return kTypes.contains(type) && kStatuses.contains(status);
 }
 
 }  // namespace
@@ -136,9 +135,9 @@ bool IsOurs(const Json& condition) {
 std::vector<Condition> DecodeConditions(const Json& status) {
   std::vector<Condition> out;
   for (const Json& json : GetArray(status, "conditions")) {
-    if (!IsOurs(json) || FindCondition(out, GetString(json, "type")) != nullptr) continue;
-    out.push_back({Word(GetString(json, "type")), Word(GetString(json, "status")),
-                   GetString(json, "reason"), GetString(json, "message"),
+    const std::string type = GetString(json, "type"), is = GetString(json, "status");
+    if (!IsOurs(type, is) || FindCondition(out, type) != nullptr) continue;
+    out.push_back({Word(type), Word(is), GetString(json, "reason"), GetString(json, "message"),
                    GetInt(json, "observedGeneration"),
                    GetTime(json, "lastTransitionTime").value_or(Time{})});
   }

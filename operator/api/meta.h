@@ -68,6 +68,8 @@ struct Condition {
 // so that it can be added to any time.
 std::string GetString(const Json& object, const char* key);
 int64_t GetInt(const Json& object, const char* key, int64_t otherwise = 0);
+// Of what is never negative: within what the schema allows, which may have been relaxed.
+int64_t GetCount(const Json& object, const char* key, int64_t most, int64_t otherwise = 0);
 bool GetBool(const Json& object, const char* key, bool otherwise = false);
 std::optional<int64_t> GetOptionalInt(const Json& object, const char* key);
 std::optional<Duration> GetSeconds(const Json& object, const char* key);

@@ -1,8 +1,12 @@
 #include "operator/api/server_pool.h"
 
-#include <algorithm>
-
 namespace spillway::api {
+namespace {
+
+// Of a pool. Stock that is negative would be bought and given back without end.
+constexpr int64_t kMostServers = 10'000;
+
+}  // namespace
 
 std::vector<Taint> NodeTaints(const std::string& pool, std::vector<Taint> own) {
   own.push_back({kPoolTaint, pool, "NoSchedule"});
@@ -17,16 +21,6 @@ std::vector<Requirement> DecodeRequirements(const Json& backend) {
   return out;
 }
 
-namespace {
-
-// Of servers, within what the schema allows: it may have been relaxed. Stock that is negative would
-// be bought and given back without end.
-int64_t CountOf(const Json& spec, const char* key, int64_t otherwise) {
-  return std::clamp<int64_t>(GetInt(spec, key, otherwise), 0, 10'000);
-}
-
-}  // namespace
-
 Result<ServerPool> DecodeServerPool(const Json& object) {
   ServerPool pool;
   pool.meta = DecodeMeta(object);
@@ -39,10 +33,10 @@ Result<ServerPool> DecodeServerPool(const Json& object) {
   pool.spec.capabilities = GetStringMap(shape, "capabilities");
   pool.spec.labels = GetStringMap(shape, "labels");
   pool.spec.taints = DecodeTaints(shape);
-  pool.spec.min_servers = CountOf(spec, "minServers", 0);
-  pool.spec.warm_spares = CountOf(spec, "warmSpares", 0);
+  pool.spec.min_servers = GetCount(spec, "minServers", kMostServers);
+  pool.spec.warm_spares = GetCount(spec, "warmSpares", kMostServers);
   pool.spec.billing_quantum = GetSeconds(spec, "billingQuantumSeconds").value_or(Duration{0});
-  pool.spec.max_servers = CountOf(spec, "maxServers", 10);
+  pool.spec.max_servers = GetCount(spec, "maxServers", kMostServers, 10);
   pool.spec.price_micros = ParsePrice(GetString(spec, "pricePerHour")).value_or(0);
   pool.spec.idle_before_release =
       GetSeconds(spec, "idleSecondsBeforeRelease").value_or(std::chrono::seconds(300));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 
 #include "operator/base/foreign_text.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr size_t kMostAttemptMessage = 2048;
 // Far beyond what any task comes to. A status may be anybody's: what counts on goes from there, and
 // an attempt's number is a part of its pod's name.
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMostCounted = 1'000'000'000'000;
 
 constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{
@@ -69,8 +71,8 @@ TaskSpec DecodeSpec(const Json& json) {
   out.ttl_after_finished = GetSeconds(json, "ttlSecondsAfterFinished");
   out.pod_ttl = GetSeconds(json, "podTTLSeconds");
   const Json& retry = GetObject(json, "retry");
-  out.retry.limit = std::max<int64_t>(GetInt(retry, "limit"), 0);
-  out.retry.loss_limit = std::max<int64_t>(GetInt(retry, "lossLimit", Retry::kLossLimit), 0);
+  out.retry.limit = GetCount(retry, "limit", kNoLimit);
+  out.retry.loss_limit = GetCount(retry, "lossLimit", kNoLimit, Retry::kLossLimit);
   out.retry.backoff = GetSeconds(retry, "backoffSeconds").value_or(Duration{10000});
   for (const Json& code : GetArray(retry, "onExitCodes")) {
     if (code.is_number_integer()) out.retry.on_exit_codes.push_back(code.get<int64_t>());
@@ -80,10 +82,6 @@ TaskSpec DecodeSpec(const Json& json) {
   return out;
 }
 
-int64_t GetCount(const Json& object, const char* key) {
-  return std::clamp<int64_t>(GetInt(object, key), 0, kMostCounted);
-}
-
 Assignment DecodeAssignment(const Json& json) {
   return {GetString(json, "server"),
           GetString(json, "nodeName"),
@@ -91,7 +89,7 @@ Assignment DecodeAssignment(const Json& json) {
           GetString(json, "pool"),
           GetString(json, "scaleRequest"),
           GetString(json, "podName"),
-          GetCount(json, "attempt"),
+          GetCount(json, "attempt", kMostCounted),
           GetTime(json, "assignedAt").value_or(Time{}),
           ParsePrice(GetString(json, "estimatedCost")).value_or(0)};
 }
@@ -114,16 +112,16 @@ TaskStatus DecodeStatus(const Json& json) {
     out.assignment =
         std::make_shared<const Assignment>(DecodeAssignment(GetObject(json, "assignment")));
   for (const Json& attempt : GetArray(json, "attempts")) {
-    out.attempts.push_back({GetCount(attempt, "attempt"), GetString(attempt, "server"),
-                            GetString(attempt, "podName"), GetOptionalInt(attempt, "exitCode"),
-                            GetString(attempt, "reason"), GetString(attempt, "message"),
-                            GetTime(attempt, "startedAt"), GetTime(attempt, "finishedAt"),
-                            ParsePrice(GetString(attempt, "cost")).value_or(0)});
+    out.attempts.push_back(
+        {GetCount(attempt, "attempt", kMostCounted), GetString(attempt, "server"),
+         GetString(attempt, "podName"), GetOptionalInt(attempt, "exitCode"),
+         GetString(attempt, "reason"), GetString(attempt, "message"), GetTime(attempt, "startedAt"),
+         GetTime(attempt, "finishedAt"), ParsePrice(GetString(attempt, "cost")).value_or(0)});
   }
   if (out.attempts.size() > TaskStatus::kMaxAttempts)
     out.attempts.erase(out.attempts.begin(), out.attempts.end() - TaskStatus::kMaxAttempts);
-  out.retries = GetCount(json, "retries");
-  out.losses = GetCount(json, "losses");
+  out.retries = GetCount(json, "retries", kMostCounted);
+  out.losses = GetCount(json, "losses", kMostCounted);
   int64_t listed = 0;
   for (const Attempt& attempt : out.attempts) listed = SaturatingAdd(listed, attempt.cost_micros);
   out.spent_micros =

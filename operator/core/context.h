@@ -21,6 +21,9 @@ inline constexpr Duration kFresh{90'000};
 // So long may it take until a watch that comes back has told all that it had missed.
 inline constexpr Duration kBacklog{15'000};
 
+// How long a request may still arrive whose sender is gone, or whose answer was lost.
+inline constexpr std::chrono::minutes kLateArrival{2};
+
 // An engine of this operator, and how much is known of what it has.
 struct EngineFeed {
   api::EngineTraits traits;

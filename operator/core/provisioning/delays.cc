@@ -13,7 +13,8 @@ namespace {
 
 using api::ScalePhase;
 
-bool IsUnanswered(World& world, const ScaleState& scale) {
+// True if its creation, or the request to its engine, has had no answer for too long.
+bool WakeUnlessOverdue(World& world, const ScaleState& scale) {
   if (!scale.asking && (!scale.creating || scale.created)) return false;
   const Time due = scale.sent_at + kSlowAnswer;
   if (world.now < due) world.WakeAt(due);
@@ -65,7 +66,7 @@ void TellDelay(World& world, ScaleState& scale) {
   // Once there is a server, that is told of.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return delay.told.clear();
   std::string told = Noted(world, delay);
-  const bool unanswered = told.empty() && IsUnanswered(world, scale);
+  const bool unanswered = told.empty() && WakeUnlessOverdue(world, scale);
   if (unanswered) told = Unanswered(scale);
   if (delay.told == told) return;
   delay.told = std::move(told);

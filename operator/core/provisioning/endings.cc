@@ -56,10 +56,18 @@ bool IsVacant(const World& world, const std::string& node) {
          IsDown(world, at->second);
 }
 
-bool WaitedEnough(World& world, const std::string& node, const Ending& ending) {
+// True if those who run there have had the time that they are given.
+bool WakeUnlessWaited(World& world, const std::string& node, const Ending& ending) {
   const Time until = WaitedUntil(world, node, ending);
   if (world.now < until) world.WakeAt(until);
   return world.now >= until;
+}
+
+// Tells those who run on the node of the end of its server, or of what was registered there.
+bool EndOn(World& world, const std::string& node, ServerState* server, const Ending& ending) {
+  if (server == nullptr) return WakeUnlessWaited(world, node, EndNode(world.servers, node, ending));
+  EndServer(world, world.servers, *server, ending);
+  return WakeUnlessWaited(world, node, *server->ending);
 }
 
 }  // namespace
@@ -92,12 +100,10 @@ bool Vacate(World& world, const ScaleState& scale) {
   const bool others =
       server != nullptr && server->object.spec.scale_request != scale.object.meta.name;
   if (node.empty() || others || IsVacant(world, node)) return true;
-  if (server == nullptr) {  // another leader has bound a task to it meanwhile
-    const Ending ending{scale.object.status.message, {}, world.now};
-    return WaitedEnough(world, node, EndNode(world.servers, node, ending));
-  }
-  EndServer(world, world.servers, *server, EndingOf(world, scale, *server));
-  return WaitedEnough(world, node, *server->ending);
+  // Without a server, another leader has bound a task to it meanwhile.
+  return EndOn(world, node, server,
+               server == nullptr ? Ending{scale.object.status.message, {}, world.now}
+                                 : EndingOf(world, scale, *server));
 }
 
 bool VacateOrphan(World& world, const CloudServer& orphan) {
@@ -111,9 +117,8 @@ bool VacateOrphan(World& world, const CloudServer& orphan) {
                           " is gone, and its server is given back",
                       {},
                       world.now};
-  if (server == nullptr) return WaitedEnough(world, node, EndNode(world.servers, node, ending));
-  if (!server->ending) EndServer(world, world.servers, *server, ending);
-  return WaitedEnough(world, node, *server->ending);
+  if (server != nullptr && server->ending) return WakeUnlessWaited(world, node, *server->ending);
+  return EndOn(world, node, server, ending);
 }
 
 }  // namespace spillway::core

@@ -80,8 +80,9 @@ void InUse(World& world, ScaleState& scale) {
   if (const std::string why = WhyTaken(world, scale, server); !why.empty())
     return BeginRelease(world, scale, why);
   if (!IsTheOne(scale.object.status, *server)) TakeOther(scale, *server);
-  EndPredecessor(world, scale);
   const ServerState* registered = RegisteredFor(world, scale);
+  if (registered == nullptr || registered->object.spec.scale_request != scale.object.meta.name)
+    EndPredecessor(world, scale);
   if (registered == nullptr) {
     if (!AwaitRegistration(world, scale, *server)) return;
   } else {
@@ -124,10 +125,10 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   status.cost_so_far = api::FormatPrice(CostOf(price, used));
 }
 
-// The engine has told since then what it has. The list of a polled one that comes next may have
-// been begun before, the one after it was not, but it may be kept. A watch has come as far as that
-// once it tells of a later version.
-bool HasToldSince(World& world, const EngineFeed& engine, const Hearsay& told) {
+// True if the engine has told since then what it has. The list of a polled one that comes next may
+// have been begun before, the one after it was not, but it may be kept. A watch has come as far as
+// that once it tells of a later version.
+bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told) {
   if (!engine.traits.polled) {
     const Time until = told.news + kFresh;
     world.WakeAt(world.ByNews(until));
@@ -138,12 +139,13 @@ bool HasToldSince(World& world, const EngineFeed& engine, const Hearsay& told) {
   return world.now >= until && engine.lists >= told.lists + 2;
 }
 
-// Whether the engine's word so far may be older than what another process has told of the server.
-bool IsOnlyHearsay(World& world, ScaleState& scale) {
+// True while the engine's word so far may be older than what another process has told of the
+// server; then that is forgotten.
+bool KeepHearsay(World& world, ScaleState& scale) {
   if (!scale.hearsay) return false;
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
   if (engine != nullptr && ServerOf(world, scale) == nullptr &&
-      !HasToldSince(world, *engine, *scale.hearsay))
+      !WakeUnlessTold(world, *engine, *scale.hearsay))
     return true;
   scale.hearsay.reset();
   return false;
@@ -158,7 +160,7 @@ std::optional<FitError> OutOfSight(World& world, ScaleState& scale) {
   if (why) return why->reason == kUnknownEngine && ended ? std::nullopt : why;
   const ScalePhase phase = scale.object.status.phase;
   if ((phase == ScalePhase::kProvisioning || phase == ScalePhase::kReady) &&
-      IsOnlyHearsay(world, scale))
+      KeepHearsay(world, scale))
     return FitError{"EngineBehind", "engine behind", "", "", 0, 0};
   return std::nullopt;
 }

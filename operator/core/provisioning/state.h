@@ -20,9 +20,6 @@ namespace spillway::core {
 
 struct TaskState;
 
-// How long a request may still arrive whose sender is gone.
-inline constexpr std::chrono::minutes kLateArrival{2};
-
 struct PoolState {
   api::ServerPool object;
   StatusWriter writer;

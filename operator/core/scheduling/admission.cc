@@ -311,7 +311,7 @@ void CreationOverdue(World& world, TaskState& task) {
   ForgetAssumed(world, *task.owner);
   if (task.binding->cloud) world.scheduling.overdue[task.owner] = task.binding->pool;
   task.unsure = true;
-  task.may_appear_until = world.now + kMayAppear;
+  task.may_appear_until = world.now + kLateArrival;
   Admission& admission = *task.admission;
   admission.known = false;
   if (admission.explanation == nullptr)

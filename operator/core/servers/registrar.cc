@@ -257,6 +257,7 @@ std::string DescribeEnding(const Ending& ending) {
 }
 
 void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending) {
+  if (server.ending) ending.since = server.ending->since;
   if (server.releasing && server.ending && *server.ending == ending) return;
   server.releasing = true;
   server.ending = std::move(ending);

@@ -23,7 +23,8 @@ inline constexpr Duration kHeartbeatEach{300};
 bool IsDown(const Context& context, const NodeState& node);
 // That the server ends, when and why.
 std::string DescribeEnding(const Ending& ending);
-// The server takes no task from now on, and those on it are told.
+// The server takes no task from now on, and those on it are told. Told again, it ends since the
+// first time.
 void EndServer(Context& context, Servers& servers, ServerState& server, Ending ending);
 // Those on a node are told for which nothing is registered any more. What was said first stands.
 const Ending& EndNode(Servers& servers, const std::string& name, const Ending& ending);

@@ -92,7 +92,7 @@ void Adopt(World& world, TaskState& task) {
     }
     AdoptPod(world, task, attempt, *seen);
   }
-  const bool open = !task.binding && MayAppear(world, task);
+  const bool open = !task.binding && KeepRecord(world, task);
   const auto& assignment = task.object.status.assignment;
   if (!task.binding && !open && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.
@@ -258,7 +258,7 @@ bool MayHaveMade(const TaskState& task, const Error& error) {
 void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
   const auto why = ExplainAdmission(task);
   if (task.unsure && outcome.error && MayHaveMade(task, *outcome.error))
-    task.may_appear_until = world.now + kMayAppear;
+    task.may_appear_until = world.now + kLateArrival;
   if (task.binding || !outcome.error || why == nullptr || Finished(task.object.status.phase) ||
       task.object.spec.suspend)
     return;
@@ -322,7 +322,7 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   } else {
     if (MayHaveMade(task, error)) {
       task.unsure = true;
-      task.may_appear_until = world.now + kMayAppear;
+      task.may_appear_until = world.now + kLateArrival;
     }
     NoteDenialInCloud(world, task);
     const auto why = ExplainAdmission(task);

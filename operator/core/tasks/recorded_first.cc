@@ -68,7 +68,7 @@ bool IsUnsettled(const TaskState& task) {
   return task.unsure && IsRecordedFirst(task) && record && record->attempt > LastEnded(task);
 }
 
-bool MayAppear(World& world, TaskState& task) {
+bool KeepRecord(World& world, TaskState& task) {
   if (!IsUnsettled(task)) return false;
   if (task.creating) return true;
   if (world.now < task.may_appear_until) {

@@ -14,8 +14,8 @@ bool IsRecordedFirst(const TaskState& task);
 // Nobody knows what has become of its last creation: the pod may appear yet, or have been and gone
 // unseen. Its record stays, and the next creation is of the same pod.
 bool IsUnsettled(const TaskState& task);
-// The same while it may appear; once it cannot any more, the record is taken back.
-bool MayAppear(World& world, TaskState& task);
+// True while that pod may appear; once it cannot any more, the record is taken back.
+bool KeepRecord(World& world, TaskState& task);
 // False if it would be in vain to bind the task: statuses of its namespace are not answered.
 bool MayRecord(const World& world, const TaskState& task);
 // A status of the namespace was written.

@@ -66,9 +66,6 @@ struct HeldCreation {
   bool overdue = false;   // that took so long that its room was given back
 };
 
-// How long a request may still arrive whose answer was lost.
-inline constexpr std::chrono::minutes kMayAppear{2};
-
 struct TaskState {
   const std::string* key = nullptr;  // in Tasks::by_key
   Owner* owner = nullptr;            // in Tasks::owners

@@ -4,6 +4,8 @@
 
 #include <mutex>
 
+#include "tests/unit/runtime/lease_store.h"
+
 namespace spillway::runtime {
 namespace {
 
@@ -20,32 +22,19 @@ class LeaseServer : public kube::Transport {
     const std::lock_guard lock(mutex);
     now += slowness;
     if (down) return Error{ErrorKind::kUnavailable, "down"};
-    if (request.method == "GET") {
-      ++reads;
-      return lease.is_null() ? Response{404, "{}", {}} : Response{200, lease.dump(), {}};
-    }
-    Json body = Json::parse(request.body);
-    if (request.method == "PUT" && body["metadata"]["resourceVersion"] != std::to_string(version))
-      return Response{409, "{}", {}};
-    lease = std::move(body);
-    lease["metadata"]["resourceVersion"] = std::to_string(++version);
-    return Response{200, lease.dump(), {}};
+    reads += request.method == "GET" ? 1 : 0;
+    return store.Carry(request);
   }
   Result<Response> Stream(const Request&, std::stop_token,
                           const std::function<void(std::string_view)>&) override {
     return Error{ErrorKind::kUnavailable, ""};
   }
-  void Renew(const std::string& holder, int lasts = 15) {
-    lease["metadata"]["resourceVersion"] = std::to_string(++version);
-    lease["spec"] = {{"holderIdentity", holder},
-                     {"leaseDurationSeconds", lasts},
-                     {"renewTime", std::to_string(version)}};
-  }
-  std::string Holder() { return lease["spec"]["holderIdentity"]; }
+  void Renew(const std::string& holder, int lasts = 15) { store.Renew(holder, lasts); }
+  std::string Holder() { return store.lease["spec"]["holderIdentity"]; }
 
   std::mutex mutex;
-  Json lease;
-  int64_t version = 0, reads = 0;
+  LeaseStore store;
+  int64_t reads = 0;
   bool down = false;
   milliseconds slowness{0};
   std::chrono::steady_clock::time_point now{seconds(100'000)};

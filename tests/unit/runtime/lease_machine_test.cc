@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "operator/base/json.h"
+#include "tests/unit/runtime/lease_store.h"
 
 namespace spillway::runtime {
 namespace {
@@ -20,34 +20,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = LeaseMachine::Clock;
 
-// An API server with one Lease.
-class LeaseStore {
- public:
-  Result<Json> Carry(const Request& request) {
-    if (request.method == "GET")
-      return lease.is_null() ? kube::ReadResponse({404, "{}", {}}) : Result<Json>(lease);
-    Json body = ParseJson(request.body);
-    if (request.method == "POST" && !lease.is_null())
-      return Error{ErrorKind::kAlreadyExists, "there is one"};
-    if (request.method == "PUT" && body["metadata"]["resourceVersion"] != std::to_string(version_))
-      return Error{ErrorKind::kConflict, "it was modified"};
-    lease = std::move(body);
-    lease["metadata"]["resourceVersion"] = std::to_string(++version_);
-    return lease;
-  }
-  Json lease;
-
- private:
-  int version_ = 0;
-};
-
 class LeaseMachineTest : public testing::Test {
  protected:
   // A whole try that begins now; each answer takes so long.
   bool Try(LeaseMachine& machine, milliseconds each = milliseconds(0)) {
     std::optional<Request> next = machine.Try(now);
     while (next) {
-      const Result<Json> answer = store.Carry(*next);
+      const Result<Json> answer = store.Ask(*next);
       now += each;
       next = machine.Answer(answer, now, Time{}).next;
     }
@@ -98,7 +77,7 @@ TEST_F(LeaseMachineTest, ARaceThatIsLostIsNoFailure) {
   const auto create = ours.Answer(Error{ErrorKind::kNotFound, ""}, now, Time{});
   ASSERT_TRUE(create.next);
   ASSERT_TRUE(Try(theirs));
-  const auto step = ours.Answer(store.Carry(*create.next), now, Time{});
+  const auto step = ours.Answer(store.Ask(*create.next), now, Time{});
   EXPECT_FALSE(step.next);
   EXPECT_EQ(step.failed, nullptr);
   EXPECT_FALSE(ours.held());
@@ -115,10 +94,10 @@ TEST_F(LeaseMachineTest, NoAnswerIsAFailureOfTheTry) {
 
 TEST_F(LeaseMachineTest, GivesUpOnlyWhatIsItsOwn) {
   ASSERT_TRUE(Try(ours));
-  EXPECT_FALSE(theirs.Answer(store.Carry(theirs.Release()), now, Time{}).next);
-  const auto step = ours.Answer(store.Carry(ours.Release()), now, Time{});
+  EXPECT_FALSE(theirs.Answer(store.Ask(theirs.Release()), now, Time{}).next);
+  const auto step = ours.Answer(store.Ask(ours.Release()), now, Time{});
   ASSERT_TRUE(step.next);
-  ASSERT_TRUE(store.Carry(*step.next));
+  ASSERT_TRUE(store.Ask(*step.next));
   EXPECT_FALSE(ours.Answer(Json::object(), now, Time{}).next);
   EXPECT_TRUE(Try(theirs)) << "at once";
 }
@@ -153,7 +132,7 @@ class Rivals {
       if (faults && OneIn(600)) processes_[random_() % processes_.size()] = Begin();
       std::erase_if(late_, [&](const auto& late) {
         if (late.second > now_) return false;
-        (void)store_.Carry(late.first);
+        (void)store_.Ask(late.first);
         return true;
       });
       for (Process& process : processes_) Move(process, faults);
@@ -201,7 +180,7 @@ class Rivals {
       if (machine.held() && !std::exchange(process.led, true)) ++changes_;
       process.next = now_ + (process.led ? seconds(2) : machine.UntilNextTry(now_));
     } else if (process.sent) {
-      process.answer = store_.Carry(*std::exchange(process.sent, {}));
+      process.answer = store_.Ask(*std::exchange(process.sent, {}));
       process.next += UpTo(faults ? 2'000 : 100);
     } else if (process.led && machine.Left(now_) == milliseconds(0)) {
       process = Begin();  // it has lost the lease, and ends
