@@ -32,6 +32,14 @@ class ScalingTest : public testing::Test {
     scale.status.requested_at = requested;
     if (requested) scale.status.phase = api::ScalePhase::kRequested;
   }
+  // Task t, on server cloud-1 of pool spot.
+  void RunOnBought() {
+    api.AddPool("spot");
+    api.AddTask("t");
+    api.Settle();
+    api.ProvideServer("cloud-1");
+    api.Settle();
+  }
   ApiModel api;
 };
 
@@ -52,11 +60,7 @@ TEST_F(ScalingTest, BuysWhatNoServerCanTakeAndRunsItThere) {
 }
 
 TEST_F(ScalingTest, ReleasesAnIdleServer) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   api.SetPod("t-1", PodPhase::kSucceeded);
   api.Settle();
   api.Advance(seconds(299));
@@ -71,11 +75,7 @@ TEST_F(ScalingTest, ReleasesAnIdleServer) {
 }
 
 TEST_F(ScalingTest, AServerTakesNoTaskInTheMomentInWhichItIsGivenBack) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   api.SetPod("t-1", PodPhase::kSucceeded);
   api.Settle();
   api.Advance(seconds(299));
@@ -379,11 +379,7 @@ TEST_F(ScalingTest, ABusyServerSeenAfterARestartDoesNotMakeItsPoolLookSmall) {
 }
 
 TEST_F(ScalingTest, ALostCloudServerLetsItsTaskRunElsewhere) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   api.SetPod("t-1", PodPhase::kRunning);
   api.Settle();
   api.Remove(api.claims, api.claims.begin()->first);
@@ -751,11 +747,7 @@ TEST_F(PoolLabelsTest, CountForRequirementsOfTheTask) {
 }
 
 TEST_F(ScalingTest, AServerWhoseNodeIsLostIsGivenBack) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   api.SetPod("t-1", PodPhase::kRunning);
   api.nodes["cloud-1"].ready = api::NodeReady::kUnknown;
   api.Change(api.nodes["cloud-1"]);
@@ -765,11 +757,7 @@ TEST_F(ScalingTest, AServerWhoseNodeIsLostIsGivenBack) {
 }
 
 TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   ASSERT_EQ(api.servers.size(), 1u);
   api.Remove(api.servers, api.servers.begin()->first);
   api.Settle();
@@ -895,11 +883,7 @@ TEST_F(ScalingTest, APurchaseThatAnotherLeaderMadeIsKeptWhenOurOwnIsRefused) {
 
 // An older leader has asked for it late, when the one that was ready had been deleted.
 TEST_F(ScalingTest, AServerThatTookTheNameOfTheOneBeforeIsUsedAndGivenBack) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   api.claims.begin()->second.uid = "other";
   api.claims.begin()->second.node_name.clear();
   api.Remove(api.nodes, "cloud-1");
@@ -912,13 +896,33 @@ TEST_F(ScalingTest, AServerThatTookTheNameOfTheOneBeforeIsUsedAndGivenBack) {
   EXPECT_TRUE(api.claims.empty());
 }
 
+// Its registration comes late, when its engine has replaced it.
+TEST_F(ScalingTest, TheMachineBeforeTakesNoTaskOnceThereIsAnother) {
+  std::optional<Write> registration;
+  api.hangs = [&](const Write& write) {
+    const bool registers = write.kind == Kind::kServer && write.verb == Verb::kCreate;
+    if (registers && !registration) registration = write;
+    return registers;
+  };
+  RunOnBought();
+  api.AddNode("cloud-2", "8");
+  api.claims.begin()->second.node_name = "cloud-2";
+  api.Change(api.claims.begin()->second);
+  api.Settle();
+  ASSERT_TRUE(registration);
+  api::RegisteredServer& late = api.servers[registration->name] =
+      *api::DecodeRegisteredServer(runtime::Body(*registration));
+  ASSERT_EQ(late.spec.node_name, "cloud-1");
+  late.meta.uid = "late";
+  api.Change(late);
+  api.Advance(seconds(10));
+  EXPECT_FALSE(api.pods.contains("ns/t-1")) << api.pods.at("ns/t-1").node_name;
+  EXPECT_TRUE(api.servers.empty());
+}
+
 // A leader that was late has written that it gives the request back, from before there was a node.
 TEST_F(ScalingTest, AServerThatAnOldStatusGivesBackTakesNoTask) {
-  api.AddPool("spot");
-  api.AddTask("t");
-  api.Settle();
-  api.ProvideServer("cloud-1");
-  api.Settle();
+  RunOnBought();
   api.SetPod("t-1", PodPhase::kSucceeded);
   api.Advance(seconds(5));
   api::ScaleRequest& scale = api.scales.begin()->second;
