@@ -10,11 +10,17 @@ using api::Pod;
 using api::TaskRequest;
 using std::chrono::seconds;
 
+bool IsOffered(const api::Node& node) {
+  const auto label = node.meta.labels.find(api::kRegisterLabel);
+  const bool labelled = label != node.meta.labels.end() && label->second == "true";
+  return labelled || node.meta.labels.contains(api::kPoolLabel);
+}
+
 bool Suits(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node) {
   const api::Policy policy = task.spec.placement->policy;
   if (server.spec.cordoned || server.meta.deleted || node.unschedulable) return false;
   if (server.spec.max_cpu_percent || server.spec.requires_metrics) return false;  // see CheckLoad
-  if (node.ready != api::NodeReady::kTrue) return false;
+  if (node.ready != api::NodeReady::kTrue || !IsOffered(node)) return false;
   if ((policy == api::Policy::kLocalOnly && server.spec.cloud) ||
       (policy == api::Policy::kCloudOnly && !server.spec.cloud))
     return false;
@@ -23,7 +29,7 @@ bool Suits(const TaskRequest& task, const api::RegisteredServer& server, const a
     if (has == server.spec.capabilities.end() || has->second != want.values.at(0)) return false;
   }
   return std::all_of(node.taints.begin(), node.taints.end(), [&](const api::Taint& taint) {
-    return taint.effect == "PreferNoSchedule" ||
+    return taint.effect == "PreferNoSchedule" || Tolerates(task, taint) ||
            (server.spec.cloud && taint.key == api::kPoolTaint);
   });
 }
@@ -192,6 +198,8 @@ std::set<std::string> Checks::Unregistered() const {
   std::set<std::string> out;
   core::Write write;
   write.kind = Kind::kServer;
+  if (api_.RuleFor(write) != nullptr) return out;
+  write.verb = core::Verb::kDelete;  // of the one that was there for the machine before
   if (api_.RuleFor(write) != nullptr) return out;
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*object);

@@ -131,7 +131,8 @@ void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // there will be no second one of its name
   int64_t ran = 0, may = 1 + task->spec.retry.limit + record->edits;
   for (const PodRecord& pod : record->pods) {
-    ran += pod.ran ? 1 : 0;
+    // That it has run, only who saw it can know; see README.md.
+    ran += pod.ran && (!pod.turned_away || replica.HasMetRunning(pod.uid)) ? 1 : 0;
     may += pod.gave_way ? 1 : 0;
     const bool succeeded = pod.ended > 0 && pod.end && pod.end->exit_code == 0 &&
                            !pod.asked_to_end && pod.cause.empty();
@@ -156,6 +157,18 @@ void Checks::CheckPods(const core::Write& write) {
     Violate("pods-bound", task->meta.key() + " has had " + std::to_string(pods) + " pods with " +
                               std::to_string(task->spec.retry.limit) + " retries and " +
                               std::to_string(causes) + " disruptions");
+}
+
+// A retry is counted for what failed by itself, and for nothing else. Which of its end and its
+// deletion came first, a wrong clock cannot tell.
+void Checks::CheckFaults(const core::Write& write) {
+  const TaskRecord* record = witness_.Task(write.uid);
+  const int64_t retries = api_.Get<TaskRequest>(write.key())->status.retries;
+  if (retries == 0 || overlap_ || witness_.clocks_wrong) return;
+  const int faults = record == nullptr ? 0 : Witness::OwnFaults(*record);
+  if (retries > faults)
+    Violate("whose-fault", write.key() + " counts " + std::to_string(retries) + " retries, and " +
+                               std::to_string(faults) + " of its pods failed by themselves");
 }
 
 // The outcome of a finished task is history: nobody may change it.

@@ -201,6 +201,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   if (write.kind == Kind::kScale && write.verb == core::Verb::kPatchStatus) CheckGone(write);
   if (before_ && before_->meta.uid == write.uid) {
     CheckResult(replica, write);
+    CheckFaults(write);
     ++statuses_;
     ++costs_[write.uid].statuses;
     // It comes before the pod, and is taken back if there will be none.

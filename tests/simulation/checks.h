@@ -10,6 +10,7 @@
 
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/cloud.h"
+#include "tests/simulation/nodes.h"
 #include "tests/simulation/rates.h"
 #include "tests/simulation/replica.h"
 
@@ -151,6 +152,7 @@ class Checks {
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;
   void CheckResult(const Replica& replica, const core::Write& write);
+  void CheckFaults(const core::Write& write);
   void CheckTruth(const Replica& replica, const core::Write& write);
   // The number of the last pod that the process can know of; 0 if there is none.
   int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
@@ -210,6 +212,8 @@ class Checks {
   size_t statuses_ = 0;
 };
 
+// Whether its label, or its pool, makes it a server.
+bool IsOffered(const api::Node& node);
 // Whether a server has the properties for a task, as the objects tell: an account of its own,
 // without what the core uses.
 bool Suits(const api::TaskRequest& task, const api::RegisteredServer& server,

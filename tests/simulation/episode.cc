@@ -132,6 +132,10 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {2, true, "edit class", [](E& e, R& r) { return e.users_.ChangeQueue(r); }},
       {2, true, "edit budget", [](E& e, R& r) { return e.users_.ChangeBudget(r); }},
       {3, true, "node fenced", [](E& e, R& r) { return e.nodes_.Fence(r); }},
+      {2, true, "node expels pods", [](E& e, R& r) { return e.nodes_.Expel(r); }},
+      {10, false, "taint manager", [](E& e, R& r) { return e.nodes_.EvictExpelled(r); }},
+      {2, true, "node shrinks or grows", [](E& e, R& r) { return e.nodes_.Shrink(r); }},
+      {2, true, "node label", [](E& e, R& r) { return e.nodes_.Unlabel(r); }},
       {2, true, "edit pool", [](E& e, R& r) { return e.users_.ChangePool(r); }},
       {4, true, "foreign pod", [](E& e, R& r) { return e.nodes_.AddForeignPod(r); }},
       {6, true, "node trouble", [](E& e, R& r) { return e.nodes_.Trouble(r); }},
@@ -202,6 +206,7 @@ void Episode::Mix() {
     result_.happened[name];
   Crashes::NameAll(result_.happened);
   for (const std::string& name : Cloud::Names()) result_.happened[name];
+  for (const std::string& name : Nodes::Names()) result_.happened[name];
   for (const char* name : {"a list of an engine failed", "an engine listed what was"})
     result_.happened[name];
 }

@@ -116,7 +116,7 @@ class Episode {
   Witness witness_;
   cloud::Engines engines_;
   Cloud cloud_{api_, engines_, [this](const std::string& what) { ++result_.happened[what]; }};
-  Nodes nodes_{api_};
+  Nodes nodes_{api_, [this](const std::string& what) { ++result_.happened[what]; }};
   Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};
   Crashes crashes_;

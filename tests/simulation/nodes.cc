@@ -104,16 +104,21 @@ bool Nodes::MovePod(Random& random, bool faults) {
   }
   if (pod.terminal()) return false;
   if (pod.phase == PodPhase::kRunning) return EndPod(random, std::move(pod), faults);
-  if (Dislikes(pod)) {
+  if (IsExpelled(pod, *node)) {
+    api_.witness->Disrupt(pod.meta.uid, "refused");
+    pod.phase = PodPhase::kFailed;
+    pod.reason = "TaintToleration";
+    pod.message = Say("Predicate TaintToleration failed", random);
+  } else if (Dislikes(pod)) {
     static constexpr const char* kReasons[] = {"UnexpectedAdmissionError", "SysctlForbidden",
                                                "NodeAffinity", "PodOSNotSupported"};
-    api_.witness->Blame(pod.meta.uid, "refused");
+    api_.witness->Disrupt(pod.meta.uid, "refused");
     pod.phase = PodPhase::kFailed;
     pod.reason = kReasons[prejudice_ % 4];
     pod.message = Say("Pod was rejected", random);
   } else if (!Admits(pod)) {
     pod.phase = PodPhase::kFailed;
-    api_.witness->Blame(pod.meta.uid, "refused");
+    api_.witness->Disrupt(pod.meta.uid, "refused");
     pod.reason = "OutOfcpu";
     pod.message = "Node didn't have enough resource: cpu";
   } else if (faults && pod.waiting_reason.empty() && random.OneIn(20)) {
@@ -140,14 +145,14 @@ bool Nodes::EndPod(Random& random, Pod pod, bool faults) {
       api::Termination{code, fails ? "Error" : "Completed", Say(said, random, 12), begin,
                        std::max(begin, Time(std::chrono::floor<seconds>(ClockOf(pod.node_name))))};
   if (luck == 19) {  // to make room for others
-    api_.witness->Blame(pod.meta.uid, "evicted");
+    api_.witness->Disrupt(pod.meta.uid, "evicted");
     pod.reason = "Evicted";
     pod.disrupted = true;
   } else if (luck == 20) {  // it used more than it may
     pod.reason = "Evicted";
     pod.message = Say("Pod ephemeral local storage usage exceeds the total limit", random);
   } else if (luck == 21) {  // the node was booted anew, and does not know
-    api_.witness->Blame(pod.meta.uid, "rebooted");
+    api_.witness->Disrupt(pod.meta.uid, "rebooted");
     pod.termination = api::Termination{255, "Unknown", "", begin, pod.termination->finished};
     pod.termination->lost = true;
   }
@@ -176,20 +181,6 @@ bool Nodes::AddForeignPod(Random& random) {
     if (api_.Get<Pod>(pod.meta.key()) != nullptr) return false;
   }
   api_.Put(pod);
-  return true;
-}
-
-bool Nodes::Fence(Random& random) {
-  const auto* entry = random.Any(api_.All(Kind::kNode));
-  if (entry == nullptr) return false;
-  Node node = std::get<Node>(*entry->second);
-  const api::Taint taint{"maintenance", "", "NoSchedule"};
-  if (random.OneIn(2)) {
-    node.unschedulable = !node.unschedulable;
-  } else if (std::erase(node.taints, taint) == 0) {
-    node.taints.push_back(taint);
-  }
-  api_.Put(node);
   return true;
 }
 
@@ -230,15 +221,12 @@ bool Nodes::Trouble(Random& random) {
 
 void Nodes::Recover() {
   for (const Node& known : api_.List<Node>()) {
-    const api::Taint taint{"maintenance", "", "NoSchedule"};
     Node node = known;
-    if (known.ready == NodeReady::kTrue && !known.unschedulable &&
-        std::erase(node.taints, taint) == 0)
+    Restore(node);
+    if (node.ready == known.ready && node.unschedulable == known.unschedulable &&
+        node.taints == known.taints && node.allocatable == known.allocatable &&
+        node.meta.labels == known.meta.labels)
       continue;
-    std::erase(node.taints, taint);
-    node.unschedulable = false;
-    node.ready = NodeReady::kTrue;
-    node.ready_message.clear();
     api_.Put(node);
   }
   while (!silent_.empty()) ComeBack(std::string(*silent_.begin()));

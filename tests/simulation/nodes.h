@@ -2,9 +2,12 @@
 // collectors of pods and of dependents.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/random.h"
@@ -13,7 +16,12 @@ namespace spillway::simulation {
 
 class Nodes {
  public:
-  explicit Nodes(ApiServer& api) : api_(api) {}
+  // happened: is told what comes of what is done to nodes.
+  Nodes(ApiServer& api, std::function<void(const std::string&)> happened)
+      : api_(api), happened_(std::move(happened)) {}
+
+  // All that it may tell of.
+  static std::vector<std::string> Names();
 
   void Add(const std::string& name, const std::string& cpu, const std::string& memory);
   // A pod moves on: it is refused, runs, ends. False if there is none that can.
@@ -28,6 +36,14 @@ class Nodes {
   void TalkMuch() { hostile_ = true; }
   // A node is cordoned or tainted, or no longer.
   bool Fence(Random& random);
+  // A node gets a taint by which what runs there and does not tolerate it must go, or loses it.
+  bool Expel(Random& random);
+  // Kubernetes' taint manager ends a pod for such a taint.
+  bool EvictExpelled(Random& random);
+  // A node has less to offer, perhaps less than what runs there, or all of it again.
+  bool Shrink(Random& random);
+  // The label by which a node is a server is taken off, or put back.
+  bool Unlabel(Random& random);
   // A node falls silent, is found to be not ready, comes back, or goes for good.
   bool Trouble(Random& random);
   // Every node that was added is there and well.
@@ -47,6 +63,10 @@ class Nodes {
   bool CollectPod();
   bool CollectDependent();
   bool Dislikes(const api::Pod& pod) const;
+  bool IsExpelled(const api::Pod& pod, const api::Node& node) const;
+  void TurnAwayWhatRuns(const api::Node& node);
+  // What is asked for by name: as it was when it was added, but for how it is.
+  void Restore(api::Node& node) const;
   Time ClockOf(const std::string& node) const;
   // text, and perhaps more, of at most 2 to the power of that many bytes.
   std::string Say(std::string text, Random& random, size_t doublings = 18) const;
@@ -59,11 +79,15 @@ class Nodes {
   };
 
   ApiServer& api_;
+  std::function<void(const std::string&)> happened_;
   std::map<std::string, Local> locals_;
   std::set<std::string> silent_;  // nodes whose kubelet does nothing
   size_t foreign_ = 0;
   uint64_t prejudice_ = 0, skew_ = 0;
   bool hostile_ = false;
 };
+
+// Whether the task's pods may be on a node with the taint, as its template says.
+bool Tolerates(const api::TaskRequest& task, const api::Taint& taint);
 
 }  // namespace spillway::simulation

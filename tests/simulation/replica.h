@@ -115,6 +115,8 @@ class Replica {
   bool HasSeen(Kind kind, int64_t version) const;
   // Whether it was told how the pod with this uid ended.
   bool HasMetEnded(const std::string& uid) const { return met_ended_.contains(uid); }
+  // Whether it was told that the pod with this uid runs.
+  bool HasMetRunning(const std::string& uid) const { return met_running_.contains(uid); }
   // Whether it was ever told of the pod with this uid.
   bool HasMet(const std::string& uid) const { return met_.contains(uid); }
   // The last time, by its clock, that it decided anything without having been told of the pod.
@@ -174,8 +176,8 @@ class Replica {
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
-  std::map<std::string, Time> met_;  // by uids of pods: UntoldUntil
-  std::set<std::string> met_ended_;  // uids of pods
+  std::map<std::string, Time> met_;                // by uids of pods: UntoldUntil
+  std::set<std::string> met_ended_, met_running_;  // uids of pods
   std::set<std::string> barred_;     // keys of what a rule refused, and what is tried again
   Time wake_{}, born_{}, turned_{};  // turned_: by its clock
   SmoothClock clock_;

@@ -47,7 +47,8 @@ const api::Resources& Checks::RequestsOf(const Replica& replica, const Pod& pod)
 
 void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
   const auto* node = api_.Get<api::Node>(pod.node_name);
-  if (node == nullptr) return;  // gone meanwhile
+  // Gone meanwhile, or changed, such as with less to offer.
+  if (node == nullptr || !replica.HasSeen(Kind::kNode, node->meta.resource_version)) return;
   api::Resources used = pod.requests;
   int others = 0, exclusive = 0;
   std::string beside;
@@ -90,11 +91,8 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
 void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
   const auto* node = api_.Get<api::Node>(pod.node_name);
   const api::NodeMetrics* load = replica.LoadOf(pod.node_name);
-  if (node == nullptr) return;
-  // That the node is a new one of that name is not known before it was seen.
-  const bool of_this_node =
-      load != nullptr && (load->observed >= node->meta.created ||
-                          !replica.HasSeen(Kind::kNode, core::VersionOf(*node)));
+  if (node == nullptr || !replica.HasSeen(Kind::kNode, node->meta.resource_version)) return;
+  const bool of_this_node = load != nullptr && load->observed >= node->meta.created;
   const bool fresh = of_this_node && replica.now() < load->observed + std::chrono::seconds(60);
   int64_t cpu = pod.requests.cpu_milli, memory = pod.requests.memory;
   const auto add = [&](const api::Resources& requests) {
@@ -139,12 +137,16 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
   if (const auto* node = api_.Get<api::Node>(pod.node_name);
       node != nullptr && replica.HasSeen(Kind::kNode, node->meta.resource_version)) {
     for (const api::Taint& taint : node->taints) {
-      if (taint.effect != "PreferNoSchedule" && taint.key != api::kPoolTaint)
+      if (taint.effect != "PreferNoSchedule" && taint.key != api::kPoolTaint &&
+          !Tolerates(*task, taint))
         Violate("wrong-server",
                 pod.meta.key() + " on node " + pod.node_name + " with taint " + taint.key);
     }
     if (node->unschedulable)
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is cordoned");
+    if (!IsOffered(*node))
+      Violate("wrong-server",
+              pod.meta.key() + " on node " + pod.node_name + ", whose label is gone");
     // While two lead at once, one may have registered what the other gives back.
     if (!overlap_ && KnowsAll(replica) && IsTakenAway(*node) && !HasFailedUntold(*node))
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");

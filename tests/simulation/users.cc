@@ -6,8 +6,8 @@ namespace {
 using api::Json;
 using api::TaskRequest;
 
-Json Template(size_t cpu, size_t memory) {
-  return {
+Json Template(size_t cpu, size_t memory, bool tolerant) {
+  Json out{
       {"spec",
        {{"containers",
          {{{"name", "c"},
@@ -15,6 +15,8 @@ Json Template(size_t cpu, size_t memory) {
            {"resources",
             {{"requests",
               {{"cpu", std::to_string(cpu)}, {"memory", std::to_string(memory) + "Gi"}}}}}}}}}}};
+  if (tolerant) out["spec"]["tolerations"] = {{{"key", "maintenance"}, {"operator", "Exists"}}};
+  return out;
 }
 
 }  // namespace
@@ -50,7 +52,7 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
                   const Json& group) {
   static constexpr const char* kPolicies[] = {"PreferLocal", "PreferLocal", "PreferLocal",
                                               "LocalOnly", "CloudOnly"};
-  Json spec{{"template", Template(1 + random.Pick(3), 1 + random.Pick(3))},
+  Json spec{{"template", Template(1 + random.Pick(3), 1 + random.Pick(3), random.OneIn(6))},
             {"exclusive", random.OneIn(8)},
             {"placement",
              {{"policy", kPolicies[random.Pick(5)]}, {"burstAfterSeconds", random.Pick(2) * 30}}},

@@ -112,7 +112,11 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
     nodes_[pod.node].took[pod.requests] = now;
   }
   if (after == nullptr || after->terminal()) {
-    if (!pod.over) pod.over = now;
+    if (!pod.over) {
+      pod.over = now;
+      pod.own_fault = after != nullptr && after->phase == api::PodPhase::kFailed &&
+                      !pod.disrupted && !pod.asked_to_end;
+    }
     if (after != nullptr && pod.ended == 0) pod.ended = after->meta.resource_version;
   }
   if (after != nullptr && after->termination && !pod.end) pod.end = after->termination;
@@ -127,6 +131,22 @@ void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
   if (cause != "refused") return;
   pod.refused = true;
   nodes_[pod.node].refused = now;
+}
+
+void Witness::Disrupt(const std::string& pod_uid, const std::string& cause) {
+  Blame(pod_uid, cause);
+  const auto known = pods_.find(pod_uid);
+  if (known == pods_.end()) return;
+  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  pod.disrupted = true;
+  if (cause != "turned away") return;
+  pod.turned_away = true;
+  nodes_[pod.node].refused = now;  // whoever has not seen it run takes it for refused
+}
+
+int Witness::OwnFaults(const TaskRecord& task) {
+  return static_cast<int>(std::count_if(task.pods.begin(), task.pods.end(),
+                                        [](const PodRecord& pod) { return pod.own_fault; }));
 }
 
 void Witness::Stopped(const std::string& pod_uid) {

@@ -31,6 +31,9 @@ struct PodRecord {
   bool stopped = false;                  // its end was decided on before a refusal was known
   bool gave_way = false;                 // or is its group taken back
   std::string cause;                     // what was done to it from outside; empty: nothing
+  bool disrupted = false;                // by the cluster, not by a decision of the operator
+  bool own_fault = false;                // it failed, and nothing had been done to it
+  bool turned_away = false;              // it ran, and its end tells nothing of that
 };
 
 struct TaskRecord {
@@ -64,8 +67,12 @@ class Witness {
   void Created(const core::Write& write, const core::Object& object);
   void Edited(const std::string& task_uid) { ++tasks_[task_uid].edits; }
   void Late(const std::string& task_uid) { ++tasks_[task_uid].late; }
-  // The cluster has ended the pod, not its task.
+  // It is not the task's fault that the pod ends.
   void Blame(const std::string& pod_uid, const std::string& cause);
+  // The same, and the cluster has ended it.
+  void Disrupt(const std::string& pod_uid, const std::string& cause);
+  // How many of the task's pods have failed by themselves.
+  static int OwnFaults(const TaskRecord& task);
   // The node's kubelet does nothing, or works again.
   void Silent(const std::string& node, bool silent);
   // Someone was refused, and waits by himself before he asks again.
