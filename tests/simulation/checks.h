@@ -159,7 +159,6 @@ class Checks {
   void Stops(const Replica& replica, const core::Write& write);
   bool IsInflight(const api::ScaleRequest& scale) const;
   bool IsTakenAway(const api::Node& node) const;
-  bool HasFailedUntold(const api::Node& node) const;
   // The creation is not to come any more.
   void Forget(const core::Write& write);
   void CheckPurchase(const core::Write& write);

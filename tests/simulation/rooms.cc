@@ -148,7 +148,7 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
       Violate("wrong-server",
               pod.meta.key() + " on node " + pod.node_name + ", whose label is gone");
     // While two lead at once, one may have registered what the other gives back.
-    if (!overlap_ && KnowsAll(replica) && IsTakenAway(*node) && !HasFailedUntold(*node))
+    if (!overlap_ && KnowsAll(replica) && IsTakenAway(*node))
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
   const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
@@ -170,23 +170,6 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
         Violate("wrong-server", pod.meta.key() + " on server " + name + " without " + want.key);
     }
   }
-}
-
-// It has failed, or its machine was replaced, and the process that had registered it ended before
-// it told of that; see README.md.
-bool Checks::HasFailedUntold(const api::Node& node) const {
-  for (const auto& [name, object] : api_.All(Kind::kCloudServer)) {
-    const auto& claim = std::get<api::CloudServer>(*object);
-    if (claim.node_name == node.meta.name && (claim.deleting || !claim.ending.empty()))
-      return false;
-  }
-  for (const auto& [name, object] : api_.All(Kind::kServer)) {
-    const auto& server = std::get<api::RegisteredServer>(*object);
-    const auto* scale = api_.Get<api::ScaleRequest>(server.spec.scale_request);
-    if (server.spec.node_name == node.meta.name && scale != nullptr)
-      return scale->status.phase != api::ScalePhase::kReady;
-  }
-  return false;
 }
 
 // Its claim is being deleted, by whomever, or will be.

@@ -95,10 +95,10 @@ std::string WhyTaken(const World& world, const ScaleState& scale, const CloudSer
 }
 
 bool Vacate(World& world, const ScaleState& scale) {
-  const std::string& node = scale.object.status.node_name;
-  ServerState* server = RegisteredFor(world, scale);
-  const bool others =
-      server != nullptr && server->object.spec.scale_request != scale.object.meta.name;
+  ServerState* server = OwnServer(world, scale);
+  const std::string node =
+      server != nullptr ? server->object.spec.node_name : scale.object.status.node_name;
+  const bool others = server == nullptr && RegisteredFor(world, scale) != nullptr;
   if (node.empty() || others || IsVacant(world, node)) return true;
   // Without a server, another leader has bound a task to it meanwhile.
   return EndOn(world, node, server,

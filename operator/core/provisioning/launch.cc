@@ -128,11 +128,19 @@ bool TimedOut(World& world, const ScaleState& scale) {
   return world.now >= until;
 }
 
-// It is taken away, and a leader before has registered it without having told so.
-bool IsTakenUntold(const World& world, const ScaleState& scale, const CloudServer& server) {
-  if (server.node_name.empty() || (!server.deleting && server.ending.empty())) return false;
-  const ServerState* registered = world.servers.On(server.node_name);
-  return registered != nullptr && registered->object.spec.scale_request == scale.object.meta.name;
+// A leader before has registered it without having told so: then it has to go, with those who run
+// there, if its engine has taken it away, replaces its machine or calls it failed.
+bool ReleaseUntold(World& world, ScaleState& scale, const CloudServer* server) {
+  const ServerState* registered = OwnServer(world, scale);
+  if (registered == nullptr) return false;
+  ScaleState told = scale;
+  if (server != nullptr) NoteBackend(told.object.status, *server);
+  told.object.status.node_name = registered->object.spec.node_name;
+  const std::string why = WhyTaken(world, told, server);
+  if (why.empty()) return false;
+  scale.object.status = std::move(told.object.status);
+  BeginRelease(world, scale, why);
+  return true;
 }
 
 // The engine's own word, or what the error of the request suggests.
@@ -158,10 +166,8 @@ Duration ProvisionTimeout(const World& world, const ScaleState& scale) {
 
 void Launch(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
-  if (server != nullptr && IsTakenUntold(world, scale, *server)) {
-    NoteBackend(scale.object.status, *server);
-    return BeginRelease(world, scale, WhyTaken(world, scale, server));
-  }
+  const bool had = server != nullptr || scale.object.status.phase == ScalePhase::kProvisioning;
+  if (had && ReleaseUntold(world, scale, server)) return;
   if (server != nullptr && !server->deleting) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {

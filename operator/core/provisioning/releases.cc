@@ -43,9 +43,7 @@ std::optional<CloudServer> Unseen(const World& world, const ScaleState& scale) {
 }
 
 void DeleteServer(World& world, ScaleState& scale) {
-  ServerState* server = RegisteredFor(world, scale);
-  if (server != nullptr && server->object.spec.scale_request == scale.object.meta.name)
-    Unregister(world, world.servers, *server);
+  if (ServerState* server = OwnServer(world, scale)) Unregister(world, world.servers, *server);
 }
 
 // What was bought for it was given back: its finalizer is taken away.

@@ -52,6 +52,16 @@ ServerState* RegisteredFor(World& world, const ScaleState& scale) {
   return node.empty() ? nullptr : world.servers.On(node);
 }
 
+ServerState* OwnServer(World& world, const ScaleState& scale) {
+  const auto is_own = [&](const ServerState& server) {
+    return server.object.spec.scale_request == scale.object.meta.name;
+  };
+  ServerState* there = RegisteredFor(world, scale);
+  if (there != nullptr && is_own(*there)) return there;
+  const auto named = world.servers.by_name.find(ServerName(world, scale));
+  return named != world.servers.by_name.end() && is_own(named->second) ? &named->second : nullptr;
+}
+
 void SetPhase(World& world, ScaleState& scale, ScalePhase phase, const std::string& message) {
   ScaleStatus& status = scale.object.status;
   const ScalePhase before = std::exchange(status.phase, phase);

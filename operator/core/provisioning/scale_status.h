@@ -12,8 +12,11 @@ inline constexpr BackoffRange kAskAgain{std::chrono::seconds(2), std::chrono::se
 
 // What its engine has for the purchase, as far as was seen; null if nothing.
 const api::CloudServer* ServerOf(const World& world, const ScaleState& scale);
-// Registered on its node; null if nothing is.
+// Registered on its node, be it another's; null if nothing is.
 ServerState* RegisteredFor(World& world, const ScaleState& scale);
+// Registered for the purchase, on whatever node: a leader before may have done that and not told of
+// that node. Null if nothing is.
+ServerState* OwnServer(World& world, const ScaleState& scale);
 
 void SetPhase(World& world, ScaleState& scale, api::ScalePhase phase, const std::string& message);
 void NoteBackend(api::ScaleStatus& status, const api::CloudServer& server);

@@ -63,16 +63,11 @@ void TakeOther(ScaleState& scale, const CloudServer& server) {
 
 // What is registered under its name may be the machine before, by a registration that came late.
 void EndPredecessor(World& world, const ScaleState& scale) {
-  const auto at = world.servers.by_name.find(ServerName(world, scale));
-  if (at == world.servers.by_name.end()) return;
-  ServerState& server = at->second;
-  const api::RegisteredServerSpec& spec = server.object.spec;
-  if (spec.scale_request != scale.object.meta.name ||
-      spec.node_name == scale.object.status.node_name)
-    return;
-  if (server.usage->tasks == 0) return Unregister(world, world.servers, server);
-  if (server.ending) return;
-  EndServer(world, world.servers, server, Ending{"its machine was replaced", {}, world.now});
+  ServerState* server = OwnServer(world, scale);
+  if (server == nullptr || server->object.spec.node_name == scale.object.status.node_name) return;
+  if (server->usage->tasks == 0) return Unregister(world, world.servers, *server);
+  if (server->ending) return;
+  EndServer(world, world.servers, *server, Ending{"its machine was replaced", {}, world.now});
 }
 
 void InUse(World& world, ScaleState& scale) {

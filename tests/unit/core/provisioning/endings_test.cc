@@ -110,6 +110,21 @@ class EndingsTest : public testing::Test {
         [&](const auto& note) { return note.kind == Kind::kTask && note.reason == reason; }));
   }
   api::ScaleRequest& Scale() { return api.scales.begin()->second; }
+  void ForgetThatItWasReady() {
+    const api::CloudServer& claim = api.claims.begin()->second;
+    Scale().status = {};
+    Scale().status.phase = ScalePhase::kProvisioning;
+    Scale().status.backend_name = claim.name, Scale().status.backend_uid = claim.uid;
+  }
+  void ExpectNobodyGoesThereAfterARestart() {
+    api.AddTask("u");
+    api.Restart();
+    Poll();
+    api.Advance(seconds(1));
+    EXPECT_FALSE(api.pods.contains("ns/u-1"));
+    EXPECT_GE(Told("ServerEnding"), 1);  // and again where its node is gone by now
+    EXPECT_TRUE(Stopped());
+  }
 
   ApiModel api;
   FleetThatEnds& machines = api.engines.Add(std::make_unique<FleetThatEnds>());
@@ -150,18 +165,31 @@ TEST_F(EndingsTest, NoNewTaskGoesThereFromTheFirstNotice) {
 // The leader before has registered it, and has not told of that in the purchase's status.
 TEST_F(EndingsTest, NorWhereTheNextLeaderDoesNotKnowYetThatItWasReady) {
   Run(cloud::kKarpenter);
-  Scale().status = {};
-  Scale().status.phase = ScalePhase::kProvisioning;
-  api::CloudServer& claim = api.claims.begin()->second;
-  Scale().status.backend_name = claim.name, Scale().status.backend_uid = claim.uid;
-  claim.deleting = true;
-  api.AddTask("u");
-  api.Restart();
-  Poll();
-  api.Advance(seconds(1));
-  EXPECT_FALSE(api.pods.contains("ns/u-1"));
-  EXPECT_EQ(Told("ServerEnding"), 1);
-  EXPECT_TRUE(Stopped());
+  ForgetThatItWasReady();
+  api.claims.begin()->second.deleting = true;
+  ExpectNobodyGoesThereAfterARestart();
+}
+
+TEST_F(EndingsTest, NorWhereItsEngineCallsThatFailed) {
+  Run(cloud::kKarpenter);
+  ForgetThatItWasReady();
+  api.claims.begin()->second.error = api::CloudError::kTransient;
+  ExpectNobodyGoesThereAfterARestart();
+}
+
+TEST_F(EndingsTest, NorWhereThatIsGone) {
+  Run(cloud::kKarpenter);
+  ForgetThatItWasReady();
+  api.claims.clear();
+  ExpectNobodyGoesThereAfterARestart();
+}
+
+// The leader before has registered the machine that came after, and another is on its way by now.
+TEST_F(EndingsTest, NorWhereTheNextLeaderKnowsOfTheMachineBeforeAlone) {
+  Run(cloud::kKarpenter);
+  Scale().status.backend_uid = "before", Scale().status.node_name = "node-before";
+  api.claims.begin()->second.ready = false;
+  ExpectNobodyGoesThereAfterARestart();
 }
 
 // The status of what must not run twice comes before its pod, and the notice in the same moment.
