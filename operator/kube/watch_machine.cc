@@ -21,6 +21,12 @@ constexpr int kMostShort = 4;
 // ours.
 constexpr std::chrono::seconds kSilent{100};
 
+bool IsTypeOfEvent(std::string_view type) {
+  static constexpr std::string_view kTypes[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK",
+                                                "ERROR"};
+  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
+}
+
 std::string KeyOf(const Json& object) {
   const Json& meta = PartOf(object, "metadata");
   const std::string ns = TextOf(meta, "namespace"), name = TextOf(meta, "name");
@@ -54,11 +60,12 @@ Request WatchMachine::NextStream() {
   return StreamingListRequest(target_.resource, target_.ns, timeout);
 }
 
-void WatchMachine::Feed(std::string_view piece) {
+bool WatchMachine::Feed(std::string_view piece) {
   lines_.Feed(piece, [&](std::string_view line) {
     if (!failed_) failed_ = TakeLine(line);
   });
   if (!version_.empty() && !failed_) Recovered();
+  return !failed_;
 }
 
 void WatchMachine::End(const Result<Response>& answer, Clock::time_point now) {
@@ -66,6 +73,7 @@ void WatchMachine::End(const Result<Response>& answer, Clock::time_point now) {
   if (paging_ && !error && !next_page_.empty()) return;
   next_page_.clear();
   if (!paging_ && !heard_ && now - begin_ >= kSilent) version_.clear();
+  if (!paging_ && !error) garbled_ = 0;
   const bool gone = error && error->kind == ErrorKind::kGone;
   if (error && error->kind == ErrorKind::kNotFound && target_.optional) {
     sink_.listed(0, {});
@@ -115,16 +123,14 @@ std::optional<Error> WatchMachine::TakeLine(std::string_view line) {
   heard_ = true;
   const Json event = ParseJson(line);
   const Json& object = PartOf(event, "object");
-  if (!object.is_object())
-    return Error{ErrorKind::kUnavailable,
-                 "the watch sent a line that is not an event: " + OneLine(line, kMostLine)};
   const std::string type = TextOf(event, "type");
+  if (!object.is_object() || !IsTypeOfEvent(type)) return Garbled(line);
   if (type == "ERROR") {
     return Error{PartOf(object, "code") == 410 ? ErrorKind::kGone : ErrorKind::kUnavailable,
                  Bounded(TextOf(object, "message"), kMostMessage)};
   }
   const Json& meta = PartOf(object, "metadata");
-  if (!meta.is_object()) return std::nullopt;
+  if (!meta.is_object()) return Garbled(line);
   if (version_.empty()) {
     TakeListed(type, object);
     return std::nullopt;
@@ -136,6 +142,14 @@ std::optional<Error> WatchMachine::TakeLine(std::string_view line) {
                                                : WatchEvent::kUpsert;
   sink_.event(what, object);
   return std::nullopt;
+}
+
+// What it was to say is not known: all is listed again.
+Error WatchMachine::Garbled(std::string_view line) {
+  ++garbled_;
+  version_.clear();
+  return {ErrorKind::kUnavailable,
+          "the watch sent a line that is not an event: " + OneLine(line, kMostLine)};
 }
 
 void WatchMachine::TakeListed(const std::string& type, const Json& object) {
@@ -181,7 +195,7 @@ void WatchMachine::Resume(Clock::duration lasted) {
 
 void WatchMachine::Backoff(const Error& error) {
   if (failures_++ == 0) sink_.trouble(error);
-  wait_ = BackoffAfter(failures_, kBackoff, random_());
+  wait_ = BackoffAfter(std::max(failures_, garbled_), kBackoff, random_());
   if (error.kind == ErrorKind::kNotFound) wait_ = kMissingRetry;
   if (error.retry_after) wait_ = std::max<Wait>(wait_, *error.retry_after);
 }

@@ -62,8 +62,9 @@ class WatchMachine {
 
   // What to do next. REQUIRES: the call before has ended.
   std::variant<Wait, Call> Begin(Clock::time_point now);
-  // A piece of the stream that is under way: of any length, cut anywhere.
-  void Feed(std::string_view piece);
+  // A piece of the stream that is under way: of any length, cut anywhere. False if nothing that
+  // comes after it is worth reading: hang up, and call End.
+  bool Feed(std::string_view piece);
   // How the call has ended. A stream that brought nothing for kStreamSilence ends with an Error.
   void End(const Result<Response>& answer, Clock::time_point now);
 
@@ -74,6 +75,7 @@ class WatchMachine {
   std::optional<Error> EndStream(const Result<Response>& answer);
   std::optional<Error> TakePage(const Json& page);
   std::optional<Error> TakeLine(std::string_view line);
+  Error Garbled(std::string_view line);
   // Before the end of a streamed list.
   void TakeListed(const std::string& type, const Json& object);
   // Of a list, in pages or streamed.
@@ -91,8 +93,9 @@ class WatchMachine {
   std::set<std::string> keys_;  // of a list that is under way
   bool streams_lists_ = true;   // until the API server refuses
   int failures_ = 0;
-  int short_ = 0;  // watches in a row that did not last
-  Wait wait_{0};   // before the next call
+  int short_ = 0;    // watches in a row that did not last
+  int garbled_ = 0;  // in a row, that sent what is no event
+  Wait wait_{0};     // before the next call
   std::minstd_rand random_;
   // Of the list or watch that is under way.
   bool paging_ = false;

@@ -13,6 +13,20 @@ void SleepFor(std::chrono::milliseconds time, std::stop_token stop) {
   changed.wait_for(lock, stop, time, [] { return false; });
 }
 
+namespace {
+
+Result<Response> Carry(Transport& transport, const WatchMachine::Call& call, WatchMachine& machine,
+                       std::stop_token stop) {
+  if (!call.streams) return transport.Send(call.request, stop);
+  std::stop_source over;
+  const std::stop_callback on_stop(stop, [&] { over.request_stop(); });
+  return transport.Stream(call.request, over.get_token(), [&](std::string_view piece) {
+    if (!machine.Feed(piece)) over.request_stop();
+  });
+}
+
+}  // namespace
+
 void Watch(Transport& transport, const WatchTarget& target, const WatchSink& sink,
            std::stop_token stop, const ThreadClock& clock) {
   WatchMachine machine(target, sink, std::random_device{}());
@@ -22,12 +36,8 @@ void Watch(Transport& transport, const WatchTarget& target, const WatchSink& sin
       clock.sleep(*wait, stop);
       continue;
     }
-    const auto& [request, streams] = std::get<WatchMachine::Call>(next);
-    const auto answer =
-        streams
-            ? transport.Stream(request, stop, [&](std::string_view piece) { machine.Feed(piece); })
-            : transport.Send(request, stop);
-    if (!answer && answer.error().kind == ErrorKind::kCancelled) return;
+    const auto answer = Carry(transport, std::get<WatchMachine::Call>(next), machine, stop);
+    if (!answer && answer.error().kind == ErrorKind::kCancelled && stop.stop_requested()) return;
     machine.End(answer, clock.now());
   }
 }

@@ -89,7 +89,8 @@ class TlsServer {
   bool listens = false;
   // Set it before the first request.
   std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
-  std::string head;  // of the last request; read it once that was answered
+  bool holds = false;  // the connection, until the other side ends it
+  std::string head;    // of the last request; read it once that was answered
 
  private:
   void Serve() {
@@ -104,6 +105,8 @@ class TlsServer {
       asio::read_until(stream, asio::dynamic_buffer(request), "\r\n\r\n", error);
       head = request;
       asio::write(stream, asio::buffer(answer), error);
+      char more = 0;
+      if (holds) asio::read(stream, asio::buffer(&more, 1), error);
       stream.shutdown(error);
     }
   }
@@ -180,6 +183,25 @@ TEST(TransportTest, AnAnswerOfAServiceIsBoundedInSize) {
   ASSERT_FALSE(cut.ok());
   EXPECT_THAT(cut.error().message, HasSubstr("the answer is larger than 1 bytes"));
   EXPECT_TRUE(cut.error().retryable() && cut.error().ambiguous);
+}
+
+TEST(TransportTest, AStreamCanBeEndedByWhoeverTakesItsPieces) {
+  const Pair pair = MakeCertificate("IP:127.0.0.1");
+  TlsServer server("127.0.0.1", pair);
+  server.answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nnonsense\n\r\n";
+  server.holds = true;
+  const auto transport = MakeTransport(ConfigOf("https://127.0.0.1:" + server.port(), pair));
+  ASSERT_TRUE(transport.ok());
+  std::string taken;
+  std::stop_source stop;
+  const auto answer =
+      (*transport)->Stream({"GET", "/", "", ""}, stop.get_token(), [&](std::string_view piece) {
+        taken += piece;
+        stop.request_stop();
+      });
+  EXPECT_EQ(taken, "nonsense\n");
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().kind, ErrorKind::kCancelled);
 }
 
 TEST(TransportTest, ARedirectIsNotFollowedSinceCredentialsAreForNobodyElse) {

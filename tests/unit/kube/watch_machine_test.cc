@@ -58,7 +58,8 @@ class Driven {
       now += std::get<WatchMachine::Wait>(next);
     }
   }
-  void Feed(std::string_view bytes) { machine_.Feed(bytes); }
+  // Whether it wants to read on.
+  bool Feed(std::string_view bytes) { return machine_.Feed(bytes); }
   void End(const Result<Response>& answer, milliseconds lasted = seconds(60)) {
     machine_.End(answer, now += lasted);
   }
@@ -242,6 +243,64 @@ TEST(WatchMachineTest, TheFirstByteOfAWatchThatWorksAgainEndsTheTrouble) {
   watch.Next();
   watch.Feed("{");
   EXPECT_EQ(watch.log, (Log{"trouble: cut off", "fine"}));
+}
+
+// What came with such a line is not known, and only a list tells.
+TEST(WatchMachineTest, ALineThatIsNoEventEndsTheWatchAndAllIsListedAgain) {
+  const std::string meta = R"("metadata":{"name":"a","resourceVersion":"20"})";
+  const std::vector<std::string> lines = {"<html>",
+                                          "{}",
+                                          "[1]",
+                                          "{\"type\":\"ADDED\"}",
+                                          R"({"type":"ADDED","object":[]})",
+                                          R"({"type":"ADDED","object":{}})",
+                                          "{\"object\":{" + meta + "}}",
+                                          R"({"type":"MOVED","object":{)" + meta + "}}",
+                                          "{" + meta + "}"};
+  for (const std::string& line : lines) {
+    Driven watch;
+    watch.Stream(Session());
+    watch.Next();
+    EXPECT_TRUE(watch.Feed(Line("MODIFIED", "a", "14")));
+    EXPECT_FALSE(watch.Feed(line + "\n")) << line;
+    EXPECT_FALSE(watch.Feed(Line("MODIFIED", "a", "15")));
+    watch.End(Unavailable("hung up"), seconds(20));
+    EXPECT_TRUE(watch.log.back().starts_with("trouble: the watch sent a line that is not an event"))
+        << watch.log.back();
+    EXPECT_EQ(watch.log.size(), kSession.size() + 2) << "of " << line;
+    EXPECT_NE(watch.Next().request.path.find("sendInitialEvents"), std::string::npos);
+    EXPECT_LE(watch.waited, milliseconds(500)) << "the first time";
+  }
+}
+
+TEST(WatchMachineTest, AWatchThatIsGarbledAgainAndAgainIsWaitedForLonger) {
+  Driven watch;
+  milliseconds longest{0};
+  for (int i = 0; i < 12; ++i) {
+    watch.Next();
+    longest = std::max(longest, watch.waited);
+    EXPECT_TRUE(watch.Feed(Line("ADDED", "a", "3") + EndOfList("8")));
+    EXPECT_FALSE(watch.Feed("nonsense\n"));
+    watch.End(Ok());
+  }
+  EXPECT_GE(longest, seconds(7)) << "though its lists were complete";
+  EXPECT_LE(longest, seconds(15));
+  watch.Stream(Session());
+  watch.Next();
+  EXPECT_EQ(watch.waited, milliseconds(0));
+  EXPECT_FALSE(watch.Feed("nonsense\n"));
+  watch.End(Ok());
+  watch.Next();
+  EXPECT_LE(watch.waited, milliseconds(500)) << "once a watch was sound";
+}
+
+TEST(WatchMachineTest, AWatchThatTellsOfAnErrorIsNotReadOn) {
+  Driven watch;
+  watch.Stream(Session());
+  watch.Next();
+  EXPECT_FALSE(watch.Feed("{\"type\":\"ERROR\",\"object\":{\"code\":500,\"message\":\"x\"}}\n"));
+  watch.End(Unavailable("hung up"));
+  EXPECT_NE(watch.Next().request.path.find("resourceVersion=12&"), std::string::npos);
 }
 
 TEST(WatchMachineTest, AWatchThatClosesAtOnceIsResumedOnceAndThenWaitedFor) {

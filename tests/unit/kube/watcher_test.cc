@@ -14,11 +14,13 @@ class ScriptedTransport : public Transport {
   Result<Response> Send(const Request& request, std::stop_token) override {
     return Answer(request);
   }
-  Result<Response> Stream(const Request& request, std::stop_token,
+  Result<Response> Stream(const Request& request, std::stop_token hang_up,
                           const std::function<void(std::string_view)>& piece) override {
     auto answer = Answer(request);
     if (answer && answer->status == 200) piece(answer->body);
     streamed();
+    if (hang_up.stop_requested()) ++hung_up;
+    if (hang_up.stop_requested()) return Error{ErrorKind::kCancelled, "stopped", {}};
     return answer;
   }
   Result<Response> Answer(const Request& request) {
@@ -34,6 +36,7 @@ class ScriptedTransport : public Transport {
   std::deque<Result<Response>> script;
   std::vector<std::string> paths;
   std::function<void()> streamed = [] {};
+  int hung_up = 0;  // streams that the watch ended itself
   std::stop_source stop;
 };
 
@@ -250,6 +253,15 @@ TEST_F(WatcherTest, WhatIsNotAnObjectOfTheApiIsNoReasonToEnd) {
          "{\"metadata\":{\"name\":\"a\"}}]}"));
   Run();
   EXPECT_EQ(std::count(log.begin(), log.end(), "listed a"), 1);
+  EXPECT_EQ(log.back(), "fine");
+}
+
+// Nobody waits for the end of such a stream, which may be minutes away.
+TEST_F(WatcherTest, AStreamThatSendsWhatIsNoEventIsHungUpAndTheWatchGoesOn) {
+  transport.script = {Refused(), Ok(kList), Ok("<html>\n"), Ok(kList), Ok("")};
+  Run();
+  EXPECT_EQ(transport.hung_up, 1 + 1) << "and once more when all is stopped";
+  EXPECT_EQ(std::count(log.begin(), log.end(), "listed 5 1"), 2);
   EXPECT_EQ(log.back(), "fine");
 }
 
