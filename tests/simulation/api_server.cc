@@ -114,7 +114,7 @@ void ApiServer::Remove(Kind kind, const std::string& key) {
   ++version_;
   if (witness != nullptr) witness->Changed(at->second.get(), nullptr, ours_);
   history_[static_cast<size_t>(kind)].push_back(
-      {version_, key, UidOf(*at->second), nullptr, core::EngineOf(*at->second)});
+      {version_, key, UidOf(*at->second), nullptr, core::EngineOf(*at->second), at->second});
   changed_[static_cast<size_t>(kind)] = version_;
   all.erase(at);
 }
@@ -187,6 +187,7 @@ Answer ApiServer::Delete(const Write& write) {
 void ApiServer::Compact(size_t keep) {
   for (size_t kind = 0; kind < core::kKinds; ++kind) {
     while (history_[kind].size() > keep) {
+      forgotten_[kind] = history_[kind].front().version;
       history_[kind].pop_front();
       ++dropped_[kind];
     }

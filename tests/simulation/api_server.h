@@ -20,8 +20,9 @@ using core::Kind;
 struct Change {
   int64_t version = 0;
   std::string key, uid;
-  std::shared_ptr<const core::Object> object;  // null: deleted
-  std::string engine = {};                     // of a server
+  std::shared_ptr<const core::Object> object;     // null: deleted
+  std::string engine = {};                        // of a server
+  std::shared_ptr<const core::Object> last = {};  // as it was when it was deleted
 };
 
 std::string KeyOf(const core::Object& object);
@@ -95,6 +96,8 @@ class ApiServer {
   // The history of a kind: entries first() … end()-1.
   size_t first(Kind kind) const { return dropped_[static_cast<size_t>(kind)]; }
   size_t end(Kind kind) const { return first(kind) + history_[static_cast<size_t>(kind)].size(); }
+  // The version of the last entry that was forgotten; 0 if none was.
+  int64_t forgotten(Kind kind) const { return forgotten_[static_cast<size_t>(kind)]; }
   const Change& at(Kind kind, size_t index) const {
     return history_[static_cast<size_t>(kind)][index - first(kind)];
   }
@@ -109,7 +112,7 @@ class ApiServer {
   std::array<Objects, core::kKinds> objects_;
   std::array<std::deque<Change>, core::kKinds> history_;
   std::array<size_t, core::kKinds> dropped_{};
-  std::array<int64_t, core::kKinds> changed_{};
+  std::array<int64_t, core::kKinds> changed_{}, forgotten_{};
   int64_t version_ = 0;
   bool ours_ = false;  // a write of the operator is carried out
 };

@@ -57,6 +57,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
   world_.workers = kWorkers[random.Pick(6)];
   world_.latency = milliseconds(kLatencies[random.Pick(4)]);
   Furnish(random);
+  LayWires();
   api_.witness = &witness_;
   witness_.now = api_.now = Time{} + seconds(1'800'000'000);
   beat_ = api_.now;

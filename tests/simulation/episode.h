@@ -18,10 +18,15 @@
 
 namespace spillway::simulation {
 
+// What processes are told of the API server: objects, or bytes that they read by the shipped watch
+// and decoders.
+enum class Reads { kDrawn, kObjects, kBytes };
+
 struct Script {
   uint64_t seed = 0;            // of the world: its faults
   std::vector<uint64_t> steps;  // one seed each
   std::string only;             // the one invariant that is judged; empty: all
+  Reads reads = Reads::kDrawn;  // in one episode of four, bytes
 
   // The index-th episode of a run.
   static Script Make(uint64_t run_seed, uint64_t index, size_t steps);
@@ -86,6 +91,7 @@ class Episode {
   // goes wrong seldom.
   void Mix();
   void Furnish(Random& random);
+  void LayWires();
   Fate Luck(Random& random);
   void HoldStill();
   Replica& Any(Random& random) { return *replicas_[random.Pick(replicas_.size())]; }
@@ -120,6 +126,7 @@ class Episode {
   Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};
   Crashes crashes_;
+  WireOptions wires_;
   Replica::World world_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::vector<std::pair<Time, core::Write>> late_;  // that nobody waits for, and since when

@@ -44,6 +44,18 @@ Replica::Replica(int id, const World& world)
     if (traits.polled) polled_.push_back({traits.name});
   }
   inbox_.push_back(core::Measured{});  // metrics.k8s.io does not answer yet
+  if (world_.wires != nullptr) LayWires();
+}
+
+void Replica::LayWires() {
+  for (size_t i = 0; i < core::kKinds; ++i) {
+    const auto kind = static_cast<Kind>(i);
+    if (kind == Kind::kCloudServer) continue;  // each engine reads its own
+    const uint64_t seed = world_.wires->seed + static_cast<uint64_t>(id_) * core::kKinds + i;
+    wires_[i] =
+        std::make_unique<Wire>(kind, world_.api, *world_.wires, seed,
+                               [this](core::Event event) { inbox_.push_back(std::move(event)); });
+  }
 }
 
 Time Replica::Read() {
@@ -66,6 +78,7 @@ void Replica::List(Kind kind, Stream& stream) {
 }
 
 bool Replica::Deliver(Kind kind, size_t most) {
+  if (Wire* wire = WireOf(kind)) return !dead_ && wire->Deliver(most);
   Stream& stream = streams_[static_cast<size_t>(kind)];
   const bool told = kind == Kind::kCloudServer && DeliverPolled(most);
   if (dead_ || world_.api.now < stream.hangs_until) return told;
@@ -144,6 +157,7 @@ void Replica::Stir(const std::string& engine) {
 }
 
 bool Replica::HasSeen(Kind kind, int64_t version) const {
+  if (const Wire* wire = WireOf(kind)) return wire->delivered() >= version;
   return streams_[static_cast<size_t>(kind)].delivered >= version &&
          (kind != Kind::kCloudServer ||
           std::all_of(polled_.begin(), polled_.end(),
@@ -151,6 +165,7 @@ bool Replica::HasSeen(Kind kind, int64_t version) const {
 }
 
 void Replica::Break(Kind kind) {
+  if (Wire* wire = WireOf(kind)) return wire->Break();
   Stream& stream = streams_[static_cast<size_t>(kind)];
   stream.listed = false;
   stream.breaks_at.reset();
@@ -160,6 +175,7 @@ void Replica::Break(Kind kind) {
 }
 
 bool Replica::BreakTwice(Kind kind) {
+  if (Wire* wire = WireOf(kind)) return !dead_ && wire->BreakTwice();
   Stream& stream = streams_[static_cast<size_t>(kind)];
   if (dead_ || world_.api.now < stream.hangs_until) return false;
   Break(kind);
@@ -170,17 +186,22 @@ bool Replica::BreakTwice(Kind kind) {
 }
 
 void Replica::Hang(Kind kind, Duration time) {
+  if (Wire* wire = WireOf(kind)) return wire->Hang(world_.api.now + time);
   streams_[static_cast<size_t>(kind)].hangs_until = world_.api.now + time;
 }
 
 void Replica::Recover() {
   for (Stream& stream : streams_) stream.hangs_until = Time{};
+  for (const auto& wire : wires_) {
+    if (wire != nullptr) wire->Recover();
+  }
 }
 
 bool Replica::Double(Kind kind) {
-  Stream& stream = streams_[static_cast<size_t>(kind)];
-  if (!stream.last) return false;
-  inbox_.push_back(*stream.last);
+  const Wire* wire = WireOf(kind);
+  const auto& last = wire == nullptr ? streams_[static_cast<size_t>(kind)].last : wire->last();
+  if (!last) return false;
+  inbox_.push_back(*last);
   return true;
 }
 
@@ -331,6 +352,10 @@ bool Replica::Idle() {
       (queue_.size() > 0 && barred_.empty()))
     return false;
   for (size_t kind = 0; kind < core::kKinds; ++kind) {
+    if (const Wire* wire = WireOf(static_cast<Kind>(kind))) {
+      if (!wire->idle()) return false;
+      continue;
+    }
     const Stream& stream = streams_[kind];
     if (!stream.listed || !stream.pages.empty() ||
         stream.next < world_.api.end(static_cast<Kind>(kind)))

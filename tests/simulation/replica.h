@@ -14,6 +14,7 @@
 #include "operator/core/core.h"
 #include "operator/runtime/effect_queue.h"
 #include "tests/simulation/api_server.h"
+#include "tests/simulation/wire.h"
 
 namespace spillway::simulation {
 
@@ -57,6 +58,8 @@ class Replica {
     // The namespace whose requests get no answer, such as by a webhook that hangs; and until when.
     std::string hung = {};
     Time hung_until{};
+    // How watches are read from bytes; null: they are not.
+    const WireOptions* wires = nullptr;
   };
 
   Replica(int id, const World& world);
@@ -160,6 +163,9 @@ class Replica {
     std::optional<core::Event> report = {};
   };
 
+  // Null where the kind's watch is not read from bytes.
+  Wire* WireOf(Kind kind) const { return wires_[static_cast<size_t>(kind)].get(); }
+  void LayWires();
   void List(Kind kind, Stream& stream);
   bool DeliverPolled(size_t most);
   void Stir(const std::string& engine);
@@ -173,6 +179,7 @@ class Replica {
   runtime::EffectQueue queue_;
   std::array<Stream, core::kKinds> streams_;
   std::vector<Polled> polled_;
+  std::array<std::unique_ptr<Wire>, core::kKinds> wires_;
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
