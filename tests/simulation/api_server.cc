@@ -159,7 +159,8 @@ Answer ApiServer::PatchStatus(const Write& write) {
   auto& all = objects_[static_cast<size_t>(write.kind)];
   const auto at = all.find(write.key());
   if (at == all.end()) return Refuse(ErrorKind::kNotFound, write.key() + " not found");
-  if (UidOf(*at->second) != write.uid || core::VersionOf(*at->second) != write.resource_version)
+  // The API server leaves aside another uid in a status; no two objects have the same version.
+  if (core::VersionOf(*at->second) != write.resource_version)
     return Refuse(ErrorKind::kConflict, "the object has been modified");
   auto object = WithStatus(*at->second, write);
   if (!object) return object.error();
@@ -174,13 +175,13 @@ Answer ApiServer::Delete(const Write& write) {
   if (UidOf(*at->second) != write.uid)
     return Refuse(ErrorKind::kConflict, "the uid in the precondition does not match");
   const auto* pod = std::get_if<api::Pod>(at->second.get());
-  if (pod == nullptr || write.grace == 0) {
-    Remove(write.kind, write.key());
-  } else if (!pod->meta.deleted) {  // the kubelet removes it once its containers have ended
+  if (pod != nullptr && !pod->meta.deleted) {
     api::Pod marked = *pod;
     marked.meta.deleted = now;
     Put(marked);
   }
+  // Otherwise the kubelet removes it once its containers have ended.
+  if (pod == nullptr || write.grace == 0) Remove(write.kind, write.key());
   return std::optional<Object>();
 }
 
