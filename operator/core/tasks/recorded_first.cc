@@ -29,6 +29,7 @@ void Drop(World& world, TaskState& task) {
 }
 
 bool IsWanted(const TaskState& task) {
+  if (task.object.meta.deleted) return false;  // also where a finalizer keeps it
   if (task.binding) return task.binding == task.creating && !task.confirmed;
   const api::TaskSpec& spec = task.object.spec;
   return task.held->overdue && !api::Finished(task.object.status.phase) && !spec.suspend &&
@@ -124,7 +125,9 @@ bool MaySend(const TaskState& task) { return task.held && task.held->recorded &&
 
 void DropUnwanted(World& world, TaskState& task) {
   if (!task.held || MaySend(task)) return;
-  if (!task.writer.in_flight && !(task.binding && IsWanted(task))) Drop(world, task);
+  if (task.writer.in_flight || (task.binding && IsWanted(task))) return;
+  if (task.binding == task.creating && !task.confirmed) task.binding.reset();  // no pod comes
+  Drop(world, task);
 }
 
 void SendHeld(World& world, TaskState& task) {

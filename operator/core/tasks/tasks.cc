@@ -188,6 +188,7 @@ void BackOff(World& world, TaskState& task, Duration wait) {
 void ReconcileTask(World& world, TaskState& task) {
   if (task.object.meta.deleted || task.shape == nullptr) {
     Dequeue(world, task);
+    DropUnwanted(world, task);
   } else {
     TaskStatus& status = task.object.status;
     if (status.observed_generation != task.object.meta.generation) {

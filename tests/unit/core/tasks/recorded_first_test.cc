@@ -207,6 +207,19 @@ TEST_F(RecordedFirstTest, ATaskThatIsDeletedMeanwhileGetsNoPodAndKeepsNoRoom) {
   EXPECT_TRUE(api.pods.contains("ns/other-1"));
 }
 
+TEST_F(RecordedFirstTest, ATaskThatIsDeletedAndStaysForAFinalizerGetsNoPodAndKeepsNoRoom) {
+  api.hangs = IsStatus;
+  Add();
+  api.tasks["ns/t"].meta.deleted = api.now;
+  api.Change(api.tasks["ns/t"]);
+  api.Settle();
+  api.Unblock();
+  Add("other", Json::object());
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_TRUE(api.pods.contains("ns/other-1"));
+}
+
 TEST_F(RecordedFirstTest, WhoComesNextKnowsOfAnAttemptWhosePodWasNeverSeenToEnd) {
   Add();
   RefuseStatuses({ErrorKind::kForbidden, "policy: no", {}});
