@@ -166,6 +166,15 @@ bool Checks::Barred(const TaskRequest& task) const {
   return false;
 }
 
+// One that is on its way back takes nothing, nor does what is still registered for a machine that
+// was replaced.
+bool Checks::IsInUse(const api::RegisteredServer& server) const {
+  const auto* scale = api_.Get<api::ScaleRequest>(server.spec.scale_request);
+  if (scale == nullptr || scale->status.phase != api::ScalePhase::kReady) return false;
+  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale->meta.uid));
+  return claim == nullptr || claim->node_name == server.spec.node_name;
+}
+
 Checks::Waits Checks::Idle() const {
   Waits out;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
@@ -183,10 +192,7 @@ Checks::Waits Checks::Idle() const {
           witness_.Down(node->meta.name, seconds(0)) ||
           witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node))
         continue;
-      // One that is on its way back takes nothing.
-      const auto* scale = api_.Get<api::ScaleRequest>(server.spec.scale_request);
-      if (server.spec.cloud && (scale == nullptr || scale->status.phase != api::ScalePhase::kReady))
-        continue;
+      if (server.spec.cloud && !IsInUse(server)) continue;
       if (WouldFit(task, server, *node, api_) && !KeptForAnother(task, server, *node))
         out.emplace(key, name);
     }

@@ -158,6 +158,7 @@ class Checks {
   int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
   void Stops(const Replica& replica, const core::Write& write);
   bool IsInflight(const api::ScaleRequest& scale) const;
+  bool IsInUse(const api::RegisteredServer& server) const;
   bool IsTakenAway(const api::Node& node) const;
   // The creation is not to come any more.
   void Forget(const core::Write& write);

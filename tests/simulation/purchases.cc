@@ -31,6 +31,8 @@ bool Checks::IsInflight(const api::ScaleRequest& scale) const {
   }
   if (since && api_.now >= *since + kProvisionTimeout) return false;
   const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
+  // Its machine was there, and the engine replaces it: that one is given back.
+  if (witness_.WasReady(scale.meta.uid)) return false;
   return claim != nullptr ? !claim->deleting && !claim->ready && claim->error == kNone
                           : !cloud_.Answered(scale.meta.uid);
 }

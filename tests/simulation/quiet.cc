@@ -11,6 +11,8 @@ using std::chrono::seconds;
 
 // A task that nothing stands in the way of has its pod asked for within that time.
 constexpr Duration kInTime = seconds(5);
+// What hung is answered after half a minute at most, and tried again after a minute at most.
+constexpr Duration kAfterHanging = seconds(100);
 
 }  // namespace
 
@@ -31,6 +33,8 @@ bool Episode::Starve(Random& random) {
     return false;
   Replica& replica = *replicas_.front();
   if (!Drain(replica)) return true;
+  const std::string before_it = world_.hung;
+  const Time rested = world_.hung_until + kAfterHanging;
   world_.hung = random.OneIn(2) ? "ns" : "team";
   world_.hung_until = api_.now + seconds(90);
   std::map<std::string, Time> since;
@@ -38,7 +42,9 @@ bool Episode::Starve(Random& random) {
     GoOn(replica);
     std::map<std::string, Time> waits;
     for (const auto& [task, server] : checks_.Idle()) {
-      if (task.starts_with(world_.hung + "/") || checks_.TriedOfLate(task)) continue;
+      if (task.starts_with(world_.hung + "/") || checks_.TriedOfLate(task) ||
+          (task.starts_with(before_it + "/") && api_.now < rested))
+        continue;
       const auto before = since.find(task);
       waits.emplace(task, before == since.end() ? api_.now : before->second);
       if (api_.now - waits.at(task) > kInTime + 2 * world_.latency)

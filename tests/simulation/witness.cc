@@ -35,6 +35,8 @@ void Witness::Changed(const core::Object* before, const core::Object* after, boo
     Judge(health);
   } else if (const auto* server = std::get_if<api::RegisteredServer>(&any)) {
     servers_[server->meta.name].insert(server->spec.node_name);
+  } else if (const auto* claim = std::get_if<api::CloudServer>(&any)) {
+    if (claim->ready) ready_.insert(claim->request_uid);
   } else if (std::holds_alternative<api::Budget>(any) && !ours) {
     budget_changed = now;
   }

@@ -103,6 +103,8 @@ class Witness {
   bool Down(const std::string& node, Duration within) const;
   // Whether its kubelet has refused a pod within that time.
   bool RefusedBy(const std::string& node, Duration within) const;
+  // Whether the purchase had a server that its engine called ready, be it another than now.
+  bool WasReady(const std::string& request_uid) const { return ready_.contains(request_uid); }
   // Whether a task's pod ever ran, or was to run, there.
   bool Hosted(const std::string& node) const { return hosted_.contains(node); }
   // How many pods the task may have had without any failure of its own.
@@ -133,6 +135,7 @@ class Witness {
   std::map<std::pair<std::string, std::string>, Time> asked_for_;  // by its node as well
   std::set<std::string> hosted_;
   std::map<std::string, std::set<std::string>> servers_;
+  std::set<std::string> ready_;  // uids of purchases
 };
 
 }  // namespace spillway::simulation
