@@ -25,6 +25,7 @@ void Checks::Violate(std::string invariant, std::string message) {
 }
 
 void Checks::Decided(const Replica& replica, const core::Effect& effect) {
+  CheckGround(replica, effect);
   if (const auto* ask = std::get_if<core::AskCloud>(&effect);
       ask != nullptr && ask->op == core::AskCloud::Op::kEnsure)
     engine_asked_.try_emplace({replica.id(), ask->request_uid}, api_.now);

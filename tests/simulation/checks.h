@@ -108,6 +108,12 @@ class Checks {
     std::optional<int> disturbed = {};  // before its first write
   };
 
+  bool KnowsKind(const Replica& replica, Kind kind) const;
+  void CheckGround(const Replica& replica, const core::Effect& effect);
+  void CheckAsked(const Replica& replica, const core::AskCloud& ask);
+  void CheckBinding(const Replica& replica, const core::Write& write);
+  void CheckNeed(const Replica& replica, const core::Write& write);
+  void CheckLosses(const core::Write& write, const api::TaskRequest& task);
   void PodDecided(const Replica& replica, const core::Write& write);
   const api::Resources& RequestsOf(const Replica& replica, const api::Pod& pod) const;
   void CheckRoom(const Replica& replica, const api::Pod& pod);
