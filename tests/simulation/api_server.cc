@@ -111,12 +111,44 @@ void ApiServer::Remove(Kind kind, const std::string& key) {
   auto& all = objects_[static_cast<size_t>(kind)];
   const auto at = all.find(key);
   if (at == all.end()) return;
+  if (IsHeld(UidOf(*at->second))) return Keep(*at->second);
   ++version_;
   if (witness != nullptr) witness->Changed(at->second.get(), nullptr, ours_);
   history_[static_cast<size_t>(kind)].push_back(
       {version_, key, UidOf(*at->second), nullptr, core::EngineOf(*at->second), at->second});
   changed_[static_cast<size_t>(kind)] = version_;
   all.erase(at);
+}
+
+void ApiServer::Keep(Object object) {
+  const std::string uid = UidOf(object);
+  if (!kept_.insert(uid).second) return;
+  ++times_kept_;
+  const bool marked = std::visit(
+      [&](auto& value) {
+        if constexpr (requires { value.meta; })
+          return std::exchange(value.meta.deleted, value.meta.deleted.value_or(now)).has_value();
+        return true;
+      },
+      object);
+  if (!marked) Put(std::move(object));
+}
+
+void ApiServer::LetGo(const std::string& uid) {
+  held_.erase(uid);
+  foreground.erase(uid);
+  if (kept_.erase(uid) == 0) return;
+  for (size_t kind = 0; kind < core::kKinds; ++kind) {
+    for (const auto& [key, object] : objects_[kind]) {
+      if (UidOf(*object) == uid) return Remove(static_cast<Kind>(kind), std::string(key));
+    }
+  }
+}
+
+void ApiServer::LetAllGo() {
+  for (const std::string& uid : std::set(held_)) {
+    if (!foreground.contains(uid)) LetGo(uid);
+  }
 }
 
 const Rule* ApiServer::RuleFor(const Write& write) const {

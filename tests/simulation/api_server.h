@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "operator/core/events.h"
@@ -15,6 +16,7 @@
 namespace spillway::simulation {
 
 using core::Kind;
+using core::Object;
 
 // One entry of the history of a kind.
 struct Change {
@@ -85,6 +87,18 @@ class ApiServer {
   int64_t Put(core::Object object);
   // Deletes it at once; dependents are the garbage collector's business.
   void Remove(Kind kind, const std::string& key);
+  // Somebody's finalizer is put on the object: deleted, it stays until that is taken off.
+  void Hold(const std::string& uid) { held_.insert(uid); }
+  bool IsHeld(const std::string& uid) const { return held_.contains(uid); }
+  // It was to be deleted, and stays for a finalizer.
+  bool IsKept(const std::string& uid) const { return kept_.contains(uid); }
+  void LetGo(const std::string& uid);
+  void LetAllGo();
+  // How often a finalizer has kept something.
+  size_t times_kept() const { return times_kept_; }
+  // Tasks that go only after their dependents, by uid.
+  std::set<std::string> foreground;
+
   // What a rule says to the write, if one holds.
   const Rule* RuleFor(const core::Write& write) const;
   // Carries out a write of the operator; the object as it is afterwards (none of a deletion).
@@ -109,7 +123,11 @@ class ApiServer {
   Result<std::optional<core::Object>> PatchStatus(const core::Write& write);
   Result<std::optional<core::Object>> Delete(const core::Write& write);
 
+  void Keep(Object object);
+
   std::array<Objects, core::kKinds> objects_;
+  std::set<std::string> held_, kept_;  // uids
+  size_t times_kept_ = 0;
   std::array<std::deque<Change>, core::kKinds> history_;
   std::array<size_t, core::kKinds> dropped_{};
   std::array<int64_t, core::kKinds> changed_{}, forgotten_{};

@@ -91,7 +91,7 @@ bool Checks::KeptForAnother(const TaskRequest& task, const api::RegisteredServer
     // One of a group that has had its place, and lost it, waits alone, as any other does.
     const bool in_group = other.spec.group && record == nullptr;
     if (other.meta.uid == task.meta.uid || api::Finished(other.status.phase) ||
-        other.spec.suspend || in_group)
+        other.spec.suspend || other.meta.deleted || in_group)
       continue;
     // So does one whose pod nobody can end any more.
     const bool waits =
@@ -134,7 +134,7 @@ int Checks::Wanting(const api::RegisteredServer& server, const api::Node& node) 
     const TaskRecord* record = witness_.Task(task.meta.uid);
     const bool runs = record != nullptr && std::any_of(record->pods.begin(), record->pods.end(),
                                                        [](const auto& pod) { return !pod.over; });
-    if (!api::Finished(task.status.phase) && !task.spec.suspend && !runs &&
+    if (!api::Finished(task.status.phase) && !task.spec.suspend && !task.meta.deleted && !runs &&
         WouldFit(task, server, node, api_))
       ++tasks;
   }
@@ -182,8 +182,8 @@ Checks::Waits Checks::Idle() const {
     const api::TaskStatus& status = task.status;
     // Where one of a group has room, the others may have none.
     if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
-        (status.retry_at && *status.retry_at > api_.now) || !PriorityOf(task) || Barred(task) ||
-        witness_.Unrecorded(task))
+        task.meta.deleted || (status.retry_at && *status.retry_at > api_.now) ||
+        !PriorityOf(task) || Barred(task) || witness_.Unrecorded(task))
       continue;
     for (const auto& [name, entry] : api_.All(Kind::kServer)) {
       const auto& server = std::get<api::RegisteredServer>(*entry);

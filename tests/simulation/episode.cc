@@ -98,6 +98,7 @@ Result Episode::Run() {
     digest_.Add(static_cast<uint64_t>(api_.version()));
   }
   if (!checks_.violation()) Quiet();
+  result_.happened["a finalizer keeps what is deleted"] += api_.times_kept();
   digest_.Add(static_cast<uint64_t>(api_.version()));
   digest_.Add(static_cast<uint64_t>(api_.now.time_since_epoch().count()));
   result_.digest = digest_.value();
@@ -128,6 +129,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {3, false, "delete task", [](E& e, R& r) { return e.users_.Delete(r); }},
       {5, false, "edit task", [](E& e, R& r) { return e.users_.Edit(r); }},
       {3, true, "re-apply task", [](E& e, R& r) { return e.users_.Reapply(r); }},
+      {4, true, "finalizer", [](E& e, R& r) { return e.users_.Finalize(r); }},
       {3, true, "delete pod", [](E& e, R& r) { return e.users_.DeletePod(r); }},
       {4, true, "edit server", [](E& e, R& r) { return e.users_.Cordon(r); }},
       {2, true, "edit class", [](E& e, R& r) { return e.users_.ChangeQueue(r); }},

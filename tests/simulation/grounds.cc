@@ -88,7 +88,8 @@ void Checks::CheckNeed(const Replica& replica, const core::Write& write) {
     return;
   const TaskRequest* task = TaskOf(uid);
   if (task == nullptr) return Violate(kStale, write.name + " is bought for what is gone");
-  if (api::Finished(task->status.phase) || task->spec.suspend || task->spec.cancel)
+  if (api::Finished(task->status.phase) || task->spec.suspend || task->spec.cancel ||
+      task->meta.deleted)
     Violate(kStale, write.name + " is bought for " + task->meta.key() + ", which does not wait");
   const TaskRecord* record = witness_.Task(uid);
   if (record == nullptr || overlap_) return;

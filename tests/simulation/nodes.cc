@@ -96,7 +96,9 @@ bool Nodes::MovePod(Random& random, bool faults) {
   const auto* node = api_.Get<Node>(pod.node_name);
   if (node == nullptr || silent_.contains(pod.node_name)) return false;
   if (pod.meta.deleted) {
-    if (pod.terminal() || random.OneIn(2)) {
+    const bool held = api_.IsHeld(pod.meta.uid);
+    if (pod.terminal() && api_.IsKept(pod.meta.uid)) return false;
+    if (pod.terminal() || (!held && random.OneIn(2))) {
       api_.Remove(Kind::kPod, pod.meta.key());
       return true;
     }
@@ -243,14 +245,39 @@ bool Nodes::Collect(Random& random) {
 
 bool Nodes::CollectPod() {
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
-    if (api_.Get<Node>(std::get<Pod>(*object).node_name) != nullptr) continue;
-    api_.Remove(Kind::kPod, std::string(key));
+    Pod pod = std::get<Pod>(*object);
+    if (api_.Get<Node>(pod.node_name) != nullptr || api_.IsKept(pod.meta.uid)) continue;
+    if (!pod.terminal()) {  // it says so before it deletes it
+      api_.witness->Disrupt(pod.meta.uid, "collected");
+      pod.phase = PodPhase::kFailed;
+      pod.disrupted = true;
+      if (api_.IsHeld(pod.meta.uid)) api_.Put(pod);
+    }
+    api_.Remove(Kind::kPod, pod.meta.key());
     return true;
   }
   return false;
 }
 
+// What is to go only after its dependents.
+bool Nodes::CollectForeground() {
+  for (const std::string& uid : api_.foreground) {
+    bool any = false;
+    for (Pod& pod : api_.List<Pod>()) {
+      if (pod.meta.owners.empty() || pod.meta.owners.front().uid != uid) continue;
+      any = true;
+      if (pod.meta.deleted) continue;
+      pod.meta.deleted = api_.now;
+      api_.Put(std::move(pod));
+      return true;
+    }
+    if (!any) return api_.LetGo(std::string(uid)), true;
+  }
+  return false;
+}
+
 bool Nodes::CollectDependent() {
+  if (CollectForeground()) return true;
   const auto orphaned = [&](const std::vector<api::OwnerReference>& owners) {
     for (const auto& owner : owners) {
       for (const Kind kind : {Kind::kTask, Kind::kScale, Kind::kNode}) {
@@ -269,7 +296,9 @@ bool Nodes::CollectDependent() {
     return true;
   }
   for (const auto& [key, object] : api_.All(Kind::kServer)) {
-    if (!orphaned(std::get<api::RegisteredServer>(*object).meta.owners)) continue;
+    if (!orphaned(std::get<api::RegisteredServer>(*object).meta.owners) ||
+        api_.IsKept(UidOf(*object)))
+      continue;
     api_.Remove(Kind::kServer, std::string(key));
     return true;
   }

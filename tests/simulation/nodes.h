@@ -62,6 +62,7 @@ class Nodes {
   bool Admits(const api::Pod& pod) const;
   bool CollectPod();
   bool CollectDependent();
+  bool CollectForeground();
   bool Dislikes(const api::Pod& pod) const;
   bool IsExpelled(const api::Pod& pod, const api::Node& node) const;
   void TurnAwayWhatRuns(const api::Node& node);

@@ -116,6 +116,7 @@ void Episode::Quiet() {
   cloud_.Calm();
   nodes_.Prejudice(0);
   api_.admission.clear();
+  api_.LetAllGo();
   late_.clear();
   api_.rules.clear();
   world_.hung_until = Time{};

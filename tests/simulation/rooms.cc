@@ -152,15 +152,18 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
   const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
-  if (seen && (api::Finished(task->status.phase) || task->spec.cancel || task->spec.suspend))
-    Violate("unwanted", pod.meta.key() + " although its task is finished, cancelled or suspended");
+  if (seen && (api::Finished(task->status.phase) || task->spec.cancel || task->spec.suspend ||
+               task->meta.deleted))
+    Violate("unwanted",
+            pod.meta.key() + " although its task is finished, cancelled, suspended or deleted");
   for (const auto& [name, object] : api_.All(Kind::kServer)) {
     const auto& server = std::get<api::RegisteredServer>(*object);
     if (server.spec.node_name != pod.node_name ||
         !replica.HasSeen(Kind::kServer, server.meta.resource_version))
       continue;
     const api::Policy policy = task->spec.placement->policy;
-    if (server.spec.cordoned || (policy == api::Policy::kLocalOnly && server.spec.cloud) ||
+    if (server.spec.cordoned || server.meta.deleted ||
+        (policy == api::Policy::kLocalOnly && server.spec.cloud) ||
         (policy == api::Policy::kCloudOnly && !server.spec.cloud)) {
       Violate("wrong-server", pod.meta.key() + " on server " + name);
     }
@@ -199,8 +202,9 @@ bool Checks::MayBeTaken(const TaskRequest& task, const api::RegisteredServer& se
   const auto& tasks = api_.All(Kind::kTask);
   return std::any_of(tasks.begin(), tasks.end(), [&](const auto& entry) {
     const auto& other = std::get<TaskRequest>(*entry.second);
-    return other.meta.uid != task.meta.uid && other.spec.retry.loss_limit == 0 &&
-           !api::Finished(other.status.phase) && WouldFit(other, server, node, api_);
+    return other.meta.uid != task.meta.uid && !other.meta.deleted &&
+           other.spec.retry.loss_limit == 0 && !api::Finished(other.status.phase) &&
+           WouldFit(other, server, node, api_);
   });
 }
 

@@ -134,8 +134,26 @@ bool Users::Edit(Random& random) {
 
 bool Users::Delete(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kTask));
-  if (entry == nullptr) return false;
+  if (entry == nullptr || std::get<TaskRequest>(*entry->second).meta.deleted) return false;
+  if (random.OneIn(4)) {  // --cascade=foreground
+    api_.Hold(UidOf(*entry->second));
+    api_.foreground.insert(UidOf(*entry->second));
+  }
   api_.Remove(Kind::kTask, std::string(entry->first));
+  return true;
+}
+
+bool Users::Finalize(Random& random) {
+  static constexpr Kind kKinds[] = {Kind::kTask, Kind::kPod, Kind::kServer, Kind::kScale};
+  const auto* entry = random.Any(api_.All(kKinds[random.Pick(4)]));
+  if (entry == nullptr) return false;
+  const std::string uid = UidOf(*entry->second);
+  if (api_.foreground.contains(uid)) return false;
+  if (api_.IsHeld(uid)) {
+    api_.LetGo(uid);
+  } else {
+    api_.Hold(uid);
+  }
   return true;
 }
 
@@ -143,6 +161,7 @@ bool Users::Reapply(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kTask));
   if (entry == nullptr) return false;
   const api::ObjectMeta meta = std::get<TaskRequest>(*entry->second).meta;
+  if (api_.IsHeld(meta.uid)) return false;
   api_.Remove(Kind::kTask, std::string(entry->first));
   Apply(meta.ns, meta.name, random);
   return true;
@@ -243,7 +262,7 @@ void Users::GiveUpGroups() {
   std::map<std::string, int64_t> alive;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
-    if (!task.spec.group || task.spec.suspend || task.spec.cancel) continue;
+    if (!task.spec.group || task.spec.suspend || task.spec.cancel || task.meta.deleted) continue;
     if (!api::Finished(task.status.phase) || task.status.started_at) ++alive[task.spec.group->name];
   }
   for (auto& task : api_.List<TaskRequest>()) {
@@ -285,7 +304,8 @@ void Users::LetGo() {
 
 bool Users::Tidy() {
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
-    if (!api::Finished(std::get<TaskRequest>(*object).status.phase)) continue;
+    if (!api::Finished(std::get<TaskRequest>(*object).status.phase) || api_.IsHeld(UidOf(*object)))
+      continue;
     api_.Remove(Kind::kTask, std::string(key));
     return true;
   }
