@@ -156,6 +156,11 @@ void Replica::Stir(const std::string& engine) {
   for (Polled& polled : polled_) polled.stirred = polled.stirred || polled.engine == engine;
 }
 
+bool Replica::HasListed(Kind kind) const {
+  if (const Wire* wire = WireOf(kind)) return wire->delivered() > 0;
+  return streams_[static_cast<size_t>(kind)].delivered > 0;
+}
+
 bool Replica::HasSeen(Kind kind, int64_t version) const {
   if (const Wire* wire = WireOf(kind)) return wire->delivered() >= version;
   return streams_[static_cast<size_t>(kind)].delivered >= version &&

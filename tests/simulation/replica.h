@@ -117,7 +117,7 @@ class Replica {
   // Whether its watch, and each engine that is polled, has told what happened at this version.
   bool HasSeen(Kind kind, int64_t version) const;
   // Whether its watch has listed all of the kind, at least once.
-  bool HasListed(Kind kind) const { return streams_[static_cast<size_t>(kind)].delivered > 0; }
+  bool HasListed(Kind kind) const;
   // Whether it was told how the pod with this uid ended.
   bool HasMetEnded(const std::string& uid) const { return met_ended_.contains(uid); }
   // Whether it was told that the pod with this uid runs.
