@@ -15,9 +15,9 @@ namespace {
 // How much of its message each of the ten listed attempts keeps; the result has the last one's in
 // full.
 constexpr size_t kMostAttemptMessage = 2048;
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 // Far beyond what any task comes to. A status may be anybody's: what counts on goes from there, and
 // an attempt's number is a part of its pod's name.
-constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMostCounted = 1'000'000'000'000;
 
 constexpr std::array<std::pair<TaskPhase, const char*>, 9> kPhases{{

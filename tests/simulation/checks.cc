@@ -128,8 +128,7 @@ void Checks::Turned(const Replica& replica) {
 
 bool Checks::KnowsAll(const Replica& replica) const {
   for (size_t kind = 0; kind < core::kKinds; ++kind) {
-    const auto of = static_cast<Kind>(kind);
-    if (!replica.HasSeen(of, api_.changed(of))) return false;
+    if (!KnowsKind(replica, static_cast<Kind>(kind))) return false;
   }
   return true;
 }

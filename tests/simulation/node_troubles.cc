@@ -21,6 +21,13 @@ const api::Taint& AnyTaint(Random& random) {
   return kTaints[random.Pick(2)];
 }
 
+// Puts the taint on the node, or takes it off.
+void Toggle(Node& node, const api::Taint& taint) {
+  if (std::erase(node.taints, taint) == 0) node.taints.push_back(taint);
+}
+
+bool Expels(const api::Taint& taint) { return taint.effect == "NoExecute"; }
+
 }  // namespace
 
 std::vector<std::string> Nodes::Names() { return {kEvicted, kTurnedAway, kTolerated}; }
@@ -42,8 +49,7 @@ void Nodes::Restore(Node& node) const {
   node.ready = api::NodeReady::kTrue;
   const auto local = locals_.find(node.meta.name);
   if (local == locals_.end()) return;
-  node.allocatable =
-      *api::DecodeResources({{"cpu", local->second.cpu}, {"memory", local->second.memory}});
+  node.allocatable = local->second.Offers();
   node.meta.labels[api::kRegisterLabel] = "true";
 }
 
@@ -51,11 +57,10 @@ bool Nodes::Fence(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kNode));
   if (entry == nullptr) return false;
   Node node = std::get<Node>(*entry->second);
-  const api::Taint taint{kMaintenance, "", "NoSchedule"};
   if (random.OneIn(2)) {
     node.unschedulable = !node.unschedulable;
-  } else if (std::erase(node.taints, taint) == 0) {
-    node.taints.push_back(taint);
+  } else {
+    Toggle(node, {kMaintenance, "", "NoSchedule"});
   }
   api_.Put(node);
   return true;
@@ -65,21 +70,21 @@ bool Nodes::Expel(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kNode));
   if (entry == nullptr) return false;
   Node node = std::get<Node>(*entry->second);
-  const api::Taint& taint = AnyTaint(random);
-  if (std::erase(node.taints, taint) == 0) node.taints.push_back(taint);
+  Toggle(node, AnyTaint(random));
   api_.Put(node);
   return true;
 }
 
 // Who else than a task's pod would tolerate it?
 bool Nodes::IsExpelled(const Pod& pod, const Node& node) const {
+  if (std::none_of(node.taints.begin(), node.taints.end(), Expels)) return false;
   const std::string* owner = api_.witness->OwnerOf(pod);
   const api::TaskRequest* task = nullptr;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     if (owner != nullptr && UidOf(*object) == *owner) task = &std::get<api::TaskRequest>(*object);
   }
   return std::any_of(node.taints.begin(), node.taints.end(), [&](const api::Taint& taint) {
-    return taint.effect == "NoExecute" && (task == nullptr || !Tolerates(*task, taint));
+    return Expels(taint) && (task == nullptr || !Tolerates(*task, taint));
   });
 }
 
@@ -90,7 +95,7 @@ bool Nodes::EvictExpelled(Random& random) {
     const auto* node = api_.Get<Node>(pod.node_name);
     if (node == nullptr || pod.terminal() || pod.meta.deleted || node->taints.empty()) continue;
     if (!IsExpelled(pod, *node)) {
-      if (api_.witness->OwnerOf(pod) != nullptr && node->taints.back().effect == "NoExecute")
+      if (api_.witness->OwnerOf(pod) != nullptr && Expels(node->taints.back()))
         happened_(kTolerated);
       continue;
     }
@@ -112,8 +117,7 @@ bool Nodes::Shrink(Random& random) {
   const auto* known = api_.Get<Node>(entry->first);
   if (known == nullptr || silent_.contains(entry->first)) return false;
   Node node = *known;
-  const api::Resources full =
-      *api::DecodeResources({{"cpu", entry->second.cpu}, {"memory", entry->second.memory}});
+  const api::Resources full = entry->second.Offers();
   const bool shrinks = node.allocatable == full;
   node.allocatable = full;
   if (shrinks) node.allocatable.cpu_milli /= static_cast<int64_t>(2 + random.Pick(3));

@@ -16,10 +16,10 @@ bool Fits(const api::Resources& used, const api::Resources& total) {
 }  // namespace
 
 void Nodes::Add(const std::string& name, const std::string& cpu, const std::string& memory) {
-  locals_[name] = {cpu, memory};
+  const Local& local = locals_[name] = {cpu, memory};
   Node node;
   node.meta.name = name;
-  node.allocatable = *api::DecodeResources({{"cpu", cpu}, {"memory", memory}});
+  node.allocatable = local.Offers();
   node.max_pods = 110;
   node.ready = NodeReady::kTrue;
   node.meta.labels = {{"kubernetes.io/hostname", name}, {"spillway.dev/register", "true"}};

@@ -77,6 +77,10 @@ class Nodes {
 
   struct Local {
     std::string cpu, memory;
+
+    api::Resources Offers() const {
+      return *api::DecodeResources({{"cpu", cpu}, {"memory", memory}});
+    }
   };
 
   ApiServer& api_;
