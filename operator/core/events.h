@@ -122,9 +122,9 @@ struct Write {
   Verb verb = Verb::kCreate;
   Kind kind = Kind::kTask;
   std::string ns, name;
-  // Preconditions: of a status patch both, of a patch both (the version only if it is not 0), of a
-  // deletion the uid. Of a pod's creation: its task's
-  // uid, which comes back as the outcome's request_uid.
+  // Preconditions: of a status patch the version, of a patch both (the version only if it is not
+  // 0), of a deletion the uid. Of a pod's creation: its task's uid, which comes back as the
+  // outcome's request_uid.
   std::string uid;
   int64_t resource_version = 0;
   api::Json body;                    // the object, the status, or a JSON patch

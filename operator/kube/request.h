@@ -43,8 +43,8 @@ Request GetRequest(const Resource& resource, const std::string& ns, const std::s
 Request CreateRequest(const Resource& resource, const std::string& ns, const Json& body);
 Request ReplaceRequest(const Resource& resource, const std::string& ns, const std::string& name,
                        const Json& body);
-// Replaces the status as a whole. Refused with a conflict unless the object has this uid and
-// version.
+// Replaces the status as a whole. Refused with a conflict unless the object has this version. The
+// API server leaves aside another uid in a status, but no two objects have the same version.
 Request StatusRequest(const Resource& resource, const std::string& ns, const std::string& name,
                       const std::string& uid, int64_t version, const Json& status);
 // A JSON patch of the object. Refused with a conflict unless it has this uid, and this version if
