@@ -213,8 +213,13 @@ void Checks::CheckTruth(const Replica& replica, const core::Write& write) {
   const TaskRecord* task = witness_.Task(write.uid);
   if (task != nullptr && !overlap_ && task->late == 0) {
     // What was not written of its attempts when a process ended, and whose pods are gone, nobody
-    // knows: then numbers are used again, and the last pod does not have the highest.
-    if (const int64_t known = LastKnown(replica, *task); known > 0) last = known;
+    // knows: then numbers are used again, and the last pod does not have the highest. Nor need it
+    // be the one that succeeded, where a silent node tells so when the next has begun.
+    const PodRecord* told = task->Attempt(last);
+    const bool late = now.phase == api::TaskPhase::kSucceeded && told != nullptr && told->end &&
+                      told->end->exit_code == 0 && !told->asked_to_end;
+    const int64_t known = LastKnown(replica, *task);
+    if (known > 0 && !late) last = known;
   }
   const PodRecord* pod = task == nullptr ? nullptr : task->Attempt(last);
   const api::Termination* end = pod != nullptr && pod->end ? &*pod->end : nullptr;

@@ -116,8 +116,12 @@ void EndScale(World& world, ScaleState& scale, CloudError error, const std::stri
 
 void FailScale(World& world, ScaleState& scale, CloudError error, const std::string& message,
                Duration at_least) {
-  EndScale(world, scale, error, message);
   HoldPool(world, scale, error, message, world.now, at_least);
+  if (const ServerState* server = OwnServer(world, scale)) {
+    scale.object.status.node_name = server->object.spec.node_name;
+    return BeginRelease(world, scale, message);
+  }
+  EndScale(world, scale, error, message);
   AskRelease(world, scale);
 }
 

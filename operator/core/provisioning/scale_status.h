@@ -31,7 +31,8 @@ void HoldPool(World& world, const ScaleState& scale, api::CloudError error,
               const std::string& message, Time from, Duration at_least = Duration{0});
 // Ends it without a server that would be of use.
 void EndScale(World& world, ScaleState& scale, api::CloudError error, const std::string& message);
-// Ends it, holds its pool, and gives back what its engine may have for it.
+// Ends it, holds its pool, and gives back what its engine may have for it. Where a leader before
+// has registered its server, those who run there are told, and have the time of any release.
 void FailScale(World& world, ScaleState& scale, api::CloudError error, const std::string& message,
                Duration at_least = Duration{0});
 

@@ -184,6 +184,15 @@ TEST_F(EndingsTest, NorWhereThatIsGone) {
   ExpectNobodyGoesThereAfterARestart();
 }
 
+TEST_F(EndingsTest, NorWhereThatIsTooLateForTheNextLeader) {
+  Run(cloud::kKarpenter);
+  ForgetThatItWasReady();
+  Scale().status.requested_at = api.now - std::chrono::hours(1);
+  api.claims.begin()->second.ready = false;
+  ExpectNobodyGoesThereAfterARestart();
+  EXPECT_THAT(Scale().status.message, HasSubstr("the server was not ready in time"));
+}
+
 // The leader before has registered the machine that came after, and another is on its way by now.
 TEST_F(EndingsTest, NorWhereTheNextLeaderKnowsOfTheMachineBeforeAlone) {
   Run(cloud::kKarpenter);
