@@ -26,9 +26,11 @@ void Checks::Violate(std::string invariant, std::string message) {
 
 void Checks::Decided(const Replica& replica, const core::Effect& effect) {
   CheckGround(replica, effect);
-  if (const auto* ask = std::get_if<core::AskCloud>(&effect);
-      ask != nullptr && ask->op == core::AskCloud::Op::kEnsure)
-    engine_asked_.try_emplace({replica.id(), ask->request_uid}, api_.now);
+  if (const auto* ask = std::get_if<core::AskCloud>(&effect)) {
+    if (ask->op == core::AskCloud::Op::kDiagnose) CheckGone(*ask);
+    if (ask->op == core::AskCloud::Op::kEnsure)
+      engine_asked_.try_emplace({replica.id(), ask->request_uid}, api_.now);
+  }
   const auto* write = std::get_if<core::Write>(&effect);
   if (write == nullptr) return;
   if (write->kind == Kind::kPod && write->verb == core::Verb::kCreate) PodDecided(replica, *write);

@@ -170,6 +170,7 @@ class Checks {
   void Forget(const core::Write& write);
   void CheckPurchase(const core::Write& write);
   void CheckGone(const core::Write& write);
+  void CheckGone(const core::AskCloud& ask);
   void CheckPatience(const Replica& replica);
   // What the attempt may have cost by now, if that pod was its.
   int64_t MostCost(const Replica& replica, const api::Attempt& attempt, const PodRecord& pod) const;

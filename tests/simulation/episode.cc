@@ -242,7 +242,17 @@ bool Episode::DeliverAll(Random& random) {
   return any;
 }
 
-bool Episode::Look(Random& random) { return Any(random).Look(random.Next(), Sight::kNow); }
+bool Episode::Look(Random& random) {
+  if (!Any(random).Look(random.Next(), Sight::kNow)) return false;
+  if (!random.OneIn(4)) return true;
+  // What is asked of the engine meanwhile is answered before its list is taken.
+  for (int i = 0; i < 3; ++i) {
+    Begin(random);
+    Carry(random);
+    Answer(random);
+  }
+  return true;
+}
 
 void Episode::TurnOf(Replica& replica) {
   if (replica.dead()) return;

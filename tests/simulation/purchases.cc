@@ -93,6 +93,14 @@ void Checks::CheckGone(const core::Write& write) {
             write.key() + " says: " + scale->status.message + ", and " + claim->engine + " has it");
 }
 
+// It is asked why there is none.
+void Checks::CheckGone(const core::AskCloud& ask) {
+  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(ask.request_uid));
+  if (claim != nullptr && claim->uid == ask.server.uid && !claim->deleting)
+    Violate("gone-truth",
+            claim->engine + " is asked what became of " + claim->name + ", which it has");
+}
+
 // What is paid for, or asked for, of the pool.
 void Checks::CheckPool(const Replica& replica, const core::Write& write) {
   if (overlap_ || !KnowsAll(replica)) return;
