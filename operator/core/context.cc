@@ -40,8 +40,9 @@ bool Context::IsBehind() const {
 
 void Context::Hear(Kind kind, const std::string& engine) {
   if (kind == Kind::kCloudServer) {
-    const EngineFeed* feed = Engine(engine);
-    if (feed != nullptr && feed->traits.polled) return;
+    const auto feed = engines.find(engine);
+    if (feed != engines.end()) feed->second.last = now;
+    if (feed != engines.end() && feed->second.traits.polled) return;
   }
   news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
   heard_at = now;

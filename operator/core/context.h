@@ -30,6 +30,8 @@ struct EngineFeed {
   int64_t seen_up_to = 0;  // as of the other kinds, in its own versions
   bool synced = false;     // listed at least once
   uint64_t lists = 0;      // so many times
+  bool behind = false;     // its watch broke, and is not current again
+  Time last{};             // when it was heard of
 };
 
 struct Context {
@@ -69,6 +71,14 @@ struct Context {
   }
   // A task, server, node or pod may have changed without our knowledge, and news are on their way.
   bool IsBehind() const;
+  // Its watch broke a while ago, and does not come back.
+  bool IsBlind(Kind kind) const {
+    const auto i = static_cast<size_t>(kind);
+    return behind[i] && now >= last_of[i] + kFresh;
+  }
+  bool IsBlind(const EngineFeed& engine) const {
+    return engine.behind && now >= engine.last + kFresh;
+  }
   // An event has come. Of the API server only a watch tells.
   void Hear(Kind kind, const std::string& engine);
   Time HeardOf(Kind kind) const { return heard_of[static_cast<size_t>(kind)]; }

@@ -46,9 +46,14 @@ struct Taker {
   World& world;
   bool& versions_went_back;
 
+  void SetBehind(Kind kind, const std::string& engine, bool behind) const {
+    world.behind[static_cast<size_t>(kind)] = behind;
+    const auto feed = world.engines.find(engine);
+    if (feed != world.engines.end()) feed->second.behind = behind;
+  }
   void Advance(Kind kind, const std::string& engine, int64_t version) const {
     if (int64_t* known = world.SeenUpTo(kind, engine)) *known = std::max(*known, version);
-    world.behind[static_cast<size_t>(kind)] = false;
+    SetBehind(kind, engine, false);
   }
   void operator()(const Seen& seen) const {
     const std::string& engine = EngineOf(seen.object);
@@ -77,9 +82,7 @@ struct Taker {
     world.Hear(bookmark.kind, bookmark.engine);
     Advance(bookmark.kind, bookmark.engine, bookmark.resource_version);
   }
-  void operator()(const Behind& behind) const {
-    world.behind[static_cast<size_t>(behind.kind)] = true;
-  }
+  void operator()(const Behind& behind) const { SetBehind(behind.kind, behind.engine, true); }
   void operator()(const CloudDiagnosis& diagnosis) const { Diagnosed(world, diagnosis); }
   void operator()(const PodWarned& warned) const { HearPod(world, warned); }
   void operator()(const Measured& measured) const { Measure(world, world.servers, measured); }

@@ -39,6 +39,8 @@ constexpr std::string_view kVerdicts[] = {"PlacementPolicy",
                                           "PoolNotFound",
                                           "UnknownEngine",
                                           "EngineSilent",
+                                          "NodesUnseen",
+                                          "EngineUnseen",
                                           "Cordoned",
                                           "Overloaded",
                                           "NotReady",
@@ -167,7 +169,7 @@ const char* StateOf(const core::ScaleState& scale) {
 
 // Empty if servers can be bought from it.
 std::string WhyHeld(const core::World& world, const core::PoolState& pool) {
-  if (const auto misfit = core::EngineMisfit(world, pool.object.spec.engine)) return misfit->reason;
+  if (const auto misfit = core::PoolMisfit(world, pool.object)) return misfit->reason;
   return world.now < pool.hold_until ? api::ToString(pool.error) : "";
 }
 

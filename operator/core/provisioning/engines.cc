@@ -16,6 +16,21 @@ std::string PoolEngine(const Provisioning& provisioning, const std::string& pool
   return at == provisioning.pools.end() ? "" : at->second.object.spec.engine;
 }
 
+// A server would be bought, and not be seen to come.
+std::optional<FitError> Unseen(const Context& context, const EngineFeed& engine) {
+  const bool nodes = context.IsBlind(Kind::kNode);
+  if (!nodes && !context.IsBlind(engine)) return std::nullopt;
+  const std::string what = nodes ? "Nodes" : "what engine " + engine.traits.name + " has";
+  return FitError{nodes ? "NodesUnseen" : "EngineUnseen",
+                  nodes ? "nodes unseen" : "engine unseen",
+                  what +
+                      " cannot be watched, so that a server would not be seen to come; nothing "
+                      "is bought before. See the operator's log for why",
+                  "",
+                  0,
+                  0};
+}
+
 }  // namespace
 
 std::optional<FitError> EngineMisfit(const Context& context, const std::string& engine) {
@@ -42,6 +57,11 @@ std::optional<FitError> EngineMisfit(const Context& context, const std::string& 
                   "",
                   0,
                   0};
+}
+
+std::optional<FitError> PoolMisfit(const Context& context, const api::ServerPool& pool) {
+  auto misfit = EngineMisfit(context, pool.spec.engine);
+  return misfit ? misfit : Unseen(context, *context.Engine(pool.spec.engine));
 }
 
 bool IsPolled(const Context& context, const std::string& engine) {

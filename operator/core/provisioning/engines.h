@@ -15,6 +15,8 @@ inline constexpr char kUnknownEngine[] = "UnknownEngine";
 
 // Why servers cannot be had of the engine; nothing if they can.
 std::optional<FitError> EngineMisfit(const Context& context, const std::string& engine);
+// Why no server can be had of the pool, whatever became of those before; nothing if one can.
+std::optional<FitError> PoolMisfit(const Context& context, const api::ServerPool& pool);
 bool IsPolled(const Context& context, const std::string& engine);
 // The engine that was asked for the purchase, or that will be; empty if its pool is gone before any
 // was asked.

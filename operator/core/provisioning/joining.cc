@@ -157,6 +157,7 @@ bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
   std::string lacks = Lacks(world, scale, server, &too_small);
   if (!lacks.empty()) return AwaitUse(world, scale, std::move(lacks), too_small);
   scale.joined = true;
+  EndHold(world, scale);
   TellLack(world, scale, "");
   return true;
 }

@@ -114,11 +114,8 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
               "node " + server.node_name + " of pool " + scale.object.pool + " is ready after " +
                   FormatDuration(world.now - status.requested_at.value_or(world.now)));
   if (const auto pool = world.provisioning.pools.find(scale.object.pool);
-      pool != world.provisioning.pools.end()) {
-    pool->second.failures = 0;
-    pool->second.hold_until = Time{};
+      pool != world.provisioning.pools.end())
     NoteBoot(pool->second, scale);
-  }
 }
 
 bool TimedOut(World& world, const ScaleState& scale) {

@@ -204,8 +204,7 @@ bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why) {
   const std::string& name = pool.object.meta.name;
   if (pool.object.meta.deleted)
     return Fail(why, {"PoolDeleted", "being deleted", "the pool is being deleted", "", 0, 0});
-  if (auto misfit = EngineMisfit(world, pool.object.spec.engine))
-    return Fail(why, std::move(*misfit));
+  if (auto misfit = PoolMisfit(world, pool.object)) return Fail(why, std::move(*misfit));
   if (world.now < pool.hold_until) {
     return Fail(why, {ToString(pool.error), ToString(pool.error),
                       "backing off until " + FormatTime(pool.hold_until) + " after " +

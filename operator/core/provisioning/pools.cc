@@ -54,7 +54,7 @@ void CountSpending(World& world, PoolState& pool) {
 void DescribeAvailability(World& world, PoolState& pool) {
   api::ServerPoolStatus& status = pool.object.status;
   const int64_t generation = pool.object.meta.generation;
-  const auto misfit = EngineMisfit(world, pool.object.spec.engine);
+  const auto misfit = PoolMisfit(world, pool.object);
   const bool held = !misfit && world.now < pool.hold_until;
   const std::string reason = misfit ? misfit->reason : held ? ToString(pool.error) : "Available";
   // The time at which it ends, not what is left: that would change with every write.

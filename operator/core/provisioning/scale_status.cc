@@ -20,7 +20,7 @@ using std::chrono::seconds;
 // setting waits for a person.
 Duration HoldAfter(CloudError error, int failures) {
   const auto doubled = [&](seconds first, seconds most) {
-    return std::min<Duration>(first * (1 << std::min(failures - 1, 5)), most);
+    return std::min<Duration>(first * (1 << std::min(failures - 1, 6)), most);
   };
   switch (error) {
     case CloudError::kInsufficientCapacity:
@@ -101,10 +101,22 @@ void HoldPool(World& world, const ScaleState& scale, CloudError error, const std
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second)) return;
   PoolState& state = pool->second;
-  state.hold_until = from + std::max(HoldAfter(error, ++state.failures), at_least);
+  const Time until = from + std::max(HoldAfter(error, ++state.failures), at_least);
+  state.failed_at = std::max(state.failed_at, from);
+  if (until < state.hold_until) return;  // what another failure asks for is longer
+  state.hold_until = until;
   state.error = error;
   state.error_message = message;
   world.WakeAt(state.hold_until);
+}
+
+void EndHold(World& world, const ScaleState& scale) {
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second) ||
+      scale.object.status.ready_at.value_or(world.now) < pool->second.failed_at)
+    return;
+  pool->second.failures = 0;
+  pool->second.hold_until = Time{};
 }
 
 void EndScale(World& world, ScaleState& scale, CloudError error, const std::string& message) {
@@ -127,8 +139,9 @@ void FailScale(World& world, ScaleState& scale, CloudError error, const std::str
 
 void RememberFailure(World& world, const ScaleState& scale) {
   const ScaleStatus& status = scale.object.status;
-  if (status.error == CloudError::kNone || !status.finished_at) return;
-  HoldPool(world, scale, status.error, status.message, *status.finished_at);
+  const bool over = status.finished_at || status.phase == ScalePhase::kReleasing;
+  if (status.error == CloudError::kNone || !over) return;
+  HoldPool(world, scale, status.error, status.message, status.finished_at.value_or(world.now));
 }
 
 }  // namespace spillway::core

@@ -25,10 +25,13 @@ bool StatusStands(const ScaleState& scale);
 // Nobody has asked its engine, and the API server does not show yet what became of it: to another
 // leader it is open.
 bool IsOpenToOthers(const ScaleState& scale);
-// Leaves the pool alone for a while from then on. The pool of the name may have been made after the
-// purchase, which then was another's. at_least: what its engine asked for.
+// Leaves the pool alone for a while from then on, or for as long as a failure before asks for. The
+// pool of the name may have been made after the purchase, which then was another's. at_least: what
+// its engine asked for.
 void HoldPool(World& world, const ScaleState& scale, api::CloudError error,
               const std::string& message, Time from, Duration at_least = Duration{0});
+// The server of the purchase is of use: what failed before it came is over.
+void EndHold(World& world, const ScaleState& scale);
 // Ends it without a server that would be of use.
 void EndScale(World& world, ScaleState& scale, api::CloudError error, const std::string& message);
 // Ends it, holds its pool, and gives back what its engine may have for it. Where a leader before

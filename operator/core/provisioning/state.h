@@ -28,6 +28,7 @@ struct PoolState {
   api::CloudError error = api::CloudError::kNone;
   std::string error_message;
   int failures = 0;     // in a row
+  Time failed_at{};     // the last of them
   Mean boot;            // from a purchase until its server was ready
   int64_t orphans = 0;  // claims of the engine whose ScaleRequest is gone
   Time spent_at{};      // when what it has cost was calculated last
