@@ -182,10 +182,16 @@ bool WebApi::HasNews(const OpenWatch& watch) const {
 std::string WebApi::Read(std::optional<OpenWatch>& watch, size_t most) const {
   std::string out;
   OpenWatch& from = *watch;
-  if (from.first.empty() && !from.over && from.next < api_.first(from.kind)) Expire(from);
-  for (; most > 0 && !from.first.empty(); --most) {
-    out += from.first.front();
-    from.first.pop_front();
+  const auto send_first = [&] {
+    for (; most > 0 && !from.first.empty(); --most) {
+      out += from.first.front();
+      from.first.pop_front();
+    }
+  };
+  send_first();
+  if (from.first.empty() && !from.over && from.next < api_.first(from.kind)) {
+    Expire(from);
+    send_first();
   }
   for (; most > 0 && !from.over && from.next < api_.end(from.kind); --most) {
     const Change& change = api_.at(from.kind, from.next++);
