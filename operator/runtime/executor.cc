@@ -11,7 +11,7 @@
 #include "operator/runtime/event_body.h"
 #include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
-#include "operator/runtime/pod_body.h"
+#include "operator/runtime/send_write.h"
 
 namespace spillway::runtime {
 namespace {
@@ -21,23 +21,6 @@ using core::Verb;
 
 const char* Name(Verb verb) {
   return verb == Verb::kCreate ? "create" : verb == Verb::kDelete ? "delete" : "patch";
-}
-
-kube::Request Encode(const core::Write& write) {
-  const kube::Resource& resource = ResourceOf(write.kind);
-  switch (write.verb) {
-    case Verb::kCreate:
-      return kube::CreateRequest(resource, write.ns, Body(write));
-    case Verb::kPatchStatus:
-      return kube::StatusRequest(resource, write.ns, write.name, write.uid, write.resource_version,
-                                 write.body);
-    case Verb::kPatch:
-      return kube::PatchRequest(resource, write.ns, write.name, write.uid, write.resource_version,
-                                write.body);
-    case Verb::kDelete:
-      break;
-  }
-  return kube::DeleteRequest(resource, write.ns, write.name, write.uid, write.grace);
 }
 
 // What is sure about an effect that could not even be sent. The core waits for an answer to
@@ -206,26 +189,8 @@ void Executor::LogTry(const Job& job, const std::optional<Error>& error, Duratio
 }
 
 Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::stop_token stop) {
-  auto answer = kube::Call(transport_, Encode(write), stop);
-  metrics_.CountWrite(Name(write.verb), ResourceOf(write.kind).plural, answer.ok());
-  core::Outcome outcome = OutcomeOf(write);
-  if (!answer) {
-    outcome.error = answer.error();
-    if (write.verb == Verb::kCreate && outcome.error->kind == ErrorKind::kAlreadyExists) {
-      // What happens next depends on whose object was there first.
-      answer = kube::Call(transport_,
-                          kube::GetRequest(ResourceOf(write.kind), write.ns, write.name), stop);
-      if (!answer) {
-        // It was there, and is gone: the creation may succeed now.
-        outcome.error = Error{ErrorKind::kUnavailable, answer.error().message};
-      }
-    }
-  }
-  if (answer && write.verb == Verb::kCreate && write.kind == Kind::kPod) {
-    if (auto pod = api::DecodeCreatedPod(*answer)) outcome.object = std::move(*pod);
-  } else if (answer && write.verb != Verb::kDelete) {
-    if (auto object = Decode(write.kind, *answer)) outcome.object = std::move(*object);
-  }
+  core::Outcome outcome = SendWrite(write, transport_, stop);
+  metrics_.CountWrite(Name(write.verb), ResourceOf(write.kind).plural, !outcome.error);
   std::optional<Error> error = outcome.error;
   return {std::move(error), std::move(outcome)};
 }

@@ -157,8 +157,28 @@ class Script {
                    {"spec",
                     {{"schedulerName", "nobody"},
                      {"terminationGracePeriodSeconds", 0},
+                     {"nodeSelector", {{"disk", "ssd"}}},
+                     {"affinity", Affinity()},
+                     {"tolerations", {{{"key", "reserved"}, {"operator", "Exists"}}}},
                      {"containers", {{{"name", "c"}, {"image", "x"}}}}}}};
     return Ask("create pod " + name, kube::CreateRequest(kube::kPods, ns_, pod));
+  }
+  static Json Affinity() {
+    const Json zone{{"key", "zone"}, {"operator", "In"}, {"values", {"a", "b"}}};
+    const Json term{{"matchExpressions", Json::array({zone})}};
+    return {{"nodeAffinity",
+             {{"requiredDuringSchedulingIgnoredDuringExecution",
+               {{"nodeSelectorTerms", Json::array({term})}}}}}};
+  }
+  // Whether it still has what decides where it may run.
+  void SayPlaces(const std::string& what, const Json& pod) {
+    const Json& spec = api::GetObject(pod, "spec");
+    const auto tolerations = api::DecodeTolerations(spec);
+    const bool tolerates = std::any_of(tolerations.begin(), tolerations.end(),
+                                       [](const auto& each) { return each.key == "reserved"; });
+    Say(what, At(spec, "nodeSelector.disk") + ", affinity " +
+                  YesNo(api::GetObject(spec, "affinity") == Affinity()) + ", toleration " +
+                  YesNo(tolerates));
   }
   void DeletePod(const std::string& name, const std::string& uid) {
     Ask("delete pod " + name, kube::DeleteRequest(kube::kPods, ns_, name, uid, 0));
@@ -166,7 +186,8 @@ class Script {
 
   // In pages, which are of one moment.
   void Lists() {
-    for (const char* name : {"a", "b", "c"}) CreatePod(name);
+    for (const char* name : {"a", "b", "c"}) SayPlaces("created", CreatePod(name));
+    SayPlaces("read", Ask("get pod", kube::GetRequest(kube::kPods, ns_, "a")));
     std::string next;
     int64_t version = 0;
     for (int page = 0; page < 3; ++page) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/base/quantity.h"
 #include "operator/runtime/pod_body.h"
 
 namespace spillway::simulation {
@@ -34,14 +35,27 @@ struct Stamp {
   }
 };
 
-Result<Object> Decode(const Write& write) {
+// Of a pod: what has come in bytes, or what would have.
+api::Json ManifestOf(const Write& write) {
+  return write.body.is_null() ? runtime::Body(write) : write.body;
+}
+
+void Admit(const Admission& plugin, api::Json& pod) {
+  if (plugin.strips_labels) pod["metadata"].erase("labels");
+  if (plugin.more_cpu_milli == 0) return;
+  api::Json& cpu = pod["spec"]["containers"][0]["resources"]["requests"]["cpu"];
+  const auto asked = ParseQuantity(cpu.get<std::string>(), Scale::kMilli);
+  cpu = FormatMilli(*asked + plugin.more_cpu_milli);
+}
+
+Result<Object> Decode(const Write& write, const api::Json& manifest) {
   const auto wrap = [](auto decoded) -> Result<Object> {
     if (!decoded) return decoded.error();
     return Object(std::move(*decoded));
   };
-  if (write.kind == Kind::kPod) return wrap(api::DecodePod(runtime::Body(write)));
-  if (write.kind == Kind::kServer) return wrap(api::DecodeRegisteredServer(write.body));
-  if (write.kind == Kind::kScale) return wrap(api::DecodeScaleRequest(write.body));
+  if (write.kind == Kind::kPod) return wrap(api::DecodePod(manifest));
+  if (write.kind == Kind::kServer) return wrap(api::DecodeRegisteredServer(manifest));
+  if (write.kind == Kind::kScale) return wrap(api::DecodeScaleRequest(manifest));
   return Invalid("the operator does not create this kind");
 }
 
@@ -151,6 +165,16 @@ void ApiServer::LetAllGo() {
   }
 }
 
+const api::Json* ApiServer::Manifest(const std::string& uid) const {
+  const auto at = manifests_.find(uid);
+  return at == manifests_.end() ? nullptr : &at->second;
+}
+
+int64_t ApiServer::AddedCpu(const std::string& ns) const {
+  const auto at = admission.find(ns);
+  return at == admission.end() ? 0 : at->second.more_cpu_milli;
+}
+
 const Rule* ApiServer::RuleFor(const Write& write) const {
   const auto at = std::find_if(rules.begin(), rules.end(),
                                [&](const Rule& rule) { return rule.Holds(write, now); });
@@ -174,16 +198,16 @@ Answer ApiServer::Create(const Write& write) {
   auto& all = objects_[static_cast<size_t>(write.kind)];
   if (all.contains(write.key()))
     return Refuse(ErrorKind::kAlreadyExists, write.key() + " already exists");
-  auto object = Decode(write);
+  api::Json manifest = ManifestOf(write);
+  const bool pod = write.kind == Kind::kPod;
+  if (const auto at = admission.find(write.ns); pod && at != admission.end())
+    Admit(at->second, manifest);
+  auto object = Decode(write, manifest);
   if (!object) return object.error();
-  if (auto* pod = std::get_if<api::Pod>(&*object); pod != nullptr && admission.contains(write.ns)) {
-    const Admission& plugin = admission.at(write.ns);
-    if (plugin.strips_labels) pod->meta.labels.clear();
-    pod->requests.cpu_milli += plugin.more_cpu_milli;
-  }
   Put(std::move(*object));
   const Object& created = *all.at(write.key());
-  if (witness != nullptr && write.kind == Kind::kPod) witness->Created(write, created);
+  if (pod) manifests_.emplace(UidOf(created), std::move(manifest));
+  if (witness != nullptr && pod) witness->Created(write, created);
   return std::optional(created);
 }
 

@@ -45,8 +45,8 @@ struct Rule {
   }
 };
 
-// What admission plugins of a namespace make of every pod: labels are taken away, containers and
-// requests come in addition.
+// What admission plugins of a namespace make of every pod: labels are taken away, and its first
+// container requests more.
 struct Admission {
   bool strips_labels = false;
   int64_t more_cpu_milli = 0;
@@ -99,6 +99,10 @@ class ApiServer {
   // Tasks that go only after their dependents, by uid.
   std::set<std::string> foreground;
 
+  // What the operator has sent to create the pod, as it was admitted; null: others have made it.
+  const api::Json* Manifest(const std::string& uid) const;
+  // What admission adds to the CPU of each pod of the namespace.
+  int64_t AddedCpu(const std::string& ns) const;
   // What a rule says to the write, if one holds.
   const Rule* RuleFor(const core::Write& write) const;
   // Carries out a write of the operator; the object as it is afterwards (none of a deletion).
@@ -128,6 +132,7 @@ class ApiServer {
   std::array<Objects, core::kKinds> objects_;
   std::set<std::string> held_, kept_;  // uids
   size_t times_kept_ = 0;
+  std::map<std::string, api::Json> manifests_;  // by uid; of what is gone, watches may still tell
   std::array<std::deque<Change>, core::kKinds> history_;
   std::array<size_t, core::kKinds> dropped_{};
   std::array<int64_t, core::kKinds> changed_{}, forgotten_{};

@@ -50,6 +50,9 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
   }
   if (task.spec.exclusive && tasks > 0) return false;
   if (server.spec.max_tasks && tasks >= *server.spec.max_tasks) return false;
+  // The operator knows of what admission adds once a pod was created, and reckons with that; what
+  // it keeps an empty server for may be from before.
+  if (!empty) used.cpu_milli += api.AddedCpu(task.meta.ns);
   return used.cpu_milli <= node.allocatable.cpu_milli && used.memory <= node.allocatable.memory;
 }
 

@@ -177,7 +177,22 @@ Json StatusOf(const api::Pod& pod) {
   return out;
 }
 
+// Of a pod that was made without one.
+Json ManifestOf(const api::Pod& pod) {
+  Json container{{"name", "c"},
+                 {"image", "x"},
+                 {"resources", {{"requests", api::EncodeResources(pod.requests)}}}};
+  return {{"apiVersion", "v1"},
+          {"kind", "Pod"},
+          {"spec",
+           {{"nodeName", pod.node_name},
+            {"terminationGracePeriodSeconds", Seconds(pod.grace)},
+            {"containers", Json::array({std::move(container)})}}}};
+}
+
 struct Encoder {
+  const Json* manifest;
+
   Json operator()(const api::TaskRequest& task) const {
     return Ours("TaskRequest", task.meta, SpecOf(task.spec), api::EncodeStatus(task.status));
   }
@@ -199,17 +214,10 @@ struct Encoder {
     return out;
   }
   Json operator()(const api::Pod& pod) const {
-    Json container{{"name", "c"},
-                   {"image", "x"},
-                   {"resources", {{"requests", api::EncodeResources(pod.requests)}}}};
-    return {{"apiVersion", "v1"},
-            {"kind", "Pod"},
-            {"metadata", MetaOf(pod.meta)},
-            {"spec",
-             {{"nodeName", pod.node_name},
-              {"terminationGracePeriodSeconds", Seconds(pod.grace)},
-              {"containers", Json::array({std::move(container)})}}},
-            {"status", StatusOf(pod)}};
+    Json out = manifest != nullptr ? *manifest : ManifestOf(pod);
+    out["metadata"].update(MetaOf(pod.meta));
+    out["status"] = StatusOf(pod);
+    return out;
   }
   Json operator()(const api::Node& node) const {
     static constexpr const char* kReady[] = {"True", "False", "Unknown"};
@@ -255,6 +263,8 @@ struct Encoder {
 
 }  // namespace
 
-Json Encode(const core::Object& object) { return std::visit(Encoder{}, object); }
+Json Encode(const core::Object& object, const Json* manifest) {
+  return std::visit(Encoder{manifest}, object);
+}
 
 }  // namespace spillway::simulation

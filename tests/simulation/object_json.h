@@ -7,7 +7,8 @@
 
 namespace spillway::simulation {
 
-// Of any kind but kCloudServer, which each engine reads in its own way.
-api::Json Encode(const core::Object& object);
+// Of any kind but kCloudServer, which each engine reads in its own way. manifest: of a pod that was
+// created with one; a model of its own has little of what that may say.
+api::Json Encode(const core::Object& object, const api::Json* manifest = nullptr);
 
 }  // namespace spillway::simulation

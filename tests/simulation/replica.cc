@@ -6,6 +6,7 @@
 #include "operator/runtime/answers.h"
 #include "operator/runtime/ask_engine.h"
 #include "operator/runtime/feed.h"
+#include "operator/runtime/send_write.h"
 
 namespace spillway::simulation {
 namespace {
@@ -32,6 +33,27 @@ const api::Pod* PodIn(const core::Event& event) {
   const auto* outcome = std::get_if<core::Outcome>(&event);
   return outcome == nullptr || !outcome->object ? nullptr
                                                 : std::get_if<api::Pod>(&*outcome->object);
+}
+
+core::Outcome WriteObject(ApiServer& api, const core::Write& write) {
+  core::Outcome outcome = runtime::OutcomeOf(write);
+  auto answer = api.Carry(write);
+  if (answer) {
+    outcome.object = std::move(*answer);
+    return outcome;
+  }
+  outcome.error = answer.error();
+  const auto& all = api.All(write.kind);
+  if (const auto at = all.find(write.key());
+      at != all.end() && outcome.error->kind == ErrorKind::kAlreadyExists)
+    outcome.object = *at->second;  // as the executor reads it
+  return outcome;
+}
+
+// As the executor does it.
+core::Outcome WriteBytes(ApiServer& api, const core::Write& write) {
+  WriteTransport transport(api, write);
+  return runtime::SendWrite(write, transport, {});
 }
 
 }  // namespace
@@ -280,20 +302,12 @@ void Replica::Send(Flight& flight, Fate fate) {
     flight.error = std::move(asked.error);
     flight.report = std::move(asked.report);
   } else if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
-    core::Outcome outcome = runtime::OutcomeOf(*write);
     world_.before(*this, *write);
     if (world_.api.RuleFor(*write) != nullptr) barred_.insert(flight.job.key);
-    auto answer = world_.api.Carry(*write);
-    if (answer) {
-      world_.after(*this, *write);
-      outcome.object = std::move(*answer);
-    } else {
-      flight.error = outcome.error = answer.error();
-      const auto& all = world_.api.All(write->kind);
-      if (const auto at = all.find(write->key());
-          at != all.end() && answer.error().kind == ErrorKind::kAlreadyExists)
-        outcome.object = *at->second;  // as the executor reads it
-    }
+    core::Outcome outcome =
+        world_.wires == nullptr ? WriteObject(world_.api, *write) : WriteBytes(world_.api, *write);
+    if (!outcome.error) world_.after(*this, *write);
+    flight.error = outcome.error;
     flight.report = std::move(outcome);
   }
   if (fate == Fate::kAnswerLost) Fail(flight, Timeout());

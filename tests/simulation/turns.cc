@@ -61,11 +61,7 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
 // many kinds of pods as may be at once are tried in its namespace for the first time.
 bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const TaskRequest& b) const {
   constexpr size_t kTriedAtOnce = 8;
-  const auto asks = [&](const std::string& ns) {
-    const auto at = api_.admission.find(ns);
-    return at == api_.admission.end() ? int64_t{0} : at->second.more_cpu_milli;
-  };
-  if (asks(a.meta.ns) != asks(b.meta.ns)) return true;
+  if (api_.AddedCpu(a.meta.ns) != api_.AddedCpu(b.meta.ns)) return true;
   if (!Bounded(b.meta.ns)) return false;
   std::set<std::string> tried;
   for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);

@@ -38,14 +38,18 @@ std::string LineOf(const char* type, const Json& object) {
   return Dump({{"type", type}, {"object", object}}) + "\n";
 }
 
-std::string LineOf(const Change& change) {
+Json Written(const ApiServer& api, const core::Object& object) {
+  return Encode(object, api.Manifest(UidOf(object)));
+}
+
+std::string LineOf(const ApiServer& api, const Change& change) {
   if (change.object == nullptr) {
-    Json last = Encode(*change.last);
+    Json last = Written(api, *change.last);
     last["metadata"]["resourceVersion"] = std::to_string(change.version);
     return LineOf("DELETED", last);
   }
   const bool fresh = change.uid == "uid-" + std::to_string(change.version);
-  return LineOf(fresh ? "ADDED" : "MODIFIED", Encode(*change.object));
+  return LineOf(fresh ? "ADDED" : "MODIFIED", Written(api, *change.object));
 }
 
 std::string Bookmark(int64_t version, bool ends_list) {
@@ -81,14 +85,18 @@ kube::Response WebApi::Carry(const core::Write& write) {
     return {200, Dump(status), std::nullopt};
   }
   const bool made = write.verb == core::Verb::kCreate;
-  return {made ? 201 : 200, Dump(Encode(**answer)), std::nullopt};
+  return {made ? 201 : 200, Dump(Written(api_, **answer)), std::nullopt};
 }
 
-kube::Response WebApi::Handle(const kube::Request& request) {
+kube::Response WebApi::Handle(const kube::Request& request, const core::Write* decided) {
   const auto target = TargetOf(request.path);
   if (!target) return NoSuchPath();
   if (request.method != "GET") {
-    const auto write = WriteOf(request, *target);
+    auto write = WriteOf(request, *target);
+    if (write && decided != nullptr) {
+      write->pod = decided->pod;
+      if (write->verb == core::Verb::kCreate) write->uid = decided->uid;
+    }
     return write ? Carry(*write) : Refusal(405, "MethodNotAllowed", "the operator sends no such");
   }
   if (target->name.empty()) return List(target->kind, target->ns, target->query);
@@ -96,7 +104,7 @@ kube::Response WebApi::Handle(const kube::Request& request) {
   const auto at = all.find(target->key());
   if (at == all.end())
     return Refusal(404, "NotFound", "\"" + target->name + "\" not found", target->name);
-  return {200, Dump(Encode(*at->second)), std::nullopt};
+  return {200, Dump(Written(api_, *at->second)), std::nullopt};
 }
 
 kube::Response WebApi::List(Kind kind, const std::string& ns, const Query& query) {
@@ -109,7 +117,7 @@ kube::Response WebApi::List(Kind kind, const std::string& ns, const Query& query
   }
   Page all{api_.version(), {}};
   for (const auto& [key, object] : api_.All(kind)) {
-    if (IsIn(ns, key)) all.rest.push_back(Encode(*object));
+    if (IsIn(ns, key)) all.rest.push_back(Written(api_, *object));
   }
   return GivePage(std::move(all), query);
 }
@@ -158,7 +166,7 @@ kube::Response WebApi::Open(const kube::Request& request, std::optional<OpenWatc
 
 void WebApi::BeginWithAll(OpenWatch& watch) const {
   for (const auto& [key, object] : api_.All(watch.kind)) {
-    if (IsIn(watch.ns, key)) watch.first.push_back(LineOf("ADDED", Encode(*object)));
+    if (IsIn(watch.ns, key)) watch.first.push_back(LineOf("ADDED", Written(api_, *object)));
   }
 }
 
@@ -195,7 +203,7 @@ std::string WebApi::Read(std::optional<OpenWatch>& watch, size_t most) const {
   }
   for (; most > 0 && !from.over && from.next < api_.end(from.kind); --most) {
     const Change& change = api_.at(from.kind, from.next++);
-    if (IsIn(from.ns, change.key)) out += LineOf(change);
+    if (IsIn(from.ns, change.key)) out += LineOf(api_, change);
   }
   const bool rests = out.empty() && most > 0;
   if (rests && from.bookmarks && !from.over && api_.now - from.spoke >= kBookmarkEvery)

@@ -32,7 +32,8 @@ class WebApi {
 
   // A list, page by page, or one object; and what the operator writes: creations, statuses (JSON
   // patches), deletions. The answer to anything else is 405.
-  kube::Response Handle(const kube::Request& request);
+  // decided: the write that the request carries out; the witness is told of what bytes do not say.
+  kube::Response Handle(const kube::Request& request, const core::Write* decided = nullptr);
   // Begins a watch. The answer has a body only where its status is not 200.
   kube::Response Open(const kube::Request& request, std::optional<OpenWatch>& watch);
   // The lines, at most so many, that the watch has to send now. A watch whose next event was
@@ -60,6 +61,23 @@ class WebApi {
   ApiServer& api_;
   std::map<std::string, Page> pages_;  // by continue token
   size_t tokens_ = 0;
+};
+
+// Carries the requests of one write.
+class WriteTransport : public kube::Transport {
+ public:
+  WriteTransport(ApiServer& api, const core::Write& decided) : web_(api), decided_(decided) {}
+  Result<kube::Response> Send(const kube::Request& request, std::stop_token) override {
+    return web_.Handle(request, &decided_);
+  }
+  Result<kube::Response> Stream(const kube::Request&, std::stop_token,
+                                const std::function<void(std::string_view)>&) override {
+    return Invalid("no write streams");
+  }
+
+ private:
+  WebApi web_;
+  const core::Write& decided_;
 };
 
 }  // namespace spillway::simulation
