@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <tuple>
 
 #include "operator/runtime/answers.h"
 #include "operator/runtime/ask_engine.h"
@@ -23,27 +22,6 @@ const char* Name(Verb verb) {
   return verb == Verb::kCreate ? "create" : verb == Verb::kDelete ? "delete" : "patch";
 }
 
-// What is sure about an effect that could not even be sent. The core waits for an answer to
-// whatever it has asked for.
-std::pair<Error, std::optional<core::Event>> BrokenReport(const core::Effect& effect,
-                                                          const std::string& what) {
-  Error error = Invalid("the request could not be made: " + what);
-  if (const auto* write = std::get_if<core::Write>(&effect)) {
-    core::Outcome outcome = OutcomeOf(*write);
-    outcome.error = error;
-    return {std::move(error), std::move(outcome)};
-  }
-  const auto* ask = std::get_if<core::AskCloud>(&effect);
-  if (ask == nullptr) return {std::move(error), std::nullopt};
-  if (ask->op == core::AskCloud::Op::kDiagnose) {
-    core::CloudDiagnosis diagnosis{ask->request_uid, api::CloudError::kTransient, error.message};
-    return {std::move(error), std::move(diagnosis)};
-  }
-  core::Outcome outcome = OutcomeOf(*ask);
-  outcome.error = error;
-  return {std::move(error), std::move(outcome)};
-}
-
 // By the monotonic clock.
 Time Monotonic() {
   return Time(std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
@@ -60,12 +38,6 @@ Fields FieldsOf(const Job& job) {
   return fields;
 }
 
-// Why a pod cannot be created is told by the core: once for all tasks of a kind.
-bool IsToldByCore(const core::Effect& effect) {
-  const auto* write = std::get_if<core::Write>(&effect);
-  return write != nullptr && write->kind == Kind::kPod && write->verb == Verb::kCreate;
-}
-
 constexpr Duration kLongestSleep{60'000};
 // A line for every write, and for every refusal that was told before.
 constexpr int kWriteVerbosity = 4;
@@ -79,7 +51,7 @@ Executor::Executor(kube::Transport& transport, const cloud::Engines& engines, Me
       metrics_(metrics),
       identity_(std::move(identity)),
       report_(std::move(report)),
-      queue_(static_cast<size_t>(threads)),
+      machine_(static_cast<size_t>(threads)),
       most_threads_(threads) {}
 
 Executor::~Executor() { (void)Stop(std::chrono::milliseconds(0)); }
@@ -95,7 +67,7 @@ bool Executor::Stop(std::chrono::milliseconds patience) {
   bool all = false;
   {
     std::unique_lock lock(mutex_);
-    all = landed_.wait_for(lock, patience, [&] { return in_flight_ == 0; });
+    all = landed_.wait_for(lock, patience, [&] { return machine_.in_flight() == 0; });
   }
   give_up_.request_stop();
   threads_.clear();
@@ -107,8 +79,8 @@ void Executor::Push(std::vector<core::Effect> effects) {
   {
     const std::lock_guard lock(mutex_);
     const Time now = Monotonic();
-    for (core::Effect& effect : effects) queue_.Push(std::move(effect), now);
-    metrics_.QueueGrew(effects.size(), queue_.size());
+    for (core::Effect& effect : effects) machine_.Push(std::move(effect), now);
+    metrics_.QueueGrew(effects.size(), machine_.waiting());
   }
   changed_.notify_all();
 }
@@ -117,15 +89,14 @@ std::optional<Job> Executor::Next(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     const Time now = Monotonic();
-    if (auto job = queue_.Pop(now)) {
-      ++in_flight_;
-      if (job->attempts == 0) metrics_.QueueStarted(Seconds(now - job->pushed), queue_.size());
+    if (auto job = machine_.Next(now)) {
+      if (job->attempts == 0) metrics_.QueueStarted(Seconds(now - job->pushed), machine_.waiting());
       return job;
     }
-    const Time due = queue_.next();
+    const Time due = machine_.next();
     const auto sleep = due == kNever ? kLongestSleep : std::min(due - now, kLongestSleep);
     changed_.wait_for(lock, stop, sleep,
-                      [&] { return queue_.ready(Monotonic()) || queue_.next() < due; });
+                      [&] { return machine_.ready(Monotonic()) || machine_.next() < due; });
   }
   return std::nullopt;
 }
@@ -140,42 +111,24 @@ void Executor::Work(std::stop_token stop) {
 
 void Executor::Carry(Job job, std::stop_token stop) {
   const Time begin = Monotonic();
-  Answer answer;
+  Tried tried;
   const auto thrown = Guarded([&] {
-    answer =
-        std::visit([&](const auto& effect) { return CarryOne(effect, job, stop); }, job.effect);
+    tried = std::visit([&](const auto& effect) { return Try(effect, job, stop); }, job.effect);
   });
-  if (thrown) std::tie(answer.error, answer.report) = BrokenReport(job.effect, *thrown);
-  const auto& error = answer.error;
+  if (thrown) tried = CouldNotSend(job.effect, *thrown);
   const Time now = Monotonic();
-  const bool cancelled = error && error->kind == ErrorKind::kCancelled;
-  const bool again = error && TryAgain(job.effect, *error, job.attempts, now - begin);
-  if (error && !cancelled) LogFailure(job, *error, again);
-  if (LogsAt(kWriteVerbosity)) LogTry(job, error, now - begin);
-  // Reported first: what the core wants next of the object comes after it in the queue.
-  if (!again && !cancelled && answer.report) report_(std::move(*answer.report));
-  const std::lock_guard lock(mutex_);
-  --in_flight_;
-  if (!error) refusals_.Succeeded(job.key);
-  if (again) {
-    const auto wait = Backoff(*error, job.attempts, random_());
-    queue_.Again(std::move(job), now, now + wait);
-  } else {
-    queue_.Done(job, now, error && Refused(job.effect, *error));
-  }
-  metrics_.QueueEnded(Seconds(now - begin), again, queue_.size());
+  std::unique_lock lock(mutex_);
+  auto verdict = machine_.Judge(job, std::move(tried), now - begin, now);
+  lock.unlock();
+  if (verdict.news) LogFailure(job, *verdict.error, verdict.again);
+  if (LogsAt(kWriteVerbosity)) LogTry(job, verdict.error, now - begin);
+  if (verdict.report) report_(std::move(*verdict.report));
+  lock.lock();
+  machine_.Land(std::move(job), verdict, now, random_());
+  metrics_.QueueEnded(Seconds(now - begin), verdict.again, machine_.waiting());
 }
 
-void Executor::LogFailure(const Job& job, const Error& error, bool again) {
-  // A lost race needs nobody's attention.
-  if (!again && (error.kind == ErrorKind::kConflict || error.kind == ErrorKind::kNotFound ||
-                 error.kind == ErrorKind::kAlreadyExists))
-    return;
-  if (IsToldByCore(job.effect)) return;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!refusals_.IsNews(job.key, error.message, Monotonic())) return;
-  }
+void Executor::LogFailure(const Job& job, const Error& error, bool again) const {
   Fields fields = FieldsOf(job);
   fields.push_back({"error", error.message});
   Warn(again ? "a request failed, trying again" : "a request was refused", fields);
@@ -188,21 +141,21 @@ void Executor::LogTry(const Job& job, const std::optional<Error>& error, Duratio
   InfoAt(kWriteVerbosity, error ? "try failed" : "done", fields);
 }
 
-Executor::Answer Executor::CarryOne(const core::Write& write, const Job&, std::stop_token stop) {
+Tried Executor::Try(const core::Write& write, const Job&, std::stop_token stop) {
   core::Outcome outcome = SendWrite(write, transport_, stop);
   metrics_.CountWrite(Name(write.verb), ResourceOf(write.kind).plural, !outcome.error);
   std::optional<Error> error = outcome.error;
   return {std::move(error), std::move(outcome)};
 }
 
-Executor::Answer Executor::CarryOne(const core::AskCloud& ask, const Job&, std::stop_token stop) {
+Tried Executor::Try(const core::AskCloud& ask, const Job&, std::stop_token stop) {
   Asked asked = Ask(engines_, ask, stop);
   if (ask.op != core::AskCloud::Op::kDiagnose)
     metrics_.CountWrite(Name(OutcomeOf(ask).verb), "cloudservers", !asked.error);
   return {std::move(asked.error), std::move(asked.report)};
 }
 
-Executor::Answer Executor::CarryOne(const core::Note& note, const Job& job, std::stop_token stop) {
+Tried Executor::Try(const core::Note& note, const Job& job, std::stop_token stop) {
   if (job.attempts == 0) {
     if (const auto line = LineOf(note)) WriteLines({*line});
   }
@@ -217,7 +170,7 @@ Executor::Answer Executor::CarryOne(const core::Note& note, const Job& job, std:
   return {};
 }
 
-Executor::Answer Executor::CarryOne(const core::AskWhy& ask, const Job&, std::stop_token stop) {
+Tried Executor::Try(const core::AskWhy& ask, const Job&, std::stop_token stop) {
   const auto events = kube::Call(transport_, PodEventsRequest(ask), stop);
   if (!events) return {};  // it is asked again, if it still matters
   return {{}, LatestWarning(ask, *events)};

@@ -1,5 +1,5 @@
-// Carries effects out with a pool of threads, retries what may be retried, and reports each
-// outcome.
+// Carries effects out with a pool of threads, and reports each outcome. What is tried when, and
+// what follows from its answer, is decided by executor_machine.h.
 #pragma once
 
 #include <condition_variable>
@@ -11,9 +11,8 @@
 
 #include "operator/cloud/engines.h"
 #include "operator/kube/request.h"
-#include "operator/runtime/effect_queue.h"
+#include "operator/runtime/executor_machine.h"
 #include "operator/runtime/metrics.h"
-#include "operator/runtime/refusal_log.h"
 
 namespace spillway::runtime {
 
@@ -33,22 +32,15 @@ class Executor {
   void Push(std::vector<core::Effect> effects);
 
  private:
-  // How a try ended: what to tell the core, unless it is tried again.
-  struct Answer {
-    std::optional<Error> error;
-    std::optional<core::Event> report;
-  };
-
   void Work(std::stop_token stop);
   std::optional<Job> Next(std::stop_token stop);
-  // Carries one out and reports it, or gives it back to the queue for another try.
+  // Tries one, and does what follows.
   void Carry(Job job, std::stop_token stop);
-  Answer CarryOne(const core::Write& write, const Job& job, std::stop_token stop);
-  Answer CarryOne(const core::AskCloud& ask, const Job& job, std::stop_token stop);
-  Answer CarryOne(const core::Note& note, const Job& job, std::stop_token stop);
-  Answer CarryOne(const core::AskWhy& ask, const Job& job, std::stop_token stop);
-  // Logs what went wrong with an object once for every change of it.
-  void LogFailure(const Job& job, const Error& error, bool again);
+  Tried Try(const core::Write& write, const Job& job, std::stop_token stop);
+  Tried Try(const core::AskCloud& ask, const Job& job, std::stop_token stop);
+  Tried Try(const core::Note& note, const Job& job, std::stop_token stop);
+  Tried Try(const core::AskWhy& ask, const Job& job, std::stop_token stop);
+  void LogFailure(const Job& job, const Error& error, bool again) const;
   void LogTry(const Job& job, const std::optional<Error>& error, Duration took) const;
 
   kube::Transport& transport_;
@@ -60,9 +52,7 @@ class Executor {
   std::mutex mutex_;
   std::condition_variable_any changed_, landed_;
   // Guarded by mutex_.
-  EffectQueue queue_;
-  int in_flight_ = 0;
-  RefusalLog refusals_;
+  ExecutorMachine machine_;
   std::minstd_rand random_{std::random_device{}()};
   const int most_threads_;
   std::stop_source give_up_;  // what is in flight

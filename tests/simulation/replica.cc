@@ -59,7 +59,7 @@ core::Outcome WriteBytes(ApiServer& api, const core::Write& write) {
 }  // namespace
 
 Replica::Replica(int id, const World& world)
-    : id_(id), world_(world), core_(world.engines.traits()), queue_(world.workers) {
+    : id_(id), world_(world), core_(world.engines.traits()), machine_(world.workers) {
   Read();
   born_ = world.api.now;
   for (const api::EngineTraits& traits : world.engines.traits()) {
@@ -252,7 +252,7 @@ size_t Replica::Turn() {
   wake_ = result.wake;
   for (core::Effect& effect : result.effects) {
     world_.decided(*this, effect);
-    queue_.Push(std::move(effect), now_);
+    machine_.Push(std::move(effect), now_);
   }
   world_.turned(*this);
   return result.effects.size();
@@ -260,7 +260,7 @@ size_t Replica::Turn() {
 
 bool Replica::Begin() {
   if (dead_) return false;
-  auto job = queue_.Pop(Read());
+  auto job = machine_.Next(Read());
   if (!job) return false;
   Flight flight{std::move(*job)};
   world_.tried(*this, flight.job.effect);
@@ -279,7 +279,7 @@ bool Replica::Carry(size_t which, Fate fate) {
     Flight& flight = flights_[(which + i) % flights_.size()];
     if (flight.arrived || world_.api.now < flight.arrives) continue;
     Send(flight, flight.hangs ? Fate::kLost : fate);
-    if (!flight.error) dead_ = world_.ends(flight.job.effect, true);
+    if (!flight.tried.error) dead_ = world_.ends(flight.job.effect, true);
     return true;
   }
   return false;
@@ -287,8 +287,7 @@ bool Replica::Carry(size_t which, Fate fate) {
 
 void Replica::Send(Flight& flight, Fate fate) {
   flight.arrived = true;
-  flight.error.reset();
-  flight.report.reset();
+  flight.tried = {};
   const auto* late = fate == Fate::kLater ? std::get_if<core::Write>(&flight.job.effect) : nullptr;
   if (late != nullptr) world_.delayed(*late);
   barred_.erase(flight.job.key);
@@ -299,28 +298,27 @@ void Replica::Send(Flight& flight, Fate fate) {
   } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.job.effect)) {
     runtime::Asked asked = runtime::Ask(world_.engines, *ask, {});
     Stir(ask->engine());
-    flight.error = std::move(asked.error);
-    flight.report = std::move(asked.report);
+    flight.tried = {std::move(asked.error), std::move(asked.report)};
   } else if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
     world_.before(*this, *write);
     if (world_.api.RuleFor(*write) != nullptr) barred_.insert(flight.job.key);
     core::Outcome outcome =
         world_.wires == nullptr ? WriteObject(world_.api, *write) : WriteBytes(world_.api, *write);
     if (!outcome.error) world_.after(*this, *write);
-    flight.error = outcome.error;
-    flight.report = std::move(outcome);
+    flight.tried.error = outcome.error;
+    flight.tried.report = std::move(outcome);
   }
   if (fate == Fate::kAnswerLost) Fail(flight, Timeout());
 }
 
 void Replica::Fail(Flight& flight, Error error) {
-  flight.report.reset();
+  flight.tried.report.reset();
   if (const auto* write = std::get_if<core::Write>(&flight.job.effect)) {
     core::Outcome outcome = runtime::OutcomeOf(*write);
     outcome.error = error;
-    flight.report = std::move(outcome);
+    flight.tried.report = std::move(outcome);
   }
-  flight.error = std::move(error);
+  flight.tried.error = std::move(error);
 }
 
 bool Replica::Answer(size_t which) {
@@ -328,19 +326,14 @@ bool Replica::Answer(size_t which) {
     const size_t at = (which + i) % flights_.size();
     Flight& flight = flights_[at];
     if (!flight.arrived) continue;
-    const auto& error = flight.error;
-    const core::Effect& effect = flight.job.effect;
-    const int attempts = flight.job.attempts;
-    if (error && runtime::TryAgain(effect, *error, attempts, world_.api.now - flight.sent)) {
-      const auto wait =
-          runtime::Backoff(*error, attempts, std::hash<std::string>{}(flight.job.key));
-      queue_.Again(std::move(flight.job), Read(), now() + wait);
-    } else {
-      if (const auto* write = std::get_if<core::Write>(&effect); write != nullptr && error)
-        world_.failed(*this, *write);
-      if (flight.report) inbox_.push_back(std::move(*flight.report));
-      queue_.Done(flight.job, Read(), error && runtime::Refused(effect, *error));
-    }
+    const Time now = Read();
+    auto verdict =
+        machine_.Judge(flight.job, std::move(flight.tried), world_.api.now - flight.sent, now);
+    const auto* write = std::get_if<core::Write>(&flight.job.effect);
+    if (write != nullptr && verdict.error && !verdict.again) world_.failed(*this, *write);
+    if (verdict.report) inbox_.push_back(std::move(*verdict.report));
+    const uint64_t random = std::hash<std::string>{}(flight.job.key);
+    machine_.Land(std::move(flight.job), verdict, now, random);
     flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(at));
     return true;
   }
@@ -367,8 +360,8 @@ std::vector<std::string> Replica::Unanswered(const std::string& prefix) const {
 }
 
 bool Replica::Idle() {
-  if (!inbox_.empty() || !flights_.empty() || queue_.ready(Read()) ||
-      (queue_.size() > 0 && barred_.empty()))
+  if (!inbox_.empty() || !flights_.empty() || machine_.ready(Read()) ||
+      (machine_.waiting() > 0 && barred_.empty()))
     return false;
   for (size_t kind = 0; kind < core::kKinds; ++kind) {
     if (const Wire* wire = WireOf(static_cast<Kind>(kind))) {

@@ -12,7 +12,7 @@
 #include "operator/base/smooth_clock.h"
 #include "operator/cloud/engines.h"
 #include "operator/core/core.h"
-#include "operator/runtime/effect_queue.h"
+#include "operator/runtime/executor_machine.h"
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/wire.h"
 
@@ -161,8 +161,7 @@ class Replica {
     Time sent{}, arrives{};
     bool hangs = false;    // it gets no answer
     bool arrived = false;  // carried out, or not to be: the answer is there
-    std::optional<Error> error = {};
-    std::optional<core::Event> report = {};
+    runtime::Tried tried = {};
   };
 
   // Null where the kind's watch is not read from bytes.
@@ -178,7 +177,7 @@ class Replica {
   const int id_;
   const World& world_;
   core::Core core_;
-  runtime::EffectQueue queue_;
+  runtime::ExecutorMachine machine_;
   std::array<Stream, core::kKinds> streams_;
   std::vector<Polled> polled_;
   std::array<std::unique_ptr<Wire>, core::kKinds> wires_;
