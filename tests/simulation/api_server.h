@@ -61,6 +61,10 @@ class ApiServer {
   Witness* witness = nullptr;
   std::vector<Rule> rules;
   std::map<std::string, Admission> admission;  // by namespace
+  // The kind that nobody may list or watch, such as for want of a right; and until when.
+  std::optional<Kind> denied;
+  Time denied_until{};
+  bool Denies(Kind kind) const { return denied == kind && now < denied_until; }
 
   const Objects& All(Kind kind) const { return objects_[static_cast<size_t>(kind)]; }
   // Null if it is not there.

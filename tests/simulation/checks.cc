@@ -190,6 +190,7 @@ void Checks::Before(const core::Write& write) {
 }
 
 void Checks::After(const Replica& replica, const core::Write& write) {
+  if (write.kind == Kind::kScale && write.verb == core::Verb::kCreate) CountPurchase(write);
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     const Pod& pod = *api_.Get<Pod>(write.key());
     origins_[pod.meta.uid] = {replica.id(), pod.meta.resource_version, sent_at_,
@@ -217,11 +218,12 @@ void Checks::CheckCost(const std::string& uid, const std::string& key) {
   Cost& cost = costs_[uid];
   if (!cost.disturbed) cost.disturbed = disturbances_;
   // Two statuses an attempt; a waiting task explains itself ever more rarely, up to every five
-  // minutes, and anew when the server that it waits for changes.
+  // minutes, and anew when the server that it waits for changes, as it does again and again while
+  // what is wrong for hours is with those.
   const TaskRequest* task = TaskOf(uid);
   const auto waited = task == nullptr ? Duration{0} : api_.now - task->meta.created;
   const int bound = 24 + static_cast<int>(waited / core::kExplainAtLeastEvery) +
-                    6 * (cost.pods + cost.recorded) + 3 * cost.edits +
+                    6 * (cost.pods + cost.recorded) + 3 * cost.edits + 5 * bought_meanwhile_ +
                     2 * (disturbances_ - cost.disturbed.value_or(0));
   if (cost.statuses > bound)
     Violate("too-many-writes", key + ": " + std::to_string(cost.statuses) + " statuses for " +
@@ -245,6 +247,7 @@ void Checks::Forget(const core::Write& write) {
 }
 
 void Checks::Ended(const Replica& replica) {
+  ++begun_;  // another follows
   std::erase_if(intents_, [&](const auto& entry) { return entry.second.replica == replica.id(); });
   std::erase_if(purchases_, [&](const auto& entry) { return entry.second.first == replica.id(); });
   std::erase_if(engine_asked_,

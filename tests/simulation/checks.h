@@ -67,6 +67,12 @@ class Checks {
   std::optional<Violation> Quiet(const Replica& replica) const;
   const std::optional<Violation>& violation() const { return violation_; }
   void Violate(std::string invariant, std::string message);
+  // How many servers may be bought for one need: at first and after each restart, and in an hour.
+  struct Pace {
+    int at_first = 0, per_hour = 0;
+  };
+  // From now on; nothing: any number.
+  void BoundPurchases(std::optional<Pace> pace);
   // Nothing else; empty: everything.
   void JudgeOnly(std::string invariant) { only_ = std::move(invariant); }
   // Texts from outside are as bad as they can be: whatever is sent is looked at.
@@ -169,6 +175,7 @@ class Checks {
   // The creation is not to come any more.
   void Forget(const core::Write& write);
   void CheckPurchase(const core::Write& write);
+  void CountPurchase(const core::Write& write);
   void CheckGone(const core::Write& write);
   void CheckGone(const core::AskCloud& ask);
   void CheckPatience(const Replica& replica);
@@ -205,7 +212,12 @@ class Checks {
   std::set<std::string> given_back_;       // servers, likewise
   // Tasks of which a process has decided to write that they have ended; by its id and their uids.
   std::set<std::pair<int, std::string>> concluded_;
-  std::set<std::string> failed_;  // pods whose creators were told that there is none
+  std::optional<Pace> pace_;
+  Time paced_since_{};
+  int begun_ = 0;                      // processes since then, and the one that was there
+  std::map<std::string, int> bought_;  // for each need, since then
+  int bought_meanwhile_ = 0;           // in all, whenever that was counted
+  std::set<std::string> failed_;       // pods whose creators were told that there is none
   std::map<std::string, std::optional<int64_t>> began_with_;  // priorities, by the pods' keys
   std::map<std::string, int> created_;                        // how often a pod of this name was
   std::map<std::string, Cost> costs_;                         // of tasks, by uid

@@ -29,6 +29,15 @@ const Manner& MannerOf(const std::string& engine) {
                        [&](const Manner& manner) { return engine == manner.engine; });
 }
 
+Error NoAnswer() {
+  return {ErrorKind::kUnavailable, "the engine does not answer", std::nullopt, true};
+}
+
+// Nothing is sold.
+bool IsClosed(Cloud::Mood mood) {
+  return mood != Cloud::Mood::kGood && mood != Cloud::Mood::kUseless;
+}
+
 // One of its engines, as the operator knows them.
 class Seller final : public cloud::Engine {
  public:
@@ -87,6 +96,7 @@ std::vector<std::string> Cloud::Names() {
 Result<cloud::Ensured> Cloud::Ensure(const Manner& manner, const std::string& request_uid,
                                      const api::ServerPool& pool) {
   const std::string name = cloud::NodeClaimName(request_uid);
+  if (silent_ == manner.engine) return NoAnswer();
   if (const auto* claim = api_.Get<CloudServer>(name)) return cloud::Ensured(*claim);
   const Mood mood = moods_[pool.meta.name];
   pool_of_[name] = pool.meta.name;
@@ -109,7 +119,8 @@ Result<cloud::Ensured> Cloud::Ensure(const Manner& manner, const std::string& re
   return cloud::Ensured(*api_.Get<CloudServer>(name));
 }
 
-std::vector<CloudServer> Cloud::List(const std::string& engine) const {
+Result<std::vector<CloudServer>> Cloud::List(const std::string& engine) const {
+  if (silent_ == engine) return NoAnswer();
   std::vector<CloudServer> out;
   for (const auto& [name, object] : api_.All(Kind::kCloudServer)) {
     const auto& claim = std::get<CloudServer>(*object);
@@ -128,6 +139,7 @@ bool Cloud::IsDying(const std::string& node) const {
 }
 
 Result<Unit> Cloud::Release(const CloudServer& server) {
+  if (silent_ == server.engine) return NoAnswer();
   Delete(server);
   return Unit{};
 }
@@ -178,7 +190,7 @@ bool Cloud::Move(Random& random) {
   if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
   const bool refuses = MannerOf(claim.engine).refuses;
-  if (mood == Mood::kStuck || (mood != Mood::kGood && !refuses)) return false;
+  if (mood == Mood::kStuck || (IsClosed(mood) && !refuses)) return false;
   if (mood == Mood::kNoCapacity) return Refuse(claim);
   if (!claim.launched) {
     CloudServer next = claim;
@@ -193,7 +205,7 @@ bool Cloud::Move(Random& random) {
 // An agent of the node, such as a network plugin, is ready as well.
 bool Cloud::Arrive(const CloudServer& claim) {
   const auto* known = api_.Get<api::Node>(claim.node_name);
-  if (known == nullptr) return false;
+  if (known == nullptr || moods_[pool_of_[claim.name]] == Mood::kUseless) return false;
   api::Node node = *known;
   if (std::erase_if(node.taints, [](const api::Taint& taint) { return taint.key == kStarting; }) ==
       0)
@@ -212,10 +224,9 @@ void Cloud::Provide(const CloudServer& claim) {
     node.meta.labels[api::kPoolLabel] = pool;
     node.taints = {{api::kPoolTaint, pool, "NoSchedule"}};
     if (spec != nullptr) node.allocatable = spec->spec.resources;
-    if (slow_) {
-      node.allocatable.cpu_milli -= 300;
+    if (slow_) node.allocatable.cpu_milli -= 300;
+    if (slow_ || moods_[pool] == Mood::kUseless)
       node.taints.push_back({kStarting, "", "NoSchedule"});
-    }
     node.max_pods = 110;
     node.ready = api::NodeReady::kTrue;
     api_.Put(node);

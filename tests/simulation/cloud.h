@@ -29,7 +29,14 @@ struct Manner {
 class Cloud {
  public:
   // What the engine does with requests of a pool at the moment.
-  enum class Mood { kGood, kNoCapacity, kStuck, kRefuses, kUnauthenticated };
+  enum class Mood {
+    kGood,
+    kNoCapacity,
+    kStuck,
+    kRefuses,
+    kUnauthenticated,
+    kUseless,  // they are sold, and an agent that is broken keeps its taint there
+  };
 
   // Adds its engines. happened: is told what each of them does.
   Cloud(ApiServer& api, cloud::Engines& engines, std::function<void(const std::string&)> happened);
@@ -43,7 +50,7 @@ class Cloud {
                                 const api::ServerPool& pool);
   Result<Unit> Release(const api::CloudServer& server);
   cloud::Refusal Diagnose(const Manner& manner, const api::CloudServer& server) const;
-  std::vector<api::CloudServer> List(const std::string& engine) const;
+  Result<std::vector<api::CloudServer>> List(const std::string& engine) const;
 
   // Servers come with a taint that is taken away later, and with less room than promised.
   void ComeSlowly() { slow_ = true; }
@@ -54,8 +61,13 @@ class Cloud {
   bool Announce(Random& random);
   // Someone deletes one behind everyone's back.
   bool DeleteAny(Random& random);
+  // It answers nothing that it is asked.
+  void Silence(const std::string& engine) { silent_ = engine; }
   // Everything is in a good mood again.
-  void Calm() { moods_.clear(); }
+  void Calm() {
+    moods_.clear();
+    silent_.clear();
+  }
   // Whether the request ever led to a server, or to a refusal.
   bool Answered(const std::string& request_uid) const;
   // Whether its machine goes, and has a successor.
@@ -77,6 +89,7 @@ class Cloud {
   std::map<std::string, std::string> pool_of_;  // by the name of the claim, made or refused
   std::map<std::string, std::string> dying_;    // the node of the machine before, by claim
   std::set<std::string> replaced_;              // claims
+  std::string silent_;                          // the engine that is so
   size_t nodes_ = 0;
   bool slow_ = false;
 };

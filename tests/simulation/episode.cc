@@ -209,6 +209,7 @@ void Episode::Mix() {
     result_.happened[name];
   Crashes::NameAll(result_.happened);
   for (const std::string& name : Cloud::Names()) result_.happened[name];
+  NameAfflictions();
   for (const std::string& name : Nodes::Names()) result_.happened[name];
   for (const char* name : {"a list of an engine failed", "an engine listed what was"})
     result_.happened[name];

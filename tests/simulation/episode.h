@@ -102,6 +102,21 @@ class Episode {
   bool Drain(Replica& replica);
   void Pass(Duration time);
   void Quiet();
+  void Calm();
+  // What is wrong for hours (endure.cc).
+  struct Affliction;
+  static const std::vector<Affliction>& Afflictions();
+  void NameAfflictions();
+  struct Illness {
+    Time end{}, restart = kNever;  // of the process
+    bool judged = false;           // what becomes of the others
+  };
+  Illness FallIll(Random& random);
+  void Endure();
+  void LiveOn(Random& random);
+  void Heal();
+  void JudgeOthers(std::map<std::string, Time>& since);
+  static Rule AnyRule(Random& random);
   void Start();
   void End(size_t index);
   // Ends what is dead, and starts another if nobody is left.

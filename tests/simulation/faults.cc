@@ -129,8 +129,8 @@ bool Episode::Mood(Random& random) {
   return true;
 }
 
-// For half a minute up to twenty of them.
-bool Episode::Refuse(Random& random) {
+// For as long as the caller says.
+Rule Episode::AnyRule(Random& random) {
   using core::Verb;
   static constexpr std::pair<Verb, Kind> kWrites[] = {
       {Verb::kCreate, Kind::kPod},         {Verb::kCreate, Kind::kPod},
@@ -150,10 +150,15 @@ bool Episode::Refuse(Random& random) {
   const bool namespaced = kind == Kind::kPod || kind == Kind::kTask;
   const char* ns = !namespaced || random.OneIn(3) ? "" : random.OneIn(2) ? "ns" : "team";
   // What is not there cannot be deleted, and is not: that answer does not last.
-  size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
+  const size_t answers = std::size(kAnswers) - (verb == Verb::kCreate ? 0 : 1);
+  return {verb, kind, ns, kAnswers[random.Pick(answers)]};
+}
+
+// For half a minute up to twenty of them.
+bool Episode::Refuse(Random& random) {
   std::erase_if(api_.rules, [&](const Rule& rule) { return rule.until <= api_.now; });
-  api_.rules.push_back({verb, kind, ns, kAnswers[random.Pick(answers)],
-                        api_.now + seconds(30 << random.Pick(6)) + seconds(random.Pick(200))});
+  api_.rules.push_back(AnyRule(random));
+  api_.rules.back().until = api_.now + seconds(30 << random.Pick(6)) + seconds(random.Pick(200));
   return true;
 }
 

@@ -49,6 +49,25 @@ void Checks::CheckPurchase(const core::Write& write) {
   }
 }
 
+void Checks::BoundPurchases(std::optional<Pace> pace) {
+  pace_ = pace;
+  paced_since_ = api_.now;
+  begun_ = 1;
+  bought_.clear();
+}
+
+// One that was made: what is refused costs nothing.
+void Checks::CountPurchase(const core::Write& write) {
+  if (!pace_) return;
+  ++bought_meanwhile_;
+  const int bought = ++bought_[Need(write.name)];
+  const auto minutes = (api_.now - paced_since_) / std::chrono::minutes(1);
+  if (bought > pace_->at_first * begun_ + pace_->per_hour * minutes / 60)
+    Violate("purchases-bound", write.name + " is server " + std::to_string(bought) +
+                                   " that is bought for the same in " + std::to_string(minutes) +
+                                   " minutes");
+}
+
 // By a clock that is ahead, a Lease that was there when the process began looks old until it is
 // renewed.
 bool Checks::LooksSilent(const Replica& replica, const api::Node& node) const {

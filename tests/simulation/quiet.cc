@@ -109,7 +109,7 @@ void Episode::HoldStill() {
     checks_.Violate("unused", what + ", which is ready, and is not registered");
 }
 
-void Episode::Quiet() {
+void Episode::Calm() {
   while (replicas_.size() > 1) End(0);
   Replica& replica = *replicas_.front();
   if (faults()) replica.SetClock();
@@ -120,6 +120,12 @@ void Episode::Quiet() {
   late_.clear();
   api_.rules.clear();
   world_.hung_until = Time{};
+}
+
+void Episode::Quiet() {
+  Calm();
+  Endure();
+  Replica& replica = *replicas_.front();
   Random random(script_.seed);
   Say("quiet");
   std::optional<Violation> left;

@@ -104,6 +104,10 @@ bool Replica::Deliver(Kind kind, size_t most) {
   Stream& stream = streams_[static_cast<size_t>(kind)];
   const bool told = kind == Kind::kCloudServer && DeliverPolled(most);
   if (dead_ || world_.api.now < stream.hangs_until) return told;
+  if (world_.api.Denies(kind)) {
+    if (stream.listed) Break(kind);
+    return told;
+  }
   if (!stream.listed || (stream.pages.empty() && stream.next < world_.api.first(kind)))
     List(kind, stream);
   size_t count = 0;
@@ -144,7 +148,9 @@ bool Replica::Look(size_t which, Sight sight) {
   Polled& polled = polled_[which % polled_.size()];
   if (!polled.said.empty() || world_.api.now < polled.next) return false;
   auto poll = std::get<cloud::Poll>(world_.engines.Find(polled.engine)->source());
-  auto now = *poll.list({});
+  auto answer = poll.list({});
+  if (!answer) sight = Sight::kFails;
+  auto now = answer ? std::move(*answer) : polled.last;
   // What was made since it keeps no longer.
   const auto is_known = [&](const api::CloudServer& server) {
     return std::any_of(polled.last.begin(), polled.last.end(),

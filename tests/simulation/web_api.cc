@@ -28,6 +28,8 @@ kube::Response Refusal(int code, const std::string& reason, const std::string& m
   return {code, Dump(status), std::nullopt};
 }
 
+kube::Response Forbidden() { return Refusal(403, "Forbidden", "not allowed"); }
+
 kube::Response NoSuchPath() { return {404, "404 page not found\n", std::nullopt}; }
 
 bool IsIn(const std::string& ns, const std::string& key) {
@@ -99,6 +101,7 @@ kube::Response WebApi::Handle(const kube::Request& request, const core::Write* d
     }
     return write ? Carry(*write) : Refusal(405, "MethodNotAllowed", "the operator sends no such");
   }
+  if (api_.Denies(target->kind)) return Forbidden();
   if (target->name.empty()) return List(target->kind, target->ns, target->query);
   const auto& all = api_.All(target->kind);
   const auto at = all.find(target->key());
@@ -142,6 +145,7 @@ kube::Response WebApi::GivePage(Page page, const Query& query) {
 kube::Response WebApi::Open(const kube::Request& request, std::optional<OpenWatch>& watch) {
   const auto target = TargetOf(request.path);
   if (!target) return NoSuchPath();
+  if (api_.Denies(target->kind)) return Forbidden();
   const Query& query = target->query;
   OpenWatch out;
   out.kind = target->kind;

@@ -126,6 +126,7 @@ void Wire::TakePage(const kube::Request& request) {
 
 bool Wire::Deliver(size_t most) {
   calm_ = !options_.cuts || most >= kAll;
+  if (watch_ && api_.Denies(feed_.kind)) End(kube::Response{200, "", std::nullopt});
   size_t lines = 0;
   // Whoever is refused again and again waits between two tries.
   while (lines < most && !Dead() && Connect(lines)) {
