@@ -217,8 +217,11 @@ std::set<std::string> Checks::Unregistered() const {
         !claim->ending.empty() || claim->deleting || witness_.Down(claim->node_name, seconds(0)))
       continue;
     const auto& servers = api_.All(Kind::kServer);
+    // Its name is not free while somebody's finalizer keeps that of the machine before.
     if (std::none_of(servers.begin(), servers.end(), [&](const auto& entry) {
-          return std::get<api::RegisteredServer>(*entry.second).spec.node_name == claim->node_name;
+          const auto& server = std::get<api::RegisteredServer>(*entry.second);
+          return server.spec.node_name == claim->node_name ||
+                 (server.spec.scale_request == name && api_.IsKept(server.meta.uid));
         }))
       out.insert(name + " has node " + claim->node_name);
   }
