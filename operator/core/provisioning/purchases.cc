@@ -318,6 +318,8 @@ void WithdrawPurchases(World& world) {
     }
     // Others may have taken their room meanwhile: where their pods come after all, they wait anew.
     if (AwaitsAnswers(world, scale)) continue;
+    // A leader before has made a server of it, and those who waited run there.
+    if (OwnServer(world, scale) != nullptr) continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
                        scale.asked_before_until != Time{};

@@ -201,6 +201,24 @@ TEST_F(EndingsTest, NorWhereTheNextLeaderKnowsOfTheMachineBeforeAlone) {
   ExpectNobodyGoesThereAfterARestart();
 }
 
+// They run there, so that nobody waits for the purchase any more.
+TEST_F(EndingsTest, TheNextLeaderKeepsAServerOfWhichItWasNotToldThatItIsReady) {
+  Run(cloud::kKarpenter);
+  ForgetThatItWasReady();
+  api.claims.begin()->second.ready = false;
+  api.Restart();
+  api.Advance(seconds(5));
+  EXPECT_FALSE(Stopped()) << Scale().status.message;
+  ASSERT_FALSE(api.claims.empty()) << Scale().status.message;
+  api::CloudServer& claim = api.claims.begin()->second;
+  claim.ready = true;
+  api.Change(claim);
+  api.Advance(seconds(5));
+  EXPECT_EQ(Scale().status.phase, ScalePhase::kReady) << Scale().status.message;
+  EXPECT_FALSE(Stopped());
+  EXPECT_EQ(Told("ServerEnding"), 0);
+}
+
 // The status of what must not run twice comes before its pod, and the notice in the same moment.
 TEST_F(EndingsTest, NorOneThatWasBoundBeforeItsPodWasCreated) {
   Run("machines");
