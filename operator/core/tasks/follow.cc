@@ -229,6 +229,7 @@ void AwaitAnswer(World& world, TaskState& task) {
   }
   if (!CreationHangs(task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
   CreationOverdue(world, task);
+  NoteDenialInCloud(world, task);
   Unassign(world, task, "FailedCreate", ExplainAdmission(task)->summary);
 }
 

@@ -282,6 +282,25 @@ TEST_F(BoughtInVainTest, WhereAWebhookHangsServersAreBoughtEverMoreSeldom) {
   EXPECT_LE(api.claims_made, 7);
 }
 
+// A server that takes none is given back before the creation is tried again.
+TEST_F(BoughtInVainTest, WherePodsAreNotAnsweredServersAreBoughtEverMoreSeldom) {
+  api.pools["p"].spec.idle_before_release = seconds(10);
+  api.Change(api.pools["p"]);
+  const auto is_creation = [](const Write& write) {
+    return write.verb == Verb::kCreate && write.kind == Kind::kPod;
+  };
+  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, "timed out", {}});
+  api.hangs = is_creation;
+  Add("t");
+  int passed = 0;
+  Pass(3600, [&] {
+    if (++passed % 6 != 0) return;
+    api.Unblock();
+    api.hangs = is_creation;
+  });
+  EXPECT_LE(api.claims_made, 7);
+}
+
 TEST_F(BoughtInVainTest, WhereTheStatusThatComesFirstIsRefusedServersAreBoughtEverMoreSeldom) {
   api.refuse = Denies(Verb::kPatchStatus, Kind::kTask, {ErrorKind::kForbidden, "policy: no", {}});
   Add("t", {{"lossLimit", 0}});
