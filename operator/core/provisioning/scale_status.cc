@@ -131,6 +131,7 @@ void FailScale(World& world, ScaleState& scale, CloudError error, const std::str
   HoldPool(world, scale, error, message, world.now, at_least);
   if (const ServerState* server = OwnServer(world, scale)) {
     scale.object.status.node_name = server->object.spec.node_name;
+    scale.object.status.error = error;  // so that the next leader holds the pool as well
     return BeginRelease(world, scale, message);
   }
   EndScale(world, scale, error, message);

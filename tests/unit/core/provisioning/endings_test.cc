@@ -191,6 +191,7 @@ TEST_F(EndingsTest, NorWhereThatIsTooLateForTheNextLeader) {
   api.claims.begin()->second.ready = false;
   ExpectNobodyGoesThereAfterARestart();
   EXPECT_THAT(Scale().status.message, HasSubstr("the server was not ready in time"));
+  EXPECT_EQ(Scale().status.error, api::CloudError::kProvisionTimeout) << "for who leads next";
 }
 
 // The leader before has registered the machine that came after, and another is on its way by now.
