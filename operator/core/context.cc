@@ -41,8 +41,10 @@ bool Context::IsBehind() const {
 void Context::Hear(Kind kind, const std::string& engine) {
   if (kind == Kind::kCloudServer) {
     const auto feed = engines.find(engine);
-    if (feed != engines.end()) feed->second.last = now;
-    if (feed != engines.end() && feed->second.traits.polled) return;
+    if (feed != engines.end()) {
+      feed->second.last = now;
+      if (feed->second.traits.polled) return;
+    }
   }
   news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
   heard_at = now;

@@ -50,8 +50,8 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
   }
   if (task.spec.exclusive && tasks > 0) return false;
   if (server.spec.max_tasks && tasks >= *server.spec.max_tasks) return false;
-  // The operator knows of what admission adds once a pod was created, and reckons with that; what
-  // it keeps an empty server for may be from before.
+  // Once a pod was created, the operator knows what admission adds, and counts that as well. Room
+  // on an empty server may have been kept before it knew.
   if (!empty) used.cpu_milli += api.AddedCpu(task.meta.ns);
   return used.cpu_milli <= node.allocatable.cpu_milli && used.memory <= node.allocatable.memory;
 }

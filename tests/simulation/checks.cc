@@ -218,8 +218,8 @@ void Checks::CheckCost(const std::string& uid, const std::string& key) {
   Cost& cost = costs_[uid];
   if (!cost.disturbed) cost.disturbed = disturbances_;
   // Two statuses an attempt; a waiting task explains itself ever more rarely, up to every five
-  // minutes, and anew when the server that it waits for changes, as it does again and again while
-  // what is wrong for hours is with those.
+  // minutes, and anew when the server that it waits for changes. While one thing is wrong for
+  // hours, that may be each time a server is bought.
   const TaskRequest* task = TaskOf(uid);
   const auto waited = task == nullptr ? Duration{0} : api_.now - task->meta.created;
   const int bound = 24 + static_cast<int>(waited / core::kExplainAtLeastEvery) +

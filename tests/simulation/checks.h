@@ -176,6 +176,8 @@ class Checks {
   void Forget(const core::Write& write);
   void CheckPurchase(const core::Write& write);
   void CountPurchase(const core::Write& write);
+  // The engine's server of that uid for the request; null if it is gone, or to go.
+  const api::CloudServer* StillHad(const std::string& request_uid, const std::string& uid) const;
   void CheckGone(const core::Write& write);
   void CheckGone(const core::AskCloud& ask);
   void CheckPatience(const Replica& replica);

@@ -129,7 +129,7 @@ bool Episode::Mood(Random& random) {
   return true;
 }
 
-// For as long as the caller says.
+// The caller sets until when it holds.
 Rule Episode::AnyRule(Random& random) {
   using core::Verb;
   static constexpr std::pair<Verb, Kind> kWrites[] = {

@@ -102,20 +102,24 @@ void Checks::CheckSecondPurchase(const Replica& replica, const core::Write& writ
   }
 }
 
+const api::CloudServer* Checks::StillHad(const std::string& request_uid,
+                                         const std::string& uid) const {
+  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(request_uid));
+  return claim != nullptr && claim->uid == uid && !claim->deleting ? claim : nullptr;
+}
+
 // What is said to be gone is gone.
 void Checks::CheckGone(const core::Write& write) {
   const auto* scale = api_.Get<api::ScaleRequest>(write.key());
   if (scale == nullptr || scale->status.message.find(" is gone") == std::string::npos) return;
-  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale->meta.uid));
-  if (claim != nullptr && claim->uid == scale->status.backend_uid && !claim->deleting)
+  if (const auto* claim = StillHad(scale->meta.uid, scale->status.backend_uid))
     Violate("gone-truth",
             write.key() + " says: " + scale->status.message + ", and " + claim->engine + " has it");
 }
 
 // It is asked why there is none.
 void Checks::CheckGone(const core::AskCloud& ask) {
-  const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(ask.request_uid));
-  if (claim != nullptr && claim->uid == ask.server.uid && !claim->deleting)
+  if (const auto* claim = StillHad(ask.request_uid, ask.server.uid))
     Violate("gone-truth",
             claim->engine + " is asked what became of " + claim->name + ", which it has");
 }

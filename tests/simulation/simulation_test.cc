@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "operator/kube/request.h"
 #include "tests/simulation/shrink.h"
-#include "tests/simulation/web_api.h"
 
 namespace spillway::simulation {
 namespace {
@@ -33,26 +31,6 @@ TEST(SimulationTest, AnEpisodeWithoutFaultsIsTheSameThroughBytes) {
     ++compared;
   }
   EXPECT_GE(compared, 8);
-}
-
-TEST(SimulationTest, AWatchWhoseNextEventIsForgottenWhileItStillListsIsExpired) {
-  ApiServer api;
-  const auto change = [&] {
-    api::PriorityClass object;
-    object.meta.name = "class";
-    api.Put(object);
-  };
-  change();
-  WebApi web(api);
-  std::optional<OpenWatch> watch;
-  web.Open(kube::StreamingListRequest(kube::kPriorityClasses, "", 60), watch);
-  ASSERT_TRUE(watch);
-  change();
-  api.Compact(0);
-  const std::string lines = web.Read(watch, 100);
-  EXPECT_NE(lines.find("ADDED"), std::string::npos) << lines;
-  EXPECT_NE(lines.find("410"), std::string::npos) << lines;
-  EXPECT_EQ(lines.find("MODIFIED"), std::string::npos) << lines;
 }
 
 TEST(SimulationTest, AnotherSeedGivesAnotherRun) {

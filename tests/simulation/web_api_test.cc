@@ -55,6 +55,24 @@ TEST_F(WebApiTest, AWatchTellsOfThePodAsItWasSentWhenItIsGone) {
   EXPECT_EQ(event["object"]["spec"], Pod()["spec"]);
 }
 
+TEST_F(WebApiTest, AWatchWhoseNextEventIsForgottenWhileItStillListsIsExpired) {
+  const auto change = [&] {
+    api::PriorityClass object;
+    object.meta.name = "class";
+    api.Put(object);
+  };
+  change();
+  std::optional<OpenWatch> watch;
+  web.Open(kube::StreamingListRequest(kube::kPriorityClasses, "", 60), watch);
+  ASSERT_TRUE(watch);
+  change();
+  api.Compact(0);
+  const std::string lines = web.Read(watch, 100);
+  EXPECT_NE(lines.find("ADDED"), std::string::npos) << lines;
+  EXPECT_NE(lines.find("410"), std::string::npos) << lines;
+  EXPECT_EQ(lines.find("MODIFIED"), std::string::npos) << lines;
+}
+
 TEST_F(WebApiTest, AdmissionChangesWhatIsSent) {
   api.admission["ns"] = {true, 300};
   const Json made = Create();

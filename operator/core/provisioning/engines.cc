@@ -24,8 +24,8 @@ std::optional<FitError> Unseen(const Context& context, const EngineFeed& engine)
   return FitError{nodes ? "NodesUnseen" : "EngineUnseen",
                   nodes ? "nodes unseen" : "engine unseen",
                   what +
-                      " cannot be watched, so that a server would not be seen to come; nothing "
-                      "is bought before. See the operator's log for why",
+                      " cannot be watched, so a new server would not be seen; nothing is bought "
+                      "until then. See the operator's log for why",
                   "",
                   0,
                   0};

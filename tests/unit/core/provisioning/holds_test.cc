@@ -137,6 +137,10 @@ TEST(LastingRefusalTest, ScaleRequestsAreAskedForUpToEveryFiveMinutes) {
   EXPECT_LE(tries, 18);
 }
 
+const api::Condition& Available(const ApiModel& api) {
+  return *api::FindCondition(api.pools.at("spot").status.conditions, "Available");
+}
+
 // No server would be seen to join.
 TEST(UnseenNodesTest, NothingIsBoughtWhileTheyCannotBeWatched) {
   ApiModel api;
@@ -148,9 +152,8 @@ TEST(UnseenNodesTest, NothingIsBoughtWhileTheyCannotBeWatched) {
   api.AddTask("t");
   api.Advance(seconds(30));
   EXPECT_EQ(api.scales_made, 0);
-  const auto* available = api::FindCondition(api.pools.at("spot").status.conditions, "Available");
-  EXPECT_EQ(available->status, "False");
-  EXPECT_EQ(available->reason, "NodesUnseen");
+  EXPECT_EQ(Available(api).status, "False");
+  EXPECT_EQ(Available(api).reason, "NodesUnseen");
   api.Resume(Kind::kNode);
   api.Settle();
   EXPECT_EQ(api.scales_made, 1);
@@ -165,8 +168,7 @@ TEST(UnseenNodesTest, NorWhileWhatTheEngineHasCannotBe) {
   api.AddTask("t");
   api.Advance(seconds(30));
   EXPECT_EQ(api.scales_made, 0);
-  const auto* available = api::FindCondition(api.pools.at("spot").status.conditions, "Available");
-  EXPECT_EQ(available->reason, "EngineUnseen");
+  EXPECT_EQ(Available(api).reason, "EngineUnseen");
   api.Push(Listed{Kind::kCloudServer, 1, {}, cloud::kKarpenter});
   api.Settle();
   EXPECT_EQ(api.scales_made, 1);

@@ -251,6 +251,21 @@ class BoughtInVainTest : public RefusalsTest {
       each();
     }
   }
+  // An hour, in which the creation of each pod hangs for half a minute, and then fails.
+  void PassWhileCreationsHang(const std::string& error) {
+    const auto is_creation = [](const Write& write) {
+      return write.verb == Verb::kCreate && write.kind == Kind::kPod;
+    };
+    api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, error, {}});
+    api.hangs = is_creation;
+    Add("t");
+    int passed = 0;
+    Pass(3600, [&] {
+      if (++passed % 6 != 0) return;
+      api.Unblock();
+      api.hangs = is_creation;
+    });
+  }
 };
 
 TEST_F(BoughtInVainTest, WherePodsAreRefusedServersAreBoughtEverMoreSeldom) {
@@ -266,19 +281,7 @@ TEST_F(BoughtInVainTest, WherePodsAreRefusedServersAreBoughtEverMoreSeldom) {
 }
 
 TEST_F(BoughtInVainTest, WhereAWebhookHangsServersAreBoughtEverMoreSeldom) {
-  const auto is_creation = [](const Write& write) {
-    return write.verb == Verb::kCreate && write.kind == Kind::kPod;
-  };
-  api.refuse =
-      Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, "failed calling webhook", {}});
-  api.hangs = is_creation;
-  Add("t");
-  int passed = 0;
-  Pass(3600, [&] {
-    if (++passed % 6 != 0) return;
-    api.Unblock();
-    api.hangs = is_creation;
-  });
+  PassWhileCreationsHang("failed calling webhook");
   EXPECT_LE(api.claims_made, 7);
 }
 
@@ -286,18 +289,7 @@ TEST_F(BoughtInVainTest, WhereAWebhookHangsServersAreBoughtEverMoreSeldom) {
 TEST_F(BoughtInVainTest, WherePodsAreNotAnsweredServersAreBoughtEverMoreSeldom) {
   api.pools["p"].spec.idle_before_release = seconds(10);
   api.Change(api.pools["p"]);
-  const auto is_creation = [](const Write& write) {
-    return write.verb == Verb::kCreate && write.kind == Kind::kPod;
-  };
-  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, "timed out", {}});
-  api.hangs = is_creation;
-  Add("t");
-  int passed = 0;
-  Pass(3600, [&] {
-    if (++passed % 6 != 0) return;
-    api.Unblock();
-    api.hangs = is_creation;
-  });
+  PassWhileCreationsHang("timed out");
   EXPECT_LE(api.claims_made, 7);
 }
 
