@@ -221,6 +221,17 @@ bool PayAll(const World& world, const std::vector<TaskState*>& unplaced, Plan& p
   return false;
 }
 
+// Whether nothing is bought for one of them yet.
+bool IsRefused(World& world, const std::vector<TaskState*>& unplaced) {
+  bool any = false;
+  for (TaskState* task : unplaced) {
+    const auto until = RefusedInCloud(world, *task);
+    if (until) world.tasks.Wake(*task, *until);
+    any = any || until;
+  }
+  return any;
+}
+
 void PlanGang(World& world, const Gang& gang, Plan& plan) {
   // What it lacked when it was tried last says nothing any more. It is not tried while its pods
   // cannot be created.
@@ -231,8 +242,8 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
     if (member == gang.members.end() || !member->second->queued) return;
     if (member->second->planned != world.provisioning.plan) unplaced.push_back(member->second);
   }
-  if (unplaced.empty() || !Complete(gang) || !MayBuyAll(world, unplaced) ||
-      !PayAll(world, unplaced, plan))
+  if (unplaced.empty() || !Complete(gang) || IsRefused(world, unplaced) ||
+      !MayBuyAll(world, unplaced) || !PayAll(world, unplaced, plan))
     return;
   Time next = kNever;
   for (TaskState* task : unplaced) PlanTask(world, *task, plan, &next);

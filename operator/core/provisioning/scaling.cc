@@ -11,6 +11,7 @@
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
+#include "operator/core/scheduling/refusals.h"
 #include "operator/core/servers/registrar.h"
 
 namespace spillway::core {
@@ -70,6 +71,19 @@ void EndPredecessor(World& world, const ScaleState& scale) {
   EndServer(world, world.servers, *server, Ending{"its machine was replaced", {}, world.now});
 }
 
+// Nobody used the server for as long as its pool keeps it. Whoever it was bought for and waits all
+// the same would not use the next one either.
+void GiveBackIdle(World& world, ScaleState& scale, const ServerState* registered) {
+  if (registered != nullptr) {
+    for (const api::TaskRef& buyer : scale.object.for_tasks) {
+      TaskState* task = world.tasks.ByUid(buyer.uid);
+      if (task == nullptr || !task->queued) continue;
+      NoteUnusedInCloud(world, *task, registered->object.meta.name);
+    }
+  }
+  BeginRelease(world, scale, "idle for " + FormatDuration(world.now - scale.idle_since));
+}
+
 void InUse(World& world, ScaleState& scale) {
   const CloudServer* server = ServerOf(world, scale);
   if (const std::string why = WhyTaken(world, scale, server); !why.empty())
@@ -97,7 +111,7 @@ void InUse(World& world, ScaleState& scale) {
   if (scale.idle_since == kNever) scale.idle_since = world.now;
   const Time until = KeptUntil(world, scale);
   if (world.now >= until) {
-    BeginRelease(world, scale, "idle for " + FormatDuration(world.now - scale.idle_since));
+    GiveBackIdle(world, scale, registered);
   } else if (until != kNever) {
     world.WakeAt(until);
   }

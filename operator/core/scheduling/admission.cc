@@ -70,7 +70,8 @@ void SetError(World& world, Admission& admission, std::string text) {
 }
 
 // What kept one of them from being created may be gone for all.
-void EaseRefused(World& world, const Tenant& tenant) {
+void EaseRefused(World& world, Tenant& tenant) {
+  tenant.eased_at = world.now;
   for (Admission* admission : world.scheduling.closed) {
     if (admission->tenant == &tenant && admission->explanation != nullptr)
       admission->backoff.not_before = std::min(admission->backoff.not_before, world.now);

@@ -10,6 +10,7 @@ namespace spillway::core {
 struct CloudRefusal {
   int times = 0;       // in a row
   std::string server;  // the last of them
+  Time at{};           // when
   Time until{};        // no other is bought
 };
 

@@ -102,10 +102,12 @@ std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape) {
 
 namespace {
 
-// The server of the task's binding was bought.
-void NoteIn(CloudRefusal& refusal, const World& world, const TaskState& task, BackoffRange pause) {
-  if (refusal.server == task.binding->server && world.now < refusal.until) return;
-  refusal.server = task.binding->server;
+// server: was bought.
+void NoteIn(CloudRefusal& refusal, const World& world, const std::string& server,
+            BackoffRange pause) {
+  if (refusal.server == server && world.now < refusal.until) return;
+  refusal.server = server;
+  refusal.at = world.now;
   refusal.until = world.now + BackoffAfter(++refusal.times, pause, 0);
 }
 
@@ -114,19 +116,39 @@ void NoteIn(CloudRefusal& refusal, const World& world, const TaskState& task, Ba
 void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause) {
   if (!task.binding->cloud) return;
   if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
-  NoteIn(*task.refused_in_cloud, world, task, pause);
+  NoteIn(*task.refused_in_cloud, world, task.binding->server, pause);
 }
 
 void NoteDenialInCloud(const World& world, TaskState& task) {
-  if (task.binding->cloud) NoteIn(task.admission->refused_in_cloud, world, task, kNextPurchase);
+  if (task.binding->cloud)
+    NoteIn(task.admission->refused_in_cloud, world, task.binding->server, kNextPurchase);
 }
+
+void NoteUnusedInCloud(const World& world, TaskState& task, const std::string& server) {
+  if (task.admission != nullptr && !task.admission->known)
+    return NoteIn(task.admission->refused_in_cloud, world, server, kNextPurchase);
+  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
+  NoteIn(*task.refused_in_cloud, world, server, kNextPurchase);
+}
+
+namespace {
+
+// The same for the task's kind. Once pods of the namespace that had been refused are created again,
+// another may be bought.
+std::optional<Time> DeniedInCloud(const World& world, const TaskState& task) {
+  if (task.admission == nullptr) return std::nullopt;
+  const CloudRefusal& refusal = task.admission->refused_in_cloud;
+  if (world.now >= refusal.until || refusal.at < task.tenant->eased_at) return std::nullopt;
+  return refusal.until;
+}
+
+}  // namespace
 
 std::optional<Time> RefusedInCloud(const World& world, const TaskState& task) {
   const auto if_ahead = [&](Time until) {
     return world.now < until ? std::optional(until) : std::nullopt;
   };
-  if (task.admission != nullptr && world.now < task.admission->refused_in_cloud.until)
-    return task.admission->refused_in_cloud.until;
+  if (const auto until = DeniedInCloud(world, task)) return until;
   if (task.refused_in_cloud) return if_ahead(task.refused_in_cloud->until);
   // Before this process began.
   const api::TaskStatus& status = task.object.status;

@@ -45,6 +45,10 @@ void NoteDenialInCloud(const World& world, TaskState& task);
 // The same: it has not taken the task, and none is bought for the task. Several attempts there
 // count once.
 void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause);
+// The server was bought for the task, which still waits, and is given back since nobody uses it.
+// While it is not known whether pods of the task's kind can be created, that counts for all of
+// them, until one was.
+void NoteUnusedInCloud(const World& world, TaskState& task, const std::string& server);
 // A bought server did not take the task, and it has not run since: another would be bought in vain.
 // Until when none is, as what stood in the way may have changed by then.
 std::optional<Time> RefusedInCloud(const World& world, const TaskState& task);

@@ -182,6 +182,20 @@ TEST(GangTest, ServersAreBoughtForAllThatLackRoomOrForNone) {
   EXPECT_EQ(Pods(api), 3);
 }
 
+TEST(GangTest, AServerIsKeptForItUntilTheLastOneIsThere) {
+  ApiModel api;
+  api.AddPool("spot", "8");
+  for (const char* name : {"a", "b"}) api.AddTask(name, Member(2), "8");
+  api.Settle();
+  ASSERT_EQ(api.claims_made, 2);
+  api.ProvideServer("cloud-1");
+  for (int i = 0; i < 240; i += 5) api.Advance(seconds(5));
+  api.ProvideServer("cloud-2");
+  api.Advance(seconds(2));
+  EXPECT_EQ(Pods(api), 2);
+  EXPECT_EQ(api.claims_made, 2);
+}
+
 TEST(GangTest, NothingMoreIsBoughtWhileItMayNotBeTried) {
   ApiModel api;
   api.AddServer("s1", "8");

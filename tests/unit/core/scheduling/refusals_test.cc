@@ -245,27 +245,31 @@ class BoughtInVainTest : public RefusalsTest {
       int seconds_long, const std::function<void()>& each = [] {}) {
     for (int i = 0; i < seconds_long; i += 5) {
       for (const auto& [name, claim] : std::map(api.claims)) {
-        if (claim.node_name.empty()) api.ProvideServer("node-of-" + name);
+        if (claim.node_name.empty() && (booted[name] += 5) > boot)
+          api.ProvideServer("node-of-" + name);
       }
       api.Advance(seconds(5));
       each();
     }
   }
-  // An hour, in which the creation of each pod hangs for half a minute, and then fails.
-  void PassWhileCreationsHang(const std::string& error) {
+  // An hour, in which the creation of each pod hangs for so many seconds, and then fails.
+  void PassWhileCreationsHang(const std::string& error, int hang = 30) {
     const auto is_creation = [](const Write& write) {
       return write.verb == Verb::kCreate && write.kind == Kind::kPod;
     };
     api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, error, {}});
     api.hangs = is_creation;
-    Add("t");
     int passed = 0;
     Pass(3600, [&] {
-      if (++passed % 6 != 0) return;
+      if (passed == 0) Add("t");
+      if ((passed += 5) % hang != 0) return;
       api.Unblock();
       api.hangs = is_creation;
     });
   }
+
+  int boot = 0;  // how long the start of a server takes, in seconds
+  std::map<std::string, int> booted;
 };
 
 TEST_F(BoughtInVainTest, WherePodsAreRefusedServersAreBoughtEverMoreSeldom) {
@@ -291,6 +295,42 @@ TEST_F(BoughtInVainTest, WherePodsAreNotAnsweredServersAreBoughtEverMoreSeldom) 
   api.Change(api.pools["p"]);
   PassWhileCreationsHang("timed out");
   EXPECT_LE(api.claims_made, 7);
+}
+
+// The older one has the turn whenever a server is there.
+TEST_F(BoughtInVainTest, NorForWhoeverWaitsForTheTurnOfAnother) {
+  api.pools["p"].spec.idle_before_release = seconds(10);
+  api.Change(api.pools["p"]);
+  boot = 70;
+  api.AddTask("older", {{"placement", {{"policy", "CloudOnly"}}}}, "1m");
+  PassWhileCreationsHang("timed out", 120);
+  EXPECT_LE(api.claims_made, 14);
+}
+
+TEST_F(BoughtInVainTest, OncePodsOfTheNamespaceAreCreatedAgainTheNextServerIsBoughtAtOnce) {
+  api.AddServer("local", "1");
+  api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kForbidden, "policy: no", {}});
+  Add("t");
+  api.AddTask("local", {{"placement", {{"policy", "LocalOnly"}}}}, "500m");
+  Pass(5400);
+  const int before = api.claims_made;
+  api.refuse = nullptr;
+  Pass(120);
+  EXPECT_EQ(api.claims_made, before + 1);
+}
+
+TEST_F(BoughtInVainTest, ForTheOthersOfAGroupServersAreNotBoughtMoreOften) {
+  api.refuse = [](const Write& write) -> std::optional<Error> {
+    if (write.verb != Verb::kCreate || write.kind != Kind::kPod || !write.name.starts_with("b-"))
+      return std::nullopt;
+    return Error{ErrorKind::kForbidden, "policy: no", {}};
+  };
+  const api::Json spec = {{"placement", {{"policy", "CloudOnly"}}},
+                          {"group", {{"name", "g"}, {"size", 2}}}};
+  api.AddTask("a", spec, "8");
+  api.AddTask("b", spec, "7");
+  Pass(3600);
+  EXPECT_LE(api.claims_made, 6);
 }
 
 TEST_F(BoughtInVainTest, WhereTheStatusThatComesFirstIsRefusedServersAreBoughtEverMoreSeldom) {

@@ -1,0 +1,53 @@
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using std::chrono::minutes;
+
+size_t HeapBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// One task runs on the local server, and one on a server that is bought for it and given back.
+void Round(ApiModel& api, int number) {
+  const std::string n = std::to_string(number);
+  api.AddTask("local-" + n, {{"ttlSecondsAfterFinished", 0}});
+  api.AddTask("cloud-" + n, {{"ttlSecondsAfterFinished", 0}}, "8");
+  api.Settle();
+  api.ProvideServer("node-" + n);
+  api.Settle();
+  for (const std::string name : {"local-", "cloud-"}) {
+    api.SetPod(name + n + "-1", api::PodPhase::kRunning);
+    api.Settle();
+    api.SetPod(name + n + "-1", api::PodPhase::kSucceeded);
+  }
+  api.Advance(minutes(5));
+  // As the garbage collector does, where the tasks are gone.
+  while (!api.pods.empty()) api.Remove(api.pods, std::string(api.pods.begin()->first));
+  api.Advance(minutes(20));
+  api.notes.clear();
+  api.milestones.clear();
+  api.candidates.clear();
+}
+
+// Logs of what has changed grow up to their bounds meanwhile, by some bytes for each server.
+TEST(EnduranceTest, WhatIsGoneLeavesNothingBehind) {
+  constexpr int kRounds = 40;
+  constexpr size_t kMost = 200;  // bytes in each
+  ApiModel api;
+  api.AddServer("s1", "1");
+  api.AddPool("p");
+  for (int i = 0; i < kRounds; ++i) Round(api, i);
+  const size_t before = HeapBytes();
+  for (int i = kRounds; i < 2 * kRounds; ++i) Round(api, i);
+  ASSERT_TRUE(api.tasks.empty() && api.scales.empty() && api.claims.empty());
+  EXPECT_LE(HeapBytes(), before + kRounds * kMost);
+}
+
+}  // namespace
+}  // namespace spillway::core
