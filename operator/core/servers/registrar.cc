@@ -280,13 +280,23 @@ void CheckNode(Context& context, Servers& servers, const std::string& name) {
     CheckOne(context, servers, name, node->second);
 }
 
+namespace {
+
+// Nothing that is there refers to the node, which is not: what came late of one that is gone, such
+// as its Lease or a measurement, must not be kept for ever.
+bool IsLeftOver(const Context& context, const Servers& servers, const std::string& name,
+                const NodeState& node) {
+  if (node.object || !node.servers.empty() || servers.ledger.On(name).pods > 0) return false;
+  if (!node.gone && (node.renewed || !context.Synced(Kind::kNode))) return false;
+  // It may be of a node of this name that is on its way to us.
+  return !node.load || context.now >= node.load->observed + kLoadKept;
+}
+
+}  // namespace
+
 void CheckNodes(Context& context, Servers& servers) {
   std::erase_if(servers.nodes, [&](const auto& entry) {
-    const NodeState& node = entry.second;
-    if (!node.gone || !node.servers.empty() || servers.ledger.On(entry.first).pods > 0)
-      return false;
-    // It may be of a node of this name that is on its way to us.
-    if (node.load && context.now < node.load->observed + kLoadKept) return false;
+    if (!IsLeftOver(context, servers, entry.first, entry.second)) return false;
     servers.ledger.Forget(entry.first);
     return true;
   });

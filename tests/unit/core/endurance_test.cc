@@ -30,6 +30,12 @@ void Round(ApiModel& api, int number) {
   // As the garbage collector does, where the tasks are gone.
   while (!api.pods.empty()) api.Remove(api.pods, std::string(api.pods.begin()->first));
   api.Advance(minutes(20));
+  // What comes late of the node.
+  api.RenewLease("node-" + n);
+  api.MeasureNode("node-" + n, 100);
+  api.Advance(minutes(5));
+  api.Push(Gone{Kind::kLease, "kube-node-lease/node-" + n, "", 0, ""});
+  api.Advance(minutes(5));
   api.notes.clear();
   api.milestones.clear();
   api.candidates.clear();
@@ -46,6 +52,7 @@ TEST(EnduranceTest, WhatIsGoneLeavesNothingBehind) {
   const size_t before = HeapBytes();
   for (int i = kRounds; i < 2 * kRounds; ++i) Round(api, i);
   ASSERT_TRUE(api.tasks.empty() && api.scales.empty() && api.claims.empty());
+  EXPECT_EQ(api.world().servers.nodes.size(), 1u);
   EXPECT_LE(HeapBytes(), before + kRounds * kMost);
 }
 
