@@ -49,6 +49,9 @@ class Replay:
         self.unready = {}  # node: since when
         self.pods = collections.defaultdict(dict)  # task UID: {pod name: state}
         self.ran = collections.defaultdict(set)  # task UID: pods that ran
+        self.suspended = {}  # task UID: the last revision at which it was
+        self.made = {}  # pod UID: the revision of its creation
+        self.stopped = set()  # pods that their task's user has stopped, by UID
         self.claims = collections.defaultdict(set)  # ScaleRequest UID: UIDs of NodeClaims
         self.launched = set()  # UIDs of ScaleRequests for which a server was had
         self.requests = {}  # UID: name of every ScaleRequest that is not hostile
@@ -93,8 +96,16 @@ class Replay:
                         f"{other['name']} may still run on {other['node'] or 'no node yet'} "
                         f"({other['phase']}{', is being deleted' if other['deleting'] else ''})")
         pods[state["name"]] = state
+        made = self.made.setdefault(state["uid"], revision)
         if state["phase"] in ("Running", "Succeeded", "Failed"):
             self.ran[state["owner"]].add(state["uid"])
+        ended = before is not None and before["phase"] in ("Succeeded", "Failed")
+        if state["deleting"] and not ended and self.suspended.get(state["owner"], -1) >= made:
+            self.stopped.add(state["uid"])
+
+    def _TaskRequest(self, revision, when, before, state):
+        if state is not None and state["spec"].get("suspend") is True:
+            self.suspended[state["uid"]] = revision
 
     def _NodeClaim(self, revision, when, before, state):
         request = (state or before)["labels"].get(REQUEST_LABEL)
@@ -123,14 +134,14 @@ class Replay:
 
 
 def more_than_once(replay, tasks):
-    """What must not run again has run once at most."""
+    """What must not run again has run once at most, unless its user has suspended it as it ran."""
     names = {(t.ns, t.name) for t in tasks if t.kind == "once"}
     broken = []
     for state in replay.objects.values():
         if state["kind"] == "TaskRequest" and (state["ns"], state["name"]) in names:
-            if len(replay.ran[state["uid"]]) > 1:
-                broken.append(f"{state['ns']}/{state['name']} (lossLimit 0) ran "
-                              f"{len(replay.ran[state['uid']])} times")
+            ran = len(replay.ran[state["uid"]] - replay.stopped)
+            if ran > 1:
+                broken.append(f"{state['ns']}/{state['name']} (lossLimit 0) ran {ran} times")
     return broken
 
 
