@@ -10,6 +10,7 @@
 #include "operator/core/explain/nearest_fit.h"
 #include "operator/core/provisioning/patience.h"
 #include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/fit.h"
@@ -366,8 +367,9 @@ bool ExplainTask(World& world, TaskState& task) {
   const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr &&
                     ExplainTurn(world, task).empty();
   if (told && task.status_due == kNever) return false;
-  task.object.status.explanation = task.nominated.empty() ? Personal(world, task, shared) : shared;
-  if (task.nominated.empty())
+  const bool scaling = IsToldOfServer(task);
+  task.object.status.explanation = scaling ? shared : Personal(world, task, shared);
+  if (!scaling)
     DescribeWaiting(world, task, api::TaskPhase::kPending, task.object.status.explanation->summary);
   task.status_due = std::min(task.status_due, world.now);
   return true;

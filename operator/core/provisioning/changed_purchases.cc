@@ -45,8 +45,7 @@ bool RejectChanged(World& world, ScaleState& scale, const ScaleRequest& admitted
       at != world.provisioning.scales.end())
     EndScale(world, at->second, CloudError::kInvalidRequest, message);
   if (admitted.meta.name != asked.meta.name) {
-    world.provisioning.not_created[asked.meta.name] = message;
-    world.provisioning.scales.erase(asked.meta.name);
+    NoteNotCreated(world, meant, message);
   }
   return true;
 }

@@ -21,6 +21,13 @@ bool WakeUnlessOverdue(World& world, const ScaleState& scale) {
   return world.now >= due;
 }
 
+// The last purchase of its pool was refused: that is told, and the answer to this one tells more
+// than that there is none yet.
+bool IsTriedAgain(const World& world, const ScaleState& scale) {
+  const PoolState* pool = PoolOf(world.provisioning, scale);
+  return !scale.created && pool != nullptr && pool->creation.told != 0;
+}
+
 std::string Unanswered(const ScaleState& scale) {
   return ", of which nothing has been heard since " + FormatTime(scale.sent_at) +
          "; an admission webhook may not answer";
@@ -66,7 +73,8 @@ void TellDelay(World& world, ScaleState& scale) {
   // Once there is a server, that is told of.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return delay.told.clear();
   std::string told = Noted(world, delay);
-  const bool unanswered = told.empty() && WakeUnlessOverdue(world, scale);
+  const bool unanswered =
+      told.empty() && !IsTriedAgain(world, scale) && WakeUnlessOverdue(world, scale);
   if (unanswered) told = Unanswered(scale);
   if (delay.told == told) return;
   delay.told = std::move(told);

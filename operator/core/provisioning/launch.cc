@@ -140,6 +140,18 @@ bool ReleaseUntold(World& world, ScaleState& scale, const CloudServer* server) {
   return true;
 }
 
+// The API server has the purchase.
+void Announce(World& world, const ScaleState& scale) {
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  if (pool != world.provisioning.pools.end()) pool->second.creation.Succeed();
+  if (scale.object.for_tasks.empty()) return;
+  if (const TaskState* task = world.tasks.ByUid(scale.object.for_tasks.front().uid)) {
+    RecordEvent(world, *task, false, "Scaling",
+                "no registered server has room; asking pool " + scale.object.pool +
+                    " for a server (ScaleRequest " + scale.object.meta.name + ")");
+  }
+}
+
 // The engine's own word, or what the error of the request suggests.
 CloudError ClassOf(const Outcome& outcome) {
   if (outcome.error_class != CloudError::kNone) return outcome.error_class;
@@ -192,11 +204,11 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
   if (!outcome.error && outcome.object &&
       RejectChanged(world, scale, std::get<api::ScaleRequest>(*outcome.object)))
     return;
+  if (!outcome.error) Announce(world, scale);
   // It is seen, or will be; where it was seen by now, another leader has made it.
   if (!outcome.error || by_another || scale.created) return;
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
-  world.provisioning.not_created[scale.object.meta.name] = outcome.error->message;
-  world.provisioning.scales.erase(scale.object.meta.name);
+  NoteNotCreated(world, scale, outcome.error->message);
 }
 
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {

@@ -23,6 +23,7 @@ void OnSeen(World& world, const api::ServerPool& object) {
   if (!added && pool.object.meta.generation != object.meta.generation) {
     pool.hold_until = Time{};  // what was wrong may be fixed
     pool.failures = 0;
+    pool.creation.Succeed();
     pool.observed.reset();
   }
   const api::ServerPoolStatus status = added ? object.status : pool.object.status;
@@ -101,12 +102,14 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
   const int64_t nominated = scale.nominated;
   Delay delay = std::move(scale.delay);
   std::optional<api::ScaleRequest> asked = std::move(scale.asked);
+  auto untold = std::move(scale.untold);
   const Time asked_before_until = ours ? scale.asked_before_until : world.now + kLateArrival;
   scale = {};
   scale.object = object;
   scale.nominated = nominated;
   scale.delay = std::move(delay);
   scale.asked = std::move(asked);
+  scale.untold = std::move(untold);
   scale.created = true;
   scale.seen_ended = object.status.finished_at.has_value();
   scale.writer.written = Fingerprint(EncodeStatus(object.status));

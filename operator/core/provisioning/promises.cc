@@ -62,8 +62,9 @@ std::string WhyLost(const World& world, const std::string& name) {
   const auto scale = world.provisioning.scales.find(name);
   if (scale == world.provisioning.scales.end()) {
     const auto why = world.provisioning.not_created.find(name);
-    return why == world.provisioning.not_created.end() ? "it is gone"
-                                                       : "it could not be created: " + why->second;
+    return why == world.provisioning.not_created.end()
+               ? "it is gone"
+               : "it could not be created: " + why->second.why;
   }
   const api::ScaleStatus& status = scale->second.object.status;
   if (IsInflight(scale->second)) return "it has no room left";
@@ -72,7 +73,28 @@ std::string WhyLost(const World& world, const std::string& name) {
   return error.empty() ? status.message : error + ": " + status.message;
 }
 
+bool IsRefusedAnew(const World& world, const std::string& name) {
+  const auto refused = world.provisioning.not_created.find(name);
+  return refused != world.provisioning.not_created.end() && refused->second.news;
+}
+
+// Its promise is gone.
+void DropNomination(World& world, TaskState& task) {
+  const bool told = IsToldOfServer(task);
+  task.shape->burst_at = Time{};
+  const std::string lost = std::exchange(task.nominated, {});
+  Commit(world, task, 0);
+  if (!told && !IsRefusedAnew(world, lost)) return;
+  world.provisioning.changes.push_back({&task, true,
+                                        "ScaleRequest " + lost + " no longer provides a server: " +
+                                            WhyLost(world, lost) + "; choosing again"});
+}
+
 }  // namespace
+
+bool IsToldOfServer(const TaskState& task) {
+  return !task.nominated.empty() && task.object.status.phase == api::TaskPhase::kScaling;
+}
 
 bool MayHostYet(const World& world, const ScaleState& scale) {
   const api::ScaleStatus& status = scale.object.status;
@@ -109,7 +131,8 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   const PoolState* pool = PoolOf(world.provisioning, scale);
   if (pool != nullptr)
     Commit(world, task, EstimateCost(*task.shape, pool->object.spec.price_micros));
-  TellNominated(world, task, scale, note);
+  if (scale.created || !scale.delay.told.empty()) return TellNominated(world, task, scale, note);
+  scale.untold[*task.key] = note;
 }
 
 void KeepPromises(World& world) {
@@ -141,15 +164,8 @@ void DropNominations(World& world) {
       ++at;
       continue;
     }
-    if (task != world.tasks.by_key.end() && task->second.queued) {
-      task->second.shape->burst_at = Time{};
-      const std::string lost = std::exchange(task->second.nominated, {});
-      Commit(world, task->second, 0);
-      world.provisioning.changes.push_back(
-          {&task->second, true,
-           "ScaleRequest " + lost + " no longer provides a server: " + WhyLost(world, lost) +
-               "; choosing again"});
-    }
+    if (task != world.tasks.by_key.end() && task->second.queued)
+      DropNomination(world, task->second);
     at = world.provisioning.nominated.erase(at);
   }
   world.provisioning.not_created.clear();
@@ -173,6 +189,14 @@ void TellNominated(World& world, TaskState& task, const ScaleState& scale,
   world.provisioning.changes.push_back(
       {&task, false,
        what + " (ScaleRequest " + scale.object.meta.name + ")" + scale.delay.told + note});
+}
+
+void TellCreated(World& world, ScaleState& scale) {
+  for (const auto& [key, note] : std::exchange(scale.untold, {})) {
+    const auto task = world.tasks.by_key.find(key);
+    if (task != world.tasks.by_key.end() && task->second.nominated == scale.object.meta.name)
+      TellNominated(world, task->second, scale, note);
+  }
 }
 
 void TellWaiting(World& world, const ScaleState& scale) {

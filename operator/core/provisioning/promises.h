@@ -17,9 +17,14 @@ void BeginPlan(World& world);
 // first, so that it is not promised away from them; then those that wait for one already, of which
 // those that are hidden (see admission.h) are promised another if theirs is taken.
 void KeepPromises(World& world);
-// Promises room in the server to the task. note: what the choice was made by.
+// Whether the task's status says that it waits for a server on its way.
+bool IsToldOfServer(const TaskState& task);
+// Promises room in the server to the task, which is told so once the purchase exists: one that is
+// refused is tried again and again, and each try would cost two writes. note: what the choice was
+// made by.
 void Nominate(World& world, TaskState& task, ScaleState& scale, const std::string& note = "");
-// Ends the plan: who was promised nothing in it waits like any other, and is told why.
+// Ends the plan: who was promised nothing in it waits like any other, and is told why: if it was
+// told of the server before, or if that was refused for another reason than the one before.
 void DropNominations(World& world);
 // The first purchase on its way, or there and without a task yet, whose server has room for a task
 // of the shape, besides what was promised of it, and whose pool costs no more than so many micros
@@ -30,6 +35,8 @@ const ScaleState* FindInflight(const World& world, const Shape& shape,
 // what the choice was made by.
 void TellNominated(World& world, TaskState& task, const ScaleState& scale,
                    const std::string& note = "");
+// The same to those that were to be told once it exists, which it does now.
+void TellCreated(World& world, ScaleState& scale);
 // The same to all that wait for it.
 void TellWaiting(World& world, const ScaleState& scale);
 

@@ -257,18 +257,12 @@ bool AwaitsAnswers(const World& world, const ScaleState& scale) {
                      [&](const auto& entry) { return entry.second == scale.object.pool; });
 }
 
-void Announce(World& world, const std::vector<ScaleState*>& fresh) {
+void Send(World& world, const std::vector<ScaleState*>& fresh) {
   for (ScaleState* scale : fresh) {
     scale->asked = scale->object;
     scale->sent_at = world.now;
     world.effects.push_back(Write{Verb::kCreate, Kind::kScale, "", scale->object.meta.name, "", 0,
                                   EncodeNew(scale->object), std::nullopt});
-    if (scale->object.for_tasks.empty()) continue;
-    if (const TaskState* task = world.tasks.ByUid(scale->object.for_tasks.front().uid)) {
-      RecordEvent(world, *task, false, "Scaling",
-                  "no registered server has room; asking pool " + scale->object.pool +
-                      " for a server (ScaleRequest " + scale->object.meta.name + ")");
-    }
   }
 }
 
@@ -312,7 +306,7 @@ std::vector<UnpaidTask> PlanPurchases(World& world) {
   for (auto& [turn, shape] : order) PlanShape(world, *shape, plan);
   for (auto& [name, gang] : world.scheduling.gangs) PlanGang(world, gang, plan);
   KeepStock(world, plan.fresh);
-  Announce(world, plan.fresh);
+  Send(world, plan.fresh);
   DropNominations(world);
   return std::move(plan.held);
 }

@@ -110,6 +110,15 @@ void HoldPool(World& world, const ScaleState& scale, CloudError error, const std
   world.WakeAt(state.hold_until);
 }
 
+void NoteNotCreated(World& world, const ScaleState& scale, const std::string& why) {
+  const std::string name = scale.object.meta.name;
+  const auto pool = world.provisioning.pools.find(scale.object.pool);
+  const bool news =
+      pool == world.provisioning.pools.end() || pool->second.creation.Fail(world.now, name, why);
+  world.provisioning.not_created[name] = {why, news};
+  world.provisioning.scales.erase(name);
+}
+
 void EndHold(World& world, const ScaleState& scale) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second) ||

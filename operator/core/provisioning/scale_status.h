@@ -30,6 +30,8 @@ bool IsOpenToOthers(const ScaleState& scale);
 // its engine asked for.
 void HoldPool(World& world, const ScaleState& scale, api::CloudError error,
               const std::string& message, Time from, Duration at_least = Duration{0});
+// The purchase does not exist: the API server has refused it. scale may be the one that is erased.
+void NoteNotCreated(World& world, const ScaleState& scale, const std::string& why);
 // The server of the purchase is of use: what failed before it came is over.
 void EndHold(World& world, const ScaleState& scale);
 // Ends it without a server that would be of use.

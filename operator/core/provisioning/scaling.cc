@@ -9,6 +9,7 @@
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/launch.h"
 #include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
 #include "operator/core/scheduling/refusals.h"
@@ -208,6 +209,7 @@ void Advance(World& world, ScaleState& scale) {
 
 void AdvanceScales(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
+    if (scale.created) TellCreated(world, scale);
     TellDelay(world, scale);
     if (!scale.created) continue;
     const ScalePhase before = scale.object.status.phase;

@@ -27,6 +27,7 @@ struct PoolState {
   Time hold_until{};                             // no purchase before
   api::CloudError error = api::CloudError::kNone;
   std::string error_message;
+  Backoff creation;     // of its ScaleRequests: why the API server has refused the last one
   int failures = 0;     // in a row
   Time failed_at{};     // the last of them
   Mean boot;            // from a purchase until its server was ready
@@ -94,6 +95,15 @@ struct ScaleState {
   int64_t nominated = 0;         // tasks that wait for it
   bool promised_whole = false;   // to an exclusive task
   api::Resources room;           // left for more of them
+  // Of those tasks, the ones that are told so once it exists, by their keys; and what the choice
+  // was made by.
+  std::map<std::string, std::string> untold;
+};
+
+// A purchase that the API server has refused.
+struct NotCreated {
+  std::string why;
+  bool news = false;  // its pool's one before was not refused for that
 };
 
 // What is to be told to a task that waits, or has waited, for a server on its way.
@@ -112,8 +122,8 @@ struct Provisioning {
   std::map<std::pair<std::string, std::string>, Time> orphans_asked;
   std::set<std::string> nominated;  // tasks that wait for a server on its way
   uint64_t plan = 0;                // counts the plans of purchases
-  // Purchases that the API server refused, and why, until those are told who waited for them.
-  std::map<std::string, std::string> not_created;
+  // By name, until those are told who waited for them.
+  std::map<std::string, NotCreated> not_created;
   std::vector<NominationChange> changes;  // not carried out yet; empty between steps
 };
 

@@ -830,6 +830,60 @@ TEST_F(ScalingTest, APurchaseThatIsRefusedIsToldOfItsPoolWithTheReason) {
   EXPECT_NE(status.dump().find("no purchases today"), std::string::npos) << status.dump();
 }
 
+// So many seconds after it was asked for, each purchase is refused.
+struct RefusedPurchasesTest : ScalingTest {
+  RefusedPurchasesTest() {
+    api.AddPool("spot", "8", 10);
+    api.AddPool("on-demand", "8", 0);
+    api.refuse = [this](const Write& write) -> std::optional<Error> {
+      if (write.kind != Kind::kScale || write.verb != Verb::kCreate) return std::nullopt;
+      return Error{ErrorKind::kForbidden, why + std::to_string(++refused), {}};
+    };
+  }
+  // In half an hour, in which each purchase is answered so long after it was asked for.
+  void Wait(seconds after) {
+    if (after > seconds(0))
+      api.hangs = [](const Write& write) { return write.kind == Kind::kScale; };
+    api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
+    for (auto left = seconds(1'800); left > seconds(0); left -= std::max(after, seconds(1))) {
+      api.Advance(std::max(after, seconds(1)));
+      if (api.hanging() == 0) continue;
+      const auto hangs = api.hangs;
+      api.Unblock();
+      api.hangs = hangs;
+    }
+  }
+  std::string why = "exceeded quota: q, used: ";
+  int refused = 0;
+};
+
+TEST_F(RefusedPurchasesTest, AreToldOnceAndNotWithEveryTry) {
+  Wait(seconds(0));
+  EXPECT_GE(refused, 12);
+  EXPECT_LE(api.task_writes, 13);
+  EXPECT_TRUE(std::none_of(api.notes.begin(), api.notes.end(),
+                           [](const Note& note) { return note.reason == "Scaling"; }));
+}
+
+TEST_F(RefusedPurchasesTest, SoAreThoseThatTakeTheirTime) {
+  Wait(seconds(10));
+  EXPECT_GE(refused, 12);
+  EXPECT_LE(api.task_writes, 15);
+}
+
+TEST_F(RefusedPurchasesTest, ANewReasonIsToldAtOnce) {
+  Wait(seconds(0));
+  why = "denied by policy ";
+  const int before = refused;
+  for (int i = 0; i < 400 && refused == before; ++i) api.Advance(seconds(1));
+  ASSERT_GT(refused, before);
+  api.Advance(seconds(1));
+  EXPECT_NE(api.Says("t").find("denied by policy"), std::string::npos) << api.Says("t");
+  api.refuse = nullptr;
+  api.Advance(seconds(400));
+  EXPECT_EQ(api.Phase("t"), "Scaling");
+}
+
 TEST_F(ScalingTest, AScaleRequestWhoseCreationHasNoAnswerIsTold) {
   api.AddPool("spot");
   api.hangs = [](const Write& write) { return write.kind == Kind::kScale; };
