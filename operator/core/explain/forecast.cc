@@ -10,8 +10,10 @@ namespace {
 
 // Whether a reader would call it another forecast.
 bool Differs(const api::Forecast& told, const api::Forecast& now, Time at) {
-  const bool nearer = now.position * 2 <= told.position || now.position > told.position * 2 ||
-                      (now.position <= 3 && now.position != told.position);
+  // A member of a group has no place of its own, which is place 0.
+  const bool nearer =
+      now.position != told.position &&
+      (now.position <= 3 || now.position * 2 <= told.position || now.position > told.position * 2);
   if (nearer || told.start.has_value() != now.start.has_value()) return true;
   if (!now.start) return false;
   const Duration left = std::max<Duration>(*now.start - at, Duration{0});

@@ -89,7 +89,7 @@ void Unbind(World& world, TaskState& task, const std::string& reason, const std:
   task.binding.reset();
   task.running_since = kNever;
   task.assigned_written = false;
-  task.waiting_since = world.now;
+  task.WaitAnew(world.now);
   task.status_due = world.now;
   ChangeConditions(task, [&](auto& conditions) {
     api::SetCondition(conditions,

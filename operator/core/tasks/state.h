@@ -66,6 +66,9 @@ struct HeldCreation {
   bool overdue = false;   // that took so long that its room was given back
 };
 
+// A waiting task's explanation is looked at again after so long, and then ever later.
+inline constexpr Duration kExplainAgain{5'000};
+
 struct TaskState {
   const std::string* key = nullptr;  // in Tasks::by_key
   Owner* owner = nullptr;            // in Tasks::owners
@@ -109,13 +112,18 @@ struct TaskState {
   Time running_since = kNever;  // the current attempt, by our clock
   int unschedulable = 0;        // attempts in a row that kube-scheduler had no node for
   Boxed<CloudRefusal> refused_in_cloud;
-  int64_t committed = 0;          // of what its account has committed
-  Duration explain_after{5'000};  // until the explanation is looked at again; doubles
+  int64_t committed = 0;                   // of what its account has committed
+  Duration explain_after = kExplainAgain;  // until the explanation is looked at again; doubles
   Boxed<Stuck> stuck;
   Boxed<Deletion> deletion;
   Boxed<std::map<std::string, Deletion>> pods_deleted;  // by their uids
 
   const std::string& uid() const { return object.meta.uid; }
+  // Who only leaves the queue for a while goes on waiting, and is told no more often.
+  void WaitAnew(Time since) {
+    waiting_since = since;
+    explain_after = kExplainAgain;
+  }
   QueuePosition position() { return {priority, object.meta.created, key, this}; }
   // Where it stands while it is queued.
   QueuePosition place() { return {*queued, object.meta.created, key, this}; }

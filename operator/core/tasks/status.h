@@ -11,7 +11,7 @@ namespace spillway::core {
 
 // A task that waits is given this long before its status says so: most find a server at once.
 inline constexpr Duration kExplainAfter{500};
-// A waiting task's explanation is looked at again after 5 s, then ever later, up to this.
+// A waiting task's explanation is looked at again after kExplainAgain, then ever later, up to this.
 inline constexpr Duration kExplainAtLeastEvery{300'000};
 // A bound task whose pod does not run by then is shown as Assigned; see DescribeBound.
 inline constexpr Duration kAssignedAfter{3'000};

@@ -113,6 +113,15 @@ void TellLingering(World& world, TaskState& task) {
   task.status_due = std::min(task.status_due, world.now);
 }
 
+// Its status tells of something else than why it waits in the queue, or than the server on its way:
+// that is over.
+bool SaysElse(const TaskStatus& status) {
+  if (status.explanation == nullptr) return true;
+  const auto* told = api::FindCondition(*status.conditions, "Reconciling");
+  return status.phase != TaskPhase::kScaling &&
+         (told == nullptr || told->message != status.explanation->summary);
+}
+
 void Enqueue(World& world, TaskState& task) {
   if (task.queued == task.priority) return;
   const bool first = !task.queued;
@@ -121,7 +130,7 @@ void Enqueue(World& world, TaskState& task) {
   task.shape->burst_at = Time{};
   if (first) {
     if (task.waiting_since == Time{}) task.waiting_since = task.object.meta.created;
-    task.explain_after = Duration{5'000};
+    if (SaysElse(task.object.status)) task.explain_after = kExplainAgain;
     world.tasks.Wake(task, std::max(world.now, task.waiting_since) + kExplainAfter);
   }
 }
@@ -130,7 +139,7 @@ void Await(World& world, TaskState& task) {
   TaskStatus& status = task.object.status;
   if (task.object.spec.suspend) return;
   if (status.phase == TaskPhase::kSuspended) {
-    task.waiting_since = world.now;
+    task.WaitAnew(world.now);
     DescribeWaiting(world, task, TaskPhase::kPending, "resumed");
     task.status_due = world.now;
     const auto& deadline = task.object.spec.start_deadline;

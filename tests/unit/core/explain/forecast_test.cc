@@ -123,6 +123,27 @@ TEST(PoolForecastTest, AServerOnItsWayIsExpectedAfterWhatThePoolsServersTook) {
   EXPECT_NEAR(static_cast<double>((*ForecastOf(api, "b").start - bought).count()), 40'000, 2'000);
 }
 
+// Statuses within half a minute of a wait for a server that is late.
+int WritesWhileItIsLate(const Json& spec) {
+  ApiModel api;
+  api.AddPool("spot");
+  api.AddTask("before");
+  api.Advance(seconds(1));
+  api.ProvideServer("cloud-1");  // expected after a second from now on
+  api.Advance(seconds(1));
+  api.AddTask("t", spec, "8");
+  api.Advance(seconds(4));
+  EXPECT_EQ(api.Phase("t"), "Scaling");
+  api.task_writes = 0;
+  api.Advance(seconds(26));
+  return api.task_writes;
+}
+
+TEST(PoolForecastTest, ThatAServerIsLateIsNoNewsByTheMoment) {
+  EXPECT_EQ(WritesWhileItIsLate(Json::object()), 1);  // when it is expected
+  EXPECT_EQ(WritesWhileItIsLate({{"group", {{"name", "g"}, {"size", 1}}}}), 1);
+}
+
 // ---- burstAfterSeconds: auto ----
 
 // A task runs on the only server and is expected to do so for another `left`.
