@@ -17,6 +17,8 @@ constexpr int64_t kWidestWindow = 1 << 20;
 constexpr int kStrikes = 3;
 // Then the next one is tried after a pause: nothing is known against it.
 constexpr BackoffRange kNextTemplate{std::chrono::seconds(1), std::chrono::seconds(5)};
+// How soon tasks are told that their pods cannot be created, or can be again.
+constexpr Duration kTellSoon{1'000}, kTellSlowest{300'000};
 // Between two creations of a namespace that are refused.
 constexpr Duration kBetweenRefusals{200};
 
@@ -41,11 +43,16 @@ void ShowTasks(World& world, Admission& admission) {
   });
 }
 
-// Its tasks are told soon why they wait.
-void TellTasks(World& world, const Admission& admission) {
+// Its tasks are told soon why they wait. Where that goes back and forth, as in a namespace at its
+// quota with every pod that ends, they are told ever later: each time is a write for each of them.
+void TellTasks(World& world, Admission& admission) {
+  const bool calm = world.now >= admission.told_at + kTellSlowest;
+  admission.told_within =
+      calm ? kTellSoon : std::min<Duration>(admission.told_within * 2, kTellSlowest);
+  admission.told_at = world.now;
   for (TaskState* task : admission.tasks) {
     if (!task->queued) continue;
-    task->explain_after = Duration{1'000};
+    task->explain_after = std::min(task->explain_after, admission.told_within);
     world.explain.to_explain.insert(*task->key);
   }
 }
@@ -83,7 +90,9 @@ void Succeeded(World& world, Admission& admission) {
   admission.quota = false;
   admission.strikes = 0;
   admission.refused_in_cloud = {};
+  const size_t told = admission.backoff.told;
   admission.backoff.Succeed();
+  admission.backoff.told = told;
   admission.answered_at = world.now;
   int64_t& window = admission.tenant->window;
   window = std::min(window * 2, kWidestWindow);
@@ -128,16 +137,28 @@ std::string ReasonOf(const Error& error, const TaskState* task) {
   return reason;
 }
 
+// What kept its pods from being created held until a short time ago.
+bool RefusedBefore(const World& world, const Admission& admission) {
+  return admission.refusal != nullptr && world.now < admission.told_at + kTellSlowest;
+}
+
 void Refused(World& world, Admission& admission, const std::string& key, TaskState* task,
              const Error& error) {
   admission.quota = Says(error, "exceeded quota");
   // An API server that cannot be reached is nobody's fault, and soon back.
   const bool outage = error.kind == ErrorKind::kUnavailable && !Says(error, "webhook");
   const BackoffRange range{kRefused.first, outage ? std::chrono::seconds(10) : kRefused.last};
-  if (admission.backoff.Fail(world.now, key, ReasonOf(error, task), range)) {
+  const bool news = admission.backoff.Fail(world.now, key, ReasonOf(error, task), range);
+  if (!news && admission.explanation == nullptr && RefusedBefore(world, admission)) {
+    // For the same reason, a moment after one of them was created: with the same numbers it is the
+    // same text, and no write for those that were tried, nor for those that wait behind them.
+    admission.explanation = admission.refusal;
+    TellTasks(world, admission);
+  } else if (news || admission.explanation == nullptr) {
     SetError(world, admission,
              "the pods of this kind cannot be created: " + error.message +
                  "; tried again with growing pauses of up to a minute");
+    admission.refusal = admission.explanation;
     if (task != nullptr)
       RecordEvent(world, *task, true, "FailedCreate",
                   "the pod could not be created: " + error.message);

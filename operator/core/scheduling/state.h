@@ -64,6 +64,10 @@ struct Admission {
   Time learned_at{};              // when its shape was changed last
   // Why its pods cannot be created; null while they can, as far as is known.
   std::shared_ptr<const api::Explanation> explanation;
+  std::shared_ptr<const api::Explanation> refusal;  // the last of these that the API server gave
+  // When that was changed last, and how soon its tasks are told of it.
+  Time told_at{};
+  Duration told_within{};
 };
 
 struct Scheduling {

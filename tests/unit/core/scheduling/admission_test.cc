@@ -691,5 +691,34 @@ TEST_F(AdmittedTest, AllThatWasLearnedGoesWithTheTasks) {
   EXPECT_TRUE(api.world().scheduling.learned.empty());
 }
 
+// Five pods of the namespace may live. One ends every three seconds, and those that wait behind
+// have no other reason to be told anything.
+TEST(QuotaTest, WhatWaitsAtAQuotaIsNotToldOfEveryPodThatEnds) {
+  ApiModel api;
+  api.AddServer("s1", "64");
+  int refused = 0, writes = 0;
+  const auto lives = [](const auto& entry) { return !entry.second.terminal(); };
+  api.refuse = [&](const Write& write) -> std::optional<Error> {
+    writes += write.verb == Verb::kPatchStatus && write.name.starts_with("behind") ? 1 : 0;
+    if (write.verb != Verb::kCreate || write.kind != Kind::kPod ||
+        std::count_if(api.pods.begin(), api.pods.end(), lives) < 5)
+      return std::nullopt;
+    return Error{ErrorKind::kForbidden,
+                 "pods \"" + write.name + "\" is forbidden: exceeded quota: q, used: cpu=" +
+                     std::to_string(5'000 + ++refused) + "m",
+                 {}};
+  };
+  for (int i = 0; i < 200; ++i) {
+    if (i >= 10 && i < 14) api.AddTask("behind" + std::to_string(i), {{"priority", -1}});
+    api.AddTask("t" + std::to_string(i), {{"priority", 1}});
+    const auto ends = std::find_if(api.pods.begin(), api.pods.end(), lives);
+    if (i >= 10) api.SetPod(ends->second.meta.name, api::PodPhase::kSucceeded);
+    api.Advance(std::chrono::seconds(3));
+  }
+  EXPECT_GT(api.pods_made, 150);
+  EXPECT_GE(writes, 4);
+  EXPECT_LE(writes, 4 * 15);
+}
+
 }  // namespace
 }  // namespace spillway::core
