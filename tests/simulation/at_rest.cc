@@ -221,7 +221,7 @@ std::set<std::string> Checks::Unregistered() const {
     if (std::none_of(servers.begin(), servers.end(), [&](const auto& entry) {
           const auto& server = std::get<api::RegisteredServer>(*entry.second);
           return server.spec.node_name == claim->node_name ||
-                 (server.spec.scale_request == name && api_.IsKept(server.meta.uid));
+                 (server.spec.scale_request == scale.meta.name && api_.IsKept(server.meta.uid));
         }))
       out.insert(name + " has node " + claim->node_name);
   }
