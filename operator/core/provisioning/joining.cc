@@ -65,7 +65,6 @@ bool TooSmall(const FitError& why) {
 std::string Lacks(const World& world, const ScaleState& scale, const ServerState& server,
                   bool* too_small) {
   if (!server.schedulable) return server.message.empty() ? server.reason : server.message;
-  if (server.usage->tasks > 0) return "";
   if (const auto* taint = ForeignTaint(*server.node->object, PoolOf(world.provisioning, scale)))
     return "taint " + FormatTaint(*taint);
   const auto why = RefusesBuyers(world, scale, server);
@@ -74,14 +73,21 @@ std::string Lacks(const World& world, const ScaleState& scale, const ServerState
   return why->message;
 }
 
-// What keeps it from joining is told to those who wait for it.
+// What keeps it from joining is told to those who wait for it. The status may tell it as the leader
+// before has written it.
 void TellLack(World& world, ScaleState& scale, std::string lacks) {
-  if (scale.lacks == lacks) return;
+  const std::string text = "node " + scale.object.status.node_name + " is ready" +
+                           (lacks.empty() ? "" : ", but takes no task: " + lacks);
+  if (scale.lacks == lacks && scale.object.status.message == text) return;
   scale.lacks = std::move(lacks);
-  SetPhase(world, scale, ScalePhase::kReady,
-           "node " + scale.object.status.node_name + " is ready" +
-               (scale.lacks.empty() ? "" : ", but takes no task: " + scale.lacks));
+  SetPhase(world, scale, ScalePhase::kReady, text);
   TellWaiting(world, scale);
+}
+
+void Join(World& world, ScaleState& scale) {
+  scale.joined = true;
+  EndHold(world, scale);
+  TellLack(world, scale, "");
 }
 
 void GiveUpUseless(World& world, ScaleState& scale, const std::string& why, bool hold) {
@@ -152,13 +158,21 @@ void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
   pool->second.observed = room;
 }
 
+void NoteUse(World& world, ScaleState& scale) {
+  scale.hosted = true;
+  scale.unusable_since = world.news;
+  if (!scale.joined) Join(world, scale);
+}
+
 bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server) {
-  bool too_small = false;
-  std::string lacks = Lacks(world, scale, server, &too_small);
-  if (!lacks.empty()) return AwaitUse(world, scale, std::move(lacks), too_small);
-  scale.joined = true;
-  EndHold(world, scale);
-  TellLack(world, scale, "");
+  if (!scale.joined) {
+    bool too_small = false;
+    std::string lacks = Lacks(world, scale, server, &too_small);
+    if (!lacks.empty()) return AwaitUse(world, scale, std::move(lacks), too_small);
+    Join(world, scale);
+  }
+  scale.unusable_since = kNever;
+  if (!scale.lacks.empty()) TellLack(world, scale, "");
   return true;
 }
 

@@ -12,6 +12,8 @@ void RegisterServer(World& world, ScaleState& scale, const api::CloudServer& ser
 void TakeSize(World& world, ScaleState& scale, const ServerState& server);
 // While its node is ready, and no RegisteredServer is on it. False if it is given back for that.
 bool AwaitRegistration(World& world, ScaleState& scale, const api::CloudServer& server);
+// A task runs on it: it takes tasks, whatever keeps it from the next one.
+void NoteUse(World& world, ScaleState& scale);
 // While it is registered, and takes none of the tasks that it was bought for. False if it is given
 // back for that.
 bool AwaitJoin(World& world, ScaleState& scale, const ServerState& server);

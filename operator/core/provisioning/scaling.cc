@@ -85,30 +85,7 @@ void GiveBackIdle(World& world, ScaleState& scale, const ServerState* registered
   BeginRelease(world, scale, "idle for " + FormatDuration(world.now - scale.idle_since));
 }
 
-void InUse(World& world, ScaleState& scale) {
-  const CloudServer* server = ServerOf(world, scale);
-  if (const std::string why = WhyTaken(world, scale, server); !why.empty())
-    return BeginRelease(world, scale, why);
-  if (!IsTheOne(scale.object.status, *server)) TakeOther(scale, *server);
-  const ServerState* registered = RegisteredFor(world, scale);
-  if (registered == nullptr || registered->object.spec.scale_request != scale.object.meta.name)
-    EndPredecessor(world, scale);
-  if (registered == nullptr) {
-    if (!AwaitRegistration(world, scale, *server)) return;
-  } else {
-    TakeSize(world, scale, *registered);
-    scale.hosted = scale.hosted || registered->usage->tasks > 0;
-    if (!scale.joined && !AwaitJoin(world, scale, *registered)) return;
-  }
-  if (scale.joined) {
-    if (const std::string why = Useless(world, scale); !why.empty())
-      return BeginRelease(world, scale, why);
-  }
-  const bool busy = scale.nominated > 0 || (registered != nullptr && registered->usage->tasks > 0);
-  if (busy) {
-    scale.idle_since = kNever;
-    return;
-  }
+void AwaitIdle(World& world, ScaleState& scale, const ServerState* registered) {
   if (scale.idle_since == kNever) scale.idle_since = world.now;
   const Time until = KeptUntil(world, scale);
   if (world.now >= until) {
@@ -116,6 +93,34 @@ void InUse(World& world, ScaleState& scale) {
   } else if (until != kNever) {
     world.WakeAt(until);
   }
+}
+
+void InUse(World& world, ScaleState& scale) {
+  const CloudServer* server = ServerOf(world, scale);
+  if (const std::string why = WhyTaken(world, scale, server); !why.empty())
+    return BeginRelease(world, scale, why);
+  if (!IsTheOne(scale.object.status, *server)) TakeOther(scale, *server);
+  // Whether a task runs there does not depend on whether the next one may, nor on who began it.
+  const bool used = world.servers.ledger.On(scale.object.status.node_name).tasks > 0;
+  if (used) NoteUse(world, scale);
+  const ServerState* registered = RegisteredFor(world, scale);
+  if (registered == nullptr || registered->object.spec.scale_request != scale.object.meta.name)
+    EndPredecessor(world, scale);
+  if (registered == nullptr) {
+    if (!AwaitRegistration(world, scale, *server)) return;
+  } else {
+    TakeSize(world, scale, *registered);
+    if (!AwaitJoin(world, scale, *registered)) return;
+  }
+  if (scale.joined) {
+    if (const std::string why = Useless(world, scale); !why.empty())
+      return BeginRelease(world, scale, why);
+  }
+  if (used || scale.nominated > 0) {
+    scale.idle_since = kNever;
+    return;
+  }
+  AwaitIdle(world, scale, registered);
 }
 
 // On a change of phase, at the end, and once in a while: each is a write.

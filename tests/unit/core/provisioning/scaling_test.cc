@@ -764,6 +764,90 @@ TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
   EXPECT_EQ(api.servers.size(), 1u);
 }
 
+// It runs on, and is paid for: whatever keeps the server from the next task, it is in use.
+class UsedServerTest : public ScalingTest {
+ protected:
+  UsedServerTest() {
+    RunOnBought();
+    api.SetPod("t-1", PodPhase::kRunning);
+    api.Settle();
+  }
+  void Refuse() {
+    api.refuse = Denies(Verb::kCreate, Kind::kServer, {ErrorKind::kForbidden, "no servers", {}});
+  }
+  // Longer than a server may be of no use, and than it may be idle.
+  void PassLong() { api.Advance(seconds(1'000)); }
+  void ExpectRuns() {
+    EXPECT_EQ(PhaseOf("spot"), "Ready") << api.scales.begin()->second.status.message;
+    ASSERT_TRUE(api.pods.contains("ns/t-1"));
+    EXPECT_FALSE(api.pods.at("ns/t-1").meta.deleted);
+  }
+};
+
+TEST_F(UsedServerTest, ACordonedOneIsKeptByTheNextLeader) {
+  api.servers.begin()->second.spec.cordoned = true;
+  api.Change(api.servers.begin()->second);
+  api.Settle();
+  api.Restart();
+  PassLong();
+  ExpectRuns();
+}
+
+TEST_F(UsedServerTest, OneWhoseNodeIsCordonedIsKeptByTheNextLeader) {
+  api.nodes.at("cloud-1").unschedulable = true;
+  api.Change(api.nodes.at("cloud-1"));
+  api.Settle();
+  api.Restart();
+  PassLong();
+  ExpectRuns();
+}
+
+TEST_F(UsedServerTest, TheNextLeaderDoesNotSayThatItTakesNoTask) {
+  api.scales.begin()->second.status.message = "node cloud-1 is ready, but takes no task: taint x";
+  api.Restart();
+  api.Settle();
+  EXPECT_EQ(api.scales.begin()->second.status.message, "node cloud-1 is ready");
+}
+
+TEST_F(UsedServerTest, OneThatCannotBeRegisteredAgainIsKept) {
+  Refuse();
+  api.Remove(api.servers, api.servers.begin()->first);
+  PassLong();
+  ExpectRuns();
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(400));
+  EXPECT_EQ(PhaseOf("spot"), "Released") << "nobody uses it any more";
+}
+
+TEST_F(ScalingTest, AServerThatWasRegisteredLateIsRegisteredAgainWhenThatIsUndoneMuchLater) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.hangs = [](const Write& write) { return write.kind == Kind::kServer; };
+  api.ProvideServer("cloud-1");
+  api.Advance(seconds(5));
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Settle();
+  api.pools["spot"].spec.idle_before_release = seconds(10'000);
+  api.Change(api.pools["spot"]);
+  api.SetPod("t-1", PodPhase::kSucceeded);
+  api.Advance(seconds(1'000));
+  api.hangs = [](const Write& write) { return write.kind == Kind::kServer; };
+  api.Remove(api.servers, api.servers.begin()->first);
+  api.Advance(seconds(5));
+  EXPECT_EQ(PhaseOf("spot"), "Ready") << api.scales.begin()->second.status.message;
+}
+
+TEST_F(UsedServerTest, NorIsItTakenForUnusedByTheNextLeader) {
+  Refuse();
+  api.Remove(api.servers, api.servers.begin()->first);
+  api.Settle();
+  api.Restart();
+  PassLong();
+  ExpectRuns();
+}
+
 class UnregisteredTest : public ScalingTest {
  protected:
   UnregisteredTest() {
