@@ -178,7 +178,15 @@ bool Checks::IsInUse(const api::RegisteredServer& server) const {
   return claim == nullptr || claim->node_name == server.spec.node_name;
 }
 
-Checks::Waits Checks::Idle() const {
+// Its Lease is that of a node that had the name before, and old for a process that has begun since:
+// it waits for the first one of its own, which comes within one heartbeat.
+bool Checks::AwaitsHeartbeat(const Replica& replica, const api::Node& node) const {
+  const auto* lease = api_.Get<api::NodeLease>("kube-node-lease/" + node.meta.name);
+  return lease != nullptr && lease->renewed && *lease->renewed < node.meta.created &&
+         *lease->renewed < replica.born();
+}
+
+Checks::Waits Checks::Idle(const Replica& replica) const {
   Waits out;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
@@ -188,12 +196,16 @@ Checks::Waits Checks::Idle() const {
         task.meta.deleted || (status.retry_at && *status.retry_at > api_.now) ||
         !PriorityOf(task) || Barred(task) || witness_.Unrecorded(task))
       continue;
+    // It has ended, such as for want of money, and its status was refused: a text that was called
+    // invalid is sent again after up to five minutes.
+    if (concluded_.contains({replica.id(), task.meta.uid})) continue;
     for (const auto& [name, entry] : api_.All(Kind::kServer)) {
       const auto& server = std::get<api::RegisteredServer>(*entry);
       const auto* node = api_.Get<api::Node>(server.spec.node_name);
       if (node == nullptr || (server.spec.price_micros > 0 && Bounded(task.meta.ns)) ||
           witness_.Down(node->meta.name, seconds(0)) ||
-          witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node))
+          witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node) ||
+          AwaitsHeartbeat(replica, *node))
         continue;
       if (server.spec.cloud && !IsInUse(server)) continue;
       if (WouldFit(task, server, *node, api_) && !KeptForAnother(task, server, *node))

@@ -57,7 +57,7 @@ class Checks {
   void Settled(const Replica& replica);
   // How what it knows of the API server differs from what is there; nothing if it does not.
   std::optional<std::string> ViewDiffers(const Replica& replica) const;
-  Waits Idle() const;
+  Waits Idle(const Replica& replica) const;
   // What is ready and paid for, and is no server that tasks could go to.
   std::set<std::string> Unregistered() const;
   // A pod was asked for, or ended, or was refused, not long ago: the task may wait by itself.
@@ -157,6 +157,7 @@ class Checks {
   // How many tasks wait that it would take.
   int Wanting(const api::RegisteredServer& server, const api::Node& node) const;
   bool Barred(const api::TaskRequest& task) const;
+  bool AwaitsHeartbeat(const Replica& replica, const api::Node& node) const;
   bool MayBeTaken(const api::TaskRequest& task, const api::RegisteredServer& server,
                   const api::Node& node) const;
   bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,

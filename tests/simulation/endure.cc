@@ -145,7 +145,7 @@ void Episode::Heal() {
 // Those whom it does not concern do not wait while a server would take them.
 void Episode::JudgeOthers(std::map<std::string, Time>& since) {
   std::map<std::string, Time> waits;
-  for (const auto& [task, server] : checks_.Idle()) {
+  for (const auto& [task, server] : checks_.Idle(*replicas_.front())) {
     const bool hangs = api_.now < world_.hung_until && task.starts_with(world_.hung + "/");
     if (hangs || checks_.TriedOfLate(task)) continue;
     const auto before = since.find(task);

@@ -41,7 +41,7 @@ bool Episode::Starve(Random& random) {
   while (api_.now < world_.hung_until && !checks_.violation()) {
     GoOn(replica);
     std::map<std::string, Time> waits;
-    for (const auto& [task, server] : checks_.Idle()) {
+    for (const auto& [task, server] : checks_.Idle(*replicas_.front())) {
       if (task.starts_with(world_.hung + "/") || checks_.TriedOfLate(task) ||
           (task.starts_with(before_it + "/") && api_.now < rested))
         continue;
@@ -91,12 +91,12 @@ bool Episode::Settle(Random&) {
 // Nothing but time passes, and longer than the operator waits for anything that is not written
 // down.
 void Episode::HoldStill() {
-  Checks::Waits waits = checks_.Idle();
+  Checks::Waits waits = checks_.Idle(*replicas_.front());
   std::set<std::string> unregistered = checks_.Unregistered();
   for (int i = 0; i < 15 && !(waits.empty() && unregistered.empty()) && !checks_.violation(); ++i) {
     Pass(seconds(5));
     if (!Drain(*replicas_.front())) return;
-    const Checks::Waits now = checks_.Idle();
+    const Checks::Waits now = checks_.Idle(*replicas_.front());
     std::erase_if(waits, [&](const auto& wait) { return !now.contains(wait); });
     const auto still = checks_.Unregistered();
     std::erase_if(unregistered, [&](const auto& each) { return !still.contains(each); });
