@@ -266,6 +266,15 @@ void Send(World& world, const std::vector<ScaleState*>& fresh) {
   }
 }
 
+// A leader before has made a server of it, without having told so: those who waited may run there.
+// Of one that is gone only the registration is left.
+bool IsServer(World& world, const ScaleState& scale) {
+  const ServerState* own = OwnServer(world, scale);
+  if (own == nullptr) return false;
+  return own->usage->tasks > 0 || ServerOf(world, scale) != nullptr ||
+         EngineMisfit(world, EngineOf(world.provisioning, scale));
+}
+
 }  // namespace
 
 std::string ExplainPurchase(const World& world, const TaskState& task) {
@@ -323,8 +332,7 @@ void WithdrawPurchases(World& world) {
     }
     // Others may have taken their room meanwhile: where their pods come after all, they wait anew.
     if (AwaitsAnswers(world, scale)) continue;
-    // A leader before has made a server of it, and those who waited run there.
-    if (OwnServer(world, scale) != nullptr) continue;
+    if (IsServer(world, scale)) continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
                        scale.asked_before_until != Time{};

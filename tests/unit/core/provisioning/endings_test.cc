@@ -220,6 +220,20 @@ TEST_F(EndingsTest, TheNextLeaderKeepsAServerOfWhichItWasNotToldThatItIsReady) {
   EXPECT_EQ(Told("ServerEnding"), 0);
 }
 
+// No status told of the purchase at all.
+TEST_F(EndingsTest, TheNextLeaderEndsAPurchaseWhoseServerCameAndWent) {
+  Run(cloud::kKarpenter);
+  Scale().status = {};
+  api.Remove(api.tasks, "ns/t");
+  api.Remove(api.pods, "ns/t-1");
+  api.Remove(api.nodes, "n1");
+  api.claims.clear();
+  api.Restart();
+  api.Advance(std::chrono::minutes(5));
+  EXPECT_EQ(Scale().status.phase, ScalePhase::kReleased) << Scale().status.message;
+  EXPECT_TRUE(api.servers.empty());
+}
+
 // The status of what must not run twice comes before its pod, and the notice in the same moment.
 TEST_F(EndingsTest, NorOneThatWasBoundBeforeItsPodWasCreated) {
   Run("machines");
