@@ -64,13 +64,14 @@ void Checks::Settled(const Replica& replica) {
 // What is not there in its pool's time, by the process's clock, is given up, whatever its engine
 // says or does not say.
 void Checks::CheckPatience(const Replica& replica) {
-  // What a process before has asked for may still arrive, and is waited for; then it is told.
+  // What a process before has asked for may still arrive, and is waited for from when this one has
+  // heard of it; then it is told.
   constexpr Duration kTold = core::kLateArrival + seconds(15);
   const auto is_refused = [&](const Rule& rule) {
     return rule.kind == Kind::kScale && rule.until + seconds(600) > api_.now;
   };
-  if (std::any_of(api_.rules.begin(), api_.rules.end(), is_refused) ||
-      api_.now < replica.born() + kTold)
+  if (std::any_of(api_.rules.begin(), api_.rules.end(), is_refused) || replica.listed() == kNever ||
+      api_.now < replica.listed() + kTold)
     return;
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*object);

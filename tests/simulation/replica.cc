@@ -255,6 +255,7 @@ size_t Replica::Turn() {
   }
   core::StepResult result = core_.Step(events, Read());
   turned_ = now_;
+  if (core_.world().ready()) listed_ = std::min(listed_, world_.api.now);
   wake_ = result.wake;
   for (core::Effect& effect : result.effects) {
     world_.decided(*this, effect);

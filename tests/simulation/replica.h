@@ -71,6 +71,8 @@ class Replica {
   const core::Core& core() const { return core_; }
   Time wake() const { return wake_; }
   Time born() const { return born_; }
+  // When it had been told of everything for the first time; kNever before that.
+  Time listed() const { return listed_; }
 
   // Hands over up to so many events of the kind's watch (or pages of its list); false if there are
   // none.
@@ -186,8 +188,8 @@ class Replica {
   std::vector<Flight> flights_;
   std::map<std::string, Time> met_;                // by uids of pods: UntoldUntil
   std::set<std::string> met_ended_, met_running_;  // uids of pods
-  std::set<std::string> barred_;     // keys of what a rule refused, and what is tried again
-  Time wake_{}, born_{}, turned_{};  // turned_: by its clock
+  std::set<std::string> barred_;  // keys of what a rule refused, and what is tried again
+  Time wake_{}, born_{}, listed_ = kNever, turned_{};  // turned_: by its clock
   SmoothClock clock_;
   Time now_{};
   Duration clock_ahead_{0};
