@@ -27,6 +27,8 @@ struct Backoff {
   // the reason is another one than before, whatever the numbers in it.
   bool Fail(Time now, std::string_view key, std::string_view reason, BackoffRange range = kRefused);
   void Succeed() { *this = {}; }
+  // The same where it may soon be refused again: the reason is remembered, and not told anew.
+  void SucceedForNow() { *this = {Time{}, 0, told}; }
 };
 
 }  // namespace spillway::core

@@ -101,6 +101,14 @@ std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
   return pool->object.spec.price_micros;
 }
 
+// Whether nothing is bought for the task yet, since the last server that was did not take it. It is
+// looked at again when that is over.
+bool MustWait(World& world, TaskState& task) {
+  const auto until = RefusedInCloud(world, task);
+  if (until) world.tasks.Wake(task, *until);
+  return until.has_value();
+}
+
 // The first server on its way that has room, or a new one; null if there is neither.
 ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
   const int64_t most = PayableUpTo(world, task);
@@ -110,10 +118,7 @@ ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& f
   if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape, most);
   if (pool == nullptr || Registering(world)) return nullptr;
-  if (const auto until = RefusedInCloud(world, task)) {
-    world.tasks.Wake(task, *until);
-    return nullptr;
-  }
+  if (MustWait(world, task)) return nullptr;
   ScaleState& scale = CreateScaleRequest(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
@@ -221,15 +226,10 @@ bool PayAll(const World& world, const std::vector<TaskState*>& unplaced, Plan& p
   return false;
 }
 
-// Whether nothing is bought for one of them yet.
-bool IsRefused(World& world, const std::vector<TaskState*>& unplaced) {
-  bool any = false;
-  for (TaskState* task : unplaced) {
-    const auto until = RefusedInCloud(world, *task);
-    if (until) world.tasks.Wake(*task, *until);
-    any = any || until;
-  }
-  return any;
+// All are looked at, so that each is woken.
+bool MustAnyWait(World& world, const std::vector<TaskState*>& unplaced) {
+  return std::count_if(unplaced.begin(), unplaced.end(),
+                       [&](TaskState* task) { return MustWait(world, *task); }) > 0;
 }
 
 void PlanGang(World& world, const Gang& gang, Plan& plan) {
@@ -242,7 +242,7 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
     if (member == gang.members.end() || !member->second->queued) return;
     if (member->second->planned != world.provisioning.plan) unplaced.push_back(member->second);
   }
-  if (unplaced.empty() || !Complete(gang) || IsRefused(world, unplaced) ||
+  if (unplaced.empty() || !Complete(gang) || MustAnyWait(world, unplaced) ||
       !MayBuyAll(world, unplaced) || !PayAll(world, unplaced, plan))
     return;
   Time next = kNever;
@@ -268,7 +268,7 @@ void Send(World& world, const std::vector<ScaleState*>& fresh) {
 
 // A leader before has made a server of it, without having told so: those who waited may run there.
 // Of one that is gone only the registration is left.
-bool IsServer(World& world, const ScaleState& scale) {
+bool HasServer(World& world, const ScaleState& scale) {
   const ServerState* own = OwnServer(world, scale);
   if (own == nullptr) return false;
   return own->usage->tasks > 0 || ServerOf(world, scale) != nullptr ||
@@ -332,7 +332,7 @@ void WithdrawPurchases(World& world) {
     }
     // Others may have taken their room meanwhile: where their pods come after all, they wait anew.
     if (AwaitsAnswers(world, scale)) continue;
-    if (IsServer(world, scale)) continue;
+    if (HasServer(world, scale)) continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
                        scale.asked_before_until != Time{};

@@ -90,9 +90,7 @@ void Succeeded(World& world, Admission& admission) {
   admission.quota = false;
   admission.strikes = 0;
   admission.refused_in_cloud = {};
-  const size_t told = admission.backoff.told;
-  admission.backoff.Succeed();
-  admission.backoff.told = told;
+  admission.backoff.SucceedForNow();
   admission.answered_at = world.now;
   int64_t& window = admission.tenant->window;
   window = std::min(window * 2, kWidestWindow);

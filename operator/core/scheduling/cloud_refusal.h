@@ -10,7 +10,7 @@ namespace spillway::core {
 struct CloudRefusal {
   int times = 0;       // in a row
   std::string server;  // the last of them
-  Time at{};           // when
+  Time at{};           // when that one was noted
   Time until{};        // no other is bought
 };
 

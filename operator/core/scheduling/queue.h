@@ -73,7 +73,7 @@ struct Tenant {
   int64_t window = 8, creating = 0;
   Time sent{};
   Time probe_at{};    // none of which nothing is known is created before: one was refused
-  Time eased_at{};    // pods that had been refused were created again
+  Time eased_at{};    // when pods that had been refused were created again
   int64_t apart = 0;  // admissions of one template; see kinds.h
   Probes probes;
 

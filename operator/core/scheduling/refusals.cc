@@ -102,7 +102,7 @@ std::vector<uint32_t> RefusedBefore(const World& world, const Shape& shape) {
 
 namespace {
 
-// server: was bought.
+// server: one that was bought.
 void NoteIn(CloudRefusal& refusal, const World& world, const std::string& server,
             BackoffRange pause) {
   if (refusal.server == server && world.now < refusal.until) return;
@@ -111,12 +111,15 @@ void NoteIn(CloudRefusal& refusal, const World& world, const std::string& server
   refusal.until = world.now + BackoffAfter(++refusal.times, pause, 0);
 }
 
+CloudRefusal& OwnRefusal(TaskState& task) {
+  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
+  return *task.refused_in_cloud;
+}
+
 }  // namespace
 
 void NoteRefusalInCloud(const World& world, TaskState& task, BackoffRange pause) {
-  if (!task.binding->cloud) return;
-  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
-  NoteIn(*task.refused_in_cloud, world, task.binding->server, pause);
+  if (task.binding->cloud) NoteIn(OwnRefusal(task), world, task.binding->server, pause);
 }
 
 void NoteDenialInCloud(const World& world, TaskState& task) {
@@ -125,16 +128,15 @@ void NoteDenialInCloud(const World& world, TaskState& task) {
 }
 
 void NoteUnusedInCloud(const World& world, TaskState& task, const std::string& server) {
-  if (task.admission != nullptr && !task.admission->known)
-    return NoteIn(task.admission->refused_in_cloud, world, server, kNextPurchase);
-  if (!task.refused_in_cloud) task.refused_in_cloud.emplace();
-  NoteIn(*task.refused_in_cloud, world, server, kNextPurchase);
+  const bool of_kind = task.admission != nullptr && !task.admission->known;
+  NoteIn(of_kind ? task.admission->refused_in_cloud : OwnRefusal(task), world, server,
+         kNextPurchase);
 }
 
 namespace {
 
-// The same for the task's kind. Once pods of the namespace that had been refused are created again,
-// another may be bought.
+// Until when none is bought for any task of this kind, whose pods could not be created. That is
+// over once pods of the namespace that had been refused are created again.
 std::optional<Time> DeniedInCloud(const World& world, const TaskState& task) {
   if (task.admission == nullptr) return std::nullopt;
   const CloudRefusal& refusal = task.admission->refused_in_cloud;

@@ -252,21 +252,22 @@ class BoughtInVainTest : public RefusalsTest {
       each();
     }
   }
-  // An hour, in which the creation of each pod hangs for so many seconds, and then fails.
-  void PassWhileCreationsHang(const std::string& error, int hang = 30) {
-    const auto is_creation = [](const Write& write) {
-      return write.verb == Verb::kCreate && write.kind == Kind::kPod;
-    };
-    api.refuse = Denies(Verb::kCreate, Kind::kPod, {ErrorKind::kUnavailable, error, {}});
-    api.hangs = is_creation;
+  // From now on each write of this sort hangs, until it fails with the error.
+  void Hang(Verb verb, Kind kind, const std::string& error) {
+    api.refuse = Denies(verb, kind, {ErrorKind::kUnavailable, error, {}});
+    api.hangs = [=](const Write& write) { return write.verb == verb && write.kind == kind; };
+  }
+  // An hour, in which what hangs fails every so many seconds.
+  void PassWhileItHangs(int seconds_long = 30) {
     int passed = 0;
     Pass(3600, [&] {
-      if (passed == 0) Add("t");
-      if ((passed += 5) % hang != 0) return;
+      if ((passed += 5) % seconds_long != 0) return;
+      const auto hangs = api.hangs;
       api.Unblock();
-      api.hangs = is_creation;
+      api.hangs = hangs;
     });
   }
+  void HangCreations(const std::string& error) { Hang(Verb::kCreate, Kind::kPod, error); }
 
   int boot = 0;  // how long the start of a server takes, in seconds
   std::map<std::string, int> booted;
@@ -285,7 +286,9 @@ TEST_F(BoughtInVainTest, WherePodsAreRefusedServersAreBoughtEverMoreSeldom) {
 }
 
 TEST_F(BoughtInVainTest, WhereAWebhookHangsServersAreBoughtEverMoreSeldom) {
-  PassWhileCreationsHang("failed calling webhook");
+  HangCreations("failed calling webhook");
+  Add("t");
+  PassWhileItHangs();
   EXPECT_LE(api.claims_made, 7);
 }
 
@@ -293,7 +296,9 @@ TEST_F(BoughtInVainTest, WhereAWebhookHangsServersAreBoughtEverMoreSeldom) {
 TEST_F(BoughtInVainTest, WherePodsAreNotAnsweredServersAreBoughtEverMoreSeldom) {
   api.pools["p"].spec.idle_before_release = seconds(10);
   api.Change(api.pools["p"]);
-  PassWhileCreationsHang("timed out");
+  HangCreations("timed out");
+  Add("t");
+  PassWhileItHangs();
   EXPECT_LE(api.claims_made, 7);
 }
 
@@ -302,8 +307,11 @@ TEST_F(BoughtInVainTest, NorForWhoeverWaitsForTheTurnOfAnother) {
   api.pools["p"].spec.idle_before_release = seconds(10);
   api.Change(api.pools["p"]);
   boot = 70;
+  HangCreations("timed out");
   api.AddTask("older", {{"placement", {{"policy", "CloudOnly"}}}}, "1m");
-  PassWhileCreationsHang("timed out", 120);
+  api.Advance(seconds(5));
+  Add("t");
+  PassWhileItHangs(120);
   EXPECT_LE(api.claims_made, 14);
 }
 
@@ -352,18 +360,9 @@ TEST_F(BoughtInVainTest, WhereThatStatusIsNotEvenTriedServersAreBoughtEverMoreSe
 }
 
 TEST_F(BoughtInVainTest, WhereStatusesAreNotAnsweredServersAreBoughtEverMoreSeldom) {
-  const auto is_status = [](const Write& write) {
-    return write.verb == Verb::kPatchStatus && write.kind == Kind::kTask;
-  };
-  api.refuse = Denies(Verb::kPatchStatus, Kind::kTask, {ErrorKind::kUnavailable, "timeout", {}});
-  api.hangs = is_status;
+  Hang(Verb::kPatchStatus, Kind::kTask, "timeout");
   Add("t", {{"lossLimit", 0}});
-  int passed = 0;
-  Pass(3600, [&] {
-    if (++passed % 6 != 0) return;
-    api.Unblock();
-    api.hangs = is_status;
-  });
+  PassWhileItHangs();
   EXPECT_LE(api.claims_made, 7);
 }
 
