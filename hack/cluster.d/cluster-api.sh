@@ -6,14 +6,19 @@
 readonly cluster_api_namespace=cluster-api
 readonly cluster_api_webhooks=$dir/cluster-api-webhooks
 
-# cluster_api_ports: three that are free; what was taken once stays.
+# cluster_api_ports: three that are free, below those that connections take for themselves; what was taken once stays.
 cluster_api_ports() {
-  [[ -f $dir/cluster-api-ports ]] || python3 - >"$dir/cluster-api-ports" <<'EOF'
-import socket
-taken = [socket.socket() for _ in range(3)]
-for each in taken:
-    each.bind(("127.0.0.1", 0))
-print(*(each.getsockname()[1] for each in taken))
+  [[ -f $dir/cluster-api-ports ]] || python3 - "$port_base" >"$dir/cluster-api-ports" <<'EOF'
+import itertools, socket, sys
+def is_free(port):
+    with socket.socket() as each:
+        try:
+            each.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+first = 10000 + int(sys.argv[1]) % 1000 * 3
+print(*itertools.islice(filter(is_free, range(first, 15000)), 3))
 EOF
   cat "$dir/cluster-api-ports"
 }
