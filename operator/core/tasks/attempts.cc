@@ -119,7 +119,7 @@ std::string WordsOf(const api::Pod& pod) {
 
 bool MayRetry(const api::TaskRequest& task, const api::Attempt& attempt) {
   const api::Retry& retry = task.spec.retry;
-  if (task.status.retries >= retry.limit || task.spec.cancel) return false;
+  if (task.status.retries >= retry.limit || task.spec.cancel || task.meta.deleted) return false;
   const auto& codes = retry.on_exit_codes;
   return codes.empty() || (attempt.exit_code && std::find(codes.begin(), codes.end(),
                                                           *attempt.exit_code) != codes.end());
@@ -285,6 +285,13 @@ void LoseAttempt(World& world, TaskState& task, const std::string& cause,
   status.result.reset();
   status.losses += refused ? 0 : 1;
   const std::string text = "lost on server " + attempt.server + ": " + message;
+  // Where the task is being deleted, so are its pods: nothing is unusual, nothing follows, and in a
+  // moment it may be gone itself.
+  if (task.object.meta.deleted) {
+    Unbind(world, task, reason, text);
+    task.status_due = world.now + kExplainAfter;
+    return world.tasks.Wake(task, task.status_due);
+  }
   if (!refused && status.losses > task.object.spec.retry.loss_limit)
     return EndLost(world, task, text);
   Unbind(world, task, reason, text);

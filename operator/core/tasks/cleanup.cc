@@ -60,7 +60,7 @@ void DeleteWhenOld(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due != kNever) return;
   const Time finished = result && result->finished_at ? *result->finished_at : world.now;
   DeletePodsWhenOld(world, task, finished);
-  if (!WakeUnlessPassed(world, task, finished, ttl)) return;
+  if (task.object.meta.deleted || !WakeUnlessPassed(world, task, finished, ttl)) return;
   if (!task.deletion) task.deletion.emplace();
   Time wake = kNever;
   if (!MayDelete(world, *task.deletion, &wake)) return world.tasks.Wake(task, wake);

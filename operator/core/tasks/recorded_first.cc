@@ -12,6 +12,7 @@
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/follow.h"
+#include "operator/core/tasks/kept.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
 
@@ -126,8 +127,9 @@ bool MaySend(const TaskState& task) { return task.held && task.held->recorded &&
 void DropUnwanted(World& world, TaskState& task) {
   if (!task.held || MaySend(task)) return;
   if (task.writer.in_flight || (task.binding && IsWanted(task))) return;
-  if (task.binding == task.creating && !task.confirmed) task.binding.reset();  // no pod comes
+  const bool comes = task.binding != task.creating || task.confirmed;
   Drop(world, task);
+  if (!comes) Unassign(world, task, "Deleted", kBeginsNoMore);
 }
 
 void SendHeld(World& world, TaskState& task) {

@@ -10,6 +10,7 @@
 #include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/cleanup.h"
 #include "operator/core/tasks/follow.h"
+#include "operator/core/tasks/kept.h"
 #include "operator/core/tasks/left_pods.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/recorded_first.h"
@@ -82,7 +83,8 @@ void Intervene(World& world, TaskState& task) {
   // Nothing is late that may not run; a resumed task waits anew.
   if (spec.suspend) return Suspend(world, task);
   if (status.phase == TaskPhase::kSuspended) return;
-  if (!HasRun(task) && WakeUnlessPassed(world, task, WaitsSince(task), spec.start_deadline)) {
+  if (!HasRun(task) && !task.object.meta.deleted &&
+      WakeUnlessPassed(world, task, WaitsSince(task), spec.start_deadline)) {
     return Expire(world, task, "StartDeadlineExceeded",
                   "did not run within " + FormatDuration(*spec.start_deadline) + LastTold(status));
   }
@@ -122,6 +124,11 @@ bool SaysElse(const TaskStatus& status) {
          (told == nullptr || told->message != status.explanation->summary);
 }
 
+// Whether an attempt may follow, as far as its user says.
+bool MayBegin(const api::TaskRequest& task) {
+  return !Finished(task.status.phase) && !task.spec.suspend && !task.meta.deleted;
+}
+
 void Enqueue(World& world, TaskState& task) {
   if (task.queued == task.priority) return;
   const bool first = !task.queued;
@@ -138,6 +145,7 @@ void Enqueue(World& world, TaskState& task) {
 void Await(World& world, TaskState& task) {
   TaskStatus& status = task.object.status;
   if (task.object.spec.suspend) return;
+  if (task.object.meta.deleted) return RestKept(world, task);
   if (status.phase == TaskPhase::kSuspended) {
     task.WaitAnew(world.now);
     DescribeWaiting(world, task, TaskPhase::kPending, "resumed");
@@ -195,14 +203,14 @@ void BackOff(World& world, TaskState& task, Duration wait) {
 }
 
 void ReconcileTask(World& world, TaskState& task) {
-  if (task.object.meta.deleted || task.shape == nullptr) {
+  if (task.shape == nullptr) {
     Dequeue(world, task);
     DropUnwanted(world, task);
   } else {
     TaskStatus& status = task.object.status;
     if (status.observed_generation != task.object.meta.generation) {
       status.observed_generation = task.object.meta.generation;
-      if (Finished(status.phase)) task.status_due = world.now;
+      if (Finished(status.phase) && !task.object.meta.deleted) task.status_due = world.now;
     }
     if (!Finished(status.phase)) Adopt(world, task);
     if (task.binding && !Finished(status.phase)) Follow(world, task);
@@ -212,7 +220,7 @@ void ReconcileTask(World& world, TaskState& task) {
     DeleteOrphans(world, task);
     TellStillThere(world, task);
   }
-  if (task.binding || Finished(task.object.status.phase)) ClearOverBudget(world, task);
+  if (task.binding || !MayBegin(task.object)) ClearOverBudget(world, task);
   if (!task.binding && task.nominated.empty()) Commit(world, task, 0);
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
   if (task.gang != nullptr) TouchGang(world, task);

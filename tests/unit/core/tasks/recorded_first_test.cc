@@ -218,6 +218,8 @@ TEST_F(RecordedFirstTest, ATaskThatIsDeletedAndStaysForAFinalizerGetsNoPodAndKee
   api.Advance(seconds(1));
   EXPECT_EQ(api.pods_made, 1);
   EXPECT_TRUE(api.pods.contains("ns/other-1"));
+  EXPECT_EQ(api.ServerOf("t"), "") << "there is no pod of it";
+  EXPECT_EQ(api.Status("t").losses, 0);
 }
 
 TEST_F(RecordedFirstTest, WhoComesNextKnowsOfAnAttemptWhosePodWasNeverSeenToEnd) {
