@@ -364,8 +364,8 @@ bool ExplainTask(World& world, TaskState& task) {
   }
   task.explain_after = std::min(task.explain_after * 2, kExplainAtLeastEvery);
   world.tasks.Wake(task, world.now + task.explain_after);
-  const bool told = task.object.status.explanation == shared && ExplainAdmission(task) == nullptr &&
-                    ExplainTurn(world, task).empty();
+  const bool told = task.object.status.explanation == shared && !SaysElse(task.object.status) &&
+                    ExplainAdmission(task) == nullptr && ExplainTurn(world, task).empty();
   if (told && task.status_due == kNever) return false;
   const bool scaling = IsToldOfServer(task);
   task.object.status.explanation = scaling ? shared : Personal(world, task, shared);

@@ -47,6 +47,13 @@ void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::
   ShareConditions(task, std::move(conditions));
 }
 
+bool SaysElse(const TaskStatus& status) {
+  if (status.explanation == nullptr) return true;
+  const auto* told = api::FindCondition(*status.conditions, "Reconciling");
+  return status.phase != TaskPhase::kScaling &&
+         (told == nullptr || told->message != status.explanation->summary);
+}
+
 void ShareConditions(TaskState& task, std::vector<api::Condition> conditions) {
   auto& last = task.shape->conditions;
   if (*last != conditions) last = std::move(conditions);

@@ -27,6 +27,9 @@ void TellAssigned(TaskState& task);
 // Sets phase, Ready and its kin of a task that waits.
 void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
                      const std::string& message);
+// Its status tells of something else than why it waits in the queue, or than the server on its way:
+// that is over.
+bool SaysElse(const api::TaskStatus& status);
 // Tells those who wait for a server on its way, or do so no more. Empties Provisioning::changes.
 void TellNominations(World& world);
 // Sets its conditions: one list for all tasks of its shape that say the same.

@@ -115,15 +115,6 @@ void TellLingering(World& world, TaskState& task) {
   task.status_due = std::min(task.status_due, world.now);
 }
 
-// Its status tells of something else than why it waits in the queue, or than the server on its way:
-// that is over.
-bool SaysElse(const TaskStatus& status) {
-  if (status.explanation == nullptr) return true;
-  const auto* told = api::FindCondition(*status.conditions, "Reconciling");
-  return status.phase != TaskPhase::kScaling &&
-         (told == nullptr || told->message != status.explanation->summary);
-}
-
 // Whether an attempt may follow, as far as its user says.
 bool MayBegin(const api::TaskRequest& task) {
   return !Finished(task.status.phase) && !task.spec.suspend && !task.meta.deleted;
@@ -140,6 +131,20 @@ void Enqueue(World& world, TaskState& task) {
     if (SaysElse(task.object.status)) task.explain_after = kExplainAgain;
     world.tasks.Wake(task, std::max(world.now, task.waiting_since) + kExplainAfter);
   }
+}
+
+// It waits for that alone: whatever else was told of it is over.
+void TellClassless(World& world, TaskState& task, const std::string& missing) {
+  TaskStatus& status = task.object.status;
+  Dequeue(world, task);
+  task.nominated.clear();
+  status.explanation.reset();
+  status.forecast.reset();
+  DescribeWaiting(
+      world, task, TaskPhase::kPending,
+      "PriorityClass " + missing + " does not exist; create it, or change spec.priorityClassName");
+  task.status_due =
+      std::min(task.status_due, std::max(world.now, task.object.meta.created + kExplainAfter));
 }
 
 void Await(World& world, TaskState& task) {
@@ -165,15 +170,7 @@ void Await(World& world, TaskState& task) {
   }
   if (HasChanged(world, task)) return Dequeue(world, task);
   if (AwaitsPod(world, task)) return TellLingering(world, task);
-  if (const auto missing = Prioritize(world, task)) {
-    Dequeue(world, task);
-    DescribeWaiting(world, task, TaskPhase::kPending,
-                    "PriorityClass " + *missing +
-                        " does not exist; create it, or change spec.priorityClassName");
-    task.status_due =
-        std::min(task.status_due, std::max(world.now, task.object.meta.created + kExplainAfter));
-    return;
-  }
+  if (const auto missing = Prioritize(world, task)) return TellClassless(world, task, *missing);
   status.retry_at.reset();
   Enqueue(world, task);
 }

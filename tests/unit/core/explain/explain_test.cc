@@ -40,6 +40,25 @@ TEST(ExplainTest, SaysHowToRegisterAServerWhereThereIsNone) {
             "no server is registered; no ServerPool exists, so no cloud server can be requested");
 }
 
+TEST(ExplainTest, SaysAgainWhyATaskWaitsWhosePriorityClassIsBack) {
+  ApiModel api;
+  api.AddServer("s1", "1");
+  api.Occupy();
+  api.AddPriorityClass("urgent", 10);
+  api.AddTask("t", {{"priorityClassName", "urgent"}});
+  api.Advance(seconds(10));
+  const std::string before = api.Says("t");
+  api.Remove(api.classes, "urgent");
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Says("t"),
+            "PriorityClass urgent does not exist; create it, or change spec.priorityClassName");
+  EXPECT_EQ(api.Summary("t"), "") << "there is more to it only once it has its class";
+  api.AddPriorityClass("urgent", 10);
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.Says("t"), before);
+  EXPECT_EQ(api.Summary("t"), before);
+}
+
 TEST(ExplainTest, SpreadsTheLookAtManyServersOverSteps) {
   ApiModel api;
   for (int i = 0; i < 2'000; ++i) api.AddServer("s" + std::to_string(i), "1");
