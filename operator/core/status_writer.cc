@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "operator/base/json.h"
+#include "operator/core/deletion.h"
 
 namespace spillway::core {
 
@@ -25,6 +26,12 @@ bool WriteStatus(Context& context, StatusWriter& writer, Kind kind, const api::O
   context.effects.push_back(Write{Verb::kPatchStatus, kind, meta.ns, meta.name, meta.uid,
                                   meta.resource_version, std::move(status), std::nullopt});
   return true;
+}
+
+const char* StatusAgain(const Error& error) {
+  return error.kind == ErrorKind::kInvalid
+             ? "; tried again with growing pauses of up to five minutes while it says the same"
+             : kAgain;
 }
 
 bool StatusWritten(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta,

@@ -48,6 +48,8 @@ void KeepStatus(Context& context, State& state, Kind kind) {
                   &context.wake))
     state.settled = state.object.status;
 }
+// What follows the words of a refusal: how soon the patch is tried again.
+const char* StatusAgain(const Error& error);
 // How a status patch of the object ended. True if it was refused for another reason than before.
 bool StatusWritten(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta,
                    const std::optional<Error>& error);

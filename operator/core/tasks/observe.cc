@@ -171,7 +171,7 @@ void OnTaskOutcome(World& world, const Outcome& outcome) {
   }
   if (StatusWritten(world, task.writer, task.object.meta, error))
     RecordEvent(world, task, true, "StatusRefused",
-                "the status was refused: " + error->message + kAgain);
+                "the status was refused: " + error->message + StatusAgain(*error));
   StatusRecorded(world, task, error);
   if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
 }

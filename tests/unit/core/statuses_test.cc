@@ -79,6 +79,10 @@ TEST_F(StatusesTest, OneThatIsCalledInvalidForHoursIsTriedSeldomAndToldOnce) {
   EXPECT_EQ(std::count_if(api.notes.begin(), api.notes.end(),
                           [](const Note& note) { return note.reason == "StatusRefused"; }),
             1);
+  EXPECT_NE(api.notes.back().message.find(
+                "; tried again with growing pauses of up to five minutes while it says the same"),
+            std::string::npos)
+      << api.notes.back().message;
   api.status_error.reset();
   api.Advance(seconds(300));
   EXPECT_EQ(api.Phase("t"), "Succeeded");
