@@ -32,7 +32,7 @@ Duration HoldAfter(CloudError error, int failures) {
     case CloudError::kUnauthenticated:
       return doubled(seconds(60), seconds(600));
     case CloudError::kProvisionTimeout:
-      return seconds(300);
+      return doubled(seconds(300), seconds(1800));
     default:
       return doubled(seconds(5), seconds(300));
   }
@@ -101,7 +101,9 @@ void HoldPool(World& world, const ScaleState& scale, CloudError error, const std
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (pool == world.provisioning.pools.end() || !IsOf(scale, pool->second)) return;
   PoolState& state = pool->second;
-  const Time until = from + std::max(HoldAfter(error, ++state.failures), at_least);
+  // What fails while it is left alone was asked for before: that is the same failure.
+  if (from >= state.hold_until) ++state.failures;
+  const Time until = from + std::max(HoldAfter(error, state.failures), at_least);
   state.failed_at = std::max(state.failed_at, from);
   if (until < state.hold_until) return;  // what another failure asks for is longer
   state.hold_until = until;

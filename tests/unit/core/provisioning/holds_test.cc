@@ -1,4 +1,5 @@
 // For how long a pool is left alone after a failure.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "operator/cloud/karpenter.h"
@@ -124,6 +125,26 @@ TEST_F(HoldsTest, OneThatCameBeforeDoesNotThoughAnotherLeaderSeesItLater) {
   api.Advance(seconds(60));
   EXPECT_EQ(Held().status, "True");
   EXPECT_EQ(api.scales_made, 2);
+}
+
+TEST_F(HoldsTest, WhatFailsAtOnceCountsOnce) {
+  Fail("a", CloudError::kInsufficientCapacity);
+  Fail("b", CloudError::kInsufficientCapacity);
+  api.Advance(seconds(29));
+  EXPECT_EQ(api.scales_made, 2);
+  api.Advance(seconds(2));
+  EXPECT_GT(api.scales_made, 2);
+}
+
+// Each has 15 minutes.
+TEST_F(HoldsTest, APoolWhoseServersAreNeverInTimeIsAskedEverMoreSeldom) {
+  std::vector<int> bought;
+  for (int minute = 1; minute <= 180; ++minute) {
+    const int before = api.scales_made;
+    api.Advance(seconds(60));
+    if (api.scales_made > before) bought.push_back(minute);
+  }
+  EXPECT_THAT(bought, testing::ElementsAre(15 + 5, 45, 80, 125, 170));
 }
 
 TEST(LastingRefusalTest, ScaleRequestsAreAskedForUpToEveryFiveMinutes) {
