@@ -12,7 +12,6 @@
 namespace spillway::core {
 namespace {
 
-constexpr int64_t kWidestWindow = 1 << 20;
 // So many templates in a row that are refused speak of the namespace rather than of themselves.
 constexpr int kStrikes = 3;
 // Then the next one is tried after a pause: nothing is known against it.
@@ -88,6 +87,7 @@ void EaseRefused(World& world, Tenant& tenant) {
 void Succeeded(World& world, Admission& admission) {
   admission.known = true;
   admission.quota = false;
+  admission.at_once = std::min(admission.at_once + 1, kWidestWindow);
   admission.strikes = 0;
   admission.refused_in_cloud = {};
   admission.backoff.SucceedForNow();
@@ -143,6 +143,7 @@ bool RefusedBefore(const World& world, const Admission& admission) {
 void Refused(World& world, Admission& admission, const std::string& key, TaskState* task,
              const Error& error) {
   admission.quota = Says(error, "exceeded quota");
+  if (admission.quota) admission.at_once = 0;
   // An API server that cannot be reached is nobody's fault, and soon back.
   const bool outage = error.kind == ErrorKind::kUnavailable && !Says(error, "webhook");
   const BackoffRange range{kRefused.first, outage ? std::chrono::seconds(10) : kRefused.last};
@@ -213,7 +214,7 @@ void DoubtOld(const World& world, Admission& admission) {
 }
 
 bool MayCreate(const World& world, const Admission& admission) {
-  if (admission.known) return true;
+  if (admission.known) return admission.in_flight < std::max<int64_t>(admission.at_once, 1);
   const Tenant& tenant = *admission.tenant;
   return admission.in_flight == 0 && world.now >= admission.backoff.not_before &&
          world.now >= tenant.probe_at && tenant.probing() < tenant.window;

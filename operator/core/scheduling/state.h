@@ -45,6 +45,9 @@ struct Reservation {
   api::Resources used_then;
 };
 
+// As many creations side by side as may ever be wanted.
+inline constexpr int64_t kWidestWindow = 1 << 20;
+
 // What the API server makes of pods; see admission.h.
 struct Admission {
   Tenant* tenant = nullptr;
@@ -55,6 +58,9 @@ struct Admission {
   bool known = false;         // a pod was created, and none has been refused since
   bool closed = false;        // its tasks are hidden in their queues; in Scheduling::closed
   bool quota = false;         // a quota is in the way
+  // How many creations may be on their way, where it is known that pods can be created: as many as
+  // have succeeded since a quota was in the way.
+  int64_t at_once = kWidestWindow;
   bool apart = false;         // of one template that was refused or changed; see kinds.h
   int strikes = 0;            // templates that were refused and set apart, in a row
   bool by_scheduler = false;  // its pods are left to kube-scheduler

@@ -716,8 +716,34 @@ TEST(QuotaTest, WhatWaitsAtAQuotaIsNotToldOfEveryPodThatEnds) {
     api.Advance(std::chrono::seconds(3));
   }
   EXPECT_GT(api.pods_made, 150);
+  EXPECT_LE(refused, 3 * api.pods_made)
+      << "one behind it, and one each after pauses of 1 s and 2 s";
   EXPECT_GE(writes, 4);
   EXPECT_LE(writes, 4 * 15);
+}
+
+// All that live end at once.
+TEST(QuotaTest, RoomForManyIsUsedInAMoment) {
+  constexpr int kMost = 32;
+  ApiModel api;
+  api.AddServer("s1", "64");
+  int refused = 0;
+  const auto lives = [](const auto& entry) { return !entry.second.terminal(); };
+  api.refuse = [&](const Write& write) -> std::optional<Error> {
+    if (write.verb != Verb::kCreate || write.kind != Kind::kPod ||
+        std::count_if(api.pods.begin(), api.pods.end(), lives) < kMost)
+      return std::nullopt;
+    ++refused;
+    return Error{ErrorKind::kForbidden, "pods \"x\" is forbidden: exceeded quota: q", {}};
+  };
+  for (int i = 0; i < 3 * kMost; ++i) api.AddTask("t" + std::to_string(i));
+  api.Advance(seconds(60));
+  ASSERT_EQ(api.pods_made, kMost);
+  refused = 0;
+  for (const auto& [key, pod] : std::map(api.pods)) api.SetPod(pod.meta.name, PodPhase::kSucceeded);
+  api.Advance(seconds(1));
+  EXPECT_EQ(api.pods_made, 2 * kMost);
+  EXPECT_LE(refused, kMost);
 }
 
 }  // namespace
