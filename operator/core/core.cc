@@ -15,6 +15,7 @@
 #include "operator/core/scheduling/preemption.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/scheduling/tenants.h"
 #include "operator/core/servers/load.h"
 #include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/carry_out.h"
@@ -114,6 +115,7 @@ void ReconcileServers(World& world) {
     world.servers.next_check = world.now + kCheckEvery;
     CheckNodes(world, world.servers);
     ForgetLearned(world);
+    ForgetTenants(world);
   }
   world.WakeAt(world.servers.next_check);
   ForgetOldLoads(world, world.servers);

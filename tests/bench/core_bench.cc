@@ -1,7 +1,6 @@
 // The decision path on one core: how many tasks a second are given to servers, how that depends on
 // the number of servers, shapes and waiting tasks, and what memory each takes.
 #include <benchmark/benchmark.h>
-#include <malloc.h>
 
 #include <chrono>
 #include <random>
@@ -13,6 +12,7 @@
 #include "operator/core/scheduling/waiting.h"
 #include "operator/core/tasks/carry_out.h"
 #include "operator/core/world.h"
+#include "tests/heap.h"
 
 namespace {
 
@@ -20,11 +20,6 @@ using namespace spillway;
 using namespace spillway::core;
 
 constexpr Time kNow = Time{} + std::chrono::seconds(1'800'000'000);
-
-size_t HeapBytes() {
-  const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
 
 // A core with servers of 8 CPUs and tasks of many shapes, fed as the shell feeds it.
 class Fleet {

@@ -212,6 +212,16 @@ void BeginPeriods(Context& context, Budgets& budgets) {
     Roll(context, budget, budgets.accounts[budget.object.meta.ns]);
 }
 
+void ForgetAccounts(const Context& context, Budgets& budgets) {
+  std::erase_if(budgets.accounts, [&](const auto& entry) {
+    const Account& account = entry.second;
+    // A Budget that is made later counts it.
+    const bool spent =
+        !account.spent.empty() && account.spent.rbegin()->first + kRemembered > context.now;
+    return account.tasks == 0 && account.budgets.empty() && !spent;
+  });
+}
+
 void DescribeBudgets(Context& context, Budgets& budgets) {
   for (auto& [key, budget] : budgets.by_key) {
     const bool fresh = budget.object.status.observed_generation != budget.object.meta.generation;

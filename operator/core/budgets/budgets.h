@@ -50,6 +50,8 @@ void RetryHeld(Account& account);
 // Whether they are to be looked at now, which is then done; if it is only too early, the core is
 // woken.
 bool TakeEased(Context& context, Account& account);
+// Forgets the accounts that no task and no Budget has, and of which none could count anything.
+void ForgetAccounts(const Context& context, Budgets& budgets);
 // Begins new periods.
 void BeginPeriods(Context& context, Budgets& budgets);
 // Statuses and events of the Budgets.

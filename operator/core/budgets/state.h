@@ -37,13 +37,14 @@ struct Account {
   int64_t committed = 0;                           // estimated, by those that have not ended
   std::set<std::string> budgets;                   // keys in Budgets::by_key
   std::map<std::string, HeldTask> held;            // by their keys
+  size_t tasks = 0;                                // that exist
   bool eased = false;                              // more may be left than when they were held
   Time ease_at{};                                  // not before
 };
 
 struct Budgets {
   std::map<std::string, BudgetState> by_key;
-  // By namespace. None is ever taken away: tasks refer to them.
+  // By namespace. Tasks refer to them; see ForgetAccounts.
   std::unordered_map<std::string, Account> accounts;
   std::set<std::string> holding;  // namespaces with tasks that cannot be paid
 };

@@ -352,9 +352,11 @@ void NoteAdopted(World& world, const TaskState& task, const api::Pod& pod) {
   world.scheduling.gates_moved = true;
 }
 
-void EaseQuota(World& world, const Tenant& tenant) {
+void EaseQuota(World& world, const std::string& ns) {
+  const auto tenant = world.scheduling.tenants.find(ns);
+  if (tenant == world.scheduling.tenants.end()) return;
   for (Admission* admission : world.scheduling.closed) {
-    if (admission->tenant != &tenant || !admission->quota) continue;
+    if (admission->tenant != &tenant->second || !admission->quota) continue;
     // The quota is reckoned anew within a moment.
     Time& at = admission->backoff.not_before;
     at = std::min(at, world.now + Duration{500});

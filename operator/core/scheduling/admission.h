@@ -51,7 +51,7 @@ void CreationOverdue(World& world, TaskState& task);
 // what was reckoned with, that is known as well.
 void NoteAdopted(World& world, const TaskState& task, const api::Pod& pod);
 // A pod of the namespace has ended: a quota may have room again.
-void EaseQuota(World& world, const Tenant& tenant);
+void EaseQuota(World& world, const std::string& ns);
 
 // Why a creation was refused.
 enum class Denial {

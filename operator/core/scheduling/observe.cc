@@ -36,7 +36,8 @@ void OnPriorityClassGone(World& world, const std::string& name) {
 }
 
 void OnNamespaceGone(World& world, const std::string& name) {
-  world.scheduling.tenants[name].weight_milli = 1000;
+  const auto tenant = world.scheduling.tenants.find(name);
+  if (tenant != world.scheduling.tenants.end()) tenant->second.weight_milli = kUsualWeight;
 }
 
 }  // namespace spillway::core

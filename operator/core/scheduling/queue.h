@@ -20,6 +20,7 @@
 
 #include "operator/api/resources.h"
 #include "operator/base/time.h"
+#include "operator/core/servers/ledger.h"
 
 namespace spillway::core {
 
@@ -45,18 +46,21 @@ struct QueuePosition {
 // A change moves the others; no iterator or reference outlives it.
 using Positions = absl::btree_set<QueuePosition>;
 
+inline constexpr int64_t kUsualWeight = 1000;
+
 // What a namespace's tasks whose like has not been created yet wait for.
 struct Probes {
   std::set<std::pair<Time, std::string>> sent;  // creations without an answer: since when, the pod
   std::string refused_pod, refused;  // the last that was refused, unless one was created since
 };
 
-// A namespace with tasks.
+// A namespace with tasks, with pods of some, or with a weight; see tenants.h.
 struct Tenant {
-  int64_t weight_milli = 1000;
+  int64_t weight_milli = kUsualWeight;
   int64_t resource_version = 0;  // of the Namespace, as far as it was seen
-  api::Resources used;           // requested by its tasks' pods; the ledger's
-  size_t waiting = 0;            // tasks in queues
+  Tally used;                    // requested by its tasks' pods; the ledger's
+  size_t tasks = 0;              // that exist
+  size_t waiting = 0;            // of them, in queues
   Positions firsts;              // of its tasks in each Queue, the first; the queues' own
   // Statuses of its tasks on their way, whether the last one failed, and those that wait until
   // there are fewer; see core.cc.

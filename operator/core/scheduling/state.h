@@ -54,10 +54,10 @@ struct Admission {
   Shape* asked = nullptr;  // as templates say; holds it, and the next
   Shape* shape = nullptr;  // as its pods are admitted; its tasks have it
   std::vector<TaskState*> tasks;
-  int64_t in_flight = 0;      // creations without an answer
-  bool known = false;         // a pod was created, and none has been refused since
-  bool closed = false;        // its tasks are hidden in their queues; in Scheduling::closed
-  bool quota = false;         // a quota is in the way
+  int64_t in_flight = 0;  // creations without an answer
+  bool known = false;     // a pod was created, and none has been refused since
+  bool closed = false;    // its tasks are hidden in their queues; in Scheduling::closed
+  bool quota = false;     // a quota is in the way
   // How many creations may be on their way, where it is known that pods can be created: as many as
   // have succeeded since a quota was in the way.
   int64_t at_once = kWidestWindow;
@@ -79,6 +79,7 @@ struct Admission {
 struct Scheduling {
   ShapeTable shapes;
   std::unordered_map<std::string, Tenant> tenants;  // by namespace
+  Time forget_at{};                                 // when those that nobody uses go next
   std::set<Tenant*> tenants_waiting;                // that have tasks in queues
   // More than one has, or had when PlaceWaiting began: meanwhile, no share becomes smaller.
   bool by_share = false;

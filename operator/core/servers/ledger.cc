@@ -21,7 +21,10 @@ const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint foo
   const Demand& demand = *footprint.demand;
   usage.used += demand.requests;
   if (demand.task) usage.used_by_tasks += demand.requests;
-  if (footprint.account != nullptr) *footprint.account += demand.requests;
+  if (footprint.account != nullptr) {
+    *footprint.account += demand.requests;
+    ++footprint.account->pods;
+  }
   ++usage.pods;
   usage.tasks += demand.task ? 1 : 0;
   usage.exclusive += demand.exclusive ? 1 : 0;
@@ -53,7 +56,10 @@ void Ledger::Subtract(Entry& entry) {
   NodeUsage& usage = place;
   usage.used -= demand.requests;
   if (demand.task) usage.used_by_tasks -= demand.requests;
-  if (pod.account != nullptr) *pod.account -= demand.requests;
+  if (pod.account != nullptr) {
+    *pod.account -= demand.requests;
+    --pod.account->pods;
+  }
   usage.tasks -= demand.task ? 1 : 0;
   usage.exclusive -= demand.exclusive ? 1 : 0;
   for (const std::string& port : demand.host_ports) {

@@ -25,12 +25,17 @@ struct Demand {
   bool operator==(const Demand&) const = default;
 };
 
+// What pods request together.
+struct Tally : api::Resources {
+  int64_t pods = 0;
+};
+
 struct Footprint {
   Shared<Demand> demand;  // by pods that take the same
   // Its task, in Tasks::owners; null if it has none. Outlives what is counted for it.
   Owner* owner = nullptr;
-  // Where what it requests is counted as well; null if nowhere. Outlives the ledger.
-  api::Resources* account = nullptr;
+  // Where what it requests is counted as well; null if nowhere. Outlives what is counted there.
+  Tally* account = nullptr;
   bool operator==(const Footprint&) const = default;
 };
 

@@ -32,6 +32,8 @@ void OnTaskGone(World& world, const std::string& key) {
   world.scheduling.shapes.Drop(task.shape);
   if (task.admission != nullptr) LeaveAdmission(world, task);
   world.scheduling.preemptible -= task.object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
+  --task.tenant->tasks;
+  --task.account->tasks;
   task.owner->task = nullptr;
   DropOwner(world, task.uid());
   world.tasks.to_reconcile.erase(key);
@@ -55,7 +57,9 @@ void AddTask(World& world, const api::TaskRequest& object) {
   JoinGang(world, task);
   world.scheduling.preemptible += object.spec.preemption == api::Preemption::kAllowed ? 1 : 0;
   task.tenant = &world.scheduling.tenants[object.meta.ns];
+  ++task.tenant->tasks;
   task.account = &world.budgets.accounts[object.meta.ns];
+  ++task.account->tasks;
   NoteSpent(*task.account, object.status);
   task.writer.written = Fingerprint(EncodeStatus(object.status));
   task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
@@ -138,8 +142,12 @@ void OnSeen(World& world, const api::TaskRequest& object) {
 namespace {
 
 // Those of its namespace that wait for it have their turn.
-void StatusAnswered(World& world, Tenant& tenant, const std::optional<Error>& error) {
+void StatusAnswered(World& world, const Outcome& outcome) {
   --world.tasks.statuses_in_flight;
+  const auto known = world.scheduling.tenants.find(outcome.key.substr(0, outcome.key.find('/')));
+  if (known == world.scheduling.tenants.end()) return;
+  Tenant& tenant = known->second;
+  const auto& error = outcome.error;
   --tenant.statuses_in_flight;
   tenant.statuses_fail = error && error->retryable();
   if (!error) StatusesGoOn(world, tenant);
@@ -154,9 +162,7 @@ void StatusAnswered(World& world, Tenant& tenant, const std::optional<Error>& er
 }  // namespace
 
 void OnTaskOutcome(World& world, const Outcome& outcome) {
-  if (outcome.verb == Verb::kPatchStatus)
-    StatusAnswered(world, world.scheduling.tenants[outcome.key.substr(0, outcome.key.find('/'))],
-                   outcome.error);
+  if (outcome.verb == Verb::kPatchStatus) StatusAnswered(world, outcome);
   const auto at = world.tasks.by_key.find(outcome.key);
   if (at == world.tasks.by_key.end() || at->second.uid() != outcome.request_uid) return;
   TaskState& task = at->second;

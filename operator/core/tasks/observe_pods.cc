@@ -81,8 +81,7 @@ void OnPodGone(World& world, const std::string& key) {
   TouchOwner(world, pod);
   TakeEnd(world, pod);
   NoteArrived(TaskOf(pod), pod.object);
-  if (!world.scheduling.closed.empty())
-    EaseQuota(world, world.scheduling.tenants[pod.object.meta.ns]);
+  if (!world.scheduling.closed.empty()) EaseQuota(world, pod.object.meta.ns);
   TaskState* task = TaskOf(pod);
   if (task != nullptr && task->pods_deleted) task->pods_deleted->erase(pod.object.meta.uid);
   Disown(world, pod);
@@ -119,8 +118,7 @@ void OnSeen(World& world, const api::Pod& pod) {
   } else if (!asked) {
     state.seen_ended = true;
   }
-  if (pod.terminal() && !world.scheduling.closed.empty())
-    EaseQuota(world, world.scheduling.tenants[pod.meta.ns]);
+  if (pod.terminal() && !world.scheduling.closed.empty()) EaseQuota(world, pod.meta.ns);
   if (state.owner == nullptr) Own(world, state);
   if (!world.Synced(Kind::kTask)) {  // its task may be still to come
     state.task = state.owner != nullptr && pod.meta.labels.contains(api::kTaskLabel);

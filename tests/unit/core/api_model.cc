@@ -89,9 +89,9 @@ void ApiModel::Weigh(const std::string& ns, int64_t weight_milli) {
 }
 
 api::Budget& ApiModel::AddBudget(const std::string& name, const std::string& amount,
-                                 api::BudgetAction action) {
+                                 api::BudgetAction action, const std::string& ns) {
   api::Budget budget;
-  budget.meta = Meta("ns", name);
+  budget.meta = Meta(ns, name);
   budget.spec.amount_micros = *api::ParsePrice(amount);
   budget.spec.action = action;
   See(budget);

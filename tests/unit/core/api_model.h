@@ -43,9 +43,10 @@ class ApiModel {
                const std::string& cpu = "1", const std::string& ns = "ns");
   void AddPriorityClass(const std::string& name, int64_t value, bool global_default = false);
   void Weigh(const std::string& ns, int64_t weight_milli);
-  // By the month, for tasks of namespace ns.
+  // By the month.
   api::Budget& AddBudget(const std::string& name, const std::string& amount,
-                         api::BudgetAction action = api::BudgetAction::kHold);
+                         api::BudgetAction action = api::BudgetAction::kHold,
+                         const std::string& ns = "ns");
   // A task, named other, runs on the only server.
   void Occupy(api::Json spec = api::Json::object());
   // The watch of pods begins to list anew: this one is delivered so far, and the other's creation

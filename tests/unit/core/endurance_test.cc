@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
-#include <malloc.h>
 
+#include "tests/heap.h"
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -8,14 +8,24 @@ namespace {
 
 using std::chrono::minutes;
 
-size_t HeapBytes() {
-  const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
+// A namespace with a weight and a Budget, and a task in it; whatever is gone first.
+void NamespaceRound(ApiModel& api, const std::string& ns) {
+  api.Weigh(ns, 2'000);
+  api.AddTask("t", {{"ttlSecondsAfterFinished", 0}}, "1", ns);
+  api.AddBudget("b", "10", api::BudgetAction::kHold, ns);
+  api.Settle();
+  api.pods.at(ns + "/t-1").phase = api::PodPhase::kSucceeded;
+  api.Change(api.pods.at(ns + "/t-1"));
+  api.Advance(minutes(1));
+  api.Remove(api.budgets, ns + "/b");
+  api.Push(Gone{Kind::kNamespace, ns, "", 0, ""});
+  api.Settle();
 }
 
 // One task runs on the local server, and one on a server that is bought for it and given back.
 void Round(ApiModel& api, int number) {
   const std::string n = std::to_string(number);
+  NamespaceRound(api, "ns-" + n);
   api.AddTask("local-" + n, {{"ttlSecondsAfterFinished", 0}});
   api.AddTask("cloud-" + n, {{"ttlSecondsAfterFinished", 0}}, "8");
   api.Settle();
@@ -53,6 +63,8 @@ TEST(EnduranceTest, WhatIsGoneLeavesNothingBehind) {
   for (int i = kRounds; i < 2 * kRounds; ++i) Round(api, i);
   ASSERT_TRUE(api.tasks.empty() && api.scales.empty() && api.claims.empty());
   EXPECT_EQ(api.world().servers.nodes.size(), 1u);
+  EXPECT_LE(api.world().scheduling.tenants.size(), 1u);
+  EXPECT_LE(api.world().budgets.accounts.size(), 1u);
   EXPECT_LE(HeapBytes(), before + kRounds * kMost);
 }
 
