@@ -241,6 +241,39 @@ std::set<std::string> Checks::Unregistered() const {
   return out;
 }
 
+// A text that was called invalid is sent again after up to five minutes.
+bool Checks::StatusRefusedOfLate(const TaskRequest& task) const {
+  core::Write status;
+  status.verb = core::Verb::kPatchStatus;
+  status.kind = Kind::kTask;
+  status.ns = task.meta.ns;
+  return std::any_of(api_.rules.begin(), api_.rules.end(),
+                     [&](const Rule& rule) { return rule.Holds(status, api_.now - seconds(400)); });
+}
+
+std::set<std::string> Checks::Misleading() const {
+  std::set<std::string> out;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    if (api::Finished(task.status.phase) || StatusRefusedOfLate(task)) continue;
+    const auto* says = api::FindCondition(*task.status.conditions, "Reconciling");
+    if (says != nullptr && PriorityOf(task) && !task.spec.priority_class.empty() &&
+        says->message.str().starts_with("PriorityClass " + task.spec.priority_class))
+      out.insert(key + " says that its class does not exist, which does");
+    const auto& pods = api_.All(Kind::kPod);
+    const bool runs = std::any_of(pods.begin(), pods.end(), [&](const auto& entry) {
+      const Pod& pod = std::get<Pod>(*entry.second);
+      const std::string* owner = witness_.OwnerOf(pod);
+      return !pod.terminal() && owner != nullptr && *owner == task.meta.uid;
+    });
+    const bool told = task.status.phase == api::TaskPhase::kRunning ||
+                      task.status.phase == api::TaskPhase::kAssigned;
+    if (task.meta.deleted && told && !runs)
+      out.insert(key + ", which is being deleted, says that it runs, and does not");
+  }
+  return out;
+}
+
 std::optional<Violation> Checks::Quiet(const Replica& replica) const {
   if (const auto differs = ViewDiffers(replica)) return Violation{"view-equals", *differs};
   for (const auto& [key, object] : api_.All(Kind::kTask)) {

@@ -60,6 +60,8 @@ class Checks {
   Waits Idle(const Replica& replica) const;
   // What is ready and paid for, and is no server that tasks could go to.
   std::set<std::string> Unregistered() const;
+  // What statuses of tasks tell that is not so any more.
+  std::set<std::string> Misleading() const;
   // A pod was asked for, or ended, or was refused, not long ago: the task may wait by itself.
   bool TriedOfLate(const std::string& task) const;
   // What is left to do: a task that has not ended and is not held by its user, something that is
@@ -114,6 +116,7 @@ class Checks {
     std::optional<int> disturbed = {};  // before its first write
   };
 
+  bool StatusRefusedOfLate(const api::TaskRequest& task) const;
   bool KnowsKind(const Replica& replica, Kind kind) const;
   void CheckGround(const Replica& replica, const core::Effect& effect);
   void CheckAsked(const Replica& replica, const core::AskCloud& ask);

@@ -92,14 +92,19 @@ bool Episode::Settle(Random&) {
 // down.
 void Episode::HoldStill() {
   Checks::Waits waits = checks_.Idle(*replicas_.front());
-  std::set<std::string> unregistered = checks_.Unregistered();
-  for (int i = 0; i < 15 && !(waits.empty() && unregistered.empty()) && !checks_.violation(); ++i) {
+  std::set<std::string> unregistered = checks_.Unregistered(), misleading = checks_.Misleading();
+  const auto all_is_well = [&] {
+    return waits.empty() && unregistered.empty() && misleading.empty();
+  };
+  for (int i = 0; i < 15 && !all_is_well() && !checks_.violation(); ++i) {
     Pass(seconds(5));
     if (!Drain(*replicas_.front())) return;
     const Checks::Waits now = checks_.Idle(*replicas_.front());
     std::erase_if(waits, [&](const auto& wait) { return !now.contains(wait); });
     const auto still = checks_.Unregistered();
     std::erase_if(unregistered, [&](const auto& each) { return !still.contains(each); });
+    const auto told = checks_.Misleading();
+    std::erase_if(misleading, [&](const auto& each) { return !told.contains(each); });
   }
   if (checks_.violation()) return;
   for (const auto& [key, server] : waits)
@@ -107,6 +112,7 @@ void Episode::HoldStill() {
                                        Says(*api_.Get<api::TaskRequest>(key)));
   for (const std::string& what : unregistered)
     checks_.Violate("unused", what + ", which is ready, and is not registered");
+  for (const std::string& what : misleading) checks_.Violate("misleading", what);
 }
 
 void Episode::Calm() {
