@@ -152,6 +152,13 @@ void Announce(World& world, const ScaleState& scale) {
   }
 }
 
+// What follows the words of a refusal; the engine may want not to be asked before.
+std::string AskedAgain(Duration at_least) {
+  return at_least > kAskAgain.last
+             ? "; asked again after " + FormatDuration(at_least) + ", as it wants"
+             : kAgain;
+}
+
 // The engine's own word, or what the error of the request suggests.
 CloudError ClassOf(const Outcome& outcome) {
   if (outcome.error_class != CloudError::kNone) return outcome.error_class;
@@ -221,15 +228,14 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   const Duration at_least = outcome.error->retry_after.value_or(seconds(0));
   if (kind == CloudError::kTransient) {
     scale.ensured = false;
-    const std::string& why = outcome.error->message;
+    const std::string why = outcome.error->message + AskedAgain(at_least);
     const bool news = scale.asking_again.Fail(world.now, scale.object.meta.uid, why, kAskAgain);
     if (news)
       SetPhase(world, scale, ScalePhase::kRequested,
-               "pool " + scale.object.pool + " could not be asked: " + why + kAgain);
+               "pool " + scale.object.pool + " could not be asked: " + why);
     if (news || scale.delay.why.empty())
       NoteDelay(world, scale,
-                "its engine " + EngineOf(world.provisioning, scale) +
-                    " could not be asked: " + why + kAgain,
+                "its engine " + EngineOf(world.provisioning, scale) + " could not be asked: " + why,
                 kSayRefusal);
     scale.asking_again.not_before = std::max(scale.asking_again.not_before, world.now + at_least);
     return world.WakeAt(scale.asking_again.not_before);

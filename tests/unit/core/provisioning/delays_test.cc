@@ -48,6 +48,17 @@ TEST_F(DelaysTest, ARequestThatIsTriedAgainIsToldWhileItLasts) {
   EXPECT_EQ(api.task_writes, 2);
 }
 
+TEST_F(DelaysTest, WhenItIsAskedAgainIsWhatItsEngineWantsIfThatIsLater) {
+  api.ensure_error = Error{ErrorKind::kUnavailable, "maintenance", seconds(1200)};
+  Wait();
+  api.Advance(seconds(6));
+  EXPECT_THAT(Why(), HasSubstr("maintenance; asked again after 20m0s, as it wants"));
+  EXPECT_THAT(api.scales.begin()->second.status.message, HasSubstr("asked again after 20m"));
+  api.ensure_error = Error{ErrorKind::kUnavailable, "maintenance", seconds(10)};
+  api.Advance(seconds(1300));
+  EXPECT_THAT(Why(), HasSubstr("maintenance; tried again with growing pauses of up to a minute"));
+}
+
 TEST_F(DelaysTest, OneThatPassesWithinSecondsCostsNoWrite) {
   Wait("leader changed");
   api.Advance(seconds(1));
