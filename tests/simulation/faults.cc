@@ -156,7 +156,8 @@ Rule Episode::AnyRule(Random& random) {
 
 // For half a minute up to twenty of them.
 bool Episode::Refuse(Random& random) {
-  std::erase_if(api_.rules, [&](const Rule& rule) { return rule.until + seconds(600) <= api_.now; });
+  std::erase_if(api_.rules,
+                [&](const Rule& rule) { return rule.until + seconds(600) <= api_.now; });
   api_.rules.push_back(AnyRule(random));
   api_.rules.back().until = api_.now + seconds(30 << random.Pick(6)) + seconds(random.Pick(200));
   return true;
