@@ -18,6 +18,11 @@ bool MakesPod(const core::Effect& effect) {
   return write != nullptr && write->kind == core::Kind::kPod && write->verb == Verb::kCreate;
 }
 
+bool Deletes(const core::Effect& effect) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  return write != nullptr && write->verb == Verb::kDelete;
+}
+
 bool TellsStatus(const core::Effect& effect) {
   const auto* write = std::get_if<core::Write>(&effect);
   return write != nullptr && write->verb == Verb::kPatchStatus;
@@ -32,8 +37,8 @@ bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Dura
   const bool write = std::holds_alternative<core::Write>(effect);
   const bool may_pass = error.retryable() || (write && error.kind == ErrorKind::kUnauthenticated);
   if (!may_pass) return false;
-  if (MakesPod(effect))
-    return attempts + 1 < kMostPolitePodTries && took < kQuickTry &&
+  if (MakesPod(effect) || Deletes(effect))
+    return attempts + 1 < kMostPoliteTries && took < kQuickTry &&
            (attempts == 0 || error.retry_after.has_value());
   return !TellsStatus(effect) || attempts + 1 < kMostStatusTries;
 }
@@ -46,10 +51,8 @@ std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t ran
 
 bool Refused(const core::Effect& effect, const Error& error) {
   if (MakesPod(effect) || error.kind == ErrorKind::kCancelled) return false;
-  const auto* write = std::get_if<core::Write>(&effect);
-  const bool deletes = write != nullptr && write->verb == Verb::kDelete;
   return error.kind != ErrorKind::kAlreadyExists &&
-         !(deletes && error.kind == ErrorKind::kNotFound);
+         !(Deletes(effect) && error.kind == ErrorKind::kNotFound);
 }
 
 core::Outcome OutcomeOf(const core::Write& write) {

@@ -14,9 +14,10 @@ namespace spillway::runtime {
 inline constexpr int kMostNoteTries = 4;
 // Tries of a status: the core writes a newer one by then, and knows whose turn it is.
 inline constexpr int kMostStatusTries = 3;
-// Tries where the API server said when to come again (Retry-After).
-inline constexpr int kMostPolitePodTries = 4;
-// A pod's creation that took longer is not retried here; the core decides.
+// Of a pod's creation, or of a deletion: tries where the API server said when to come again
+// (Retry-After).
+inline constexpr int kMostPoliteTries = 4;
+// One that took longer is not retried here; the core decides.
 inline constexpr std::chrono::seconds kQuickTry{2};
 
 // How many Events of one pod are read at most.
@@ -24,8 +25,9 @@ inline constexpr int64_t kMostPodEvents = 100;
 
 // Whether the effect is sent again after this error; attempts: how often it was tried before; took:
 // the last try. Effects are idempotent (names fixed in advance, preconditions), so an effect whose
-// answer was lost may be sent again. A pod's creation gets one more try at most: the core says to
-// the user why there is no pod, and spaces the tries of all that ask for the same.
+// answer was lost may be sent again. A pod's creation and a deletion get one more try at most: the
+// core says to the user why there is no pod, or still one, spaces the tries, and may not want it
+// any more; and until it is answered nothing else of the object is sent, such as its status.
 bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Duration took);
 // The wait before the next try: BackoffAfter from 200 ms up to a minute, and never less than what
 // the server asked for. random: any number.

@@ -83,8 +83,11 @@ void ServerDeleted(Context& context, Servers& servers, const Outcome& outcome) {
   if (Deleted(context, server.deletion, outcome.request_uid, outcome.error))
     RecordEvent(context, server, true, kDeleteFailed,
                 "could not be deleted: " + outcome.error->message + kAgain);
-  if (!server.deletion.sent)
-    servers.nodes[server.object.spec.node_name].register_at = server.deletion.backoff.not_before;
+  if (server.deletion.sent) return;
+  // It may be wanted again by now, and take tasks at once.
+  const std::string& node = server.object.spec.node_name;
+  servers.to_reconcile.insert(node);
+  servers.nodes[node].register_at = server.deletion.backoff.not_before;
 }
 
 }  // namespace

@@ -39,9 +39,15 @@ TEST(TryAgainTest, AnEventIsNotWorthTryingForEver) {
   EXPECT_FALSE(TryAgain(core::Note{}, {ErrorKind::kForbidden, "denied"}, 0, kQuick));
 }
 
-TEST(TryAgainTest, ADeletionIsTriedUntilItIsAnswered) {
-  EXPECT_TRUE(TryAgain(Write(Verb::kDelete, Kind::kPod), kBroken, 1'000, kLong));
-  EXPECT_FALSE(TryAgain(Write(Verb::kDelete, Kind::kPod), {ErrorKind::kForbidden, ""}, 0, kQuick));
+// Meanwhile the core may not want it any more, and nothing else of the object is sent.
+TEST(TryAgainTest, ADeletionGetsOneQuickTryMoreAndThenTheCoreIsTold) {
+  for (const Kind kind : {Kind::kPod, Kind::kServer, Kind::kScale, Kind::kTask, Kind::kNode}) {
+    const core::Effect deletion = Write(Verb::kDelete, kind);
+    EXPECT_TRUE(TryAgain(deletion, kBroken, 0, kQuick));
+    EXPECT_FALSE(TryAgain(deletion, kBroken, 1, kQuick));
+    EXPECT_FALSE(TryAgain(deletion, kBroken, 0, kLong));
+    EXPECT_FALSE(TryAgain(deletion, {ErrorKind::kForbidden, ""}, 0, kQuick));
+  }
 }
 
 TEST(RefusedTest, WhatSaysThatNothingIsToBeDoneIsNoRefusal) {

@@ -56,6 +56,31 @@ TEST_F(RegistrarTest, OneThatWasRegisteredBeforeItsOwnerWasKnownIsTakenBack) {
   EXPECT_TRUE(api.servers.empty());
 }
 
+TEST_F(RegistrarTest, ALabelThatIsBackCountsAsSoonAsItIsKnownThatTheDeletionWasRefused) {
+  api.AddNode("n", "4");
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  // Its deletion was refused for so long that the pauses between its tries have grown.
+  api.refuse =
+      Denies(Verb::kDelete, Kind::kServer, {ErrorKind::kUnavailable, "failed calling webhook", {}});
+  api.nodes["n"].meta.labels.clear();
+  api.Change(api.nodes["n"]);
+  api.Advance(seconds(100));
+  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+  api.Advance(seconds(70));
+  ASSERT_EQ(api.hanging(), 1u);
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_TRUE(api.pods.empty()) << "it may be deleted yet";
+  api.Unblock();
+  api.Settle();
+  ASSERT_TRUE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "n");
+}
+
 TEST_F(RegistrarTest, LeavesAServerAloneThatWasRegisteredByHand) {
   api.AddServer("n");
   api.Settle();
