@@ -170,13 +170,16 @@ bool Checks::Barred(const TaskRequest& task) const {
   return false;
 }
 
-// One that is on its way back takes nothing, nor does what is still registered for a machine that
-// was replaced.
+// One that is on its way back takes nothing, nor one that its engine takes away or calls failed,
+// also where the status that would say so is refused; nor does what is still registered for a
+// machine that was replaced.
 bool Checks::IsInUse(const api::RegisteredServer& server) const {
   const auto* scale = api_.Get<api::ScaleRequest>(server.spec.scale_request);
   if (scale == nullptr || scale->status.phase != api::ScalePhase::kReady) return false;
   const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale->meta.uid));
-  return claim == nullptr || claim->node_name == server.spec.node_name;
+  if (claim == nullptr) return true;
+  return claim->node_name == server.spec.node_name && !claim->deleting && claim->ending.empty() &&
+         claim->error == api::CloudError::kNone;
 }
 
 // Its Lease is that of a node that had the name before, and old for a process that has begun since:

@@ -122,6 +122,13 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     witness_.Blame(write.uid, "was admitted with more than it asked for");
 }
 
+// Whether the process can know that the pod has ended by itself: somebody must have told it of that
+// end, and, where clocks are wrong, before the deletion. Which of the two came first, a node's
+// clock says then to nobody else.
+bool Checks::KnowsEnd(const Replica& replica, const PodRecord& pod) const {
+  return witness_.clocks_wrong ? replica.HasMetEndedFirst(pod.uid) : replica.HasMetEnded(pod.uid);
+}
+
 // What has ended well is never begun anew, nor, with a loss limit of 0, what may have run and was
 // not stopped by its user or for others.
 void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
@@ -136,8 +143,7 @@ void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
     may += pod.gave_way ? 1 : 0;
     const bool succeeded = pod.ended > 0 && pod.end && pod.end->exit_code == 0 &&
                            !pod.asked_to_end && pod.cause.empty();
-    if (succeeded && !overlap_ && replica.HasSeen(Kind::kPod, pod.ended) &&
-        !witness_.Lost(pod.node, pod.asked))
+    if (succeeded && !overlap_ && KnowsEnd(replica, pod) && !witness_.Lost(pod.node, pod.asked))
       Violate("ran-again", write.key() + " although " + pod.key + " has succeeded");
   }
   if (task->spec.retry.loss_limit == 0 && ran >= may)

@@ -153,6 +153,7 @@ class Checks {
   Time RegisteredAt(const std::string& node) const;
   void CheckRefusals(const Replica& replica, const core::Write& write);
   void CheckPool(const Replica& replica, const core::Write& write);
+  bool KnowsEnd(const Replica& replica, const PodRecord& pod) const;
   void CheckRunsOnce(const Replica& replica, const core::Write& write);
   void CheckPods(const core::Write& write);
   // Pods were decided on for the node and are not there yet.

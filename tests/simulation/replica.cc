@@ -244,6 +244,8 @@ size_t Replica::Turn() {
     if (const auto* pod = PodIn(event)) {
       met_.emplace(pod->meta.uid, turned_);
       if (pod->terminal()) met_ended_.insert(pod->meta.uid);
+      if (pod->terminal() && !pod->meta.deleted && !pod->asked_to_end)
+        met_ended_first_.insert(pod->meta.uid);
       if (pod->phase == api::PodPhase::kRunning) met_running_.insert(pod->meta.uid);
     }
     const auto* measured = std::get_if<core::Measured>(&event);

@@ -122,6 +122,8 @@ class Replica {
   bool HasListed(Kind kind) const;
   // Whether it was told how the pod with this uid ended.
   bool HasMetEnded(const std::string& uid) const { return met_ended_.contains(uid); }
+  // The same, before it was told that the pod was asked to end.
+  bool HasMetEndedFirst(const std::string& uid) const { return met_ended_first_.contains(uid); }
   // Whether it was told that the pod with this uid runs.
   bool HasMetRunning(const std::string& uid) const { return met_running_.contains(uid); }
   // Whether it was ever told of the pod with this uid.
@@ -186,8 +188,8 @@ class Replica {
   std::vector<core::Event> inbox_;
   std::map<std::string, api::NodeMetrics> loads_;
   std::vector<Flight> flights_;
-  std::map<std::string, Time> met_;                // by uids of pods: UntoldUntil
-  std::set<std::string> met_ended_, met_running_;  // uids of pods
+  std::map<std::string, Time> met_;                                  // by uids of pods: UntoldUntil
+  std::set<std::string> met_ended_, met_ended_first_, met_running_;  // uids of pods
   std::set<std::string> barred_;  // keys of what a rule refused, and what is tried again
   Time wake_{}, born_{}, listed_ = kNever, turned_{};  // turned_: by its clock
   SmoothClock clock_;
