@@ -147,12 +147,14 @@ std::vector<Condition> DecodeConditions(const Json& status) {
 Json EncodeConditions(const std::vector<Condition>& conditions) {
   Json out = Json::array();
   for (const Condition& condition : conditions) {
-    out.push_back({{"type", condition.type.str()},
-                   {"status", condition.status.str()},
-                   {"reason", condition.reason.str()},
-                   {"message", condition.message.str()},
-                   {"observedGeneration", condition.observed_generation},
-                   {"lastTransitionTime", FormatTime(condition.last_transition)}});
+    // Lists in braces would copy each of them twice.
+    Json& json = out.emplace_back(Json::object());
+    json.emplace("type", condition.type.str());
+    json.emplace("status", condition.status.str());
+    json.emplace("reason", condition.reason.str());
+    json.emplace("message", condition.message.str());
+    json.emplace("observedGeneration", condition.observed_generation);
+    json.emplace("lastTransitionTime", FormatTime(condition.last_transition));
   }
   return out;
 }

@@ -116,6 +116,7 @@ int64_t ApiServer::Put(Object object) {
   auto& slot = objects_[kind][key];
   if (witness != nullptr) witness->Changed(slot.get(), stored.get(), ours_);
   slot = stored;
+  by_uid_[UidOf(*stored)] = stored;
   history_[kind].push_back({version_, key, UidOf(*stored), stored, core::EngineOf(*stored)});
   changed_[kind] = version_;
   return version_;
@@ -131,6 +132,7 @@ void ApiServer::Remove(Kind kind, const std::string& key) {
   history_[static_cast<size_t>(kind)].push_back(
       {version_, key, UidOf(*at->second), nullptr, core::EngineOf(*at->second), at->second});
   changed_[static_cast<size_t>(kind)] = version_;
+  by_uid_.erase(UidOf(*at->second));
   all.erase(at);
 }
 
@@ -152,11 +154,7 @@ void ApiServer::LetGo(const std::string& uid) {
   held_.erase(uid);
   foreground.erase(uid);
   if (kept_.erase(uid) == 0) return;
-  for (size_t kind = 0; kind < core::kKinds; ++kind) {
-    for (const auto& [key, object] : objects_[kind]) {
-      if (UidOf(*object) == uid) return Remove(static_cast<Kind>(kind), std::string(key));
-    }
-  }
+  if (const Object* object = Find(uid)) Remove(static_cast<Kind>(object->index()), KeyOf(*object));
 }
 
 void ApiServer::LetAllGo() {

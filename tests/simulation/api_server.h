@@ -9,6 +9,9 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <variant>
 
 #include "operator/core/events.h"
 #include "tests/simulation/witness.h"
@@ -26,6 +29,16 @@ struct Change {
   std::string engine = {};                        // of a server
   std::shared_ptr<const core::Object> last = {};  // as it was when it was deleted
 };
+
+// Which of the kinds an object of the type is.
+template <typename T, size_t I = 0>
+constexpr size_t IndexOf() {
+  static_assert(I < std::variant_size_v<core::Object>);
+  if constexpr (std::is_same_v<std::variant_alternative_t<I, core::Object>, T>)
+    return I;
+  else
+    return IndexOf<T, I + 1>();
+}
 
 std::string KeyOf(const core::Object& object);
 const std::string& UidOf(const core::Object& object);
@@ -70,7 +83,7 @@ class ApiServer {
   // Null if it is not there.
   template <typename T>
   const T* Get(const std::string& key) const {
-    const Objects& all = objects_[core::Object(T{}).index()];
+    const Objects& all = objects_[IndexOf<T>()];
     const auto at = all.find(key);
     return at == all.end() ? nullptr : &std::get<T>(*at->second);
   }
@@ -78,19 +91,23 @@ class ApiServer {
   template <typename T>
   std::vector<T> List() const {
     std::vector<T> out;
-    for (const auto& [key, object] : objects_[core::Object(T{}).index()])
-      out.push_back(std::get<T>(*object));
+    for (const auto& [key, object] : objects_[IndexOf<T>()]) out.push_back(std::get<T>(*object));
     return out;
   }
   template <typename T>
   size_t Count() const {
-    return objects_[core::Object(T{}).index()].size();
+    return objects_[IndexOf<T>()].size();
   }
 
   // Creates the object (with a new uid) or replaces it; returns its new version.
   int64_t Put(core::Object object);
   // Deletes it at once; dependents are the garbage collector's business.
   void Remove(Kind kind, const std::string& key);
+  // What has the uid; null if it is not there.
+  const Object* Find(const std::string& uid) const {
+    const auto at = by_uid_.find(uid);
+    return at == by_uid_.end() ? nullptr : at->second.get();
+  }
   // Somebody's finalizer is put on the object: deleted, it stays until that is taken off.
   void Hold(const std::string& uid) { held_.insert(uid); }
   bool IsHeld(const std::string& uid) const { return held_.contains(uid); }
@@ -134,6 +151,7 @@ class ApiServer {
   void Keep(Object object);
 
   std::array<Objects, core::kKinds> objects_;
+  std::unordered_map<std::string, std::shared_ptr<const Object>> by_uid_;
   std::set<std::string> held_, kept_;  // uids
   size_t times_kept_ = 0;
   std::map<std::string, api::Json> manifests_;  // by uid; of what is gone, watches may still tell

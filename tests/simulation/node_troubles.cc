@@ -49,7 +49,7 @@ void Nodes::Restore(Node& node) const {
   node.ready = api::NodeReady::kTrue;
   const auto local = locals_.find(node.meta.name);
   if (local == locals_.end()) return;
-  node.allocatable = local->second.Offers();
+  node.allocatable = local->second.offers;
   node.meta.labels[api::kRegisterLabel] = "true";
 }
 
@@ -79,10 +79,8 @@ bool Nodes::Expel(Random& random) {
 bool Nodes::IsExpelled(const Pod& pod, const Node& node) const {
   if (std::none_of(node.taints.begin(), node.taints.end(), Expels)) return false;
   const std::string* owner = api_.witness->OwnerOf(pod);
-  const api::TaskRequest* task = nullptr;
-  for (const auto& [key, object] : api_.All(Kind::kTask)) {
-    if (owner != nullptr && UidOf(*object) == *owner) task = &std::get<api::TaskRequest>(*object);
-  }
+  const Object* object = owner == nullptr ? nullptr : api_.Find(*owner);
+  const auto* task = object == nullptr ? nullptr : std::get_if<api::TaskRequest>(object);
   return std::any_of(node.taints.begin(), node.taints.end(), [&](const api::Taint& taint) {
     return Expels(taint) && (task == nullptr || !Tolerates(*task, taint));
   });
@@ -91,14 +89,16 @@ bool Nodes::IsExpelled(const Pod& pod, const Node& node) const {
 // It says so by a condition, and then deletes the pod.
 bool Nodes::EvictExpelled(Random& random) {
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
-    Pod pod = std::get<Pod>(*object);
-    const auto* node = api_.Get<Node>(pod.node_name);
-    if (node == nullptr || pod.terminal() || pod.meta.deleted || node->taints.empty()) continue;
-    if (!IsExpelled(pod, *node)) {
-      if (api_.witness->OwnerOf(pod) != nullptr && Expels(node->taints.back()))
+    const Pod& known = std::get<Pod>(*object);
+    if (known.terminal() || known.meta.deleted) continue;
+    const auto* node = api_.Get<Node>(known.node_name);
+    if (node == nullptr || node->taints.empty()) continue;
+    if (!IsExpelled(known, *node)) {
+      if (api_.witness->OwnerOf(known) != nullptr && Expels(node->taints.back()))
         happened_(kTolerated);
       continue;
     }
+    Pod pod = known;
     const bool told = std::exchange(pod.disrupted, true);
     if (!told) {
       happened_(kEvicted);
@@ -117,7 +117,7 @@ bool Nodes::Shrink(Random& random) {
   const auto* known = api_.Get<Node>(entry->first);
   if (known == nullptr || silent_.contains(entry->first)) return false;
   Node node = *known;
-  const api::Resources full = entry->second.Offers();
+  const api::Resources full = entry->second.offers;
   const bool shrinks = node.allocatable == full;
   node.allocatable = full;
   if (shrinks) node.allocatable.cpu_milli /= static_cast<int64_t>(2 + random.Pick(3));

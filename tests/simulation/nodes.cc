@@ -1,5 +1,7 @@
 #include "tests/simulation/nodes.h"
 
+#include <algorithm>
+
 namespace spillway::simulation {
 namespace {
 
@@ -16,10 +18,11 @@ bool Fits(const api::Resources& used, const api::Resources& total) {
 }  // namespace
 
 void Nodes::Add(const std::string& name, const std::string& cpu, const std::string& memory) {
-  const Local& local = locals_[name] = {cpu, memory};
+  const Local& local = locals_[name] =
+      Local{cpu, memory, *api::DecodeResources({{"cpu", cpu}, {"memory", memory}})};
   Node node;
   node.meta.name = name;
-  node.allocatable = local.Offers();
+  node.allocatable = local.offers;
   node.max_pods = 110;
   node.ready = NodeReady::kTrue;
   node.meta.labels = {{"kubernetes.io/hostname", name}, {"spillway.dev/register", "true"}};
@@ -92,19 +95,19 @@ bool Nodes::Admits(const Pod& pod) const {
 bool Nodes::MovePod(Random& random, bool faults) {
   const auto* entry = random.Any(api_.All(Kind::kPod));
   if (entry == nullptr) return false;
-  Pod pod = std::get<Pod>(*entry->second);
-  const auto* node = api_.Get<Node>(pod.node_name);
-  if (node == nullptr || silent_.contains(pod.node_name)) return false;
+  const Pod& known = std::get<Pod>(*entry->second);
+  const auto* node = api_.Get<Node>(known.node_name);
+  if (node == nullptr || silent_.contains(known.node_name)) return false;
+  if (known.terminal() && (!known.meta.deleted || api_.IsKept(known.meta.uid))) return false;
+  Pod pod = known;
   if (pod.meta.deleted) {
     const bool held = api_.IsHeld(pod.meta.uid);
-    if (pod.terminal() && api_.IsKept(pod.meta.uid)) return false;
     if (pod.terminal() || (!held && random.OneIn(2))) {
       api_.Remove(Kind::kPod, pod.meta.key());
       return true;
     }
     return EndPod(random, std::move(pod), faults);
   }
-  if (pod.terminal()) return false;
   if (pod.phase == PodPhase::kRunning) return EndPod(random, std::move(pod), faults);
   if (IsExpelled(pod, *node)) {
     api_.witness->Disrupt(pod.meta.uid, "refused");
@@ -245,8 +248,9 @@ bool Nodes::Collect(Random& random) {
 
 bool Nodes::CollectPod() {
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
-    Pod pod = std::get<Pod>(*object);
-    if (api_.Get<Node>(pod.node_name) != nullptr || api_.IsKept(pod.meta.uid)) continue;
+    const Pod& known = std::get<Pod>(*object);
+    if (api_.Get<Node>(known.node_name) != nullptr || api_.IsKept(known.meta.uid)) continue;
+    Pod pod = known;
     if (!pod.terminal()) {  // it says so before it deletes it
       api_.witness->Disrupt(pod.meta.uid, "collected");
       pod.phase = PodPhase::kFailed;
@@ -263,10 +267,12 @@ bool Nodes::CollectPod() {
 bool Nodes::CollectForeground() {
   for (const std::string& uid : api_.foreground) {
     bool any = false;
-    for (Pod& pod : api_.List<Pod>()) {
-      if (pod.meta.owners.empty() || pod.meta.owners.front().uid != uid) continue;
+    for (const auto& [key, object] : api_.All(Kind::kPod)) {
+      const Pod& known = std::get<Pod>(*object);
+      if (known.meta.owners.empty() || known.meta.owners.front().uid != uid) continue;
       any = true;
-      if (pod.meta.deleted) continue;
+      if (known.meta.deleted) continue;
+      Pod pod = known;
       pod.meta.deleted = api_.now;
       api_.Put(std::move(pod));
       return true;
@@ -279,18 +285,13 @@ bool Nodes::CollectForeground() {
 bool Nodes::CollectDependent() {
   if (CollectForeground()) return true;
   const auto orphaned = [&](const std::vector<api::OwnerReference>& owners) {
-    for (const auto& owner : owners) {
-      for (const Kind kind : {Kind::kTask, Kind::kScale, Kind::kNode}) {
-        for (const auto& [key, object] : api_.All(kind)) {
-          if (UidOf(*object) == owner.uid) return false;
-        }
-      }
-    }
-    return !owners.empty();
+    const auto is_there = [&](const auto& owner) { return api_.Find(owner.uid) != nullptr; };
+    return !owners.empty() && std::none_of(owners.begin(), owners.end(), is_there);
   };
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
-    Pod pod = std::get<Pod>(*object);
-    if (pod.meta.deleted || !orphaned(pod.meta.owners)) continue;
+    const Pod& known = std::get<Pod>(*object);
+    if (known.meta.deleted || !orphaned(known.meta.owners)) continue;
+    Pod pod = known;
     pod.meta.deleted = api_.now;
     api_.Put(pod);
     return true;

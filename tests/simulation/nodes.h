@@ -77,10 +77,7 @@ class Nodes {
 
   struct Local {
     std::string cpu, memory;
-
-    api::Resources Offers() const {
-      return *api::DecodeResources({{"cpu", cpu}, {"memory", memory}});
-    }
+    api::Resources offers;  // the same
   };
 
   ApiServer& api_;
