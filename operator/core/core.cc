@@ -144,6 +144,21 @@ void BuyMissing(World& world, Decisions& decisions) {
   WithdrawPurchases(world);
 }
 
+// Whether tasks wait, and servers may have room for them since they were last tried.
+bool MayPlaceMore(const World& world) {
+  return !world.scheduling.tenants_waiting.empty() &&
+         (world.scheduling.tried_capacity != world.servers.capacity_log.end() ||
+          world.scheduling.tried_properties != world.servers.property_log.end());
+}
+
+// What a part of the step has left to one before it is done at once, and not when something
+// happens.
+void WakeForTheRest(World& world) {
+  if (!world.tasks.to_reconcile.empty() || !world.servers.to_reconcile.empty() ||
+      !world.servers.disturbed.empty() || MayPlaceMore(world))
+    world.WakeAt(world.now);
+}
+
 // One step, in the order that ARCHITECTURE.md numbers.
 void Decide(World& world) {
   CarryOut decisions(world, [&](const api::RegisteredServerSpec& server) {
@@ -183,6 +198,7 @@ void Decide(World& world) {
   DescribeBudgets(world, world.budgets);
   UpdateIndex(world.servers);
   world.WakeAt(world.tasks.wakes.next());
+  WakeForTheRest(world);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
                checks_.Decided(replica, effect);
                const std::string key = runtime::EffectKey(effect);
                digest_.Add(key);
+               last_decided_ = key;
                if (trace_ != nullptr) SayDecision(replica, effect);
              },
              [this](const Replica&, const core::Write& write) { checks_.Before(write); },
@@ -258,11 +259,17 @@ bool Episode::Look(Random& random) {
 void Episode::TurnOf(Replica& replica) {
   if (replica.dead()) return;
   const bool events = replica.HasEvents();
+  // Nothing calls it before it wants to be called.
+  const bool asleep = !events && !replica.awaits_answers() && replica.Read() < replica.wake();
   const size_t effects = replica.Turn();
   ++result_.turns;
   // A loop that is called again at once, without an event and without doing anything, spins.
   empty_turns_ = events || effects > 0 || replica.wake() > replica.now() ? 0 : empty_turns_ + 1;
   if (empty_turns_ > 5) checks_.Violate("busy-loop", "the core wants to be called again at once");
+  if (asleep && effects > 0)
+    checks_.Violate(
+        "overslept",
+        "without an event, and before it wanted to be called, the core did " + last_decided_);
 }
 
 bool Episode::Turn(Random& random) {

@@ -147,6 +147,7 @@ class Episode {
   std::vector<std::pair<Time, core::Write>> late_;  // that nobody waits for, and since when
   Time beat_{};
   int next_id_ = 0, empty_turns_ = 0;
+  std::string last_decided_;     // the key of an effect
   std::vector<size_t> weights_;  // of the actions, in this episode
   size_t all_weights_ = 0;
   std::array<size_t, 5> fates_{};  // of 10,000 requests, by Fate

@@ -136,6 +136,8 @@ class Replica {
   // Everything was delivered, taken, carried out and answered, but for what is refused again and
   // again by a rule.
   bool Idle();
+  // Requests are on their way, or wait for their turn: what becomes of them is told to the core.
+  bool awaits_answers() const { return !flights_.empty() || machine_.waiting() > 0; }
   // Someone sets the machine's clock, or NTP sets it right.
   void JumpClock(Duration by) { clock_ahead_ += by; }
   void SetClock() { clock_ahead_ = Duration{0}; }

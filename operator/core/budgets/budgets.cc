@@ -225,9 +225,12 @@ void ForgetAccounts(const Context& context, Budgets& budgets) {
 void DescribeBudgets(Context& context, Budgets& budgets) {
   for (auto& [key, budget] : budgets.by_key) {
     const bool fresh = budget.object.status.observed_generation != budget.object.meta.generation;
-    if (context.now >= budget.told_at + kAmountsEvery || fresh) {
+    const Time due = budget.told_at + kAmountsEvery;
+    if (context.now >= due || fresh) {
       Describe(context, budgets, budget, budgets.accounts[budget.object.meta.ns]);
       budget.told_at = context.now;
+    } else {
+      context.WakeAt(due);
     }
     KeepStatus(context, budget, Kind::kBudget);
   }

@@ -60,10 +60,12 @@ void NoteDelay(World& world, ScaleState& scale, std::string why, Duration patien
   world.WakeAt(scale.delay.due);
 }
 
-void NoDelay(ScaleState& scale) { scale.delay.why.clear(); }
+void NoDelay(World& world, ScaleState& scale) {
+  if (!std::exchange(scale.delay.why, {}).empty()) world.WakeAt(world.now);
+}
 
 void NoteEngineSays(World& world, ScaleState& scale, const std::string& what, bool launched) {
-  if (what.empty()) return NoDelay(scale);
+  if (what.empty()) return NoDelay(world, scale);
   NoteDelay(world, scale, "its engine " + EngineOf(world.provisioning, scale) + " says: " + what,
             launched ? kSayProgress : kSayRefusal);
 }

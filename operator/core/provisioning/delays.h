@@ -17,7 +17,7 @@ inline constexpr Duration kSayAgain{60'000};
 // Why the server is not there yet. patience: after which that is told.
 void NoteDelay(World& world, ScaleState& scale, std::string why, Duration patience);
 // It goes on.
-void NoDelay(ScaleState& scale);
+void NoDelay(World& world, ScaleState& scale);
 // As NoteDelay: what its engine, which tries yet, says of the server.
 void NoteEngineSays(World& world, ScaleState& scale, const std::string& what, bool launched);
 // Tells those who wait for it where what keeps it has changed: also that its creation, or the

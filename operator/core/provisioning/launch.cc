@@ -221,7 +221,8 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   if (outcome.verb == Verb::kCreate) scale.asking = false;
   if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists) return NoDelay(scale);
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
+    return NoDelay(world, scale);
   // It was withdrawn meanwhile, or has timed out.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return;
   const CloudError kind = ClassOf(outcome);

@@ -45,7 +45,11 @@ void CountSpending(World& world, PoolState& pool) {
     }
   }
   // A server in use costs more by the moment; that alone is told once in a while.
-  if (status.ended_micros == ended && world.now < pool.spent_at + kCostEvery) return;
+  const Time next = pool.spent_at + kCostEvery;
+  if (status.ended_micros == ended && world.now < next) {
+    if (running > 0) world.WakeAt(next);
+    return;
+  }
   status.spent_micros = SaturatingAdd(status.ended_micros, running);
   pool.spent_at = world.now;
 }
@@ -56,6 +60,7 @@ void DescribeAvailability(World& world, PoolState& pool) {
   const int64_t generation = pool.object.meta.generation;
   const auto misfit = PoolMisfit(world, pool.object);
   const bool held = !misfit && world.now < pool.hold_until;
+  if (held) world.WakeAt(pool.hold_until);
   const std::string reason = misfit ? misfit->reason : held ? ToString(pool.error) : "Available";
   // The time at which it ends, not what is left: that would change with every write.
   const std::string message = misfit ? misfit->message

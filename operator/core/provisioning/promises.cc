@@ -82,6 +82,7 @@ bool IsRefusedAnew(const World& world, const std::string& name) {
 void DropNomination(World& world, TaskState& task) {
   const bool told = IsToldOfServer(task);
   task.shape->burst_at = Time{};
+  world.WakeAt(world.now);  // another server may be chosen at once
   const std::string lost = std::exchange(task.nominated, {});
   Commit(world, task, 0);
   if (!told && !IsRefusedAnew(world, lost)) return;
@@ -128,6 +129,8 @@ void Nominate(World& world, TaskState& task, ScaleState& scale, const std::strin
   world.provisioning.nominated.insert(task.object.meta.key());
   if (task.nominated == name) return;
   task.nominated = name;
+  // Nothing is asked of an engine for a purchase of the process before until somebody wants it.
+  if (scale.created && !scale.ensured) world.WakeAt(world.now);
   const PoolState* pool = PoolOf(world.provisioning, scale);
   if (pool != nullptr)
     Commit(world, task, EstimateCost(*task.shape, pool->object.spec.price_micros));

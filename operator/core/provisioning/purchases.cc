@@ -135,6 +135,7 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
          --lacks) {
       fresh.push_back(&CreateScaleRequest(world, pool, pool.object.meta.uid,
                                           LastPurchase(world, pool.object.meta.uid).first + 1));
+      world.WakeAt(world.now);  // promised to a task, it is stock no more
     }
   }
 }

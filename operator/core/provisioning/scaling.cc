@@ -224,7 +224,9 @@ void AdvanceScales(World& world) {
     } else {
       Advance(world, scale);
     }
-    UpdateCost(world, scale, scale.object.status.phase != before);
+    const bool moved = scale.object.status.phase != before;
+    if (moved) world.WakeAt(world.now);  // what comes next may be done at once
+    UpdateCost(world, scale, moved);
     // Of one that is left alone nothing is said yet.
     if (scale.object.status.phase != ScalePhase::kNone) KeepStatus(world, scale, Kind::kScale);
   }

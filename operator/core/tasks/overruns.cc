@@ -7,7 +7,8 @@
 namespace spillway::core {
 
 void CountOverruns(World& world) {
-  if (world.budgets.by_key.empty() || world.now < world.tasks.overruns_at) return;
+  if (world.budgets.by_key.empty()) return;
+  if (world.now < world.tasks.overruns_at) return world.WakeAt(world.tasks.overruns_at);
   world.tasks.overruns_at = world.now + kAmountsEvery;
   for (auto& [key, task] : world.tasks.by_key) {
     if (task.committed == 0 || !task.binding) continue;

@@ -134,7 +134,7 @@ void ApiModel::Settle() {
     milestones.insert(milestones.end(), result.milestones.begin(), result.milestones.end());
     most_tested = std::max(most_tested, core_->world().explain.tested);
     for (Effect& effect : result.effects) std::visit([&](auto& value) { Carry(value); }, effect);
-    if (pending_.empty() && result.effects.empty() && i > 0) return;
+    if (pending_.empty() && now < wake) return;
   }
 }
 

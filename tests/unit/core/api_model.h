@@ -81,7 +81,7 @@ class ApiModel {
 
   // As a user does it: it stays while it has a finalizer.
   void DeleteScale(const std::string& name);
-  // Steps until the core wants nothing more at this moment.
+  // Steps as the operator does: while something has happened, or the core wants to be called now.
   void Settle();
   // Lets time pass; the core is called whenever it wished to be.
   void Advance(std::chrono::milliseconds time);

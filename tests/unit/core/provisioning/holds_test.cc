@@ -58,6 +58,17 @@ class HoldsTest : public testing::Test {
   ApiModel api;
 };
 
+TEST_F(HoldsTest, APoolIsAvailableAgainInTheMomentInWhichItsPauseEnds) {
+  api.Advance(seconds(1));  // so that no other look is due then
+  Fail("a", CloudError::kInsufficientCapacity);
+  api.Remove(api.tasks, "ns/a");
+  api.Remove(api.tasks, "ns/b");
+  api.Settle();
+  ASSERT_EQ(Held().status, "True");
+  api.Advance(seconds(30));
+  EXPECT_EQ(Held().status, "False");
+}
+
 TEST_F(HoldsTest, OfTwoFailuresTheOneThatAsksForMoreCounts) {
   Fail("a", CloudError::kQuotaExceeded);
   Fail("b", CloudError::kInsufficientCapacity);
