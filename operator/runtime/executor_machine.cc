@@ -54,6 +54,10 @@ ExecutorMachine::Verdict ExecutorMachine::Judge(const Job& job, Tried tried, Dur
   verdict.again = error && TryAgain(job.effect, *error, job.attempts, took);
   verdict.news = error && IsNews(job, *error, verdict.again, now);
   if (!verdict.again) verdict.report = std::move(tried.report);
+  // A status that conflicts may do so with what an earlier try of it has written.
+  auto* outcome = verdict.report ? std::get_if<core::Outcome>(&*verdict.report) : nullptr;
+  if (outcome != nullptr && outcome->verb == core::Verb::kPatchStatus && outcome->error)
+    outcome->error->ambiguous = outcome->error->ambiguous || job.attempts > 0;
   if (!error) refusals_.Succeeded(job.key);
   return verdict;
 }

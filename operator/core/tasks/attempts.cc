@@ -216,12 +216,13 @@ void NoteRun(TaskState& task) {
   if (task.shape->paid != nullptr) task.shape->paid->runs.Add(ran);
 }
 
-int64_t LastEnded(const TaskState& task) {
+int64_t LastEnded(const TaskStatus& status) {
   int64_t last = 0;
-  for (const api::Attempt& attempt : task.object.status.attempts)
-    last = std::max(last, attempt.attempt);
+  for (const api::Attempt& attempt : status.attempts) last = std::max(last, attempt.attempt);
   return last;
 }
+
+int64_t LastEnded(const TaskState& task) { return LastEnded(task.object.status); }
 
 bool WasSeenToRun(const TaskState& task) { return task.object.status.phase == TaskPhase::kRunning; }
 

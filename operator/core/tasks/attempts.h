@@ -14,6 +14,7 @@ inline constexpr Duration kMaxBackoff{3'600'000};
 void NoteRun(TaskState& task);
 // The greatest number of an attempt that has ended, 0 before the first.
 int64_t LastEnded(const TaskState& task);
+int64_t LastEnded(const api::TaskStatus& status);
 // The current attempt is lost; its pod, which the cluster ends or has ended, says why.
 void LosePod(World& world, TaskState& task, const api::Pod& pod);
 // Of the current attempt, by its status: a process that begins anew may find only what its pod says

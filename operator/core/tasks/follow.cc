@@ -8,6 +8,7 @@
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/waiting.h"
+#include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/attempt_times.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/carry_out.h"
@@ -92,7 +93,7 @@ void Adopt(World& world, TaskState& task) {
     }
     AdoptPod(world, task, attempt, *seen);
   }
-  const bool open = !task.binding && KeepRecord(world, task);
+  const bool open = AwaitAnother(world, task) || (!task.binding && KeepRecord(world, task));
   const auto& assignment = task.object.status.assignment;
   if (!task.binding && !open && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.

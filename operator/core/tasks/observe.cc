@@ -9,6 +9,7 @@
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
+#include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/tasks/recorded_first.h"
@@ -129,6 +130,7 @@ void OnSeen(World& world, const api::TaskRequest& object) {
       ++world.generation;
     task.object.meta = object.meta;
     task.object.meta.labels.clear();
+    NoteStored(world, task, object.status);
     task.object.spec.priority = object.spec.priority;
     task.object.spec.priority_class = object.spec.priority_class;
     task.object.spec.suspend = object.spec.suspend;
@@ -179,6 +181,7 @@ void OnTaskOutcome(World& world, const Outcome& outcome) {
     RecordEvent(world, task, true, "StatusRefused",
                 "the status was refused: " + error->message + StatusAgain(*error));
   StatusRecorded(world, task, error);
+  SettleStored(world, task, error);
   if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
 }
 

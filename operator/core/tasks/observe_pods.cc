@@ -4,6 +4,7 @@
 
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/assume.h"
+#include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/follow.h"
@@ -66,9 +67,9 @@ void PodDeleted(World& world, const Outcome& outcome) {
 
 // Of a pod that comes and goes in one step nothing was made yet.
 void NoteArrived(TaskState* task, const api::Pod& pod) {
-  if (task != nullptr && IsUnsettled(*task) &&
-      AttemptOf(task->object.meta.name, pod.meta.name) == task->object.status.assignment->attempt)
-    task->unsure = false;
+  if (task == nullptr || (!IsUnsettled(*task) && !AwaitsAnother(*task))) return;
+  if (AttemptOf(task->object.meta.name, pod.meta.name) == task->object.status.assignment->attempt)
+    task->unsure = task->anothers = false;
 }
 
 }  // namespace

@@ -23,12 +23,6 @@ constexpr char kWhy[] =
     "with spec.retry.lossLimit 0, the pod is created once the status tells of it; ";
 constexpr BackoffRange kAfterOverdue{std::chrono::seconds(10), std::chrono::seconds(60)};
 
-void Drop(World& world, TaskState& task) {
-  CreationDropped(world, *task.owner, task.held->write.key());
-  task.held.reset();
-  task.creating.reset();
-}
-
 bool IsWanted(const TaskState& task) {
   if (task.object.meta.deleted) return false;  // also where a finalizer keeps it
   if (task.binding) return task.binding == task.creating && !task.confirmed;
@@ -114,12 +108,18 @@ void StatusRecorded(World& world, TaskState& task, const std::optional<Error>& e
   task.assigned_written = false;
   if (error->kind == ErrorKind::kConflict) return;  // it is sent again in a moment
   const bool bound = task.binding != nullptr && task.binding == task.creating;
-  Drop(world, task);
+  DropHeld(world, task);
   // The next one tells of another attempt, so that it is another text.
   BackOff(world, task, task.writer.refused->not_before - world.now);
   if (!bound) return;
   NoteRefusalInCloud(world, task, kNextPurchase);
   Unassign(world, task, "FailedCreate", kWhy + ("the API server refuses that: " + error->message));
+}
+
+void DropHeld(World& world, TaskState& task) {
+  CreationDropped(world, *task.owner, task.held->write.key());
+  task.held.reset();
+  task.creating.reset();
 }
 
 bool MaySend(const TaskState& task) { return task.held && task.held->recorded && IsWanted(task); }
@@ -128,14 +128,14 @@ void DropUnwanted(World& world, TaskState& task) {
   if (!task.held || MaySend(task)) return;
   if (task.writer.in_flight || (task.binding && IsWanted(task))) return;
   const bool comes = task.binding != task.creating || task.confirmed;
-  Drop(world, task);
+  DropHeld(world, task);
   if (!comes) Unassign(world, task, "Deleted", kBeginsNoMore);
 }
 
 void SendHeld(World& world, TaskState& task) {
   const std::string why = IsPaid(world, task) ? NotTaken(world, task) : "a Budget was changed";
   if (!why.empty()) {
-    Drop(world, task);
+    DropHeld(world, task);
     if (task.binding) Unassign(world, task, "FailedCreate", why);
     return world.tasks.Wake(task, world.now);
   }

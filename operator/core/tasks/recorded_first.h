@@ -29,6 +29,8 @@ bool MaySend(const TaskState& task);
 // Sends the creation, unless its server does not take the task any more. Only if it may be sent,
 // and after purchases were looked at: one of them may have ended the server in this very step.
 void SendHeld(World& world, TaskState& task);
+// The creation is given up, and with it the room that is kept for it.
+void DropHeld(World& world, TaskState& task);
 // A creation that is not wanted any more is given up once no status is on its way: until then it is
 // not known what the API server has.
 void DropUnwanted(World& world, TaskState& task);

@@ -66,6 +66,14 @@ struct HeldCreation {
   bool overdue = false;   // that took so long that its room was given back
 };
 
+// Whose word the stored status of a task is, of one whose status comes first; see another_leader.h.
+struct Records {
+  // What this process may have recorded of attempts that have not ended.
+  std::vector<std::shared_ptr<const api::Assignment>> told;
+  bool sending = false;           // the last of them is on its way, and was not sent before
+  Boxed<api::TaskStatus> stored;  // as it was seen while a patch of ours was on its way
+};
+
 // A waiting task's explanation is looked at again after so long, and then ever later.
 inline constexpr Duration kExplainAgain{5'000};
 
@@ -89,8 +97,9 @@ struct TaskState {
   bool in_gang = false;           // queued there, not in its shape
   bool confirmed = false;         // the pod of the binding was created, or seen
   bool unsure = false;            // a pod may appear whose creation was given up
+  bool anothers = false;          // a pod may appear that another leader has recorded
   bool may_preempt = true;
-  Time may_appear_until{};  // that pod, since this process asked for it last
+  Time may_appear_until{};  // that pod, since this process asked for it last, or saw the record
   api::TaskRequest object;  // status: as it should be written
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
   std::shared_ptr<const std::string> pod_template;
@@ -115,6 +124,7 @@ struct TaskState {
   int64_t committed = 0;                   // of what its account has committed
   Duration explain_after = kExplainAgain;  // until the explanation is looked at again; doubles
   Boxed<Stuck> stuck;
+  Boxed<Records> records;
   Boxed<Deletion> deletion;
   Boxed<std::map<std::string, Deletion>> pods_deleted;  // by their uids
 

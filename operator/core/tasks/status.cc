@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status_queue.h"
 
@@ -94,6 +95,7 @@ void FlushStatus(World& world, TaskState& task) {
   if (WriteStatus(world, task.writer, Kind::kTask, task.object.meta,
                   EncodeStatus(task.object.status), &wake)) {
     task.status_due = kNever;
+    NoteSent(task);
     world.tasks.statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.tenant->statuses_in_flight += task.writer.in_flight ? 1 : 0;
     task.assigned_written =

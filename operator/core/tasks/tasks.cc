@@ -6,6 +6,7 @@
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/scheduling/waiting.h"
+#include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/changed_pods.h"
 #include "operator/core/tasks/cleanup.h"
@@ -163,7 +164,7 @@ void Await(World& world, TaskState& task) {
     world.tasks.Wake(task, task.not_before);
     return;
   }
-  if (task.creating) {
+  if (task.creating || task.anothers) {
     // It may still appear, and there must not be two.
     Dequeue(world, task);
     return;
@@ -218,7 +219,7 @@ void ReconcileTask(World& world, TaskState& task) {
     TellStillThere(world, task);
   }
   if (task.binding || !MayBegin(task.object)) ClearOverBudget(world, task);
-  if (!task.binding && task.nominated.empty()) Commit(world, task, 0);
+  if (!task.binding && task.nominated.empty() && !AwaitsAnother(task)) Commit(world, task, 0);
   if (Finished(task.object.status.phase)) DeleteWhenOld(world, task);
   if (task.gang != nullptr) TouchGang(world, task);
 }

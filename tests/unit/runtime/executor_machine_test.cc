@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/runtime/answers.h"
+
 namespace spillway::runtime {
 namespace {
 
@@ -28,8 +30,7 @@ class ExecutorMachineTest : public testing::Test {
 
   // How a try of a write has ended.
   static Tried Ended(const core::Effect& effect, std::optional<Error> error) {
-    core::Outcome outcome;
-    outcome.key = std::get<core::Write>(effect).key();
+    core::Outcome outcome = OutcomeOf(std::get<core::Write>(effect));
     outcome.error = error;
     return {std::move(error), std::move(outcome)};
   }
@@ -51,6 +52,25 @@ class ExecutorMachineTest : public testing::Test {
   const core::Effect deletion = Write(Verb::kDelete, Kind::kPod, "p");
   const core::Effect status = Write(Verb::kPatchStatus, Kind::kTask, "t");
 };
+
+TEST_F(ExecutorMachineTest, AStatusThatConflictsAtItsSecondTryMayDoSoWithItsFirst) {
+  const auto conflicts = [&](std::optional<Error> before) {
+    machine.Push(status, now);
+    auto job = machine.Next(now);
+    if (before) {
+      const Verdict first = Judge(*job, before);
+      machine.Land(std::move(*job), first, now, 0);
+      now += seconds(40);
+      job = machine.Next(now);
+    }
+    Verdict verdict = Judge(*job, Error{ErrorKind::kConflict, "changed", {}});
+    machine.Land(std::move(*job), verdict, now, 0);
+    now += seconds(40);
+    return std::get<core::Outcome>(*verdict.report).error->ambiguous;
+  };
+  EXPECT_FALSE(conflicts(std::nullopt));
+  EXPECT_TRUE(conflicts(Unavailable()));
+}
 
 TEST_F(ExecutorMachineTest, WhatMayPassIsTriedAgainAfterAPauseAndReportedOnce) {
   machine.Push(deletion, now);

@@ -348,5 +348,185 @@ TEST_F(AmbiguousCreationTest, AWebhookThatDoesNotAnswerIsNoDoubt) {
   EXPECT_EQ(api.Status("t").losses, 0);
 }
 
+// Two leaders for a moment: what the other has recorded is not known yet.
+class AnotherLeaderTest : public RecordedFirstTest {
+ protected:
+  void Record(const std::string& server, int64_t attempt = 1) {
+    api::TaskStatus& status = api.tasks.at("ns/t").status;
+    status.phase = api::TaskPhase::kAssigned;
+    status.assignment = std::make_shared<const api::Assignment>(
+        api::Assignment{server, server, false, "", "", PodName("t", attempt), attempt, api.now});
+    api.Change(api.tasks.at("ns/t"));
+  }
+  // The other's pod.
+  api::Pod Made(const std::string& node) const {
+    api::Pod pod;
+    pod.meta.ns = "ns";
+    pod.meta.name = "t-1";
+    pod.meta.uid = "pod";
+    pod.meta.resource_version = 1'000;
+    pod.meta.owners = {{"TaskRequest", "t", api.tasks.at("ns/t").meta.uid, true, true}};
+    pod.node_name = node;
+    return pod;
+  }
+  void TakeBack() {
+    api::TaskStatus& status = api.tasks.at("ns/t").status;
+    status.phase = api::TaskPhase::kPending;
+    status.assignment.reset();
+    api.Change(api.tasks.at("ns/t"));
+    api.Settle();
+  }
+  // Ours is on its way, and meets what the other has recorded.
+  void Meet(const std::string& server, int64_t attempt = 1) {
+    api.hangs = IsStatus;
+    Add();
+    Record(server, attempt);
+    api.hangs = nullptr;
+    api.Unblock();
+    api.Settle();
+  }
+  // Its status is carried out, and this is answered all the same.
+  void CarryOutUnanswered(Error error) {
+    api.refuse = [this, error, done = false](const Write& write) mutable -> std::optional<Error> {
+      if (!IsStatus(write) || std::exchange(done, true)) return std::nullopt;
+      api::TaskRequest& task = api.tasks.at("ns/t");
+      task.status = api::DecodeTaskRequest({{"metadata", {{"name", "t"}}},
+                                            {"spec", {{"template", Json::object()}}},
+                                            {"status", write.body}})
+                        ->status;
+      api.Change(task);
+      return error;
+    };
+  }
+  void ExpectLost() {
+    EXPECT_EQ(api.Phase("t"), "Failed") << api.Says("t");
+    ASSERT_TRUE(api.Status("t").result);
+    EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
+    EXPECT_EQ(api.pods_made, 0);
+  }
+  void ExpectCreatedOnce() {
+    EXPECT_EQ(api.Phase("t"), "Assigned") << api.Says("t");
+    EXPECT_EQ(api.pods_made, 1);
+    EXPECT_EQ(api.Status("t").losses, 0);
+  }
+};
+
+TEST_F(AnotherLeaderTest, WhatAnotherHasBegunMeanwhileIsNotBegunAgain) {
+  Meet("s1");
+  EXPECT_EQ(api.pods_made, 0);
+  api.Advance(seconds(300));
+  ExpectLost();
+}
+
+TEST_F(AnotherLeaderTest, NorIsItWhereTheAnswerComesFirst) {
+  api.hangs = IsStatus;
+  Add();
+  RefuseStatuses({ErrorKind::kConflict, "changed", {}});
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Advance(seconds(1));
+  Record("s1");
+  api.Settle();
+  api.refuse = nullptr;
+  api.Advance(seconds(300));
+  ExpectLost();
+}
+
+TEST_F(AnotherLeaderTest, NorIsItOnAnotherServer) {
+  api.AddServer("s2", "1");
+  Meet("s2");
+  api.Advance(seconds(300));
+  ExpectLost();
+}
+
+TEST_F(AnotherLeaderTest, NorByOneWhoHadNoServerYet) {
+  api.servers["s1"].spec.cordoned = true;
+  api.Change(api.servers["s1"]);
+  Add();
+  Record("s1");
+  api.Settle();
+  api.servers["s1"].spec.cordoned = false;
+  api.Change(api.servers["s1"]);
+  api.Advance(seconds(300));
+  ExpectLost();
+}
+
+TEST_F(AnotherLeaderTest, ItsPodIsFollowedOnceItIsSeen) {
+  api.AddServer("s2", "1");
+  Meet("s2");
+  api.Advance(seconds(20));
+  api.pods["ns/t-1"] = Made("s2");
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Advance(seconds(300));
+  EXPECT_EQ(api.Phase("t"), "Running");
+  EXPECT_EQ(api.Status("t").assignment->server, "s2");
+  EXPECT_EQ(api.pods_made, 0);
+}
+
+TEST_F(AnotherLeaderTest, APodThatComesAndGoesAtOnceIsLostAtOnce) {
+  Meet("s1");
+  api.Push(Seen{Made("s1")});
+  api.Push(Gone{Kind::kPod, "ns/t-1", "pod", 1'001});
+  api.Advance(seconds(1));  // the status that met another waits for a moment
+  ExpectLost();
+}
+
+TEST_F(AnotherLeaderTest, WhatItTakesBackIsBegunHere) {
+  Meet("s1");
+  TakeBack();
+  api.Advance(seconds(1));
+  ExpectCreatedOnce();
+}
+
+TEST_F(AnotherLeaderTest, ATaskThatIsCancelledMeanwhileEnds) {
+  Meet("s1");
+  api.tasks["ns/t"].spec.cancel = true;
+  api.Change(api.tasks["ns/t"]);
+  api.Advance(seconds(300));
+  EXPECT_EQ(api.Phase("t"), "Cancelled");
+}
+
+TEST_F(AnotherLeaderTest, ItsHistoryIsNotOverwritten) {
+  api.hangs = IsStatus;
+  Add("t", {{"retry", {{"lossLimit", 0}, {"limit", 3}}}});
+  api::TaskStatus& status = api.tasks.at("ns/t").status;
+  status.attempts.push_back({1, "s1", "t-1", 1, "Error", "", api.now, api.now, 0});
+  status.retries = 1;
+  Record("s1");
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Advance(seconds(1));
+  EXPECT_TRUE(api.pods.contains("ns/t-2"));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.Status("t").retries, 1);
+  EXPECT_EQ(api.Status("t").attempts.size(), 1u);
+}
+
+TEST_F(AnotherLeaderTest, OurOwnRecordOfWhichNoAnswerCameIsNotAnothers) {
+  CarryOutUnanswered({ErrorKind::kUnavailable, "cannot reach it: reset", {}, true});
+  Add();
+  api.Advance(seconds(60));
+  ExpectCreatedOnce();
+}
+
+TEST_F(AnotherLeaderTest, NorIsItWhereALaterTryMeetsIt) {
+  CarryOutUnanswered({ErrorKind::kConflict, "changed", {}, true});
+  Add();
+  api.Advance(seconds(60));
+  ExpectCreatedOnce();
+}
+
+TEST_F(AnotherLeaderTest, NorIsThatOfAPodThatWasRefused) {
+  api.hangs = [&](const Write& write) { return IsStatus(write) && api.pod_error == std::nullopt; };
+  api.pod_error = Error{ErrorKind::kForbidden, "exceeded quota", {}};
+  Add();
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Advance(seconds(60));
+  ExpectCreatedOnce();
+}
+
 }  // namespace
 }  // namespace spillway::core

@@ -1,0 +1,25 @@
+// Two leaders may act for a moment. What another has recorded of a task that must not run twice
+// (see recorded_first.h) counts as begun, though neither its pod nor that pod's end was seen: it is
+// taken up, as a new leader takes up what its first list tells, and never written over.
+#pragma once
+
+#include <optional>
+
+#include "operator/core/world.h"
+
+namespace spillway::core {
+
+// This status of the task stands in the API server. Whose it is may be known only once a patch of
+// ours is answered.
+void NoteStored(World& world, TaskState& task, const api::TaskStatus& stored);
+// The task's status is on its way.
+void NoteSent(TaskState& task);
+// How that has ended.
+void SettleStored(World& world, TaskState& task, const std::optional<Error>& error);
+// What is recorded is another leader's, and its pod may appear yet: nothing is begun meanwhile, and
+// what it costs is committed. Once it cannot appear any more it has been and gone.
+bool AwaitsAnother(const TaskState& task);
+// The same; takes note of the time, and of a pod that was found.
+bool AwaitAnother(World& world, TaskState& task);
+
+}  // namespace spillway::core
