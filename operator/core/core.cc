@@ -151,8 +151,7 @@ bool MayPlaceMore(const World& world) {
           world.scheduling.tried_properties != world.servers.property_log.end());
 }
 
-// What a part of the step has left to one before it is done at once, and not when something
-// happens.
+// Work that a part of the step has left to an earlier one is done at once, not with the next event.
 void WakeForTheRest(World& world) {
   if (!world.tasks.to_reconcile.empty() || !world.servers.to_reconcile.empty() ||
       !world.servers.disturbed.empty() || MayPlaceMore(world))

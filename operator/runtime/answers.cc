@@ -13,19 +13,13 @@ namespace {
 
 constexpr BackoffRange kBackoff{std::chrono::milliseconds(200), std::chrono::milliseconds(60'000)};
 
+bool Has(const core::Effect& effect, Verb verb) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  return write != nullptr && write->verb == verb;
+}
+
 bool MakesPod(const core::Effect& effect) {
-  const auto* write = std::get_if<core::Write>(&effect);
-  return write != nullptr && write->kind == core::Kind::kPod && write->verb == Verb::kCreate;
-}
-
-bool Deletes(const core::Effect& effect) {
-  const auto* write = std::get_if<core::Write>(&effect);
-  return write != nullptr && write->verb == Verb::kDelete;
-}
-
-bool TellsStatus(const core::Effect& effect) {
-  const auto* write = std::get_if<core::Write>(&effect);
-  return write != nullptr && write->verb == Verb::kPatchStatus;
+  return Has(effect, Verb::kCreate) && std::get<core::Write>(effect).kind == core::Kind::kPod;
 }
 
 }  // namespace
@@ -37,10 +31,10 @@ bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Dura
   const bool write = std::holds_alternative<core::Write>(effect);
   const bool may_pass = error.retryable() || (write && error.kind == ErrorKind::kUnauthenticated);
   if (!may_pass) return false;
-  if (MakesPod(effect) || Deletes(effect))
+  if (MakesPod(effect) || Has(effect, Verb::kDelete))
     return attempts + 1 < kMostPoliteTries && took < kQuickTry &&
            (attempts == 0 || error.retry_after.has_value());
-  return !TellsStatus(effect) || attempts + 1 < kMostStatusTries;
+  return !Has(effect, Verb::kPatchStatus) || attempts + 1 < kMostStatusTries;
 }
 
 std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t random) {
@@ -52,7 +46,7 @@ std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t ran
 bool Refused(const core::Effect& effect, const Error& error) {
   if (MakesPod(effect) || error.kind == ErrorKind::kCancelled) return false;
   return error.kind != ErrorKind::kAlreadyExists &&
-         !(Deletes(effect) && error.kind == ErrorKind::kNotFound);
+         !(Has(effect, Verb::kDelete) && error.kind == ErrorKind::kNotFound);
 }
 
 core::Outcome OutcomeOf(const core::Write& write) {

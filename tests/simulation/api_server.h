@@ -108,6 +108,12 @@ class ApiServer {
     const auto at = by_uid_.find(uid);
     return at == by_uid_.end() ? nullptr : at->second.get();
   }
+  // The same, if it is of that type.
+  template <typename T>
+  const T* Find(const std::string& uid) const {
+    const Object* object = Find(uid);
+    return object == nullptr ? nullptr : std::get_if<T>(object);
+  }
   // Somebody's finalizer is put on the object: deleted, it stays until that is taken off.
   void Hold(const std::string& uid) { held_.insert(uid); }
   bool IsHeld(const std::string& uid) const { return held_.contains(uid); }

@@ -136,10 +136,7 @@ bool Checks::KnowsAll(const Replica& replica) const {
 }
 
 const TaskRequest* Checks::TaskOf(const std::string& uid) const {
-  for (const auto& [key, object] : api_.All(Kind::kTask)) {
-    if (UidOf(*object) == uid) return &std::get<TaskRequest>(*object);
-  }
-  return nullptr;
+  return api_.Find<TaskRequest>(uid);
 }
 
 void Checks::PodDecided(const Replica& replica, const core::Write& write) {

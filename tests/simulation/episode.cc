@@ -66,7 +66,8 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
   // Some clusters are so large that the bounds in the core are met.
   const bool large = Random(script_.seed).OneIn(8);
   for (size_t i = 0; i < (large ? 12 : 3); ++i)
-    nodes_.Add("s" + std::to_string(i), kCpus[i % 3], "8Gi");
+    nodes_.Add("s" + std::to_string(i),
+               *api::DecodeResources({{"cpu", kCpus[i % 3]}, {"memory", "8Gi"}}));
   if (large) users_.Bound(80);
   users_.AddPool("spot", "4", 1, Cloud::AnyEngine(random));
   users_.AddPool("on-demand", "8", 0, Cloud::AnyEngine(random));

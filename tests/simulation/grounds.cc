@@ -81,10 +81,8 @@ void Checks::CheckBinding(const Replica& replica, const core::Write& write) {
 // What is bought for a task, it waits for.
 void Checks::CheckNeed(const Replica& replica, const core::Write& write) {
   const std::string uid = write.name.substr(4, write.name.rfind('-') - 4);
-  const auto& pools = api_.All(Kind::kPool);
   if (!KnowsKind(replica, Kind::kTask) || !KnowsKind(replica, Kind::kPool) ||
-      std::any_of(pools.begin(), pools.end(),
-                  [&](const auto& entry) { return UidOf(*entry.second) == uid; }))
+      api_.Find<api::ServerPool>(uid) != nullptr)
     return;
   const TaskRequest* task = TaskOf(uid);
   if (task == nullptr) return Violate(kStale, write.name + " is bought for what is gone");

@@ -49,7 +49,7 @@ void Nodes::Restore(Node& node) const {
   node.ready = api::NodeReady::kTrue;
   const auto local = locals_.find(node.meta.name);
   if (local == locals_.end()) return;
-  node.allocatable = local->second.offers;
+  node.allocatable = local->second;
   node.meta.labels[api::kRegisterLabel] = "true";
 }
 
@@ -79,8 +79,7 @@ bool Nodes::Expel(Random& random) {
 bool Nodes::IsExpelled(const Pod& pod, const Node& node) const {
   if (std::none_of(node.taints.begin(), node.taints.end(), Expels)) return false;
   const std::string* owner = api_.witness->OwnerOf(pod);
-  const Object* object = owner == nullptr ? nullptr : api_.Find(*owner);
-  const auto* task = object == nullptr ? nullptr : std::get_if<api::TaskRequest>(object);
+  const auto* task = owner == nullptr ? nullptr : api_.Find<api::TaskRequest>(*owner);
   return std::any_of(node.taints.begin(), node.taints.end(), [&](const api::Taint& taint) {
     return Expels(taint) && (task == nullptr || !Tolerates(*task, taint));
   });
@@ -117,7 +116,7 @@ bool Nodes::Shrink(Random& random) {
   const auto* known = api_.Get<Node>(entry->first);
   if (known == nullptr || silent_.contains(entry->first)) return false;
   Node node = *known;
-  const api::Resources full = entry->second.offers;
+  const api::Resources& full = entry->second;
   const bool shrinks = node.allocatable == full;
   node.allocatable = full;
   if (shrinks) node.allocatable.cpu_milli /= static_cast<int64_t>(2 + random.Pick(3));

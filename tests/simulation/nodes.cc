@@ -17,12 +17,11 @@ bool Fits(const api::Resources& used, const api::Resources& total) {
 
 }  // namespace
 
-void Nodes::Add(const std::string& name, const std::string& cpu, const std::string& memory) {
-  const Local& local = locals_[name] =
-      Local{cpu, memory, *api::DecodeResources({{"cpu", cpu}, {"memory", memory}})};
+void Nodes::Add(const std::string& name, const api::Resources& offers) {
+  locals_[name] = offers;
   Node node;
   node.meta.name = name;
-  node.allocatable = local.offers;
+  node.allocatable = offers;
   node.max_pods = 110;
   node.ready = NodeReady::kTrue;
   node.meta.labels = {{"kubernetes.io/hostname", name}, {"spillway.dev/register", "true"}};
@@ -235,10 +234,8 @@ void Nodes::Recover() {
     api_.Put(node);
   }
   while (!silent_.empty()) ComeBack(std::string(*silent_.begin()));
-  for (const auto& [name, local] : std::map(locals_)) {
-    if (api_.Get<Node>(name) == nullptr) {
-      Add(name, local.cpu, local.memory);
-    }
+  for (const auto& [name, offers] : std::map(locals_)) {
+    if (api_.Get<Node>(name) == nullptr) Add(name, offers);
   }
 }
 

@@ -23,7 +23,7 @@ class Nodes {
   // All that it may tell of.
   static std::vector<std::string> Names();
 
-  void Add(const std::string& name, const std::string& cpu, const std::string& memory);
+  void Add(const std::string& name, const api::Resources& offers);
   // A pod moves on: it is refused, runs, ends. False if there is none that can.
   bool MovePod(Random& random, bool faults);
   // A pod is there that is not of Spillway.
@@ -75,15 +75,10 @@ class Nodes {
   void ComeBack(const std::string& node);
   void Renew(const std::string& node);
 
-  struct Local {
-    std::string cpu, memory;
-    api::Resources offers;  // the same
-  };
-
   ApiServer& api_;
   std::function<void(const std::string&)> happened_;
-  std::map<std::string, Local> locals_;
-  std::set<std::string> silent_;  // nodes whose kubelet does nothing
+  std::map<std::string, api::Resources> locals_;  // what each offers
+  std::set<std::string> silent_;                  // nodes whose kubelet does nothing
   size_t foreign_ = 0;
   uint64_t prejudice_ = 0, skew_ = 0;
   bool hostile_ = false;

@@ -96,15 +96,15 @@ void Episode::HoldStill() {
   const auto all_is_well = [&] {
     return waits.empty() && unregistered.empty() && misleading.empty();
   };
+  const auto keep = [](auto& before, const auto& now) {
+    std::erase_if(before, [&](const auto& each) { return !now.contains(each); });
+  };
   for (int i = 0; i < 15 && !all_is_well() && !checks_.violation(); ++i) {
     Pass(seconds(5));
     if (!Drain(*replicas_.front())) return;
-    const Checks::Waits now = checks_.Idle(*replicas_.front());
-    std::erase_if(waits, [&](const auto& wait) { return !now.contains(wait); });
-    const auto still = checks_.Unregistered();
-    std::erase_if(unregistered, [&](const auto& each) { return !still.contains(each); });
-    const auto told = checks_.Misleading();
-    std::erase_if(misleading, [&](const auto& each) { return !told.contains(each); });
+    keep(waits, checks_.Idle(*replicas_.front()));
+    keep(unregistered, checks_.Unregistered());
+    keep(misleading, checks_.Misleading());
   }
   if (checks_.violation()) return;
   for (const auto& [key, server] : waits)

@@ -49,34 +49,32 @@ bool IsAnothers(const TaskState& task, const TaskStatus& stored) {
 }
 
 void TakeUp(World& world, TaskState& task, TaskStatus stored) {
-  Dequeue(world, task);
   if (task.held) DropHeld(world, task);
-  task.binding.reset();
-  task.nominated.clear();
+  GiveWay(world, task, std::move(stored));
   task.running_since = kNever;
   task.unsure = task.assigned_untold = false;
   task.records.reset();
-  TakeSpentBack(*task.account, task.object.status);
-  NoteSpent(*task.account, stored);
-  task.writer.written = Fingerprint(EncodeStatus(stored));
-  task.object.status = std::move(stored);
-  TaskStatus& status = task.object.status;
+  const TaskStatus& status = task.object.status;
   ShareConditions(task, *status.conditions);
-  if (status.phase == api::TaskPhase::kScaling) status.phase = api::TaskPhase::kPending;
-  task.assigned_written =
-      status.phase == api::TaskPhase::kAssigned || status.phase == api::TaskPhase::kRunning;
-  task.status_due = kNever;
-  if (status.retry_at) task.not_before = *status.retry_at;
   task.anothers = status.assignment && status.assignment->attempt > LastEnded(task);
   if (task.anothers) {
     task.may_appear_until = world.now + kLateArrival;
     Commit(world, task, status.assignment->estimated_micros);
   }
   world.tasks.to_reconcile.insert(*task.key);
-  world.tasks.touched.insert(*task.key);
 }
 
 }  // namespace
+
+void GiveWay(World& world, TaskState& task, TaskStatus stored) {
+  Dequeue(world, task);
+  task.binding.reset();
+  task.nominated.clear();
+  TakeSpentBack(*task.account, task.object.status);
+  TakeStored(task, std::move(stored));
+  task.status_due = kNever;
+  world.tasks.touched.insert(*task.key);
+}
 
 void NoteStored(World& world, TaskState& task, const TaskStatus& stored) {
   if (task.records) task.records->stored.reset();
@@ -115,7 +113,7 @@ bool AwaitsAnother(const TaskState& task) {
   return task.anothers && status.assignment && !Finished(status.phase);
 }
 
-bool AwaitAnother(World& world, TaskState& task) {
+bool KeepAnothers(World& world, TaskState& task) {
   if (!task.anothers) return false;
   task.anothers = !task.binding && world.now < task.may_appear_until;
   if (task.anothers) world.tasks.Wake(task, task.may_appear_until);

@@ -9,6 +9,8 @@
 
 namespace spillway::core {
 
+// Another leader has written this status of the task, and ours gives way to it.
+void GiveWay(World& world, TaskState& task, api::TaskStatus stored);
 // This status of the task stands in the API server. Whose it is may be known only once a patch of
 // ours is answered.
 void NoteStored(World& world, TaskState& task, const api::TaskStatus& stored);
@@ -19,7 +21,7 @@ void SettleStored(World& world, TaskState& task, const std::optional<Error>& err
 // What is recorded is another leader's, and its pod may appear yet: nothing is begun meanwhile, and
 // what it costs is committed. Once it cannot appear any more it has been and gone.
 bool AwaitsAnother(const TaskState& task);
-// The same; takes note of the time, and of a pod that was found.
-bool AwaitAnother(World& world, TaskState& task);
+// Whether that is so still: not once its pod was found, or cannot appear any more.
+bool KeepAnothers(World& world, TaskState& task);
 
 }  // namespace spillway::core

@@ -93,7 +93,7 @@ void Adopt(World& world, TaskState& task) {
     }
     AdoptPod(world, task, attempt, *seen);
   }
-  const bool open = AwaitAnother(world, task) || (!task.binding && KeepRecord(world, task));
+  const bool open = KeepAnothers(world, task) || (!task.binding && KeepRecord(world, task));
   const auto& assignment = task.object.status.assignment;
   if (!task.binding && !open && assignment && assignment->attempt > LastEnded(task)) {
     // The status tells of a pod that is no longer there.

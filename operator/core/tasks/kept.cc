@@ -12,8 +12,7 @@ void RestKept(World& world, TaskState& task) {
   Dequeue(world, task);
   task.nominated.clear();
   if (status.phase == api::TaskPhase::kSuspended) return;
-  const auto* told = api::FindCondition(*status.conditions, "Reconciling");
-  if (told != nullptr && told->message == kBeginsNoMore) return;
+  if (Tells(status, kBeginsNoMore)) return;
   status.explanation.reset();
   status.forecast.reset();
   status.retry_at.reset();

@@ -61,14 +61,8 @@ void AddTask(World& world, const api::TaskRequest& object) {
   ++task.tenant->tasks;
   task.account = &world.budgets.accounts[object.meta.ns];
   ++task.account->tasks;
-  NoteSpent(*task.account, object.status);
-  task.writer.written = Fingerprint(EncodeStatus(object.status));
-  task.assigned_written = object.status.phase == api::TaskPhase::kAssigned ||
-                          object.status.phase == api::TaskPhase::kRunning;
-  if (object.status.retry_at) task.not_before = *object.status.retry_at;
+  TakeStored(task, std::move(task.object.status));
   task.first_seen = world.now;
-  if (object.status.phase == api::TaskPhase::kScaling)
-    task.object.status.phase = api::TaskPhase::kPending;
   const auto shape = world.scheduling.shapes.Intern(object.spec);
   task.object.spec.pod_template.reset();
   task.object.spec.requirements = {};
@@ -97,19 +91,6 @@ bool SameEnd(const api::TaskStatus& a, const api::TaskStatus& b) {
          a.result->reason == b.result->reason && a.result->output == b.result->output;
 }
 
-// Another leader has ended the task: what stands in the API server is history, and ours gives way.
-void AcceptEnd(World& world, TaskState& task, const api::TaskStatus& status) {
-  Dequeue(world, task);
-  task.binding.reset();
-  task.nominated.clear();
-  TakeSpentBack(*task.account, task.object.status);
-  NoteSpent(*task.account, status);
-  task.object.status = status;
-  task.status_due = kNever;
-  task.writer.written = Fingerprint(EncodeStatus(status));
-  world.tasks.touched.insert(task.object.meta.key());
-}
-
 }  // namespace
 
 void OnSeen(World& world, const api::TaskRequest& object) {
@@ -136,7 +117,7 @@ void OnSeen(World& world, const api::TaskRequest& object) {
     task.object.spec.suspend = object.spec.suspend;
     task.object.spec.cancel = object.spec.cancel;
     if (api::Finished(object.status.phase) && !SameEnd(object.status, task.object.status))
-      AcceptEnd(world, task, object.status);
+      GiveWay(world, task, object.status);
   }
   world.tasks.to_reconcile.insert(key);
 }

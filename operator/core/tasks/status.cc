@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/core/budgets/budgets.h"
 #include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status_queue.h"
@@ -48,11 +49,24 @@ void DescribeWaiting(World& world, TaskState& task, TaskPhase phase, const std::
   ShareConditions(task, std::move(conditions));
 }
 
-bool SaysElse(const TaskStatus& status) {
-  if (status.explanation == nullptr) return true;
+bool Tells(const TaskStatus& status, const std::string& message) {
   const auto* told = api::FindCondition(*status.conditions, "Reconciling");
-  return status.phase != TaskPhase::kScaling &&
-         (told == nullptr || told->message != status.explanation->summary);
+  return told != nullptr && told->message == message;
+}
+
+bool SaysElse(const TaskStatus& status) {
+  return status.explanation == nullptr ||
+         (status.phase != TaskPhase::kScaling && !Tells(status, status.explanation->summary));
+}
+
+void TakeStored(TaskState& task, TaskStatus stored) {
+  NoteSpent(*task.account, stored);
+  task.writer.written = Fingerprint(EncodeStatus(stored));
+  task.assigned_written =
+      stored.phase == TaskPhase::kAssigned || stored.phase == TaskPhase::kRunning;
+  if (stored.retry_at) task.not_before = *stored.retry_at;
+  if (stored.phase == TaskPhase::kScaling) stored.phase = TaskPhase::kPending;
+  task.object.status = std::move(stored);
 }
 
 void ShareConditions(TaskState& task, std::vector<api::Condition> conditions) {

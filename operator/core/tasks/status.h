@@ -32,6 +32,11 @@ void DescribeWaiting(World& world, TaskState& task, api::TaskPhase phase,
 bool SaysElse(const api::TaskStatus& status);
 // Tells those who wait for a server on its way, or do so no more. Empties Provisioning::changes.
 void TellNominations(World& world);
+// Whether it gives just that as why the task has not ended.
+bool Tells(const api::TaskStatus& status, const std::string& message);
+// The status as it stands in the API server becomes the task's, and what it has spent its
+// account's. Which server it waits for is found anew.
+void TakeStored(TaskState& task, api::TaskStatus stored);
 // Sets its conditions: one list for all tasks of its shape that say the same.
 void ShareConditions(TaskState& task, std::vector<api::Condition> conditions);
 // Sets the conditions that change(its conditions) leaves.

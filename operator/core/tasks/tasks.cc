@@ -110,8 +110,7 @@ void TellLingering(World& world, TaskState& task) {
   Time wake = kNever;
   const std::string why = StillThere(world, task, &wake);
   if (wake != kNever) world.tasks.Wake(task, wake);
-  const auto* told = api::FindCondition(*task.object.status.conditions, "Reconciling");
-  if (why.empty() || (told != nullptr && told->message == why)) return;
+  if (why.empty() || Tells(task.object.status, why)) return;
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   task.status_due = std::min(task.status_due, world.now);
 }
