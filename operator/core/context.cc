@@ -42,6 +42,7 @@ void Context::Hear(Kind kind, const std::string& engine) {
   if (kind == Kind::kCloudServer) {
     const auto feed = engines.find(engine);
     if (feed != engines.end()) {
+      if (now > feed->second.last + kFresh) feed->second.row = now;
       feed->second.last = now;
       if (feed->second.traits.polled) return;
     }

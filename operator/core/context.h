@@ -32,6 +32,7 @@ struct EngineFeed {
   uint64_t lists = 0;      // so many times
   bool behind = false;     // its watch broke, and is not current again
   Time last{};             // when it was heard of
+  Time row{};              // since when without a long pause
 };
 
 struct Context {
@@ -86,6 +87,10 @@ struct Context {
   bool HearsOf(Kind kind) const {
     const auto i = static_cast<size_t>(kind);
     return now <= last_of[i] + kFresh && now >= row_of[i] + kBacklog;
+  }
+  // The engine's watch was heard of since then, and has told what it had missed before that.
+  bool HasHeardSince(const EngineFeed& engine, Time then) const {
+    return engine.last >= then + kBacklog && now >= engine.row + kBacklog;
   }
   // When news will have reached that time, if events keep coming.
   Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }

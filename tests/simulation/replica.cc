@@ -126,7 +126,19 @@ bool Replica::Deliver(Kind kind, size_t most) {
     inbox_.push_back(*stream.last);
     ++count;
   }
-  return told || count > 0;
+  if (count > 0) stream.told = world_.api.now;
+  return MarkEngine(kind, stream) || told || count > 0;
+}
+
+// The watch of an engine that has nothing to tell says so once in a while: whether it hangs is
+// known by that.
+bool Replica::MarkEngine(Kind kind, Stream& stream) {
+  if (kind != Kind::kCloudServer || !stream.pages.empty() ||
+      world_.api.now < stream.told + std::chrono::seconds(60))
+    return false;
+  inbox_.push_back(core::Bookmark{kind, world_.api.version(), EngineOf(kind)});
+  stream.told = world_.api.now;
+  return true;
 }
 
 // What is said together may still be taken in parts.

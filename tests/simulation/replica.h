@@ -151,6 +151,7 @@ class Replica {
     std::optional<size_t> breaks_at = {};  // so many of them are never delivered
     int64_t list_version = 0;
     std::optional<core::Event> last;
+    Time told{};  // anything
     Time hangs_until{};
   };
   // A polled engine.
@@ -174,6 +175,7 @@ class Replica {
   Wire* WireOf(Kind kind) const { return wires_[static_cast<size_t>(kind)].get(); }
   void LayWires();
   void List(Kind kind, Stream& stream);
+  bool MarkEngine(Kind kind, Stream& stream);
   bool DeliverPolled(size_t most);
   void Stir(const std::string& engine);
   void Send(Flight& flight, Fate fate);

@@ -69,7 +69,7 @@ void TakeHearsay(const World& world, ScaleState& scale) {
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
   if (engine != nullptr &&
       (phase == api::ScalePhase::kProvisioning || phase == api::ScalePhase::kReady))
-    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now, world.news};
+    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now};
 }
 
 // Its engine may have been asked, and nothing of it is known.

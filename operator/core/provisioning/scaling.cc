@@ -145,9 +145,10 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
 // that once it tells of a later version.
 bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told) {
   if (!engine.traits.polled) {
-    const Time until = told.news + kFresh;
-    world.WakeAt(world.ByNews(until));
-    return engine.seen_up_to >= told.version || world.news >= until;
+    if (engine.seen_up_to >= told.version) return true;
+    const Time until = std::max(told.at + kFresh, engine.row + kBacklog);
+    if (world.now < until) world.WakeAt(until);
+    return world.now >= until && world.HasHeardSince(engine, told.at);
   }
   const Time until = told.at + kListKept;
   if (world.now < until) world.WakeAt(until);

@@ -51,7 +51,7 @@ struct Delay {
 struct Hearsay {
   int64_t version = 0;  // of the object that told of it
   uint64_t lists = 0;   // of the engine until then
-  Time at{}, news{};    // when, by Context::now and by Context::news
+  Time at{};            // when
 };
 
 struct ScaleState {

@@ -352,6 +352,21 @@ TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsNotGoneByAWatchThatIsBehind) {
   EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kFailed);
 }
 
+TEST_F(EnginesTest, NorByOneThatHasSaidNothingSince) {
+  api.AddPool("m", "8", 0, "machines");
+  AddTask("t", "m");
+  api.Restart();
+  api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
+  Poll();
+  api.Advance(seconds(140));
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning) << "others are heard of alone";
+  api.Push(Bookmark{Kind::kCloudServer, 2, "machines"});
+  api.Settle();
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning) << "more of what it missed comes";
+  api.Advance(seconds(20));
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kFailed);
+}
+
 TEST_F(EnginesTest, WhatAnotherEngineHasForTheRequestIsGivenBack) {
   api.AddPool("m", "8", 0, "machines");
   AddTask("t", "m");
