@@ -111,6 +111,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
   scale.asked = std::move(asked);
   scale.untold = std::move(untold);
   scale.created = true;
+  scale.costed_at = world.now;
   scale.seen_ended = object.status.finished_at.has_value();
   scale.writer.written = Fingerprint(EncodeStatus(object.status));
   TakeHearsay(world, scale);

@@ -133,9 +133,10 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   const auto since = CostsSince(status);
   const int64_t price = api::ParsePrice(status.price_per_hour).value_or(0);
   if (price == 0 || !since) return;
-  const Time next = scale.writer.last + kCostEvery;
+  const Time next = scale.costed_at + kCostEvery;
   if (!moved && status.finished_at) return;
   if (!moved && world.now < next) return world.WakeAt(next);
+  scale.costed_at = world.now;
   const Duration used = status.finished_at.value_or(world.now) - *since;
   status.cost_so_far = api::FormatPrice(CostOf(price, used));
 }

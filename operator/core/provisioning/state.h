@@ -61,6 +61,7 @@ struct ScaleState {
   std::optional<api::ScaleRequest> asked;   // as its creation was asked for, until the answer
   bool created = false;                     // it exists in the API server
   bool creating = false;
+  Time costed_at{};         // when what it has cost was calculated last
   bool counted = false;     // in its pool's spending: it has ended
   bool seen_ended = false;  // when it was first seen
   bool ensured = false;     // its engine was asked

@@ -74,6 +74,22 @@ TEST_F(ScalingTest, ReleasesAnIdleServer) {
   EXPECT_TRUE(api.scales.empty());
 }
 
+TEST_F(ScalingTest, ANewLeaderTellsWhatAServerHasCostAfterAMinute) {
+  RunOnBought();
+  api.Advance(seconds(3'000));
+  api.Restart();
+  api.Settle();
+  const std::string told = api.scales.begin()->second.status.cost_so_far;
+  for (int i = 0; i < 5; ++i) {
+    api.now += seconds(10);
+    api.AddServer("s" + std::to_string(i));  // anything that happens
+    api.Settle();
+  }
+  EXPECT_EQ(api.scales.begin()->second.status.cost_so_far, told);
+  api.Advance(seconds(15));
+  EXPECT_NE(api.scales.begin()->second.status.cost_so_far, told);
+}
+
 TEST_F(ScalingTest, AServerTakesNoTaskInTheMomentInWhichItIsGivenBack) {
   RunOnBought();
   api.SetPod("t-1", PodPhase::kSucceeded);
