@@ -10,6 +10,14 @@ using api::Pod;
 using api::TaskRequest;
 using std::chrono::seconds;
 
+namespace {
+
+// What a process before has asked for may still arrive, and is waited for from when this one has
+// heard of it; then it is told.
+constexpr Duration kTold = core::kLateArrival + seconds(15);
+
+}  // namespace
+
 bool IsOffered(const api::Node& node) {
   const auto label = node.meta.labels.find(api::kRegisterLabel);
   const bool labelled = label != node.meta.labels.end() && label->second == "true";
@@ -64,9 +72,6 @@ void Checks::Settled(const Replica& replica) {
 // What is not there in its pool's time, by the process's clock, is given up, whatever its engine
 // says or does not say.
 void Checks::CheckPatience(const Replica& replica) {
-  // What a process before has asked for may still arrive, and is waited for from when this one has
-  // heard of it; then it is told.
-  constexpr Duration kTold = core::kLateArrival + seconds(15);
   const auto is_refused = [&](const Rule& rule) {
     return rule.kind == Kind::kScale && rule.until + seconds(600) > api_.now;
   };
@@ -190,6 +195,19 @@ bool Checks::AwaitsHeartbeat(const Replica& replica, const api::Node& node) cons
          *lease->renewed < replica.born();
 }
 
+// Another leader has recorded an attempt of a task that must not run twice, and may have ended
+// before it asked for the pod, which may appear yet; then the attempt is lost.
+bool Checks::AwaitsAnother(const Replica& replica, const TaskRequest& task) const {
+  const api::TaskStatus& status = task.status;
+  if (task.spec.retry.loss_limit != 0 || !status.assignment) return false;
+  const bool ended =
+      !status.attempts.empty() && status.attempts.back().attempt >= status.assignment->attempt;
+  const Record record = RecordOf(task);
+  if (ended || recorded_.contains({replica.id(), record})) return false;
+  const auto told = replica.ToldOf(record);
+  return told && api_.now < *told + kTold;
+}
+
 Checks::Waits Checks::Idle(const Replica& replica) const {
   Waits out;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
@@ -198,7 +216,8 @@ Checks::Waits Checks::Idle(const Replica& replica) const {
     // Where one of a group has room, the others may have none.
     if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
         task.meta.deleted || (status.retry_at && *status.retry_at > api_.now) ||
-        !PriorityOf(task) || Barred(task) || witness_.Unrecorded(task))
+        !PriorityOf(task) || Barred(task) || witness_.Unrecorded(task) ||
+        AwaitsAnother(replica, task))
       continue;
     // It has ended, such as for want of money, and its status was refused: a text that was called
     // invalid is sent again after up to five minutes.

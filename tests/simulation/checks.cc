@@ -42,6 +42,10 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     given_back_.insert(write->uid);
   if (write->kind == Kind::kTask && write->verb == core::Verb::kPatchStatus) {
     CheckAssignment(replica, *write);
+    const api::Json& told = api::GetObject(write->body, "assignment");
+    const auto text = [&](const char* field) { return api::GetString(told, field); };
+    recorded_.emplace(replica.id(),
+                      Record{write->uid, text("server"), text("podName"), text("assignedAt")});
     const auto phase = api::GetString(write->body, "phase");
     if (phase == "Succeeded" || phase == "Failed" || phase == "Cancelled")
       concluded_.emplace(replica.id(), write->uid);

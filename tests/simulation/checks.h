@@ -161,6 +161,7 @@ class Checks {
   // How many tasks wait that it would take.
   int Wanting(const api::RegisteredServer& server, const api::Node& node) const;
   bool Barred(const api::TaskRequest& task) const;
+  bool AwaitsAnother(const Replica& replica, const api::TaskRequest& task) const;
   bool AwaitsHeartbeat(const Replica& replica, const api::Node& node) const;
   bool MayBeTaken(const api::TaskRequest& task, const api::RegisteredServer& server,
                   const api::Node& node) const;
@@ -219,6 +220,7 @@ class Checks {
   std::set<std::string> given_back_;       // servers, likewise
   // Tasks of which a process has decided to write that they have ended; by its id and their uids.
   std::set<std::pair<int, std::string>> concluded_;
+  std::set<std::pair<int, Record>> recorded_;  // attempts that it has decided to tell of
   std::optional<Pace> pace_;
   Time paced_since_{};
   int begun_ = 0;                      // processes since then, and the one that was there

@@ -35,6 +35,15 @@ const api::Pod* PodIn(const core::Event& event) {
                                                 : std::get_if<api::Pod>(&*outcome->object);
 }
 
+// The attempt of a task that must not run twice, if the event tells of one.
+std::optional<Record> RecordIn(const core::Event& event) {
+  const auto* seen = std::get_if<core::Seen>(&event);
+  const auto* task = seen == nullptr ? nullptr : std::get_if<api::TaskRequest>(&seen->object);
+  if (task == nullptr || task->spec.retry.loss_limit != 0 || !task->status.assignment)
+    return std::nullopt;
+  return RecordOf(*task);
+}
+
 core::Outcome WriteObject(ApiServer& api, const core::Write& write) {
   core::Outcome outcome = runtime::OutcomeOf(write);
   auto answer = api.Carry(write);
@@ -57,6 +66,11 @@ core::Outcome WriteBytes(ApiServer& api, const core::Write& write) {
 }
 
 }  // namespace
+
+Record RecordOf(const api::TaskRequest& task) {
+  const api::Assignment& told = *task.status.assignment;
+  return {task.meta.uid, told.server, told.pod_name, FormatTime(told.assigned_at)};
+}
 
 Replica::Replica(int id, const World& world)
     : id_(id), world_(world), core_(world.engines.traits()), machine_(world.workers) {
@@ -260,6 +274,7 @@ size_t Replica::Turn() {
         met_ended_first_.insert(pod->meta.uid);
       if (pod->phase == api::PodPhase::kRunning) met_running_.insert(pod->meta.uid);
     }
+    if (const auto record = RecordIn(event)) told_.try_emplace(*record, world_.api.now);
     const auto* measured = std::get_if<core::Measured>(&event);
     if (measured == nullptr) continue;
     for (const api::NodeMetrics& metrics : measured->nodes) {

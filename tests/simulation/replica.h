@@ -27,6 +27,16 @@ enum class Fate {
   kLater,       // the client sees a timeout, and it is carried out when nobody waits for it
 };
 
+// An attempt as a status records it: two leaders may each have one of the same number.
+struct Record {
+  std::string task_uid, server, pod, assigned_at;
+
+  friend auto operator<=>(const Record&, const Record&) = default;
+};
+
+// What the task's status tells of, which has an assignment.
+Record RecordOf(const api::TaskRequest& task);
+
 // What a polled engine answers when it is asked what it has.
 enum class Sight {
   kNow,
@@ -128,6 +138,12 @@ class Replica {
   bool HasMetRunning(const std::string& uid) const { return met_running_.contains(uid); }
   // Whether it was ever told of the pod with this uid.
   bool HasMet(const std::string& uid) const { return met_.contains(uid); }
+  // When it was first told that a status tells of this, of a task that must not run twice; by the
+  // clock that is right.
+  std::optional<Time> ToldOf(const Record& record) const {
+    const auto at = told_.find(record);
+    return at == told_.end() ? std::nullopt : std::optional(at->second);
+  }
   // The last time, by its clock, that it decided anything without having been told of the pod.
   Time UntoldUntil(const std::string& uid) const {
     const auto at = met_.find(uid);
@@ -194,6 +210,7 @@ class Replica {
   std::vector<Flight> flights_;
   std::map<std::string, Time> met_;                                  // by uids of pods: UntoldUntil
   std::set<std::string> met_ended_, met_ended_first_, met_running_;  // uids of pods
+  std::map<Record, Time> told_;                                      // ToldOf
   std::set<std::string> barred_;  // keys of what a rule refused, and what is tried again
   Time wake_{}, born_{}, listed_ = kNever, turned_{};  // turned_: by its clock
   SmoothClock clock_;

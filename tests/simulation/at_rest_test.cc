@@ -1,0 +1,103 @@
+#include <gtest/gtest.h>
+
+#include "tests/simulation/checks.h"
+
+namespace spillway::simulation {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr char kTask[] = "ns/t";
+
+bool IsStatus(const core::Effect& effect) {
+  const auto* write = std::get_if<core::Write>(&effect);
+  return write != nullptr && write->kind == Kind::kTask;
+}
+
+// A server, and a task that must not run twice: its status tells of each attempt first. The first
+// leader ends once that is written.
+class AtRestTest : public testing::Test {
+ protected:
+  AtRestTest() {
+    Pass(seconds(1'800'000'000));
+    api.witness = &witness;
+    nodes.Add("s0", *api::DecodeResources({{"cpu", "2"}, {"memory", "8Gi"}}));
+    nodes.Beat();
+    for (int i = 0; i < 3; ++i) GoOn(first), GoOn(second);
+    Submit();
+    for (int i = 0; i < 10 && !first.dead(); ++i) GoOn(first);
+    EXPECT_EQ(Task().status.phase, api::TaskPhase::kAssigned);
+  }
+
+  void Submit() {
+    api::TaskRequest task = *api::DecodeTaskRequest(
+        {{"spec",
+          {{"retry", {{"lossLimit", 0}}},
+           {"template", {{"spec", {{"containers", {{{"name", "c"}, {"image", "x"}}}}}}}}}}});
+    task.meta.ns = "ns";
+    task.meta.name = "t";
+    api.Put(task);
+  }
+  const api::TaskRequest& Task() const { return *api.Get<api::TaskRequest>(kTask); }
+
+  void GoOn(Replica& replica) {
+    for (size_t kind = 0; kind < core::kKinds; ++kind)
+      replica.Deliver(static_cast<Kind>(kind), 1'000);
+    replica.Turn();
+    while (replica.Begin()) continue;
+    while (replica.Carry(0, Fate::kGood)) continue;
+    while (replica.Answer(0)) continue;
+  }
+  void Pass(Duration time) {
+    api.now += time;
+    witness.now = api.now;
+    nodes.Beat();
+  }
+
+  ApiServer api;
+  Witness witness;
+  cloud::Engines engines;
+  Cloud cloud{api, engines, [](const std::string&) {}};
+  Nodes nodes{api, [](const std::string&) {}};
+  Checks checks{api, witness, cloud};
+  Replica::World world{
+      api,
+      engines,
+      [this](const Replica& by, const core::Effect& effect) { checks.Decided(by, effect); },
+      [this](const Replica&, const core::Write& write) { checks.Before(write); },
+      [this](const Replica& by, const core::Write& write) { checks.After(by, write); },
+      [this](const Replica& by) { checks.Turned(by); },
+      [this](const Replica& by, const core::Effect& effect) { checks.Tried(by, effect); },
+      [this](const Replica&, const core::Write& write) { checks.Failed(write); },
+      [](const core::Write&) {},
+      [](const core::Effect& effect, bool carried) { return carried && IsStatus(effect); }};
+  Replica first{0, world}, second{1, world};
+};
+
+TEST_F(AtRestTest, AnAttemptThatAnotherLeaderHasRecordedIsWaitedForTwoMinutes) {
+  GoOn(second);
+  EXPECT_TRUE(checks.Idle(second).empty());
+  Pass(minutes(2));
+  EXPECT_TRUE(checks.Idle(second).empty());
+  Pass(seconds(20));
+  EXPECT_EQ(checks.Idle(second), (Checks::Waits{{kTask, "s0"}})) << "it should be lost by now";
+  GoOn(second);
+  EXPECT_EQ(Task().status.phase, api::TaskPhase::kFailed);
+  EXPECT_TRUE(checks.Idle(second).empty());
+  EXPECT_FALSE(checks.violation());
+}
+
+TEST_F(AtRestTest, TheTwoMinutesBeginWhenTheOtherIsTold) {
+  Pass(minutes(10));
+  GoOn(second);
+  EXPECT_TRUE(checks.Idle(second).empty());
+}
+
+TEST_F(AtRestTest, AnAttemptOfItsOwnIsNotWaitedFor) {
+  GoOn(first);
+  EXPECT_EQ(checks.Idle(first), (Checks::Waits{{kTask, "s0"}}));
+}
+
+}  // namespace
+}  // namespace spillway::simulation
