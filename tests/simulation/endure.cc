@@ -77,6 +77,8 @@ void Episode::NameAfflictions() {
 // Begins one of them.
 Episode::Illness Episode::FallIll(Random& random) {
   constexpr size_t kEnough = 4;  // workers: of fewer, none can be kept for the others
+  // With fewer requests a second than that, a task's turn comes later than is judged.
+  const bool slow = world_.latency * kEnough > seconds(1) * world_.workers;
   const auto& all = Afflictions();
   const Affliction& affliction = all[random.Pick(all.size())];
   Count(affliction.name);
@@ -86,7 +88,7 @@ Episode::Illness Episode::FallIll(Random& random) {
   out.end = api_.now + lasts;
   affliction.begin(*this, random, out.end);
   const bool hangs = api_.now < world_.hung_until;
-  out.judged = affliction.may_begin && (world_.workers >= kEnough || !hangs);
+  out.judged = affliction.may_begin && !slow && (world_.workers >= kEnough || !hangs);
   checks_.BoundPurchases(api_.Denies(Kind::kNode) ? kAlmostNone : kAsDocumented);
   if (affliction.may_begin && random.OneIn(2)) out.restart = api_.now + lasts / 2;
   return out;
