@@ -222,9 +222,10 @@ namespace {
 // The pod's creation has no answer yet. One that may not even have been sent, since many of its
 // namespace are, is given more time.
 void AwaitAnswer(World& world, TaskState& task) {
-  const Time due = task.binding->assigned_at + kSlowAnswer;
+  const bool unrecorded = task.held && !task.held->recorded;
+  const Time due = unrecorded ? RecordDue(task) : task.binding->assigned_at + kSlowAnswer;
   if (world.now < due) return world.tasks.Wake(task, due);
-  if (task.held && !task.held->recorded) {
+  if (unrecorded) {
     const std::string why = RecordOverdue(world, task);
     return Unassign(world, task, "FailedCreate", why);
   }

@@ -1,5 +1,6 @@
 #include "operator/core/tasks/recorded_first.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -82,6 +83,7 @@ bool MayRecord(const World& world, const TaskState& task) {
 }
 
 void StatusesGoOn(World& world, Tenant& tenant) {
+  tenant.recorded_at = world.now;
   tenant.unrecorded = 0;
   if (std::exchange(tenant.unrecorded_until, Time{}) == Time{}) return;
   for (const auto& [of, admission] : world.scheduling.admissions) {
@@ -153,6 +155,11 @@ void SendHeld(World& world, TaskState& task) {
   write.pod->assignment = task.binding;
   world.effects.emplace_back(std::move(write));
   task.held.reset();
+}
+
+Time RecordDue(const TaskState& task) {
+  const Time bound = task.binding->assigned_at;
+  return std::clamp(task.tenant->recorded_at, bound, bound + kLongestTurn) + kSlowAnswer;
 }
 
 std::string RecordOverdue(World& world, TaskState& task) {

@@ -3,12 +3,15 @@
 // and whoever comes next would know of neither once that is gone.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
 #include "operator/core/world.h"
 
 namespace spillway::core {
+
+inline constexpr std::chrono::seconds kLongestTurn{25};
 
 bool IsRecordedFirst(const TaskState& task);
 // Nobody knows what has become of its last creation: the pod may appear yet, or have been and gone
@@ -34,8 +37,12 @@ void DropHeld(World& world, TaskState& task);
 // A creation that is not wanted any more is given up once no status is on its way: until then it is
 // not known what the API server has.
 void DropUnwanted(World& world, TaskState& task);
-// The status has not been answered for kSlowAnswer since the task was bound: its room is given
-// back, and taken again if it is answered and the server still takes the task. What to say of it.
+// When the status that the task waits for is overdue: kSlowAnswer after the task was bound, or, as
+// long as it may wait its turn behind others, after one of its namespace was written, but at most
+// kLongestTurn later.
+Time RecordDue(const TaskState& task);
+// It is overdue: the task's room is given back, and taken again if it is answered and the server
+// still takes the task. What to say of it.
 std::string RecordOverdue(World& world, TaskState& task);
 
 }  // namespace spillway::core

@@ -159,6 +159,24 @@ TEST_F(RecordedFirstTest, AnEventSaysOnceThatTheStatusIsNotAnswered) {
   EXPECT_THAT(api.notes[0].message, testing::HasSubstr("has not answered that since"));
 }
 
+TEST_F(RecordedFirstTest, AStatusIsNotOverdueWhileOthersOfItsNamespaceAreWritten) {
+  api.AddServer("s2", "8");
+  api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
+  Add();
+  const auto pass = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      Add("other" + std::to_string(i), {{"suspend", true}});
+      api.Advance(seconds(2));
+      api.Remove(api.tasks, "ns/other" + std::to_string(i));
+    }
+  };
+  pass(13);
+  EXPECT_TRUE(api.notes.empty()) << "it may wait for its turn";
+  pass(4);
+  ASSERT_EQ(api.notes.size(), 1u) << "but not for ever";
+  EXPECT_EQ(api.notes[0].reason, "StatusOverdue");
+}
+
 TEST_F(RecordedFirstTest, RoomThatAnotherHasTakenMeanwhileIsNotTakenTwice) {
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
   Add();
