@@ -220,6 +220,7 @@ void AdvanceScales(World& world) {
     TellDelay(world, scale);
     if (!scale.created) continue;
     const ScalePhase before = scale.object.status.phase;
+    const bool was_idle = scale.idle_since != kNever;
     scale.object.status.observed_generation = scale.object.meta.generation;
     if (const auto why = OutOfSight(world, scale)) {
       LeaveAlone(world, scale, *why);
@@ -227,7 +228,8 @@ void AdvanceScales(World& world) {
       Advance(world, scale);
     }
     const bool moved = scale.object.status.phase != before;
-    if (moved) world.WakeAt(world.now);  // what comes next may be done at once
+    // What comes next may be done at once, here or with another spare of its pool.
+    if (moved || was_idle != (scale.idle_since != kNever)) world.WakeAt(world.now);
     UpdateCost(world, scale, moved);
     // Of one that is left alone nothing is said yet.
     if (scale.object.status.phase != ScalePhase::kNone) KeepStatus(world, scale, Kind::kScale);

@@ -445,6 +445,28 @@ TEST_F(ScalingTest, KeepsAWarmSpareBesideTheServersInUse) {
   EXPECT_EQ(api.claims.size(), 1u);
 }
 
+TEST_F(ScalingTest, GivesASpareBackInTheMomentInWhichAnotherServerIsOne) {
+  api.AddPool("spot", "1");
+  for (const char* node : {"cloud-1", "cloud-2"}) {
+    api.AddTask(std::string("for-") + node);
+    api.Settle();
+    api.ProvideServer(node, "1");
+    api.Settle();
+  }
+  const auto end_on = [&](const api::ScaleRequest& scale) {
+    api.SetPod("for-" + scale.status.node_name + "-1", PodPhase::kSucceeded);
+    api.Settle();
+  };
+  end_on(api.scales.begin()->second);
+  api.pools["spot"].spec.warm_spares = 1;
+  api.Change(api.pools["spot"]);
+  api.Advance(seconds(2000));
+  ASSERT_EQ(api.claims.size(), 2u);
+  api.hangs = [](const Write&) { return true; };  // no answer wakes the core
+  end_on(api.scales.rbegin()->second);
+  EXPECT_EQ(api.claims.size(), 1u);
+}
+
 TEST_F(ScalingTest, KeepsAPaidServerUntilJustBeforeItsNextBillingStep) {
   api.AddPool("spot");
   api.pools["spot"].spec.billing_quantum = seconds(3600);
