@@ -95,6 +95,8 @@ class Service:
             connection.request(method, path, data, headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
+        except http.client.HTTPException as why:  # one that breaks off is none
+            raise ConnectionError("no whole answer") from why
         finally:
             connection.close()
 
