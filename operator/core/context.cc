@@ -42,17 +42,14 @@ void Context::Hear(Kind kind, const std::string& engine) {
   if (kind == Kind::kCloudServer) {
     const auto feed = engines.find(engine);
     if (feed != engines.end()) {
-      if (now > feed->second.last + kFresh) feed->second.row = now;
-      feed->second.last = now;
+      feed->second.heard.Hear(now);
       if (feed->second.traits.polled) return;
     }
   }
   news = heard_at == Time{} ? now : news + std::clamp(now - heard_at, Duration{0}, kMostSilence);
   heard_at = now;
   heard_of[static_cast<size_t>(kind)] = news;
-  const auto i = static_cast<size_t>(kind);
-  if (now > last_of[i] + kFresh) row_of[i] = now;
-  last_of[i] = now;
+  heard[static_cast<size_t>(kind)].Hear(now);
 }
 
 void RecordEvent(Context& context, Kind kind, const api::ObjectMeta& meta, bool warning,

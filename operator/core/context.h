@@ -24,6 +24,17 @@ inline constexpr Duration kBacklog{15'000};
 // How long a request may still arrive whose sender is gone, or whose answer was lost.
 inline constexpr std::chrono::minutes kLateArrival{2};
 
+// When a kind, or an engine, was heard of.
+struct Heard {
+  Time last{};  // the last time
+  Time row{};   // since when without a long pause
+
+  void Hear(Time now) {
+    if (now > last + kFresh) row = now;
+    last = now;
+  }
+};
+
 // An engine of this operator, and how much is known of what it has.
 struct EngineFeed {
   api::EngineTraits traits;
@@ -31,8 +42,7 @@ struct EngineFeed {
   bool synced = false;     // listed at least once
   uint64_t lists = 0;      // so many times
   bool behind = false;     // its watch broke, and is not current again
-  Time last{};             // when it was heard of
-  Time row{};              // since when without a long pause
+  Heard heard{};
 };
 
 struct Context {
@@ -43,8 +53,7 @@ struct Context {
   Time news{};
   Time heard_at{};                            // when the last event came
   std::array<Time, kKinds> heard_of{};        // of each kind, by news: its watch was alive then
-  std::array<Time, kKinds> last_of{};         // the same, by now
-  std::array<Time, kKinds> row_of{};          // since when it is heard without a long pause
+  std::array<Heard, kKinds> heard{};          // the same, by now
   std::array<int64_t, kKinds> seen_up_to{};   // the version up to which everything was delivered
   std::array<bool, kKinds> synced{};          // listed at least once
   std::array<bool, kKinds> behind{};          // its watch broke, and is not current again
@@ -75,10 +84,10 @@ struct Context {
   // Its watch broke a while ago, and does not come back.
   bool IsBlind(Kind kind) const {
     const auto i = static_cast<size_t>(kind);
-    return behind[i] && now >= last_of[i] + kFresh;
+    return behind[i] && now >= heard[i].last + kFresh;
   }
   bool IsBlind(const EngineFeed& engine) const {
-    return engine.behind && now >= engine.last + kFresh;
+    return engine.behind && now >= engine.heard.last + kFresh;
   }
   // An event has come. Of the API server only a watch tells.
   void Hear(Kind kind, const std::string& engine);
@@ -86,11 +95,7 @@ struct Context {
   // The watch was heard of recently, and the events that it had missed have been delivered.
   bool HearsOf(Kind kind) const {
     const auto i = static_cast<size_t>(kind);
-    return now <= last_of[i] + kFresh && now >= row_of[i] + kBacklog;
-  }
-  // The engine's watch was heard of since then, and has told what it had missed before that.
-  bool HasHeardSince(const EngineFeed& engine, Time then) const {
-    return engine.last >= then + kBacklog && now >= engine.row + kBacklog;
+    return now <= heard[i].last + kFresh && now >= heard[i].row + kBacklog;
   }
   // When news will have reached that time, if events keep coming.
   Time ByNews(Time time) const { return now + std::max(time - news, Duration{1'000}); }

@@ -141,14 +141,14 @@ bool Replica::Deliver(Kind kind, size_t most) {
     ++count;
   }
   if (count > 0) stream.told = world_.api.now;
-  return MarkEngine(kind, stream) || told || count > 0;
+  return SendBookmark(kind, stream) || told || count > 0;
 }
 
 // The watch of an engine that has nothing to tell says so once in a while: whether it hangs is
 // known by that.
-bool Replica::MarkEngine(Kind kind, Stream& stream) {
+bool Replica::SendBookmark(Kind kind, Stream& stream) {
   if (kind != Kind::kCloudServer || !stream.pages.empty() ||
-      world_.api.now < stream.told + std::chrono::seconds(60))
+      world_.api.now < stream.told + kBookmarkEvery)
     return false;
   inbox_.push_back(core::Bookmark{kind, world_.api.version(), EngineOf(kind)});
   stream.told = world_.api.now;

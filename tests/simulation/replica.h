@@ -191,7 +191,7 @@ class Replica {
   Wire* WireOf(Kind kind) const { return wires_[static_cast<size_t>(kind)].get(); }
   void LayWires();
   void List(Kind kind, Stream& stream);
-  bool MarkEngine(Kind kind, Stream& stream);
+  bool SendBookmark(Kind kind, Stream& stream);
   bool DeliverPolled(size_t most);
   void Stir(const std::string& engine);
   void Send(Flight& flight, Fate fate);

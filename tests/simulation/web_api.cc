@@ -12,9 +12,6 @@ namespace {
 
 using api::Json;
 
-// A watch says at least so often how far it is.
-constexpr Duration kBookmarkEvery = std::chrono::seconds(60);
-
 Json StatusOf(int code, const std::string& reason, const std::string& message) {
   return {{"kind", "Status"},    {"apiVersion", "v1"}, {"metadata", Json::object()},
           {"status", "Failure"}, {"message", message}, {"reason", reason},

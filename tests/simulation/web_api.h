@@ -2,6 +2,7 @@
 // answers what the operator asks of the real one, and tests/integration/answers_test.cc asks both.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <optional>
@@ -12,6 +13,9 @@
 #include "tests/simulation/web_request.h"
 
 namespace spillway::simulation {
+
+// A watch says at least so often how far it is.
+inline constexpr Duration kBookmarkEvery = std::chrono::seconds(60);
 
 // A watch that is under way.
 struct OpenWatch {

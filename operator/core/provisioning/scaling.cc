@@ -143,13 +143,14 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
 
 // True if the engine has told since then what it has. The list of a polled one that comes next may
 // have been begun before, the one after it was not, but it may be kept. A watch has come as far as
-// that once it tells of a later version.
+// that once it tells of a later version, or after a while in which it was heard of: versions of
+// another API server are others.
 bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told) {
   if (!engine.traits.polled) {
     if (engine.seen_up_to >= told.version) return true;
-    const Time until = std::max(told.at + kFresh, engine.row + kBacklog);
+    const Time until = std::max(told.at + kFresh, engine.heard.row + kBacklog);
     if (world.now < until) world.WakeAt(until);
-    return world.now >= until && world.HasHeardSince(engine, told.at);
+    return world.now >= until && engine.heard.last >= told.at + kBacklog;
   }
   const Time until = told.at + kListKept;
   if (world.now < until) world.WakeAt(until);

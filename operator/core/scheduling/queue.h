@@ -67,9 +67,9 @@ struct Tenant {
   int64_t statuses_in_flight = 0;
   bool statuses_fail = false;
   std::deque<std::string> to_write;
-  // When one was written last. Statuses that come before their pods were not answered in time: how
-  // often in a row, and until when no task is bound that needs one. See recorded_first.h.
-  Time recorded_at{};
+  Time recorded_at{};  // when a status was written last
+  // Statuses that come before their pods were not answered in time: how often in a row, and until
+  // when no task is bound that needs one. See recorded_first.h.
   Time unrecorded_until{};
   int unrecorded = 0;
   // See admission.h: how many creations may be in flight of shapes of which nothing is known, which

@@ -97,6 +97,14 @@ class EnginesTest : public testing::Test {
     for (const auto& [key, server] : machines.servers) keys.insert(key);
     api.Push(Listed{Kind::kCloudServer, ++machines.version, std::move(keys), "machines"});
   }
+  // Another process leads, and its list of machines is older than the server of the task.
+  void LeadWithAnOldList() {
+    api.AddPool("m", "8", 0, "machines");
+    AddTask("t", "m");
+    api.Restart();
+    api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
+    Poll();
+  }
   // The watch tells of all machines, as the loop takes it.
   void TellMachines() {
     const cloud::Source source = machines.source();
@@ -341,11 +349,7 @@ TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsGoneByLaterLists) {
 }
 
 TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsNotGoneByAWatchThatIsBehind) {
-  api.AddPool("m", "8", 0, "machines");
-  AddTask("t", "m");
-  api.Restart();
-  api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
-  Poll();
+  LeadWithAnOldList();
   EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning);
   api.Push(Bookmark{Kind::kCloudServer, 1'000'000, "machines"});
   api.Settle();
@@ -353,11 +357,7 @@ TEST_F(EnginesTest, WhatAnotherLeaderHasBoughtIsNotGoneByAWatchThatIsBehind) {
 }
 
 TEST_F(EnginesTest, NorByOneThatHasSaidNothingSince) {
-  api.AddPool("m", "8", 0, "machines");
-  AddTask("t", "m");
-  api.Restart();
-  api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
-  Poll();
+  LeadWithAnOldList();
   api.Advance(seconds(140));
   EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning) << "others are heard of alone";
   api.Push(Bookmark{Kind::kCloudServer, 2, "machines"});
