@@ -186,7 +186,9 @@ void Decide(World& world) {
   PlaceWaiting(world, decisions);
   // 7. Buy what is missing.
   BuyMissing(world, decisions);
-  // 8. Make room, or keep it, for those that neither helped.
+  // 8. Make room, or keep it, for those that neither helped. Who was placed, or put aside, may have
+  // been whom a server was kept for.
+  KeepReservations(world);
   Preempt(world, decisions, [&](const Shape& shape) { return MayBuy(world, shape); });
   MakeReservations(world);
   // 9. Say what has changed.

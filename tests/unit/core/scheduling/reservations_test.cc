@@ -38,6 +38,15 @@ Scenario& FillAndStarve(Scenario& s, const Json& deadline = nullptr) {
   return Starve(Fill(s.Server("s1", "4"), deadline).Waiting(Task("large").Cpu("4")));
 }
 
+Json OnSsd() { return {{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}}; }
+
+Scenario& SetDisk(Scenario& s, const char* kind) {
+  s.api.servers["s1"].spec.capabilities["disk"] = kind;
+  s.api.Change(s.api.servers["s1"]);
+  s.api.Settle();
+  return s;
+}
+
 Task Within(int64_t time, const char* name) {
   return Task(name).With("activeDeadlineSeconds", time);
 }
@@ -131,6 +140,17 @@ INSTANTIATE_TEST_SUITE_P(
                         },
                         "a ended\nb on s1\nc on s1\nd on s1\ne on s1"},
         ReservationCase{
+            "IsGivenUpAtOnceWhenTheServerSuitsTheTaskNoMore",
+            [](Scenario& s) {
+              SetDisk(Fill(s.Server("s1", "4")), "ssd");
+              Starve(
+                  s.Waiting(Task("large").Cpu("4").With("requirements", Json::array({OnSsd()}))));
+              s.Ends("a").Waiting(Task("e"));
+            },
+            "s1 for ns/large", "a ended\nb on s1\nc on s1\nd on s1\ne waits\nlarge waits",
+            [](Scenario& s) { SetDisk(s, "hdd"); },
+            "a ended\nb on s1\nc on s1\nd on s1\ne on s1\nlarge waits"},
+        ReservationCase{
             "IsGivenUpWhenTheTaskStartsElsewhere", [](Scenario& s) { FillAndStarve(s); },
             "s1 for ns/large", "a on s1\nb on s1\nc on s1\nd on s1\nlarge waits",
             [](Scenario& s) { s.Server("s2", "2").Server("s3", "4").Waiting(Task("e").Cpu("2")); },
@@ -216,7 +236,6 @@ INSTANTIATE_TEST_SUITE_P(Reservation, KeptFromTest,
 
 TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   ApiModel api;
-  const Json local{{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}};
   api.AddServer("s1", "4");
   api.servers["s1"].spec.capabilities["disk"] = "ssd";
   api.Change(api.servers["s1"]);
@@ -227,8 +246,8 @@ TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   api.AddTask("large", {{"priority", 1}}, "4");
   api.Advance(kStarving + seconds(1));
   // Its namespace has the smaller share: it is tried before the large one, for which s1 is kept.
-  api.AddTask("first", {{"priority", 1}, {"requirements", {local}}}, "1", "other");
-  api.AddTask("last", {{"requirements", {local}}}, "1", "third");
+  api.AddTask("first", {{"priority", 1}, {"requirements", {OnSsd()}}}, "1", "other");
+  api.AddTask("last", {{"requirements", {OnSsd()}}}, "1", "third");
   api.SetPod("a-1", PodPhase::kSucceeded);
   api.Settle();
   ASSERT_FALSE(api.pods.contains("other/first-1") || api.pods.contains("third/last-1"));
