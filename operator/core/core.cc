@@ -186,8 +186,8 @@ void Decide(World& world) {
   PlaceWaiting(world, decisions);
   // 7. Buy what is missing.
   BuyMissing(world, decisions);
-  // 8. Make room, or keep it, for those that neither helped. Who was placed, or put aside, may have
-  // been whom a server was kept for.
+  // 8. Make room, or keep it, for those that neither helped. A server may have been kept for a task
+  // that has just been put aside, or that it suits no more.
   KeepReservations(world);
   Preempt(world, decisions, [&](const Shape& shape) { return MayBuy(world, shape); });
   MakeReservations(world);

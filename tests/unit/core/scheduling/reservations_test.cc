@@ -40,11 +40,10 @@ Scenario& FillAndStarve(Scenario& s, const Json& deadline = nullptr) {
 
 Json OnSsd() { return {{"key", "disk"}, {"operator", "In"}, {"values", {"ssd"}}}; }
 
-Scenario& SetDisk(Scenario& s, const char* kind) {
-  s.api.servers["s1"].spec.capabilities["disk"] = kind;
-  s.api.Change(s.api.servers["s1"]);
-  s.api.Settle();
-  return s;
+// Of s1.
+void SetDisk(ApiModel& api, const char* kind) {
+  api.servers["s1"].spec.capabilities["disk"] = kind;
+  api.Change(api.servers["s1"]);
 }
 
 Task Within(int64_t time, const char* name) {
@@ -142,13 +141,16 @@ INSTANTIATE_TEST_SUITE_P(
         ReservationCase{
             "IsGivenUpAtOnceWhenTheServerSuitsTheTaskNoMore",
             [](Scenario& s) {
-              SetDisk(Fill(s.Server("s1", "4")), "ssd");
+              SetDisk(Fill(s.Server("s1", "4")).api, "ssd");
               Starve(
                   s.Waiting(Task("large").Cpu("4").With("requirements", Json::array({OnSsd()}))));
               s.Ends("a").Waiting(Task("e"));
             },
             "s1 for ns/large", "a ended\nb on s1\nc on s1\nd on s1\ne waits\nlarge waits",
-            [](Scenario& s) { SetDisk(s, "hdd"); },
+            [](Scenario& s) {
+              SetDisk(s.api, "hdd");
+              s.api.Settle();
+            },
             "a ended\nb on s1\nc on s1\nd on s1\ne on s1\nlarge waits"},
         ReservationCase{
             "IsGivenUpWhenTheTaskStartsElsewhere", [](Scenario& s) { FillAndStarve(s); },
@@ -237,8 +239,7 @@ INSTANTIATE_TEST_SUITE_P(Reservation, KeptFromTest,
 TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   ApiModel api;
   api.AddServer("s1", "4");
-  api.servers["s1"].spec.capabilities["disk"] = "ssd";
-  api.Change(api.servers["s1"]);
+  SetDisk(api, "ssd");
   for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name);
   api.Settle();
   for (const char* name : {"a", "b", "c", "d"})
