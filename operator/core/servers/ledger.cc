@@ -80,10 +80,12 @@ void Ledger::SetUnmeasured(NodeUsage& usage, Counted& pod, bool unmeasured) {
   usage.unmeasured_memory = count(usage.unmeasured_memory, requests.memory);
 }
 
-void Ledger::Started(Entry& entry, Time time) {
+const NodeUsage* Ledger::Started(Entry& entry, Time time) {
   Counted& pod = *entry.pod_;
   pod.started = time;
+  const bool before = pod.unmeasured;
   SetUnmeasured(*entry.node_, pod, StartsAfter(pod, entry.node_->measured_from));
+  return before && !pod.unmeasured ? entry.node_ : nullptr;
 }
 
 void Ledger::Measured(const std::string& node, Time from) {

@@ -90,8 +90,9 @@ class Ledger {
   // pod, which must be counted, was counted: mostly it still has it, and nobody waits for the node
   // to find the server.
   uint32_t Announce(const Entry& pod) const;
-  // The pod, which must be counted, runs since then.
-  void Started(Entry& pod, Time time);
+  // The pod, which must be counted, runs since then. The use of its node, if a measurement covers
+  // the pod by that; null otherwise.
+  const NodeUsage* Started(Entry& pod, Time time);
   // The node's use was measured over a time that begins then.
   void Measured(const std::string& node, Time from);
   const NodeUsage& On(const std::string& node) const;

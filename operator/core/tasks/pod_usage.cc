@@ -50,7 +50,10 @@ void CountPod(World& world, PodState& state) {
   const Shared<Demand> demand = DemandOf(state);
   Book(world.servers, state.place, world.servers.ledger.Keep(pod.node_name),
        {demand, state.owner, demand->task ? &world.scheduling.tenants[pod.meta.ns].used : nullptr});
-  if (pod.started) world.servers.ledger.Started(state.place, *pod.started);
+  if (!pod.started) return;
+  // What was measured before its start was heard of may cover it: then there is more room.
+  if (const NodeUsage* usage = world.servers.ledger.Started(state.place, *pod.started))
+    Reindex(world.servers, *usage, true);
 }
 
 }  // namespace spillway::core

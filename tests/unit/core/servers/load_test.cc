@@ -62,6 +62,25 @@ TEST_F(LoadTest, APodIsCoveredByAMeasurementOnceItRanForTheWholeWindow) {
   EXPECT_EQ(api.pods_made, 4);
 }
 
+TEST_F(LoadTest, AStartThatIsHeardOfAfterItWasMeasuredMakesRoomAtOnce) {
+  Limit();
+  api.MeasureNode("n", 0);
+  AddTasks(5, "1");
+  const Time began = api.now;
+  api.Advance(seconds(40));
+  api.MeasureNode("n", 150);
+  api.Settle();
+  ASSERT_EQ(api.pods_made, 3) << "they may not have begun";
+  for (const char* name : {"ns/t0-1", "ns/t1-1", "ns/t2-1"}) {
+    api::Pod& pod = api.pods.at(name);
+    pod.phase = PodPhase::kRunning;
+    pod.started = began;
+    api.Change(pod);
+  }
+  api.Settle();
+  EXPECT_EQ(api.pods_made, 4);
+}
+
 TEST_F(LoadTest, WhatEndsMakesRoomBeforeTheNextMeasurement) {
   Limit();
   api.MeasureNode("n", 0);
