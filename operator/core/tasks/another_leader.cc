@@ -48,7 +48,8 @@ bool IsAnothers(const TaskState& task, const TaskStatus& stored) {
   return !(known != nullptr && Same(*known, *record)) && !Told(task, *record);
 }
 
-void TakeUp(World& world, TaskState& task, TaskStatus stored) {
+// seen_at: the status, here. Who has recorded what it tells may have ended then.
+void TakeUp(World& world, TaskState& task, TaskStatus stored, Time seen_at) {
   if (task.held) DropHeld(world, task);
   GiveWay(world, task, std::move(stored));
   task.running_since = kNever;
@@ -58,7 +59,7 @@ void TakeUp(World& world, TaskState& task, TaskStatus stored) {
   ShareConditions(task, *status.conditions);
   task.anothers = status.assignment && status.assignment->attempt > LastEnded(task);
   if (task.anothers) {
-    task.may_appear_until = world.now + kLateArrival;
+    task.may_appear_until = seen_at + kLateArrival;
     Commit(world, task, status.assignment->estimated_micros);
   }
   world.tasks.to_reconcile.insert(*task.key);
@@ -80,11 +81,12 @@ void NoteStored(World& world, TaskState& task, const TaskStatus& stored) {
   if (task.records) task.records->stored.reset();
   if (!MayGiveWay(task)) return;
   if (!task.writer.in_flight) {
-    if (IsAnothers(task, stored)) TakeUp(world, task, stored);
+    if (IsAnothers(task, stored)) TakeUp(world, task, stored, world.now);
     return;
   }
   if (!task.records) task.records.emplace();
   task.records->stored = stored;
+  task.records->stored_at = world.now;
 }
 
 void NoteSent(TaskState& task) {
@@ -104,8 +106,9 @@ void SettleStored(World& world, TaskState& task, const std::optional<Error>& err
   const bool refused = error && !error->ambiguous && error->kind != ErrorKind::kUnavailable;
   if (std::exchange(records.sending, false) && refused) records.told.pop_back();
   Boxed<TaskStatus> stored = std::move(records.stored);
+  const Time seen_at = records.stored_at;
   if (records.told.empty()) task.records.reset();
-  if (stored && IsAnothers(task, *stored)) TakeUp(world, task, std::move(*stored));
+  if (stored && IsAnothers(task, *stored)) TakeUp(world, task, std::move(*stored), seen_at);
 }
 
 bool AwaitsAnother(const TaskState& task) {

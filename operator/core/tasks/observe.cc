@@ -161,6 +161,7 @@ void OnTaskOutcome(World& world, const Outcome& outcome) {
   if (StatusWritten(world, task.writer, task.object.meta, error))
     RecordEvent(world, task, true, "StatusRefused",
                 "the status was refused: " + error->message + StatusAgain(*error));
+  task.overdue_told = task.overdue_told && error;
   StatusRecorded(world, task, error);
   SettleStored(world, task, error);
   if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;

@@ -172,7 +172,8 @@ std::string RecordOverdue(World& world, TaskState& task) {
   std::string why = kWhy + ("the API server has not answered that since " +
                             FormatTime(task.binding->assigned_at));
   // As long as no status can be written, nothing but an Event can say so.
-  if (!task.writer.refused) RecordEvent(world, task, true, "StatusOverdue", why);
+  if (!task.writer.refused && !std::exchange(task.overdue_told, true))
+    RecordEvent(world, task, true, "StatusOverdue", why);
   return why;
 }
 

@@ -72,6 +72,7 @@ struct Records {
   std::vector<std::shared_ptr<const api::Assignment>> told;
   bool sending = false;           // the last of them is on its way, and was not sent before
   Boxed<api::TaskStatus> stored;  // as it was seen while a patch of ours was on its way
+  Time stored_at{};               // when
 };
 
 // A waiting task's explanation is looked at again after so long, and then ever later.
@@ -99,8 +100,9 @@ struct TaskState {
   bool unsure = false;            // a pod may appear whose creation was given up
   bool anothers = false;          // a pod may appear that another leader has recorded
   bool may_preempt = true;
-  Time may_appear_until{};  // that pod, since this process asked for it last, or saw the record
-  api::TaskRequest object;  // status: as it should be written
+  bool overdue_told = false;  // by an Event, since its status was written last
+  Time may_appear_until{};    // that pod, since this process asked for it last, or saw the record
+  api::TaskRequest object;    // status: as it should be written
   // As it was written, in JSON. A tree of it in every task would be the most of our memory.
   std::shared_ptr<const std::string> pod_template;
   StatusWriter writer;

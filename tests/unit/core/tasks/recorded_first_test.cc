@@ -159,6 +159,14 @@ TEST_F(RecordedFirstTest, AnEventSaysOnceThatTheStatusIsNotAnswered) {
   EXPECT_THAT(api.notes[0].message, testing::HasSubstr("has not answered that since"));
 }
 
+TEST_F(RecordedFirstTest, AnEventSaysItOnceHoweverOftenItIsBoundBehindStatusesThatHang) {
+  api.statuses_hang_in = "ns";
+  for (int i = 0; i < 40; ++i) Add("held" + std::to_string(i), {{"suspend", true}});
+  Add();
+  api.Advance(seconds(600));
+  EXPECT_EQ(api.notes.size(), 1u);
+}
+
 TEST_F(RecordedFirstTest, AStatusIsNotOverdueWhileOthersOfItsNamespaceAreWritten) {
   api.AddServer("s2", "8");
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
@@ -433,6 +441,17 @@ TEST_F(AnotherLeaderTest, WhatAnotherHasBegunMeanwhileIsNotBegunAgain) {
   Meet("s1");
   EXPECT_EQ(api.pods_made, 0);
   api.Advance(seconds(300));
+  ExpectLost();
+}
+
+TEST_F(AnotherLeaderTest, ItsPodIsWaitedForFromWhenItsRecordWasSeen) {
+  api.hangs = IsStatus;
+  Add();
+  Record("s1");
+  api.Advance(seconds(130));
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Advance(seconds(5));
   ExpectLost();
 }
 
