@@ -15,6 +15,8 @@ namespace {
 // What a process before has asked for may still arrive, and is waited for from when this one has
 // heard of it; then it is told.
 constexpr Duration kTold = core::kLateArrival + seconds(15);
+// What hangs keeps no room; what only waits for others to be carried out does.
+constexpr Duration kPromised = seconds(120);
 
 }  // namespace
 
@@ -150,9 +152,11 @@ int Checks::Wanting(const api::RegisteredServer& server, const api::Node& node) 
   return tasks;
 }
 
-bool Checks::Promised(const api::Node& node) const {
+bool Checks::Promised(const api::Node& node, std::optional<Duration> within) const {
   return std::any_of(intents_.begin(), intents_.end(), [&](const auto& intent) {
-    return intent.second.node == node.meta.name && api_.Get<Pod>(intent.first.first) == nullptr;
+    return intent.second.node == node.meta.name &&
+           (!within || api_.now < intent.second.asked + *within) &&
+           api_.Get<Pod>(intent.first.first) == nullptr;
   });
 }
 
@@ -227,7 +231,7 @@ Checks::Waits Checks::Idle(const Replica& replica) const {
       const auto* node = api_.Get<api::Node>(server.spec.node_name);
       if (node == nullptr || (server.spec.price_micros > 0 && Bounded(task.meta.ns)) ||
           witness_.Down(node->meta.name, seconds(0)) ||
-          witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node) ||
+          witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node, kPromised) ||
           AwaitsHeartbeat(replica, *node))
         continue;
       if (server.spec.cloud && !IsInUse(server)) continue;

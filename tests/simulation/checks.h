@@ -141,6 +141,8 @@ class Checks {
   bool StandApart(const Replica& replica, const api::TaskRequest& a,
                   const api::TaskRequest& b) const;
   void CheckTurn(const Replica& replica, const std::string& task_uid);
+  // Of all pods of the task.
+  bool HasSeenEnds(const Replica& replica, const std::string& task_uid) const;
   // Whether it is in the queue, as far as its object and its pods tell.
   bool InQueue(const Replica& replica, const api::TaskRequest& task) const;
   // The task with this uid; null if it is gone.
@@ -156,8 +158,8 @@ class Checks {
   bool KnowsEnd(const Replica& replica, const PodRecord& pod) const;
   void CheckRunsOnce(const Replica& replica, const core::Write& write);
   void CheckPods(const core::Write& write);
-  // Pods were decided on for the node and are not there yet.
-  bool Promised(const api::Node& node) const;
+  // Pods were decided on for the node, within that time, and are not there yet.
+  bool Promised(const api::Node& node, std::optional<Duration> within = std::nullopt) const;
   // How many tasks wait that it would take.
   int Wanting(const api::RegisteredServer& server, const api::Node& node) const;
   bool Barred(const api::TaskRequest& task) const;

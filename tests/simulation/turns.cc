@@ -1,4 +1,5 @@
 // Whose turn it is, and what begins together.
+#include <algorithm>
 #include <tuple>
 
 #include "operator/core/world.h"
@@ -31,6 +32,15 @@ std::optional<int64_t> Checks::PriorityOf(const TaskRequest& task) const {
   return named == nullptr ? std::nullopt : std::optional(named->value);
 }
 
+// An attempt that was taken back stands in the status before its pod has ended.
+bool Checks::HasSeenEnds(const Replica& replica, const std::string& task_uid) const {
+  const TaskRecord* record = witness_.Task(task_uid);
+  if (record == nullptr) return true;
+  return std::all_of(record->pods.begin(), record->pods.end(), [&](const PodRecord& pod) {
+    return replica.HasSeen(Kind::kPod, pod.ended > 0 ? pod.ended : api_.changed(Kind::kPod));
+  });
+}
+
 bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
   const api::TaskStatus& status = task.status;
   if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
@@ -38,7 +48,7 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
       // It has ended, and its status is refused or on its way.
       concluded_.contains({replica.id(), task.meta.uid}) ||
       !witness_.Rested(task.meta.uid, kRested) || witness_.Unrecorded(task) || Barred(task) ||
-      (status.retry_at && *status.retry_at > api_.now))
+      !HasSeenEnds(replica, task.meta.uid) || (status.retry_at && *status.retry_at > api_.now))
     return false;
   // It ends instead.
   if (task.spec.start_deadline && api_.now >= task.meta.created + *task.spec.start_deadline)

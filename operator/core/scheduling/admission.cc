@@ -304,6 +304,7 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
   if (owner.creating == nullptr) return;
   Admission& admission = CreationOver(world, owner, outcome.key);
   NoteAnswer(admission.tenant->probes, outcome);
+  admission.tenant->answered_at = world.now;
   if (task != nullptr && task->creating)
     admission.tenant->sent = std::max(admission.tenant->sent, task->creating->assigned_at);
   // Meanwhile its template may have been set apart.
@@ -321,11 +322,13 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
   Drop(world, admission);
 }
 
-bool CreationHangs(const TaskState& task) {
+bool CreationHangs(const World& world, const TaskState& task) {
   // They are sent in their order, and a few of them side by side.
   constexpr int64_t kSideBySide = 4;
   const Tenant& tenant = *task.tenant;
-  return tenant.creating <= kSideBySide || tenant.sent >= task.binding->assigned_at + kSlowAnswer;
+  const Time bound = task.binding->assigned_at;
+  return tenant.creating <= kSideBySide || tenant.sent >= bound + kSlowAnswer ||
+         world.heard_at >= std::max(tenant.answered_at, bound) + kSlowAnswer;
 }
 
 void CreationOverdue(World& world, TaskState& task) {
@@ -387,6 +390,17 @@ std::optional<Time> SlowAt(const Probes& probes) {
 }
 
 }  // namespace
+
+bool AnswerIsNear(World& world, const Admission& admission) {
+  if (admission.explanation != nullptr) return false;
+  if (admission.in_flight > 0) return true;  // once it hangs there is an explanation
+  const Probes& probes = admission.tenant->probes;
+  if (!probes.refused.empty()) return false;
+  const auto slow = SlowAt(probes);
+  if (slow && world.now >= *slow) return false;
+  if (slow) world.WakeAt(*slow);
+  return true;
+}
 
 std::optional<Time> TurnIsNear(const World& world, const TaskState& task) {
   if (!AwaitsTurn(world, task) || !task.admission->tenant->probes.refused.empty())

@@ -28,6 +28,9 @@ void LeaveAdmission(World& world, TaskState& task);
 void DoubtOld(const World& world, Admission& admission);
 // Whether another pod may be created now.
 bool MayCreate(const World& world, const Admission& admission);
+// Whether it will be known within kSlowAnswer whether its pods can be created. Wakes when that is
+// true no more.
+bool AnswerIsNear(World& world, const Admission& admission);
 // Takes its tasks out of the queues' sight until a pod may be created again.
 void CloseGate(World& world, Admission& admission);
 // Shows what may be created again. Scheduling::gates_at: when there may be more to show, such as
@@ -43,8 +46,9 @@ void CreationAnswered(World& world, Owner& owner, TaskState* task, const Outcome
 // It is not sent after all. pod: its key.
 void CreationDropped(World& world, Owner& owner, const std::string& pod);
 // Whether it was sent so long ago that the API server must have had it for kSlowAnswer, which has
-// passed since the task was bound.
-bool CreationHangs(const TaskState& task);
+// passed since the task was bound; or the API server has answered none of its namespace for so
+// long, and told of something else.
+bool CreationHangs(const World& world, const TaskState& task);
 // It has not been answered for kSlowAnswer: its room is given back.
 void CreationOverdue(World& world, TaskState& task);
 // A pod of the task was found, such as after a restart: its like can be created, and if it asks for

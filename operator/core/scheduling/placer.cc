@@ -173,6 +173,14 @@ Heads WhoMayFit(World& world, bool changed) {
   return heads;
 }
 
+// Whether one of a higher priority that asks for the same is hidden only for a moment: the room is
+// kept for it that long.
+bool Yields(World& world, const Shape& shape, const QueuePosition& position) {
+  return shape.waiting.AnyHidden([&](const QueuePosition& hidden) {
+    return hidden.priority > position.priority && AnswerIsNear(world, *hidden.task->admission);
+  });
+}
+
 // Tries the head. False if there is nothing more to try by it.
 bool TryHead(World& world, Decisions& decisions, Head& head) {
   if (head.gang != nullptr) {
@@ -186,7 +194,7 @@ bool TryHead(World& world, Decisions& decisions, Head& head) {
     CloseGate(world, *task.admission);
     return true;
   }
-  if (shape.waiting.Yields(head.turn.position)) {
+  if (Yields(world, shape, head.turn.position)) {
     KeepUntried(world, shape);
     head.refused = true;
     return head.tenant != nullptr;

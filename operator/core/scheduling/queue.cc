@@ -48,13 +48,6 @@ void Queue::Hide(Tenant& tenant) {
   hidden_.insert(std::move(line));
 }
 
-bool Queue::YieldsToHidden(const QueuePosition& position) const {
-  return std::any_of(hidden_.begin(), hidden_.end(), [&](const auto& line) {
-    const QueuePosition& first = *line.second.begin();
-    return first.priority > position.priority && first.task->admission->explanation == nullptr;
-  });
-}
-
 void Queue::Show(Tenant& tenant) {
   auto line = hidden_.extract(&tenant);
   if (line.empty()) return;

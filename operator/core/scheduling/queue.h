@@ -73,10 +73,10 @@ struct Tenant {
   Time unrecorded_until{};
   int unrecorded = 0;
   // See admission.h: how many creations may be in flight of shapes of which nothing is known, which
-  // doubles with each success; how many are, of whatever shape; and when the latest that was
-  // answered had been sent.
+  // doubles with each success; how many are, of whatever shape; when one was answered last; and
+  // when the latest of those had been sent.
   int64_t window = 8, creating = 0;
-  Time sent{};
+  Time answered_at{}, sent{};
   Time probe_at{};    // none of which nothing is known is created before: one was refused
   Time eased_at{};    // when pods that had been refused were created again
   int64_t apart = 0;  // admissions of one template; see kinds.h
@@ -110,10 +110,13 @@ class Queue {
   void Hide(Tenant& tenant);
   void Show(Tenant& tenant);
   bool Hides(Tenant& tenant) const { return hidden_.contains(&tenant); }
-  // Whether one of a higher priority is hidden only until it is known whether its like can be
-  // created: what is asked for is kept for it that long.
-  bool Yields(const QueuePosition& position) const {
-    return !hidden_.empty() && YieldsToHidden(position);
+  // Whether visit is true for the first of any hidden line.
+  template <typename Visit>
+  bool AnyHidden(Visit visit) const {
+    for (const auto& [tenant, line] : hidden_) {
+      if (visit(*line.begin())) return true;
+    }
+    return false;
   }
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
@@ -137,8 +140,6 @@ class Queue {
   }
 
  private:
-  bool YieldsToHidden(const QueuePosition& position) const;
-
   // None is empty.
   std::map<Tenant*, Positions> lines_;
   std::map<Tenant*, Positions> hidden_;

@@ -186,9 +186,10 @@ void ApplyQueueingHints(const World& world, Shape& shape) {
   }
 }
 
-void KeepUntried(const World& world, Shape& shape) {
+void KeepUntried(World& world, Shape& shape) {
   SkipTried(world, shape);
   ApplyQueueingHints(world, shape);
+  world.scheduling.shapes.SetUntried(shape);
 }
 
 bool AdvanceToCandidate(const World& world, Shape& shape) {

@@ -220,7 +220,7 @@ void Unassign(World& world, TaskState& task, const std::string& reason, const st
 namespace {
 
 // The pod's creation has no answer yet. One that may not even have been sent, since many of its
-// namespace are, is given more time.
+// namespace are, is given more time while those are answered.
 void AwaitAnswer(World& world, TaskState& task) {
   const bool unrecorded = task.held && !task.held->recorded;
   const Time due = unrecorded ? RecordDue(task) : task.binding->assigned_at + kSlowAnswer;
@@ -229,7 +229,7 @@ void AwaitAnswer(World& world, TaskState& task) {
     const std::string why = RecordOverdue(world, task);
     return Unassign(world, task, "FailedCreate", why);
   }
-  if (!CreationHangs(task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
+  if (!CreationHangs(world, task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
   CreationOverdue(world, task);
   NoteDenialInCloud(world, task);
   Unassign(world, task, "FailedCreate", ExplainAdmission(task)->summary);

@@ -239,6 +239,14 @@ void ApiModel::Unblock() {
   for (const Write& write : std::exchange(hanging_, {})) Carry(write);
 }
 
+void ApiModel::UnblockFirst() {
+  const Write first = hanging_.front();
+  hanging_.erase(hanging_.begin());
+  const auto others = std::exchange(hangs, nullptr);
+  Carry(first);
+  hangs = others;
+}
+
 void ApiModel::Carry(const Write& write) {
   if (hangs && hangs(write)) return hanging_.push_back(write);
   ++tries[{write.verb, write.kind}];

@@ -96,6 +96,8 @@ class ApiModel {
   size_t hanging() const { return hanging_.size(); }
   // Carries out what hung.
   void Unblock();
+  // Carries out the first of it; the rest still hangs.
+  void UnblockFirst();
   void Push(Event event) { pending_.push_back(std::move(event)); }
   // The claim of the only open request becomes a ready node with a server's room.
   void LaunchServer();  // of the first claim, without its node yet

@@ -382,6 +382,30 @@ TEST_F(AdmissionTest, OnceOneWasCreatedNoneSpeaksOfARefusalBefore) {
   EXPECT_FALSE(Says("late", "webhook")) << api.Says("late");
 }
 
+TEST_F(HangingTest, NoOtherNamespaceGivesWayToWhatWaitsBehindThem) {
+  Hang();
+  for (int i = 0; i < 8; ++i)  // as many as may hang
+    api.AddTask("t" + std::to_string(i), {{"priority", 9}}, std::to_string(i + 1) + "m");
+  api.AddTask("high", {{"priority", 5}}, "100m");
+  api.AddTask("low", {}, "100m", "team");
+  api.Advance(seconds(2));
+  ASSERT_EQ(api.hanging(), 8u);
+  EXPECT_FALSE(api.pods.contains("team/low-1"));
+  api.Advance(seconds(4));
+  EXPECT_TRUE(api.pods.contains("team/low-1"));
+}
+
+TEST_F(AdmissionTest, NoOtherNamespaceGivesWayToWhatIsTriedOneAtATime) {
+  DenyPods(kDenied);
+  for (int i = 0; i < 200; ++i)
+    api.AddTask("t" + std::to_string(i), {{"priority", 9}}, std::to_string(i + 1) + "m");
+  api.AddTask("high", {{"priority", 5}}, "300m");
+  api.Advance(seconds(1));
+  api.AddTask("low", {}, "300m", "team");
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("team/low-1"));
+}
+
 TEST_F(HangingTest, RoomThatGrowsWhileAllWaitForTheAnswerIsUsedAfterIt) {
   const auto end = [&](const std::string& pod) {
     api.pods.at(pod).phase = PodPhase::kSucceeded;
@@ -476,15 +500,29 @@ TEST_F(HangingTest, TriesThatFailAfterALongTimeWriteNothingNew) {
   EXPECT_TRUE(Says("t", "cannot be created")) << api.Says("t");
 }
 
+TEST_F(HangingTest, ManyOfAKnownKindThatHangDoNotKeepTheirRoom) {
+  api.AddTask("first", {}, "500m");
+  api.Settle();
+  Hang();
+  for (int i = 0; i < 15; ++i) api.AddTask("t" + std::to_string(i), {}, "500m");
+  api.Advance(seconds(1));
+  api.AddTask("other", {}, "1", "elsewhere");
+  api.Advance(seconds(60));
+  EXPECT_TRUE(api.pods.contains("elsewhere/other-1")) << api.Says("t3");
+}
+
 TEST_F(HangingTest, ManyThatAreOnlyQueuedDoNotHang) {
   api.AddServer("large", "1000");
   api.AddTask("first", {}, "1");
   api.Settle();
   Hang();
-  for (int i = 0; i < 12; ++i) api.AddTask("t" + std::to_string(i));
-  api.Advance(seconds(14));
-  EXPECT_EQ(api.hanging(), 12u);
-  EXPECT_EQ(api.Phase("t1"), "Assigned");
+  for (int i = 0; i < 12; ++i) api.AddTask("t" + std::to_string(10 + i));
+  for (int i = 0; i < 4; ++i) {
+    api.Advance(seconds(4));
+    api.UnblockFirst();
+  }
+  EXPECT_EQ(api.hanging(), 8u);
+  EXPECT_EQ(api.Phase("t21"), "Assigned") << "others of its namespace are answered";
 }
 
 TEST_F(HangingTest, AfterAnErrorWithoutAnAnswerWhatAppearsIsAdoptedWhereItReallyIs) {
