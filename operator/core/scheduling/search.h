@@ -25,7 +25,7 @@ std::vector<std::string> OtherNodes(World& world, const Shape& shape, const Serv
 // Before a task of a shape joins its queue, which is empty: what has grown while it was.
 void ApplyQueueingHints(const World& world, Shape& shape);
 // The shape is not tried now, and what has grown meanwhile will count as tried by all: it is kept
-// for its next turn.
+// for its next turn, which comes with the next step.
 void KeepUntried(World& world, Shape& shape);
 // True if a server may have room for the shape; those that have grown and cannot are not looked at
 // again. Cheap for a shape that was refused and for which nothing has grown since.

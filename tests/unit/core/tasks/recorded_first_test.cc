@@ -185,6 +185,21 @@ TEST_F(RecordedFirstTest, AStatusIsNotOverdueWhileOthersOfItsNamespaceAreWritten
   EXPECT_EQ(api.notes[0].reason, "StatusOverdue");
 }
 
+TEST_F(RecordedFirstTest, AStatusThatTakesLongAndIsNotOverdueIsFollowedByThePod) {
+  api.AddServer("s2", "8");
+  api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
+  Add();
+  for (int i = 0; i < 4; ++i) {
+    Add("other" + std::to_string(i), {{"suspend", true}});
+    api.Advance(seconds(2));
+  }
+  const int writes = api.task_writes;
+  api.Unblock();
+  api.Settle();
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.task_writes, writes + 1);
+}
+
 TEST_F(RecordedFirstTest, RoomThatAnotherHasTakenMeanwhileIsNotTakenTwice) {
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
   Add();
