@@ -34,6 +34,7 @@ void ShowTasks(World& world, Admission& admission) {
     if (shape.waiting.Hides(*admission.tenant)) {
       if (shape.waiting.empty()) ApplyQueueingHints(world, shape);
       shape.waiting.Show(*admission.tenant);
+      shape.burst_at = Time{};  // nothing was planned for what is shown now
     }
     if (shape.waiting.empty()) return;
     if (!world.scheduling.reserved.empty()) shape.unschedulable = false;

@@ -222,7 +222,8 @@ namespace {
 // The pod's creation has no answer yet. One that may not even have been sent, since many of its
 // namespace are, is given more time while those are answered.
 void AwaitAnswer(World& world, TaskState& task) {
-  if (MaySend(task)) return;  // it is sent in this very step
+  // It is sent in this very step.
+  if (MaySend(task)) return world.tasks.Wake(task, world.now + kSlowAnswer);
   const bool unrecorded = task.held && !task.held->recorded;
   const Time due = unrecorded ? RecordDue(task) : task.binding->assigned_at + kSlowAnswer;
   if (world.now < due) return world.tasks.Wake(task, due);

@@ -123,6 +123,21 @@ TEST_F(AdmissionTest, NothingIsBoughtForPodsThatCannotBeCreated) {
   EXPECT_EQ(api.claims_made, 0);
 }
 
+TEST_F(AdmissionTest, AServerIsBoughtOnceOneOfThemMayBeTriedAgain) {
+  api.AddPool("spot", "8");
+  DenyPods({ErrorKind::kForbidden, "failed calling webhook \"w\": it is down", {}});
+  api.AddTask("t", {}, "8");
+  api.Advance(Duration{100});
+  api.servers["s1"].spec.cordoned = true;
+  api.Change(api.servers["s1"]);
+  api.AddTask("other", {}, "8", "team");
+  api.Settle();
+  ASSERT_EQ(api.scales_made, 1) << "for the other one, which asks for the same";
+  api.refuse = nullptr;
+  api.Advance(minutes(2));
+  EXPECT_EQ(api.scales_made, 2) << api.Says("t");
+}
+
 TEST_F(AdmissionTest, AQuotaWithRoomAgainIsUsedSoon) {
   const Error full{ErrorKind::kForbidden, "pods \"t-1\" is forbidden: exceeded quota: q", {}};
   api.AddTask("first");

@@ -200,6 +200,22 @@ TEST_F(RecordedFirstTest, AStatusThatTakesLongAndIsNotOverdueIsFollowedByThePod)
   EXPECT_EQ(api.task_writes, writes + 1);
 }
 
+TEST_F(RecordedFirstTest, ACreationThatHangsAfterAStatusThatTookLongIsTold) {
+  api.AddServer("s2", "8");
+  api.hangs = [](const Write& write) {
+    return (IsStatus(write) && write.name == "t") || write.name == "t-1";
+  };
+  Add();
+  for (int i = 0; i < 4; ++i) {
+    Add("other" + std::to_string(i), {{"suspend", true}});
+    api.Advance(seconds(2));
+  }
+  api.UnblockFirst();
+  api.Advance(seconds(6));
+  ASSERT_EQ(api.hanging(), 2u) << "the pod, and the status that says so";
+  EXPECT_THAT(api.world().tasks.by_key.at("ns/t").object.status.phase, api::TaskPhase::kPending);
+}
+
 TEST_F(RecordedFirstTest, RoomThatAnotherHasTakenMeanwhileIsNotTakenTwice) {
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
   Add();
