@@ -20,6 +20,14 @@ class RecordedFirstTest : public testing::Test {
     api.AddTask(name, std::move(spec), "1", ns);
     api.Settle();
   }
+  // Statuses of others in its namespace, one every two seconds.
+  void WriteOthers(int times) {
+    for (int i = 0; i < times; ++i) {
+      Add("other" + std::to_string(i), {{"suspend", true}});
+      api.Advance(seconds(2));
+      api.Remove(api.tasks, "ns/other" + std::to_string(i));
+    }
+  }
   void RefuseStatuses(Error error) {
     api.refuse = Denies(Verb::kPatchStatus, Kind::kTask, std::move(error));
   }
@@ -171,16 +179,9 @@ TEST_F(RecordedFirstTest, AStatusIsNotOverdueWhileOthersOfItsNamespaceAreWritten
   api.AddServer("s2", "8");
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
   Add();
-  const auto pass = [&](int times) {
-    for (int i = 0; i < times; ++i) {
-      Add("other" + std::to_string(i), {{"suspend", true}});
-      api.Advance(seconds(2));
-      api.Remove(api.tasks, "ns/other" + std::to_string(i));
-    }
-  };
-  pass(13);
+  WriteOthers(13);
   EXPECT_TRUE(api.notes.empty()) << "it may wait for its turn";
-  pass(4);
+  WriteOthers(4);
   ASSERT_EQ(api.notes.size(), 1u) << "but not for ever";
   EXPECT_EQ(api.notes[0].reason, "StatusOverdue");
 }
@@ -189,10 +190,7 @@ TEST_F(RecordedFirstTest, AStatusThatTakesLongAndIsNotOverdueIsFollowedByThePod)
   api.AddServer("s2", "8");
   api.hangs = [](const Write& write) { return IsStatus(write) && write.name == "t"; };
   Add();
-  for (int i = 0; i < 4; ++i) {
-    Add("other" + std::to_string(i), {{"suspend", true}});
-    api.Advance(seconds(2));
-  }
+  WriteOthers(4);
   const int writes = api.task_writes;
   api.Unblock();
   api.Settle();
@@ -206,10 +204,7 @@ TEST_F(RecordedFirstTest, ACreationThatHangsAfterAStatusThatTookLongIsTold) {
     return (IsStatus(write) && write.name == "t") || write.name == "t-1";
   };
   Add();
-  for (int i = 0; i < 4; ++i) {
-    Add("other" + std::to_string(i), {{"suspend", true}});
-    api.Advance(seconds(2));
-  }
+  WriteOthers(4);
   api.UnblockFirst();
   api.Advance(seconds(6));
   ASSERT_EQ(api.hanging(), 2u) << "the pod, and the status that says so";
