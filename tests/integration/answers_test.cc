@@ -203,7 +203,7 @@ class Script {
   }
 
   void SayLines(const std::string& what, const Request& request, size_t count) {
-    int64_t last = 0;
+    int64_t last = -1;
     for (const std::string& line : asked_.Lines(request, count)) {
       const Json event = ParseJson(line), &object = event["object"];
       const Json& annotations = api::GetObject(object["metadata"], "annotations");
@@ -211,7 +211,9 @@ class Script {
       std::string said = At(event, "type") + " " + At(object, "metadata.name");
       if (!At(object, "code").empty()) said += At(object, "code") + " " + At(object, "reason");
       if (annotations.contains(kube::kInitialEventsEnd)) said += "the list is complete";
-      if (last > 0 && version <= last) said += " (not newer)";
+      // A bookmark is of the moment; what else was written by then has made it newer, or has not.
+      const bool bookmark = At(event, "type") == "BOOKMARK";
+      if (bookmark ? version < last : version <= last) said += " (not newer)";
       said_.push_back(what + ": " + said);
       last = version;
     }

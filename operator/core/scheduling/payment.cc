@@ -70,7 +70,6 @@ void ClearOverBudget(World& world, TaskState& task) {
   task.shape = world.scheduling.shapes.Paid(*task.shape);
   if (queued) JoinQueue(world, task);
   if (task.gang != nullptr) task.gang->tried_members = 0;
-  task.shape->burst_at = Time{};
 }
 
 namespace {

@@ -14,6 +14,7 @@ void JoinQueue(World& world, TaskState& task) {
     if (shape.waiting.empty()) ApplyQueueingHints(world, shape);
     shape.waiting.Insert(*task.tenant, task.position());
     if (task.admission->closed) shape.waiting.Hide(*task.tenant);
+    shape.burst_at = Time{};  // nothing is planned for it yet
   }
   task.queued = task.priority;
   if (task.tenant->waiting++ == 0) world.scheduling.tenants_waiting.insert(task.tenant);

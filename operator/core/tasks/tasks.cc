@@ -125,7 +125,6 @@ void Enqueue(World& world, TaskState& task) {
   const bool first = !task.queued;
   Dequeue(world, task);
   JoinQueue(world, task);
-  task.shape->burst_at = Time{};
   if (first) {
     if (task.waiting_since == Time{}) task.waiting_since = task.object.meta.created;
     if (SaysElse(task.object.status)) task.explain_after = kExplainAgain;

@@ -145,6 +145,20 @@ TEST(BudgetsTest, NoServerIsBoughtForATaskThatIsNotCovered) {
   EXPECT_TRUE(api.scales.empty());
 }
 
+TEST(BudgetsTest, AServerWithoutAPriceIsRequestedForEachThatIsHeld) {
+  ApiModel api;
+  api.AddBudget("b", "0.30");
+  AddPaidServer(api, "paid");
+  api.AddPool("own", "4");
+  api.pools["own"].spec.price_micros = 0;
+  api.Change(api.pools["own"]);
+  for (const char* name : {"t", "u"}) {
+    api.AddTask(name, kAnHour, "4");
+    api.Advance(seconds(5));
+  }
+  EXPECT_EQ(api.scales.size(), 2u) << api.Says("u");
+}
+
 TEST(BudgetsTest, ACheaperPoolIsAskedIfTheFirstCannotBePaid) {
   ApiModel api;
   api.AddBudget("b", "0.30");
