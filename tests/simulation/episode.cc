@@ -54,6 +54,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
   checks_.JudgeOnly(script_.only);
   static constexpr size_t kWorkers[] = {1, 2, 4, 32, 64, 64};
   static constexpr int kLatencies[] = {0, 0, 50, 1'000};  // ms
+  static constexpr int64_t kPrice = 400'000;
   Random random(script_.seed);
   world_.workers = kWorkers[random.Pick(6)];
   world_.latency = milliseconds(kLatencies[random.Pick(4)]);
@@ -64,13 +65,15 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
   beat_ = api_.now;
   static constexpr const char* kCpus[] = {"2", "4", "6"};
   // Some clusters are so large that the bounds in the core are met.
-  const bool large = Random(script_.seed).OneIn(8);
+  Random kind(script_.seed);
+  const bool large = kind.OneIn(8);
   for (size_t i = 0; i < (large ? 12 : 3); ++i)
     nodes_.Add("s" + std::to_string(i),
                *api::DecodeResources({{"cpu", kCpus[i % 3]}, {"memory", "8Gi"}}));
   if (large) users_.Bound(80);
-  users_.AddPool("spot", "4", 1, Cloud::AnyEngine(random));
-  users_.AddPool("on-demand", "8", 0, Cloud::AnyEngine(random));
+  // Some have a pool without a price, where every task fits.
+  users_.AddPool("spot", "4", kind.OneIn(4) ? 0 : kPrice, Cloud::AnyEngine(random));
+  users_.AddPool("on-demand", "8", kPrice, Cloud::AnyEngine(random));
   users_.AddClass("high", 4);
   users_.AddClass("low", -1);
   nodes_.Beat();

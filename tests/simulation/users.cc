@@ -27,13 +27,13 @@ void Users::Change(T object) {
   api_.Put(std::move(object));
 }
 
-void Users::AddPool(const std::string& name, const std::string& cpu, int64_t priority,
+void Users::AddPool(const std::string& name, const std::string& cpu, int64_t price_micros,
                     const std::string& engine) {
   api::ServerPool pool;
   pool.meta.name = name;
   pool.spec.resources = *api::DecodeResources({{"cpu", cpu}, {"memory", "16Gi"}});
-  pool.spec.priority = priority;
-  pool.spec.price_micros = 400'000;
+  pool.spec.priority = name == "spot" ? 1 : 0;
+  pool.spec.price_micros = price_micros;
   pool.spec.max_servers = 3;
   pool.spec.idle_before_release = std::chrono::seconds(60);
   pool.spec.provision_timeout = std::chrono::seconds(300);
@@ -277,7 +277,12 @@ void Users::GiveUpGroups() {
 
 void Users::LetGo() {
   GiveUpGroups();
-  for (const auto& budget : api_.List<api::Budget>()) api_.Remove(Kind::kBudget, budget.meta.key());
+  const auto pools = api_.List<api::ServerPool>();
+  if (std::none_of(pools.begin(), pools.end(),
+                   [](const auto& pool) { return pool.spec.price_micros == 0; })) {
+    for (const auto& budget : api_.List<api::Budget>())
+      api_.Remove(Kind::kBudget, budget.meta.key());
+  }
   for (const char* name : {"high", "low"}) {
     if (api_.Get<api::PriorityClass>(name) == nullptr) AddClass(name, 3);
   }

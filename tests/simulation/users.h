@@ -14,7 +14,7 @@ class Users {
 
   // How many tasks there may be at once.
   void Bound(size_t tasks) { most_ = tasks; }
-  void AddPool(const std::string& name, const std::string& cpu, int64_t priority,
+  void AddPool(const std::string& name, const std::string& cpu, int64_t price_micros,
                const std::string& engine);
   void AddClass(const std::string& name, int64_t value);
   void Submit(Random& random);
@@ -35,7 +35,8 @@ class Users {
   bool ChangeQueue(Random& random);
   // A namespace gets a budget, another one, or none.
   bool ChangeBudget(Random& random);
-  // What still stands in the way is taken away: cordons, suspensions, limits of pools.
+  // What still stands in the way is taken away: cordons, suspensions, limits of pools, and budgets
+  // where no pool is without a price.
   void LetGo();
   void GiveUpGroups();
   // Removes finished tasks, so that a long run does not grow.
