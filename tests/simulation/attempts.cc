@@ -76,6 +76,18 @@ void Checks::CheckAssignment(const Replica& replica, const core::Write& write) {
   }
 }
 
+// What runs keeps the priority that it began with, as pods do when their class is made anew; for a
+// process that was started since it is the one of that moment.
+std::optional<int64_t> Checks::LowestPriorityOf(const TaskRequest& task,
+                                                const PodRecord& pod) const {
+  auto out = PriorityOf(task);
+  if (const auto at = began_with_.find(pod.key); at != began_with_.end())
+    out = std::min(out, at->second);
+  if (const auto lowest = witness_.LowestOf(task.spec.priority_class, pod.asked))
+    out = std::min(out, lowest);
+  return out;
+}
+
 // A task may have to give way to another, or its group is taken back; both cost it no retry. Nor
 // does a pod that appears after its creation was given up, when its room is another's.
 void Checks::Stops(const Replica& replica, const core::Write& write) {
@@ -88,15 +100,12 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   const TaskRequest* task = owner == nullptr ? nullptr : TaskOf(*owner);
   // Its group is taken back, and it may be gone already by another's hand.
   if (task != nullptr && task->spec.group) witness_.Blame(write.uid, "gave way");
-  if (task == nullptr || pod == nullptr || pod->meta.uid != write.uid) return;
+  if (task == nullptr || record == nullptr) return;
   const auto allows = [](const TaskRequest& each) {
     return each.spec.preemption == api::Preemption::kAllowed;
   };
   const auto behind = [&](Kind kind) { return !replica.HasSeen(kind, api_.changed(kind)); };
-  // What runs keeps the priority that it began with, as pods do when their class is made anew.
-  auto own = PriorityOf(*task);
-  if (const auto at = began_with_.find(write.key()); at != began_with_.end())
-    own = std::min(own, at->second);
+  const auto own = LowestPriorityOf(*task, *record);
   // One that is behind goes by priorities as they were.
   bool gives_way = behind(Kind::kTask) || behind(Kind::kPriorityClass);
   for (const auto& [key, object] : api_.All(Kind::kTask)) {

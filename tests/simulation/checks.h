@@ -170,6 +170,7 @@ class Checks {
   bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,
                       const api::Node& node) const;
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
+  std::optional<int64_t> LowestPriorityOf(const api::TaskRequest& task, const PodRecord& pod) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;
   void CheckResult(const Replica& replica, const core::Write& write);
   void CheckFaults(const core::Write& write);

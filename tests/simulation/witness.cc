@@ -37,6 +37,8 @@ void Witness::Changed(const core::Object* before, const core::Object* after, boo
     servers_[server->meta.name].insert(server->spec.node_name);
   } else if (const auto* claim = std::get_if<api::CloudServer>(&any)) {
     if (claim->ready) ready_.insert(claim->request_uid);
+  } else if (const auto* named = std::get_if<api::PriorityClass>(&any)) {
+    values_[named->meta.name].emplace_back(now, named->value);
   } else if (std::holds_alternative<api::Budget>(any) && !ours) {
     budget_changed = now;
   }
@@ -154,6 +156,17 @@ int Witness::OwnFaults(const TaskRecord& task) {
 void Witness::Stopped(const std::string& pod_uid) {
   if (const auto known = pods_.find(pod_uid); known != pods_.end())
     tasks_[known->second.first].pods[known->second.second].stopped = true;
+}
+
+std::optional<int64_t> Witness::LowestOf(const std::string& priority_class, Time since) const {
+  const auto at = values_.find(priority_class);
+  if (at == values_.end()) return std::nullopt;
+  int64_t lowest = at->second.back().second;
+  for (auto value = at->second.rbegin(); value != at->second.rend(); ++value) {
+    lowest = std::min(lowest, value->second);
+    if (value->first < since) break;
+  }
+  return lowest;
 }
 
 bool Witness::RefusedBy(const std::string& node, Duration within) const {

@@ -101,6 +101,8 @@ class Witness {
   // Whether the node was lost since then: it vanished, or was down for a minute on end.
   bool Lost(const std::string& node, Time since) const;
   bool Down(const std::string& node, Duration within) const;
+  // The lowest value that the class has had from then on; nothing if it was never there.
+  std::optional<int64_t> LowestOf(const std::string& priority_class, Time since) const;
   // Whether its kubelet has refused a pod within that time.
   bool RefusedBy(const std::string& node, Duration within) const;
   // Whether the purchase had a server that its engine called ready, be it another than now.
@@ -130,9 +132,10 @@ class Witness {
   std::map<std::string, TaskRecord> tasks_;
   std::map<std::string, std::pair<std::string, size_t>> pods_;  // by uid: its task, its place
   std::map<std::string, Health> nodes_;
-  std::map<std::string, Time> refused_;                            // by task and by namespace
-  std::map<std::string, Time> asked_;                              // by the pod's key
-  std::map<std::pair<std::string, std::string>, Time> asked_for_;  // by its node as well
+  std::map<std::string, Time> refused_;                                  // by task and by namespace
+  std::map<std::string, Time> asked_;                                    // by the pod's key
+  std::map<std::pair<std::string, std::string>, Time> asked_for_;        // by its node as well
+  std::map<std::string, std::vector<std::pair<Time, int64_t>>> values_;  // of priority classes
   std::set<std::string> hosted_;
   std::map<std::string, std::set<std::string>> servers_;
   std::set<std::string> ready_;  // uids of purchases
