@@ -212,20 +212,24 @@ bool Checks::AwaitsAnother(const Replica& replica, const TaskRequest& task) cons
   return told && api_.now < *told + kTold;
 }
 
+// Whether it waits for a server, and for nothing else.
+bool Checks::WaitsForServer(const Replica& replica, const TaskRequest& task) const {
+  const api::TaskStatus& status = task.status;
+  // Where one of a group has room, the others may have none.
+  if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
+      task.meta.deleted || (status.retry_at && *status.retry_at > api_.now) || !PriorityOf(task) ||
+      Barred(task) || witness_.Unrecorded(task) || AwaitsAnother(replica, task))
+    return false;
+  // It has ended, such as for want of money, and its status was refused: a text that was called
+  // invalid is sent again after up to five minutes.
+  return !concluded_.contains({replica.id(), task.meta.uid});
+}
+
 Checks::Waits Checks::Idle(const Replica& replica) const {
   Waits out;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
-    const api::TaskStatus& status = task.status;
-    // Where one of a group has room, the others may have none.
-    if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
-        task.meta.deleted || (status.retry_at && *status.retry_at > api_.now) ||
-        !PriorityOf(task) || Barred(task) || witness_.Unrecorded(task) ||
-        AwaitsAnother(replica, task))
-      continue;
-    // It has ended, such as for want of money, and its status was refused: a text that was called
-    // invalid is sent again after up to five minutes.
-    if (concluded_.contains({replica.id(), task.meta.uid})) continue;
+    if (!WaitsForServer(replica, task)) continue;
     for (const auto& [name, entry] : api_.All(Kind::kServer)) {
       const auto& server = std::get<api::RegisteredServer>(*entry);
       const auto* node = api_.Get<api::Node>(server.spec.node_name);
@@ -237,6 +241,27 @@ Checks::Waits Checks::Idle(const Replica& replica) const {
       if (server.spec.cloud && !IsInUse(server)) continue;
       if (WouldFit(task, server, *node, api_) && !KeptForAnother(task, server, *node))
         out.emplace(key, name);
+    }
+  }
+  return out;
+}
+
+// By what the operator itself says of the pools, which depends on much that it has seen.
+Checks::Waits Checks::Unbought(const Replica& replica) const {
+  Waits out;
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& task = std::get<TaskRequest>(*object);
+    const api::Placement& placement = *task.spec.placement;
+    if (placement.policy == api::Policy::kLocalOnly || placement.burst_auto ||
+        task.status.phase != api::TaskPhase::kPending || task.status.explanation == nullptr ||
+        replica.now() < task.meta.created + placement.burst_after + kTold ||
+        !WaitsForServer(replica, task))
+      continue;
+    for (const auto& [name, entry] : api_.All(Kind::kPool)) {
+      const auto& pool = std::get<api::ServerPool>(*entry);
+      const bool says =
+          task.status.explanation->summary.find(name + " available") != std::string::npos;
+      if (says && (pool.spec.price_micros == 0 || !Bounded(task.meta.ns))) out.emplace(key, name);
     }
   }
   return out;

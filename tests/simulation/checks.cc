@@ -24,6 +24,16 @@ void Checks::Violate(std::string invariant, std::string message) {
   if (!violation_) violation_ = Violation{std::move(invariant), std::move(message)};
 }
 
+namespace {
+
+Record RecordOf(const core::Write& write) {
+  const api::Json& told = api::GetObject(write.body, "assignment");
+  const auto text = [&](const char* field) { return api::GetString(told, field); };
+  return {write.uid, text("server"), text("podName"), text("assignedAt")};
+}
+
+}  // namespace
+
 void Checks::Decided(const Replica& replica, const core::Effect& effect) {
   CheckGround(replica, effect);
   if (const auto* ask = std::get_if<core::AskCloud>(&effect)) {
@@ -42,10 +52,7 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     given_back_.insert(write->uid);
   if (write->kind == Kind::kTask && write->verb == core::Verb::kPatchStatus) {
     CheckAssignment(replica, *write);
-    const api::Json& told = api::GetObject(write->body, "assignment");
-    const auto text = [&](const char* field) { return api::GetString(told, field); };
-    recorded_.emplace(replica.id(),
-                      Record{write->uid, text("server"), text("podName"), text("assignedAt")});
+    recorded_.emplace(replica.id(), RecordOf(*write));
     const auto phase = api::GetString(write->body, "phase");
     if (phase == "Succeeded" || phase == "Failed" || phase == "Cancelled")
       concluded_.emplace(replica.id(), write->uid);
@@ -206,6 +213,10 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   if (before_ && before_->meta.uid == write.uid) {
     CheckResult(replica, write);
     CheckFaults(write);
+    // Two that have decided the very same: it is told of by the one whose status was taken.
+    std::erase_if(recorded_, [&, record = RecordOf(write)](const auto& each) {
+      return each.second == record && each.first != replica.id();
+    });
     ++statuses_;
     ++costs_[write.uid].statuses;
     // It comes before the pod, and is taken back if there will be none.

@@ -58,6 +58,8 @@ class Checks {
   // How what it knows of the API server differs from what is there; nothing if it does not.
   std::optional<std::string> ViewDiffers(const Replica& replica) const;
   Waits Idle(const Replica& replica) const;
+  // Those for which nothing is bought though a pool can be asked: each such task, and the pool.
+  Waits Unbought(const Replica& replica) const;
   // What is ready and paid for, and is no server that tasks could go to.
   std::set<std::string> Unregistered() const;
   // What statuses of tasks tell that is not so any more.
@@ -169,6 +171,7 @@ class Checks {
                   const api::Node& node) const;
   bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,
                       const api::Node& node) const;
+  bool WaitsForServer(const Replica& replica, const api::TaskRequest& task) const;
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   std::optional<int64_t> LowestPriorityOf(const api::TaskRequest& task, const PodRecord& pod) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;

@@ -186,7 +186,7 @@ bool Cloud::Move(Random& random) {
   if (claim.error != CloudError::kNone) return false;
   if (claim.ready && MannerOf(claim.engine).replaces &&
       api_.Get<api::Node>(claim.node_name) == nullptr)
-    return Replace(claim, false), true;
+    return dying_.contains(claim.name) ? EndDying(claim) : (Replace(claim, false), true);
   if (claim.ready) return Arrive(claim);
   const Mood mood = moods_[pool_of_[claim.name]];
   const bool refuses = MannerOf(claim.engine).refuses;

@@ -91,10 +91,11 @@ bool Episode::Settle(Random&) {
 // Nothing but time passes, and longer than the operator waits for anything that is not written
 // down.
 void Episode::HoldStill() {
-  Checks::Waits waits = checks_.Idle(*replicas_.front());
+  const Replica& replica = *replicas_.front();
+  Checks::Waits waits = checks_.Idle(replica), unbought = checks_.Unbought(replica);
   std::set<std::string> unregistered = checks_.Unregistered(), misleading = checks_.Misleading();
   const auto all_is_well = [&] {
-    return waits.empty() && unregistered.empty() && misleading.empty();
+    return waits.empty() && unbought.empty() && unregistered.empty() && misleading.empty();
   };
   const auto keep = [](auto& before, const auto& now) {
     std::erase_if(before, [&](const auto& each) { return !now.contains(each); });
@@ -102,7 +103,8 @@ void Episode::HoldStill() {
   for (int i = 0; i < 15 && !all_is_well() && !checks_.violation(); ++i) {
     Pass(seconds(5));
     if (!Drain(*replicas_.front())) return;
-    keep(waits, checks_.Idle(*replicas_.front()));
+    keep(waits, checks_.Idle(replica));
+    keep(unbought, checks_.Unbought(replica));
     keep(unregistered, checks_.Unregistered());
     keep(misleading, checks_.Misleading());
   }
@@ -110,6 +112,9 @@ void Episode::HoldStill() {
   for (const auto& [key, server] : waits)
     checks_.Violate("idle-server", key + " waits while server " + server + " would take it; " +
                                        Says(*api_.Get<api::TaskRequest>(key)));
+  for (const auto& [key, pool] : unbought)
+    checks_.Violate("unbought", key + " waits, and pool " + pool + " is not asked; " +
+                                    Says(*api_.Get<api::TaskRequest>(key)));
   for (const std::string& what : unregistered)
     checks_.Violate("unused", what + ", which is ready, and is not registered");
   for (const std::string& what : misleading) checks_.Violate("misleading", what);

@@ -54,7 +54,8 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
   if (task.spec.start_deadline && api_.now >= task.meta.created + *task.spec.start_deadline)
     return false;
   // Where pods are refused, or nobody answers, only some are tried.
-  if (witness_.RefusedIn(task.meta.ns, kPassedOver)) return false;
+  if (witness_.RefusedIn(task.meta.ns, kPassedOver) || witness_.Unproven(task.meta.ns))
+    return false;
   // That a pod was created may not have been told yet.
   for (const std::string& key : replica.Unanswered(task.meta.ns + "/")) {
     if (api_.now >= witness_.AskedAt(key) + seconds(3)) return false;

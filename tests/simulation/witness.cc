@@ -100,6 +100,7 @@ void Witness::Created(const core::Write& write, const core::Object& object) {
   }
   pods_[pod.meta.uid] = {write.uid, task.pods.size()};
   hosted_.insert(pod.node_name);
+  if (Time& proven = proven_[pod.meta.ns]; proven < refused_[pod.meta.ns]) proven = now;
   task.pods.push_back(std::move(record));
 }
 
@@ -167,6 +168,14 @@ std::optional<int64_t> Witness::LowestOf(const std::string& priority_class, Time
     if (value->first < since) break;
   }
   return lowest;
+}
+
+bool Witness::Unproven(const std::string& ns) const {
+  const auto refused = refused_.find(ns);
+  if (refused == refused_.end()) return false;
+  const auto proven = proven_.find(ns);
+  return proven == proven_.end() || proven->second < refused->second ||
+         now < proven->second + seconds(5);
 }
 
 bool Witness::RefusedBy(const std::string& node, Duration within) const {

@@ -80,6 +80,8 @@ class Witness {
     refused_[task_uid] = refused_[ns] = now;
   }
   // Whether a pod was refused in the namespace within that time.
+  // No pod was created there since one was refused, or hung, or only just now.
+  bool Unproven(const std::string& ns) const;
   bool RefusedIn(const std::string& ns, Duration within) const {
     const auto at = refused_.find(ns);
     return at != refused_.end() && now < at->second + within;
@@ -132,8 +134,9 @@ class Witness {
   std::map<std::string, TaskRecord> tasks_;
   std::map<std::string, std::pair<std::string, size_t>> pods_;  // by uid: its task, its place
   std::map<std::string, Health> nodes_;
-  std::map<std::string, Time> refused_;                                  // by task and by namespace
-  std::map<std::string, Time> asked_;                                    // by the pod's key
+  std::map<std::string, Time> refused_;  // by task and by namespace
+  std::map<std::string, Time> proven_;   // by namespace: the first creation after a refusal
+  std::map<std::string, Time> asked_;    // by the pod's key
   std::map<std::pair<std::string, std::string>, Time> asked_for_;        // by its node as well
   std::map<std::string, std::vector<std::pair<Time, int64_t>>> values_;  // of priority classes
   std::set<std::string> hosted_;

@@ -144,18 +144,17 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
                                 EncodeNew(object, owner, api::kGroupVersion), std::nullopt});
 }
 
-// What it really offers, without what runs there already for tasks: after a restart that may be
-// much.
+// What a server like it offers: not less for what others have brought there. Devices, and the pods
+// of DaemonSets, come a while after the node.
 void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
-  if (scale.sized || !server.schedulable || pool == world.provisioning.pools.end() ||
-      !IsOf(scale, pool->second))
+  if (!server.schedulable || pool == world.provisioning.pools.end() || !IsOf(scale, pool->second))
     return;
-  scale.sized = true;
   api::Resources room = server.node->object->allocatable;
-  room -= server.usage->used;
-  room += server.usage->used_by_tasks;
-  pool->second.observed = room;
+  room -= server.usage->used_by_daemons;
+  if (scale.room_seen == room) return;
+  scale.room_seen = room;
+  pool->second.observed = std::move(room);
 }
 
 void NoteUse(World& world, ScaleState& scale) {

@@ -59,7 +59,8 @@ Time KeptUntil(const World& world, const ScaleState& scale) {
 // leader: that is the one that is paid for.
 void TakeOther(ScaleState& scale, const CloudServer& server) {
   NoteBackend(scale.object.status, server);
-  scale.server_sent = scale.joined = scale.hosted = scale.sized = false;
+  scale.server_sent = scale.joined = scale.hosted = false;
+  scale.room_seen.reset();
   scale.idle_since = scale.unusable_since = kNever;
 }
 

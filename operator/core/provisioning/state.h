@@ -81,7 +81,6 @@ struct ScaleState {
   Backoff release_backoff;
   bool joined = false;  // its server was able to take a task that it was bought for, at least once
   bool hosted = false;  // and has taken one, since this process knows it
-  bool sized = false;   // what it really offers was taken down
   std::string lacks;    // what keeps it from joining, once its engine calls it ready
   Deletion deletion;
   bool given_back = false;   // its engine was asked to, and has not refused
@@ -96,6 +95,7 @@ struct ScaleState {
   int64_t nominated = 0;         // tasks that wait for it
   bool promised_whole = false;   // to an exclusive task
   api::Resources room;           // left for more of them
+  std::optional<api::Resources> room_seen;  // what its pool was told that one like it offers
   // Of those tasks, the ones that are told so once it exists, by their keys; and what the choice
   // was made by.
   std::map<std::string, std::string> untold;

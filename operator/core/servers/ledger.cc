@@ -20,7 +20,7 @@ const NodeUsage* Ledger::Take(Entry& entry, const NodeUsage& node, Footprint foo
   NodeUsage& usage = place;
   const Demand& demand = *footprint.demand;
   usage.used += demand.requests;
-  if (demand.task) usage.used_by_tasks += demand.requests;
+  if (demand.daemon) usage.used_by_daemons += demand.requests;
   if (footprint.account != nullptr) {
     *footprint.account += demand.requests;
     ++footprint.account->pods;
@@ -55,7 +55,7 @@ void Ledger::Subtract(Entry& entry) {
   const Demand& demand = *pod.demand;
   NodeUsage& usage = place;
   usage.used -= demand.requests;
-  if (demand.task) usage.used_by_tasks -= demand.requests;
+  if (demand.daemon) usage.used_by_daemons -= demand.requests;
   if (pod.account != nullptr) {
     *pod.account -= demand.requests;
     --pod.account->pods;

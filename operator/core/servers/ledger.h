@@ -22,6 +22,7 @@ struct Demand {
   std::vector<std::string> host_ports;
   bool task = false;       // a pod of ours
   bool exclusive = false;  // and it wants the server to itself
+  bool daemon = false;     // such a pod comes with every new node
   bool operator==(const Demand&) const = default;
 };
 
@@ -44,7 +45,7 @@ struct alignas(64) NodeUsage {
   // Of the node's server in the index; the ledger only keeps it.
   uint32_t slot = kNoSlot;
   api::Resources used;
-  api::Resources used_by_tasks;  // of that, by pods of ours
+  api::Resources used_by_daemons;  // of that, by pods that come with every node
   int64_t pods = 0;
   int64_t tasks = 0;
   int64_t exclusive = 0;

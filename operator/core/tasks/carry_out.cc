@@ -22,6 +22,17 @@ std::shared_ptr<const Binding> BindingTo(const TaskState& task, const ServerStat
               spec.price_micros});
 }
 
+namespace {
+
+// One that was a spare has to be made up for at once.
+void WakeForSpares(World& world, const api::RegisteredServerSpec& server) {
+  const auto scale = world.provisioning.scales.find(server.scale_request);
+  if (scale != world.provisioning.scales.end() && scale->second.idle_since != kNever)
+    world.WakeAt(world.now);
+}
+
+}  // namespace
+
 bool CarryOut::MayStart(const TaskState& task) const {
   Time unused = kNever;
   return MayRecord(world_, task) && Lingering(world_, task, &unused) == nullptr;
@@ -53,6 +64,7 @@ void CarryOut::Bind(TaskState& task, const ServerState& server,
                        std::move(other_nodes),
                        annotations_(server.object.spec)};
   DescribeBound(world_, task);
+  WakeForSpares(world_, server.object.spec);
   if (IsRecordedFirst(task)) return HoldCreation(world_, task, std::move(write));
   world_.effects.emplace_back(std::move(write));
 }

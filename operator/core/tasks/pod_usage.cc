@@ -1,5 +1,7 @@
 #include "operator/core/tasks/pod_usage.h"
 
+#include <algorithm>
+
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/tasks/ownership.h"
 #include "operator/core/world.h"
@@ -8,9 +10,17 @@ namespace spillway::core {
 
 namespace {
 
+// A DaemonSet's pod, or a static one.
+bool IsDaemon(const api::Pod& pod) {
+  return std::any_of(pod.meta.owners.begin(), pod.meta.owners.end(), [](const auto& owner) {
+    return owner.controller && (owner.kind == "DaemonSet" || owner.kind == "Node");
+  });
+}
+
 // Mostly its task's shape has it.
 Shared<Demand> DemandOf(const PodState& state) {
-  Demand demand{state.object.requests, state.object.host_ports, state.task, state.exclusive};
+  Demand demand{state.object.requests, state.object.host_ports, state.task, state.exclusive,
+                IsDaemon(state.object)};
   const TaskState* task = TaskOf(state);
   if (task != nullptr && task->shape != nullptr && *task->shape->demand == demand)
     return task->shape->demand;

@@ -394,6 +394,62 @@ TEST_F(ScalingTest, ABusyServerSeenAfterARestartDoesNotMakeItsPoolLookSmall) {
   EXPECT_EQ(api.claims_made, 2);
 }
 
+// Task t runs on the pool's server, of 8 cpu, and so does a pod of another namespace, of 2.
+class SharedServerTest : public ScalingTest {
+ protected:
+  void SetUp() override {
+    api.AddPool("spot", "8");
+    api.AddTask("t", api::Json::object(), "6");
+    api.Settle();
+    api.ProvideServer("cloud-1", "8");
+    api.Settle();
+    api::Pod& pod = api.pods["other/p"];
+    pod.meta.ns = "other", pod.meta.name = "p", pod.meta.uid = "p";
+    pod.node_name = "cloud-1";
+    pod.phase = PodPhase::kRunning;
+    pod.requests.cpu_milli = 2'000;
+  }
+  // How many servers were bought, once another task has asked for 7 cpu.
+  int BoughtAfterRestart() {
+    api.Change(api.pods["other/p"]);
+    api.Restart();
+    api.AddTask("u", api::Json::object(), "7");
+    api.Settle();
+    return api.claims_made;
+  }
+};
+
+TEST_F(SharedServerTest, DoesNotMakeItsPoolLookSmall) { EXPECT_EQ(BoughtAfterRestart(), 2); }
+
+TEST_F(SharedServerTest, WhatComesWithEveryNodeIsNotOffered) {
+  for (const char* kind : {"DaemonSet", "Node"}) {
+    api.pods["other/p"].meta.owners = {{kind, "d", "d", true, false}};
+    EXPECT_EQ(BoughtAfterRestart(), 1) << kind;
+  }
+}
+
+TEST_F(ScalingTest, ADeviceThatComesAfterItsNodeIsOfferedByItsPool) {
+  const api::Json gpu{
+      {"template",
+       {{"spec",
+         {{"containers",
+           {{{"name", "c"}, {"resources", {{"requests", {{"example.com/gpu", "1"}}}}}}}}}}}}};
+  api.AddPool("spot");
+  api.pools["spot"].spec.resources.extended["example.com/gpu"] = 1;
+  api.Change(api.pools["spot"]);
+  api.AddTask("t", gpu);
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Advance(seconds(20));
+  api.nodes["cloud-1"].allocatable.extended["example.com/gpu"] = 1;
+  api.Change(api.nodes["cloud-1"]);
+  api.Settle();
+  EXPECT_EQ(api.pods.at("ns/t-1").node_name, "cloud-1");
+  api.AddTask("u", gpu);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
+}
+
 TEST_F(ScalingTest, ALostCloudServerLetsItsTaskRunElsewhere) {
   RunOnBought();
   api.SetPod("t-1", PodPhase::kRunning);
@@ -443,6 +499,19 @@ TEST_F(ScalingTest, KeepsAWarmSpareBesideTheServersInUse) {
   api.SetPod("t-1", PodPhase::kSucceeded);
   api.Advance(seconds(2000));
   EXPECT_EQ(api.claims.size(), 1u);
+}
+
+TEST_F(ScalingTest, ReplacesASpareInTheMomentInWhichItIsUsed) {
+  api.AddPool("spot", "1");
+  api.pools["spot"].spec.warm_spares = 1;
+  api.Change(api.pools["spot"]);
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  api.hangs = [](const Write& write) { return write.kind != Kind::kScale; };
+  api.AddTask("t");
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 2);
 }
 
 TEST_F(ScalingTest, GivesASpareBackInTheMomentInWhichAnotherServerIsOne) {
