@@ -99,5 +99,43 @@ TEST_F(AtRestTest, AnAttemptOfItsOwnIsNotWaitedFor) {
   EXPECT_EQ(checks.Idle(first), (Checks::Waits{{kTask, "s0"}}));
 }
 
+// Task u says that pool spot can be asked.
+class UnboughtTest : public AtRestTest {
+ protected:
+  void SetUp() override {
+    api::ServerPool pool;
+    pool.meta.name = "spot";
+    pool.spec.price_micros = 400'000;
+    api.Put(pool);
+    api::TaskRequest task = Task();
+    task.meta.name = "u";
+    task.status = {};
+    task.status.phase = api::TaskPhase::kPending;
+    api::Explanation says;
+    says.summary = "0 of 1 servers fit: 1 insufficient cpu; pools: spot available";
+    task.status.explanation = std::make_shared<const api::Explanation>(says);
+    api.Put(task);
+  }
+  Checks::Waits Unbought() {
+    second.Read();
+    return checks.Unbought(second);
+  }
+};
+
+TEST_F(UnboughtTest, ATaskDoesNotWaitForLongWhileAPoolCanBeAsked) {
+  EXPECT_EQ(Unbought(), Checks::Waits{}) << "it is new";
+  Pass(minutes(3));
+  EXPECT_EQ(Unbought(), (Checks::Waits{{"ns/u", "spot"}}));
+}
+
+TEST_F(UnboughtTest, ExceptWhereABudgetMayCloseWhatHasAPrice) {
+  api::Budget budget;
+  budget.meta.ns = "ns";
+  budget.meta.name = "b";
+  api.Put(budget);
+  Pass(minutes(3));
+  EXPECT_EQ(Unbought(), Checks::Waits{});
+}
+
 }  // namespace
 }  // namespace spillway::simulation
