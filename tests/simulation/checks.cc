@@ -67,7 +67,7 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
 }
 
 std::string Checks::WhatOf(const core::Effect& effect) const {
-  const std::string key = runtime::EffectKey(effect);
+  std::string key = runtime::EffectKey(effect);
   if (const auto* ask = std::get_if<core::AskCloud>(&effect))
     return "ask " + std::to_string(static_cast<int>(ask->op)) + " " + key;
   const auto* write = std::get_if<core::Write>(&effect);
