@@ -72,8 +72,8 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
                *api::DecodeResources({{"cpu", kCpus[i % 3]}, {"memory", "8Gi"}}));
   if (large) users_.Bound(80);
   // Some have a pool without a price, where every task fits.
-  users_.AddPool("spot", "4", kind.OneIn(4) ? 0 : kPrice, Cloud::AnyEngine(random));
-  users_.AddPool("on-demand", "8", kPrice, Cloud::AnyEngine(random));
+  users_.AddPool("spot", "4", 1, kind.OneIn(4) ? 0 : kPrice, Cloud::AnyEngine(random));
+  users_.AddPool("on-demand", "8", 0, kPrice, Cloud::AnyEngine(random));
   users_.AddClass("high", 4);
   users_.AddClass("low", -1);
   nodes_.Beat();

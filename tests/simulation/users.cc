@@ -27,12 +27,12 @@ void Users::Change(T object) {
   api_.Put(std::move(object));
 }
 
-void Users::AddPool(const std::string& name, const std::string& cpu, int64_t price_micros,
-                    const std::string& engine) {
+void Users::AddPool(const std::string& name, const std::string& cpu, int64_t priority,
+                    int64_t price_micros, const std::string& engine) {
   api::ServerPool pool;
   pool.meta.name = name;
   pool.spec.resources = *api::DecodeResources({{"cpu", cpu}, {"memory", "16Gi"}});
-  pool.spec.priority = name == "spot" ? 1 : 0;
+  pool.spec.priority = priority;
   pool.spec.price_micros = price_micros;
   pool.spec.max_servers = 3;
   pool.spec.idle_before_release = std::chrono::seconds(60);

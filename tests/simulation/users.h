@@ -14,8 +14,8 @@ class Users {
 
   // How many tasks there may be at once.
   void Bound(size_t tasks) { most_ = tasks; }
-  void AddPool(const std::string& name, const std::string& cpu, int64_t price_micros,
-               const std::string& engine);
+  void AddPool(const std::string& name, const std::string& cpu, int64_t priority,
+               int64_t price_micros, const std::string& engine);
   void AddClass(const std::string& name, int64_t value);
   void Submit(Random& random);
   // Tasks that start together, or some of them.

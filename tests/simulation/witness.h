@@ -79,9 +79,10 @@ class Witness {
   void Refused(const std::string& task_uid, const std::string& ns) {
     refused_[task_uid] = refused_[ns] = now;
   }
-  // Whether a pod was refused in the namespace within that time.
-  // No pod was created there since one was refused, or hung, or only just now.
+  // Whether no pod was created in the namespace since one was refused there, or did not come in
+  // time; or one was only a moment ago.
   bool Unproven(const std::string& ns) const;
+  // Whether a pod was refused in the namespace within that time.
   bool RefusedIn(const std::string& ns, Duration within) const {
     const auto at = refused_.find(ns);
     return at != refused_.end() && now < at->second + within;

@@ -144,8 +144,8 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
                                 EncodeNew(object, owner, api::kGroupVersion), std::nullopt});
 }
 
-// What a server like it offers: not less for what others have brought there. Devices, and the pods
-// of DaemonSets, come a while after the node.
+// What a new server like it offers: what runs there for others takes nothing from that. Devices and
+// the pods of DaemonSets may come after the node, so it is looked at in each step.
 void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
   if (!server.schedulable || pool == world.provisioning.pools.end() || !IsOf(scale, pool->second))

@@ -24,7 +24,7 @@ std::shared_ptr<const Binding> BindingTo(const TaskState& task, const ServerStat
 
 namespace {
 
-// One that was a spare has to be made up for at once.
+// A bought server that was idle may have been a spare of its pool, which is replaced at once.
 void WakeForSpares(World& world, const api::RegisteredServerSpec& server) {
   const auto scale = world.provisioning.scales.find(server.scale_request);
   if (scale != world.provisioning.scales.end() && scale->second.idle_since != kNever)
