@@ -330,12 +330,14 @@ void StopAttempt(World& world, TaskState& task, const std::string& reason,
   Unbind(world, task, reason, "stopped on server " + attempt.server);
 }
 
-void EraseLast(TaskState& task) {
+void EraseAttempt(TaskState& task, int64_t attempt) {
   TaskStatus& status = task.object.status;
+  const auto at = std::find_if(status.attempts.begin(), status.attempts.end(),
+                               [&](const auto& each) { return each.attempt == attempt; });
+  if (at == status.attempts.end()) return;
   TakeSpentBack(*task.account, status);
-  status.spent_micros =
-      std::max<int64_t>(0, status.spent_micros - status.attempts.back().cost_micros);
-  status.attempts.pop_back();
+  status.spent_micros = std::max<int64_t>(0, status.spent_micros - at->cost_micros);
+  status.attempts.erase(at);
   NoteSpent(*task.account, status);
 }
 

@@ -40,8 +40,8 @@ void RecordEarlier(World& world, TaskState& task);
 // Stopped on purpose (Cancelled, Suspended, Preempted, a deadline). Does nothing without a binding.
 void StopAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message = "stopped by Spillway");
-// The last attempt that was recorded has not ended as it says: it is to be recorded once more.
-void EraseLast(TaskState& task);
+// It has not ended as its record says, if there is one: it is to be recorded once more.
+void EraseAttempt(TaskState& task, int64_t attempt);
 
 // Ends the task for good, by something else than the end of its pod: what earlier attempts left is
 // no result of it.

@@ -13,6 +13,7 @@
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/carry_out.h"
 #include "operator/core/tasks/ending_servers.h"
+#include "operator/core/tasks/late_success.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/milestones.h"
 #include "operator/core/tasks/ownership.h"
@@ -67,31 +68,27 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
     NewBinding(world, task);
 }
 
-// Its last attempt was stopped, and its pod had succeeded by then: that is its end after all. What
-// tells goes by the binding, so that it is there meanwhile.
-void TakeStopBack(World& world, TaskState& task) {
-  const auto& attempts = task.object.status.attempts;
-  if (attempts.empty() || attempts.back().exit_code) return;
-  const int64_t attempt = attempts.back().attempt;
-  if (task.creating && task.creating->attempt != attempt) return;
-  const api::Pod* pod = PodOf(task, attempt);
-  if (pod == nullptr || pod->phase != api::PodPhase::kSucceeded) return;
-  task.binding = BindingOf(world, task, attempt, *pod, pod->meta.created);
-  if (!EndedByCluster(world, task, *pod)) EraseLast(task);
-  task.binding.reset();
-}
-
-}  // namespace
-
-void Adopt(World& world, TaskState& task) {
-  if (task.binding) return;
-  TakeStopBack(world, task);
+// The last of the pods whose end no record tells.
+void AdoptUnrecorded(World& world, TaskState& task) {
   for (const auto& [attempt, seen] : task.owner->pods) {
     if (attempt <= LastEnded(task)) continue;
     if (task.binding) {  // an older one that was never recorded
       RecordEarlier(world, task);
     }
     AdoptPod(world, task, attempt, *seen);
+  }
+}
+
+}  // namespace
+
+void Adopt(World& world, TaskState& task) {
+  if (const auto attempt = LateSuccess(world, task)) {
+    MakeWay(world, task, *attempt);
+    AdoptPod(world, task, *attempt, *PodOf(task, *attempt));
+  } else if (task.binding) {
+    return;
+  } else {
+    AdoptUnrecorded(world, task);
   }
   const bool open = KeepAnothers(world, task) || (!task.binding && KeepRecord(world, task));
   const auto& assignment = task.object.status.assignment;

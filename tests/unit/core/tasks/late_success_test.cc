@@ -1,0 +1,128 @@
+#include "operator/core/tasks/late_success.h"
+
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "operator/core/tasks/pod_name.h"
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using api::Json;
+using api::PodPhase;
+using std::chrono::seconds;
+
+// What another leader begins meanwhile, which does not know of what happened here, is made and seen
+// all the same.
+class LateSuccessTest : public testing::Test {
+ protected:
+  LateSuccessTest() {
+    api.AddServer("s1");
+    api.servers["s1"].spec.price_micros = 3600 * 1'000'000LL;
+    api.Change(api.servers["s1"]);
+  }
+  void Start(Json spec = Json::object()) {
+    api.AddTask("t", std::move(spec));
+    api.Settle();
+    first_ = api.pods.at("ns/t-1");
+  }
+  void Lose(const std::string& pod) {
+    api.Remove(api.pods, "ns/" + pod);
+    api.Settle();
+  }
+  void BeginByAnother(int64_t attempt, PodPhase phase) {
+    api::Pod pod = first_;
+    pod.meta.name = PodName("t", attempt);
+    pod.meta.uid = "another's";
+    pod.meta.created = api.now;
+    api.pods[pod.meta.key()] = pod;
+    api.SetPod(pod.meta.name, phase, 0, "done");
+    api.Settle();
+  }
+  void ExpectSuccess(int64_t attempt) {
+    EXPECT_EQ(api.Phase("t"), "Succeeded") << api.Says("t");
+    ASSERT_TRUE(api.Status("t").result);
+    EXPECT_EQ(api.Status("t").result->output, "done");
+    EXPECT_EQ(api.Status("t").assignment->attempt, attempt);
+    EXPECT_EQ(api.Status("t").attempts.back().attempt, attempt);
+    EXPECT_EQ(api.Status("t").attempts.back().exit_code, 0);
+  }
+  ApiModel api;
+  api::Pod first_;
+};
+
+TEST_F(LateSuccessTest, EndsATaskWhoseAttemptOfThatNumberWasLost) {
+  Start();
+  Lose("t-1");
+  Lose("t-2");  // a pause follows
+  BeginByAnother(1, PodPhase::kSucceeded);
+  api.Advance(seconds(60));
+  ExpectSuccess(1);
+  EXPECT_EQ(api.pods_made, 2);
+  EXPECT_EQ(api.Status("t").attempts.size(), 2u);
+}
+
+TEST_F(LateSuccessTest, EndsATaskThatRunsOnceMore) {
+  Start();
+  Lose("t-1");
+  api.SetPod("t-2", PodPhase::kRunning);
+  api.Advance(seconds(3));
+  BeginByAnother(1, PodPhase::kSucceeded);
+  ExpectSuccess(1);
+  EXPECT_FALSE(api.pods.contains("ns/t-2"));
+  EXPECT_EQ(api.Status("t").attempts.front().attempt, 2);
+  EXPECT_EQ(api.Status("t").attempts.front().reason, "Superseded");
+  EXPECT_EQ(api.Status("t").attempts.front().message, "attempt 1 has succeeded");
+  EXPECT_EQ(api.Status("t").result->cost, "3");
+}
+
+TEST_F(LateSuccessTest, EndsATaskWhoseNextPodIsOnItsWay) {
+  Start();
+  api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
+  Lose("t-1");
+  BeginByAnother(1, PodPhase::kSucceeded);
+  ExpectSuccess(1);
+  api.Unblock();
+  api.Advance(seconds(10));
+  ExpectSuccess(1);
+  EXPECT_FALSE(api.pods.contains("ns/t-2"));
+}
+
+TEST_F(LateSuccessTest, EndsATaskOfWhichALaterAttemptRunsBeforeAnyIsRecorded) {
+  Start();
+  api.drop_statuses = true;
+  BeginByAnother(2, PodPhase::kRunning);
+  api.SetPod("t-1", PodPhase::kSucceeded, 0, "done");
+  api.drop_statuses = false;
+  api.Restart();
+  api.Settle();
+  ExpectSuccess(1);
+}
+
+TEST_F(LateSuccessTest, IsNoneIfItsEndWasAskedForWhileItRan) {
+  api.slow_deletion = true;
+  Start();
+  Lose("t-1");
+  BeginByAnother(1, PodPhase::kRunning);  // deleted, since it has been lost
+  api.Advance(seconds(5));
+  api.SetPod("t-1", PodPhase::kSucceeded, 0, "done");
+  api.Advance(seconds(5));
+  EXPECT_NE(api.Phase("t"), "Succeeded");
+  EXPECT_TRUE(api.pods.contains("ns/t-2"));
+}
+
+TEST_F(LateSuccessTest, EndsATaskThatMayNotBeLost) {
+  Start({{"retry", {{"limit", 3}, {"lossLimit", 0}, {"backoffSeconds", 30}}}});
+  api.SetPod("t-1", PodPhase::kFailed, 1);
+  api.Settle();
+  api.Remove(api.pods, "ns/t-1");
+  BeginByAnother(2, PodPhase::kSucceeded);
+  api.Advance(seconds(60));
+  ExpectSuccess(2);
+  EXPECT_EQ(api.pods_made, 1);
+}
+
+}  // namespace
+}  // namespace spillway::core
