@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "operator/core/tasks/attempts.h"
 
@@ -15,17 +14,26 @@ bool HasExitCode(const api::TaskStatus& status, int64_t attempt) {
                      [&](const auto& each) { return each.attempt == attempt && each.exit_code; });
 }
 
-// How a pod has ended is judged by the binding: it is that of this pod meanwhile.
-bool HasSucceeded(const World& world, TaskState& task, int64_t attempt, const api::Pod& pod) {
-  if (pod.phase != api::PodPhase::kSucceeded || HasExitCode(task.object.status, attempt))
-    return false;
-  const auto bound = std::exchange(
-      task.binding, std::make_shared<const Binding>(Binding{
-                        {"", "", false, "", "", pod.meta.name, attempt, pod.meta.created, 0}, 0}));
-  const Time running_since = std::exchange(task.running_since, kNever);
+// Of one whose end was asked for, that is so if it was seen to have ended before.
+bool EndedByItself(const World& world, const api::Pod& pod) {
+  if (pod.disrupted) return false;
+  if (!pod.asked_to_end && !pod.meta.deleted) return true;
+  const auto state = world.servers.pods.find(pod.meta.key());
+  return state != world.servers.pods.end() && state->second.seen_ended;
+}
+
+// Whether the task's last attempt, which was stopped, had ended before: by its node's clock, if
+// nobody has seen that. Whoever has begun another attempt since knew better.
+bool StoppedTooLate(const World& world, TaskState& task, int64_t attempt, const api::Pod& pod) {
+  const auto& attempts = task.object.status.attempts;
+  if (task.binding || attempts.empty() || attempts.back().attempt != attempt) return false;
+  if (task.creating && task.creating->attempt != attempt) return false;
+  if (task.owner->pods.back().first != attempt) return false;
+  // How a pod has ended is judged by the binding: it is that of this pod meanwhile.
+  task.binding = std::make_shared<const Binding>(
+      Binding{{"", "", false, "", "", pod.meta.name, attempt, pod.meta.created, 0}, 0});
   const bool by_itself = !EndedByCluster(world, task, pod);
-  task.binding = bound;
-  task.running_since = running_since;
+  task.binding.reset();
   return by_itself;
 }
 
@@ -34,7 +42,9 @@ bool HasSucceeded(const World& world, TaskState& task, int64_t attempt, const ap
 std::optional<int64_t> LateSuccess(const World& world, TaskState& task) {
   for (const auto& [attempt, pod] : task.owner->pods) {
     if (task.binding && task.binding->attempt == attempt) continue;
-    if (HasSucceeded(world, task, attempt, *pod)) return attempt;
+    if (pod->phase != api::PodPhase::kSucceeded || HasExitCode(task.object.status, attempt))
+      continue;
+    if (EndedByItself(world, *pod) || StoppedTooLate(world, task, attempt, *pod)) return attempt;
   }
   return std::nullopt;
 }

@@ -113,6 +113,21 @@ TEST_F(LateSuccessTest, IsNoneIfItsEndWasAskedForWhileItRan) {
   EXPECT_TRUE(api.pods.contains("ns/t-2"));
 }
 
+TEST_F(LateSuccessTest, IsNoneIfOnlyItsNodesClockSaysThatItWasBeforeItsEndWasAskedFor) {
+  Start();
+  Lose("t-1");
+  api::Pod& pod = api.pods["ns/t-1"] = first_;
+  pod.meta.uid = "another's";
+  pod.phase = PodPhase::kSucceeded;
+  pod.meta.deleted = pod.asked_to_end = api.now;
+  pod.termination =
+      api::Termination{0, "Completed", "", api.now - seconds(60), api.now - seconds(30)};
+  api.Change(pod);
+  api.Settle();
+  EXPECT_NE(api.Phase("t"), "Succeeded");
+  EXPECT_TRUE(api.pods.contains("ns/t-2"));
+}
+
 TEST_F(LateSuccessTest, EndsATaskThatMayNotBeLost) {
   Start({{"retry", {{"limit", 3}, {"lossLimit", 0}, {"backoffSeconds", 30}}}});
   api.SetPod("t-1", PodPhase::kFailed, 1);
