@@ -26,7 +26,8 @@ void TouchOwner(World& world, const PodState& pod) {
 void TakeEnd(World& world, const PodState& pod) {
   TaskState* task = TaskOf(pod);
   if (!world.ready() || task == nullptr || !pod.object.terminal()) return;
-  if (AttemptOf(task->object.meta.name, pod.object.meta.name) >= LastEnded(*task))
+  const bool succeeded = pod.object.phase == api::PodPhase::kSucceeded;
+  if (succeeded || AttemptOf(task->object.meta.name, pod.object.meta.name) >= LastEnded(*task))
     ReconcileTask(world, *task);
 }
 

@@ -78,6 +78,18 @@ TEST_F(LateSuccessTest, EndsATaskThatRunsOnceMore) {
   EXPECT_EQ(api.Status("t").result->cost, "3");
 }
 
+TEST_F(LateSuccessTest, EndsATaskThoughItsPodIsGoneInTheSameStep) {
+  Start();
+  Lose("t-1");
+  Lose("t-2");
+  api.pods["ns/t-1"] = first_;
+  api.pods["ns/t-1"].meta.uid = "another's";
+  api.SetPod("t-1", PodPhase::kSucceeded, 0, "done");
+  api.Remove(api.pods, "ns/t-1");
+  api.Settle();
+  ExpectSuccess(1);
+}
+
 TEST_F(LateSuccessTest, EndsATaskWhoseNextPodIsOnItsWay) {
   Start();
   api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
