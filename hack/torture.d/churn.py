@@ -33,7 +33,7 @@ def run(options):
                     world.api.patch(task_path(task.ns, task.name), {"spec": {"cancel": True}})
                 last = (last + [task])[-2000:]
             if made % 500 < 2:
-                note(f"{made} tasks, {[(r.name, round(m)) for r, m in world.memory()]} MiB")
+                note(f"{made} tasks, {[(r.name, round(rss)) for r, (rss, _) in world.memory()]} MiB")
             time.sleep(max(0, 1 / RATE - (time.monotonic() - begin)))
         # All of them end, and are deleted by their time to live.
         deadline = time.monotonic() + options.patience
@@ -46,7 +46,8 @@ def run(options):
         leader = world.leading()
     finally:
         world.stop()
-    values = [v for _, name, life, v in world.samples if (name, life) == (leader.name, leader.lives)]
+    sizes = [each for _, name, life, *each in world.samples if (name, life) == (leader.name, leader.lives)]
+    values, data = zip(*sizes)
     quarter = max(len(values) // 4, 1)
     before, after = (sorted(part)[len(part) // 2] for part in (values[quarter:2 * quarter] or values, values[-quarter:]))
     if after > before * GROWTH and after > before + LEAST:
@@ -58,8 +59,8 @@ def run(options):
         replay = checks.Replay(world.recorder.history)
     figures = {"minutes": options.minutes, "tasks": made, "nodes": options.nodes,
                "ScaleRequests, NodeClaims ever": [len(replay.requests), len(replay.claims)],
-               "leader's RSS, MiB: by eighths of the time": [
-                   round(sorted(part)[len(part) // 2], 1) for part in eighths(values)],
+               "leader's RSS, MiB: by eighths of the time": eighths(values),
+               "what of that is data (RssAnon), MiB": eighths(data),
                "RSS, MiB: second quarter, last quarter, most": [round(before, 1), round(after, 1), round(max(values), 1)]}
     found = {"what must not be": failed + broken, "run twice at the same time": replay.twice,
              "bought twice": replay.bought}
@@ -68,8 +69,10 @@ def run(options):
 
 
 def eighths(values):
+    """The median of each eighth of the time."""
     size = max(len(values) // 8, 1)
-    return [values[i:i + size] for i in range(0, len(values) - size + 1, size)][:8]
+    parts = [values[i:i + size] for i in range(0, len(values) - size + 1, size)][:8]
+    return [round(sorted(part)[len(part) // 2], 1) for part in parts]
 
 
 def main():

@@ -16,14 +16,14 @@ def start_time(pid):
         return None, None
 
 
-def rss_mib(pid):
+def memory_mib(pid):
+    """What is in memory of it; and how much of that is its own data, and no file's pages, such as code."""
     try:
-        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        pass
-    return 0.0
+        return 0.0, 0.0
+    figures = {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value.strip()}
+    return tuple(int(figures.get(name, 0)) / 1024 for name in ("VmRSS", "RssAnon"))
 
 
 class Daemon:

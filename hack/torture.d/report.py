@@ -63,7 +63,7 @@ def percentile(values, share):
 def rss(samples):
     """(median of the first, of the last tenth, most), in MiB, of whichever replica is larger then."""
     by_time = collections.defaultdict(float)
-    for when, _, _, value in samples:
+    for when, _, _, value, _ in samples:
         by_time[round(when)] = max(by_time[round(when)], value)
     values = [v for _, v in sorted(by_time.items())]
     if not values:

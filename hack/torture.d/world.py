@@ -7,7 +7,7 @@ from api import GROUP, Api
 from checks import phase_of
 from kwok import Kwok
 from network import Silent, Wire
-from processes import Daemon, Replica, rss_mib
+from processes import Daemon, Replica, memory_mib
 from recorder import Recorder
 from tasks import NAMESPACES
 
@@ -32,7 +32,7 @@ class World:
         self.kwok = Kwok(self)
         self.guards = []  # what else is called every five seconds
         self.ended = threading.Event()
-        self.samples = []  # (time, replica, life, RSS in MiB)
+        self.samples = []  # (time, replica, life, RSS in MiB, what of that is data)
 
     def _argv(self, options, name):
         config = self.out / f"{name}.kubeconfig"
@@ -81,12 +81,12 @@ class World:
                 process.look()
             turn += 1
             if turn % 10 == 0:
-                self.samples += [(time.time(), r.name, r.lives, rss) for r, rss in self.memory()]
+                self.samples += [(time.time(), r.name, r.lives, *sizes) for r, sizes in self.memory()]
                 for guard in self.guards:
                     guard()
 
     def memory(self):
-        return [(r, rss_mib(r.child.pid)) for r in self.replicas if r.running()]
+        return [(r, memory_mib(r.child.pid)) for r in self.replicas if r.running()]
 
     def leading(self):
         """The replica that leads, or None."""
