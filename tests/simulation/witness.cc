@@ -112,6 +112,7 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   const bool deleted = after == nullptr || (after->meta.deleted && !before->meta.deleted);
   if (deleted && pod.cause.empty() && (!ours || overlap)) pod.cause = "deleted";
   if (deleted && after != nullptr && !pod.over) pod.asked_to_end = true;
+  pod.unclear = pod.unclear || (deleted && pod.over && clocks_wrong);
   if (after != nullptr && after->phase == api::PodPhase::kRunning && !pod.ran) {
     pod.ran = now;
     nodes_[pod.node].took[pod.requests] = now;
@@ -215,7 +216,7 @@ int Witness::Refusals(const std::string& task_uid, const std::string& node, Dura
 int Witness::Causes(const TaskRecord& task) const {
   int causes = task.edits + task.late;
   for (const PodRecord& pod : task.pods)
-    causes += !pod.cause.empty() || Lost(pod.node, pod.asked) ||
+    causes += !pod.cause.empty() || pod.unclear || Lost(pod.node, pod.asked) ||
                       pod.began >= pod.asked + core::kSlowAnswer - seconds(1)
                   ? 1
                   : 0;

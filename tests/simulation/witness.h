@@ -30,6 +30,7 @@ struct PodRecord {
   bool refused = false;                  // by its node's kubelet
   bool stopped = false;                  // its end was decided on before a refusal was known
   bool gave_way = false;                 // or is its group taken back
+  bool unclear = false;                  // deleted after its end, or before: its clock is wrong
   std::string cause;                     // what was done to it from outside; empty: nothing
   bool disrupted = false;                // by the cluster, not by a decision of the operator
   bool own_fault = false;                // it failed, and nothing had been done to it
