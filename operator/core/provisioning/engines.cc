@@ -64,6 +64,15 @@ std::optional<FitError> PoolMisfit(const Context& context, const api::ServerPool
   return misfit ? misfit : Unseen(context, *context.Engine(pool.spec.engine));
 }
 
+void WakeWhenUnseen(Context& context, const std::string& engine) {
+  const auto wake = [&](bool behind, Time last) {
+    if (behind && context.now < last + kFresh) context.WakeAt(last + kFresh);
+  };
+  const auto node = static_cast<size_t>(Kind::kNode);
+  wake(context.behind[node], context.heard[node].last);
+  if (const EngineFeed* feed = context.Engine(engine)) wake(feed->behind, feed->heard.last);
+}
+
 bool IsPolled(const Context& context, const std::string& engine) {
   const EngineFeed* feed = context.Engine(engine);
   return feed != nullptr && feed->traits.polled;

@@ -17,6 +17,9 @@ inline constexpr char kUnknownEngine[] = "UnknownEngine";
 std::optional<FitError> EngineMisfit(const Context& context, const std::string& engine);
 // Why no server can be had of the pool, whatever became of those before; nothing if one can.
 std::optional<FitError> PoolMisfit(const Context& context, const api::ServerPool& pool);
+// Of a pool from which servers can be had now, PoolMisfit changes by time alone: once a watch that
+// has broken has been silent for too long.
+void WakeWhenUnseen(Context& context, const std::string& engine);
 bool IsPolled(const Context& context, const std::string& engine);
 // The engine that was asked for the purchase, or that will be; empty if its pool is gone before any
 // was asked.

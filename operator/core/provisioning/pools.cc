@@ -61,6 +61,7 @@ void DescribeAvailability(World& world, PoolState& pool) {
   const auto misfit = PoolMisfit(world, pool.object);
   const bool held = !misfit && world.now < pool.hold_until;
   if (held) world.WakeAt(pool.hold_until);
+  if (!misfit) WakeWhenUnseen(world, pool.object.spec.engine);
   const std::string reason = misfit ? misfit->reason : held ? ToString(pool.error) : "Available";
   // The time at which it ends, not what is left: that would change with every write.
   const std::string message = misfit ? misfit->message

@@ -191,6 +191,37 @@ TEST(UnseenNodesTest, NothingIsBoughtWhileTheyCannotBeWatched) {
   EXPECT_EQ(api.scales_made, 1);
 }
 
+// The core is called then, though nothing else is due.
+TEST(UnseenNodesTest, ThePoolSaysSoAtOnce) {
+  ApiModel api;
+  api.AddPool("spot");
+  api.Settle();
+  api.Advance(seconds(2));
+  api.Resume(Kind::kNode);
+  api.Break(Kind::kNode);
+  api.silent = true;
+  const Time unseen = api.now + kFresh;
+  api.Advance(kFresh - std::chrono::milliseconds(1));
+  EXPECT_EQ(Available(api).status, "True");
+  EXPECT_EQ(api.wake, unseen);
+  api.Advance(std::chrono::milliseconds(1));
+  EXPECT_EQ(Available(api).reason, "NodesUnseen");
+}
+
+TEST(UnseenNodesTest, ThePoolSaysSoAtOnceOfItsEngine) {
+  ApiModel api;
+  api.AddPool("spot");
+  api.Settle();
+  api.Advance(seconds(2));
+  api.Push(Bookmark{Kind::kCloudServer, 1, cloud::kKarpenter});
+  api.Push(Behind{Kind::kCloudServer, cloud::kKarpenter});
+  const Time unseen = api.now + kFresh;
+  api.Advance(kFresh - std::chrono::milliseconds(1));
+  EXPECT_EQ(api.wake, unseen);
+  api.Advance(std::chrono::milliseconds(1));
+  EXPECT_EQ(Available(api).reason, "EngineUnseen");
+}
+
 TEST(UnseenNodesTest, NorWhileWhatTheEngineHasCannotBe) {
   ApiModel api;
   api.AddPool("spot");
