@@ -91,14 +91,15 @@ std::optional<int64_t> Checks::LowestPriorityOf(const TaskRequest& task,
 // A task may have to give way to another, or its group is taken back; both cost it no retry. Nor
 // does a pod that appears after its creation was given up, when its room is another's.
 void Checks::Stops(const Replica& replica, const core::Write& write) {
+  // It may be gone already by another's hand.
   const auto* pod = api_.Get<Pod>(write.key());
-  const PodRecord* record =
-      pod == nullptr || pod->meta.uid != write.uid ? nullptr : witness_.RecordOf(*pod);
-  if (record != nullptr && (record->ended == 0 || !replica.HasSeen(Kind::kPod, record->ended)))
+  if (pod != nullptr && pod->meta.uid != write.uid) pod = nullptr;
+  const PodRecord* record = witness_.RecordOf(write.uid);
+  if (pod != nullptr && record != nullptr &&
+      (record->ended == 0 || !replica.HasSeen(Kind::kPod, record->ended)))
     witness_.Stopped(write.uid);
   const std::string* owner = witness_.OwnerOf(write.uid);
   const TaskRequest* task = owner == nullptr ? nullptr : TaskOf(*owner);
-  // Its group is taken back, and it may be gone already by another's hand.
   if (task != nullptr && task->spec.group) witness_.Blame(write.uid, "gave way");
   if (task == nullptr || record == nullptr) return;
   const auto allows = [](const TaskRequest& each) {
@@ -113,6 +114,7 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     gives_way = gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > own);
   }
   if (gives_way) witness_.Blame(write.uid, "gave way");
+  if (pod == nullptr) return;
   // The process may end before it has written that, and the next one's clock be behind.
   if (const auto within = task->spec.start_deadline;
       within && replica.now() >= task->meta.created + *within)

@@ -189,8 +189,8 @@ const TaskRecord* Witness::Task(const std::string& uid) const {
   return at == tasks_.end() ? nullptr : &at->second;
 }
 
-const PodRecord* Witness::RecordOf(const Pod& pod) const {
-  const auto at = pods_.find(pod.meta.uid);
+const PodRecord* Witness::RecordOf(const std::string& pod_uid) const {
+  const auto at = pods_.find(pod_uid);
   return at == pods_.end() ? nullptr : &tasks_.at(at->second.first).pods[at->second.second];
 }
 

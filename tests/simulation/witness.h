@@ -91,7 +91,8 @@ class Witness {
 
   const TaskRecord* Task(const std::string& uid) const;
   // Of a pod, and of its task: null if it was created for none, whatever it says of itself.
-  const PodRecord* RecordOf(const api::Pod& pod) const;
+  const PodRecord* RecordOf(const api::Pod& pod) const { return RecordOf(pod.meta.uid); }
+  const PodRecord* RecordOf(const std::string& pod_uid) const;
   const std::string* OwnerOf(const api::Pod& pod) const { return OwnerOf(pod.meta.uid); }
   const std::string* OwnerOf(const std::string& pod_uid) const;
   // The end of the pod was decided on by a process that had not seen it refused.
