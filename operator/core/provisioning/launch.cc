@@ -91,6 +91,7 @@ void Ensure(World& world, ScaleState& scale) {
 void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
   const bool fresh = status.backend_uid != server.uid;
+  scale.diagnose_sent = false;  // that was asked of one before, or too early
   scale.asked_before_until = {};
   NoteBackend(status, server);
   if (fresh) {
@@ -247,7 +248,9 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
 void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
   for (auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.meta.uid != diagnosis.request_uid) continue;
-    if (scale.object.status.phase == ScalePhase::kProvisioning)
+    const CloudServer* server = ServerOf(world, scale);
+    const bool another = server != nullptr && !server->deleting;  // has come since it was asked
+    if (scale.object.status.phase == ScalePhase::kProvisioning && !another)
       FailScale(world, scale, diagnosis.error, diagnosis.message);
     return;
   }

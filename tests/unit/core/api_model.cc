@@ -396,6 +396,7 @@ void ApiModel::Carry(const AskCloud& ask) {
   Outcome outcome = runtime::OutcomeOf(ask);
   const std::string name = cloud::NodeClaimName(ask.request_uid);
   if (ask.op == AskCloud::Op::kDiagnose) {
+    if (diagnoses_hang) return;
     pending_.push_back(
         CloudDiagnosis{ask.request_uid, api::CloudError::kInsufficientCapacity, "no capacity"});
     return;

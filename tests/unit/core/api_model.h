@@ -146,6 +146,7 @@ class ApiModel {
   // release.
   std::optional<Error> release_error;
   bool purchases_hang = false;  // no engine answers
+  bool diagnoses_hang = false;  // nor tells why a server is gone
   bool releases_hang = false;   // none is answered
   int releases_lost = 0;        // so many are answered, and nothing comes of them
   bool slow_release = false;

@@ -59,6 +59,29 @@ TEST_F(ScalingTest, BuysWhatNoServerCanTakeAndRunsItThere) {
   EXPECT_EQ(api.Status("t").assignment->pool, "spot");
 }
 
+// It was deleted, and a request that had hung has made it again, before its engine told why.
+TEST_F(ScalingTest, WhyOneIsGoneIsNotTakenForTheEndOfAnother) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  const auto [name, first] = *api.claims.begin();
+  const auto late = CloudDiagnosis{first.request_uid, api::CloudError::kTransient, "it is gone"};
+  api.diagnoses_hang = true;
+  api.Remove(api.claims, name);
+  api.Settle();
+  api.claims[name] = first;
+  api.claims[name].uid = "another";
+  api.Change(api.claims[name]);
+  api.Settle();
+  api.Push(late);
+  api.Settle();
+  EXPECT_EQ(PhaseOf("spot"), "Provisioning");
+  api.diagnoses_hang = false;
+  api.Remove(api.claims, name);
+  api.Settle();
+  EXPECT_NE(PhaseOf("spot").find("Failed"), std::string::npos) << "it is asked of this one as well";
+}
+
 TEST_F(ScalingTest, ReleasesAnIdleServer) {
   RunOnBought();
   api.SetPod("t-1", PodPhase::kSucceeded);
