@@ -221,9 +221,20 @@ bool MayCreate(const World& world, const Admission& admission) {
          world.now >= tenant.probe_at && tenant.probing() < tenant.window;
 }
 
+namespace {
+
+// What waits for a time is looked at again by then.
+void NoteOpening(World& world, const Admission& admission) {
+  const Time at = std::max(admission.backoff.not_before, admission.tenant->probe_at);
+  if (at > world.now) world.scheduling.gates_at = std::min(world.scheduling.gates_at, at);
+}
+
+}  // namespace
+
 void CloseGate(World& world, Admission& admission) {
   if (!std::exchange(admission.closed, true)) world.scheduling.closed.push_back(&admission);
   ForEachShape(admission, [&](Shape& shape) { shape.waiting.Hide(*admission.tenant); });
+  NoteOpening(world, admission);
   world.scheduling.gates_moved = true;
 }
 
@@ -235,8 +246,7 @@ void OpenGates(World& world) {
   bool more = false;
   std::unordered_map<const Tenant*, int64_t> shown;
   std::erase_if(world.scheduling.closed, [&](Admission* admission) {
-    const Time at = std::max(admission->backoff.not_before, admission->tenant->probe_at);
-    if (at > world.now) world.scheduling.gates_at = std::min(world.scheduling.gates_at, at);
+    NoteOpening(world, *admission);
     if (!MayCreate(world, *admission)) return false;
     const Tenant& tenant = *admission->tenant;
     if (!admission->known && ++shown[&tenant] > tenant.window - tenant.probing()) {

@@ -10,6 +10,7 @@ namespace {
 
 using api::Json;
 using api::PodPhase;
+using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
@@ -81,6 +82,16 @@ TEST_F(AdmissionTest, ANamespaceUnderABrokenPolicyCostsOneTryNowAndThen) {
   EXPECT_GE(Tries(), 5);
   EXPECT_LE(Tries(), 15);
   EXPECT_EQ(Told("FailedCreate"), 1);
+}
+
+TEST_F(AdmissionTest, AnotherKindIsTriedAMomentAfterARefusal) {
+  DenyPods(kDenied);
+  api.AddTask("t");
+  api.Advance(seconds(10));
+  for (const int before = Tries(); Tries() == before;) api.Advance(milliseconds(50));
+  api.AddTask("u", {}, "2");
+  api.Settle();
+  EXPECT_LE(api.wake, api.now + milliseconds(200)) << "and not with the next event";
 }
 
 TEST_F(AdmissionTest, EveryTaskThatWaitsForItIsToldWhy) {
