@@ -149,13 +149,8 @@ void RetryLater(World& world, TaskState& task, const std::string& exit, const st
 // Its end was asked for while it ran: it was seen so, or it has ended since. A node's clock, as
 // brought to the API server's, tells to the second. Ours may be behind that.
 bool EndedOnRequest(const World& world, const TaskState& task, const api::Pod& pod) {
+  if (const auto seen = SeenToEndOnRequest(world, pod)) return *seen;
   const auto asked = pod.asked_to_end ? pod.asked_to_end : pod.meta.deleted;
-  if (!asked) return pod.disrupted;
-  const auto state = world.servers.pods.find(pod.meta.key());
-  if (state != world.servers.pods.end()) {
-    if (state->second.seen_ending) return true;
-    if (state->second.seen_ended) return false;
-  }
   const auto finished = Describe(task, &pod, std::max(world.now, *asked)).finished_at;
   return !finished || *finished >= std::chrono::floor<std::chrono::seconds>(*asked);
 }
@@ -223,6 +218,14 @@ int64_t LastEnded(const TaskStatus& status) {
 }
 
 int64_t LastEnded(const TaskState& task) { return LastEnded(task.object.status); }
+
+std::optional<bool> SeenToEndOnRequest(const World& world, const api::Pod& pod) {
+  if (!pod.asked_to_end && !pod.meta.deleted) return pod.disrupted;
+  const auto state = world.servers.pods.find(pod.meta.key());
+  if (state == world.servers.pods.end()) return std::nullopt;
+  if (state->second.seen_ending) return true;
+  return state->second.seen_ended ? std::optional(false) : std::nullopt;
+}
 
 bool WasSeenToRun(const TaskState& task) { return task.object.status.phase == TaskPhase::kRunning; }
 

@@ -1,6 +1,7 @@
 // How attempts end, and what follows: success, failure, a retry, or another server.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "operator/core/world.h"
@@ -40,6 +41,9 @@ void RecordEarlier(World& world, TaskState& task);
 // Stopped on purpose (Cancelled, Suspended, Preempted, a deadline). Does nothing without a binding.
 void StopAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message = "stopped by Spillway");
+// Whether the pod, which has ended, was asked to before that; nothing if only its node's clock can
+// tell.
+std::optional<bool> SeenToEndOnRequest(const World& world, const api::Pod& pod);
 // It has not ended as its record says, if there is one: it is to be recorded once more.
 void EraseAttempt(TaskState& task, int64_t attempt);
 

@@ -16,10 +16,7 @@ bool HasExitCode(const api::TaskStatus& status, int64_t attempt) {
 
 // Of one whose end was asked for, that is so if it was seen to have ended before.
 bool EndedByItself(const World& world, const api::Pod& pod) {
-  if (pod.disrupted) return false;
-  if (!pod.asked_to_end && !pod.meta.deleted) return true;
-  const auto state = world.servers.pods.find(pod.meta.key());
-  return state != world.servers.pods.end() && state->second.seen_ended;
+  return !pod.disrupted && SeenToEndOnRequest(world, pod) == false;
 }
 
 // Whether the task's last attempt, which was stopped, had ended before: by its node's clock, if
