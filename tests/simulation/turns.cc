@@ -48,10 +48,10 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
       // It has ended, and its status is refused or on its way.
       concluded_.contains({replica.id(), task.meta.uid}) ||
       !witness_.Rested(task.meta.uid, kRested) || witness_.Unrecorded(task) || Barred(task) ||
-      !HasSeenEnds(replica, task.meta.uid) || (status.retry_at && *status.retry_at > api_.now))
+      !HasSeenEnds(replica, task.meta.uid) || (status.retry_at && *status.retry_at > replica.now()))
     return false;
-  // It ends instead.
-  if (task.spec.start_deadline && api_.now >= task.meta.created + *task.spec.start_deadline)
+  // It ends instead, by the clock of the process.
+  if (task.spec.start_deadline && replica.now() >= task.meta.created + *task.spec.start_deadline)
     return false;
   // Where pods are refused, or nobody answers, only some are tried.
   if (witness_.RefusedIn(task.meta.ns, kPassedOver) || witness_.Unproven(task.meta.ns))
