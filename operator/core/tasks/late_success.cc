@@ -1,6 +1,5 @@
 #include "operator/core/tasks/late_success.h"
 
-#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -9,21 +8,18 @@
 namespace spillway::core {
 namespace {
 
-bool HasExitCode(const api::TaskStatus& status, int64_t attempt) {
-  return std::any_of(status.attempts.begin(), status.attempts.end(),
-                     [&](const auto& each) { return each.attempt == attempt && each.exit_code; });
-}
-
-// Of one whose end was asked for, that is so if it was seen to have ended before.
+// Of one whose end was asked for, that is so if it was seen to have ended before. Whatever is
+// recorded of the attempt was then said of another pod.
 bool EndedByItself(const World& world, const api::Pod& pod) {
   return !pod.disrupted && SeenToEndOnRequest(world, pod) == false;
 }
 
 // Whether the task's last attempt, which was stopped, had ended before: by its node's clock, if
-// nobody has seen that. Whoever has begun another attempt since knew better.
+// nobody has seen that. Whoever has begun another attempt since, or recorded its end, knew better.
 bool StoppedTooLate(const World& world, TaskState& task, int64_t attempt, const api::Pod& pod) {
   const auto& attempts = task.object.status.attempts;
   if (task.binding || attempts.empty() || attempts.back().attempt != attempt) return false;
+  if (attempts.back().exit_code) return false;
   if (task.creating && task.creating->attempt != attempt) return false;
   if (task.owner->pods.back().first != attempt) return false;
   // How a pod has ended is judged by the binding: it is that of this pod meanwhile.
@@ -39,8 +35,7 @@ bool StoppedTooLate(const World& world, TaskState& task, int64_t attempt, const 
 std::optional<int64_t> LateSuccess(const World& world, TaskState& task) {
   for (const auto& [attempt, pod] : task.owner->pods) {
     if (task.binding && task.binding->attempt == attempt) continue;
-    if (pod->phase != api::PodPhase::kSucceeded || HasExitCode(task.object.status, attempt))
-      continue;
+    if (pod->phase != api::PodPhase::kSucceeded) continue;
     if (EndedByItself(world, *pod) || StoppedTooLate(world, task, attempt, *pod)) return attempt;
   }
   return std::nullopt;

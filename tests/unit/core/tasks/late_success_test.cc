@@ -78,6 +78,33 @@ TEST_F(LateSuccessTest, EndsATaskThatRunsOnceMore) {
   EXPECT_EQ(api.Status("t").result->cost, "3");
 }
 
+TEST_F(LateSuccessTest, EndsATaskWhoseAttemptOfThatNumberWasDeletedAndSaidHowItEnded) {
+  api.slow_deletion = true;
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.pods["ns/t-1"].meta.deleted = api.now;  // by whoever may
+  api.Change(api.pods["ns/t-1"]);
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kSucceeded, 0, "told to stop");
+  api.Advance(seconds(5));
+  Lose("t-1");
+  ASSERT_EQ(api.Status("t").attempts.size(), 1u) << api.Says("t");
+  ASSERT_EQ(api.Status("t").attempts.back().exit_code, 0);
+  BeginByAnother(1, PodPhase::kSucceeded);
+  ExpectSuccess(1);
+}
+
+TEST_F(LateSuccessTest, EndsATaskWhoseAttemptOfThatNumberHadFailed) {
+  Start({{"retry", {{"limit", 3}, {"backoffSeconds", 30}}}});
+  api.SetPod("t-1", PodPhase::kFailed, 1);
+  api.Settle();
+  Lose("t-1");
+  ASSERT_EQ(api.Status("t").attempts.size(), 1u) << api.Says("t");
+  ASSERT_EQ(api.Status("t").attempts.back().exit_code, 1);
+  BeginByAnother(1, PodPhase::kSucceeded);
+  ExpectSuccess(1);
+}
+
 TEST_F(LateSuccessTest, EndsATaskThoughItsPodIsGoneInTheSameStep) {
   Start();
   Lose("t-1");
