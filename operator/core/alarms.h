@@ -2,6 +2,8 @@
 // step have.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,7 +16,12 @@ namespace spillway::core {
 // holds.
 class Alarms {
  public:
-  void Add(Time time, std::string key) { at_[time].push_back(std::move(key)); }
+  void Add(Time time, std::string key) {
+    at_[time].push_back(std::move(key));
+    ++size_;
+  }
+  // Those that are meant no more count as well.
+  size_t size() const { return size_; }
   // kNever if there is none.
   Time next() const { return at_.empty() ? kNever : at_.begin()->first; }
   // Calls ring(time, key) for each whose time has come.
@@ -22,12 +29,27 @@ class Alarms {
   void Due(Time now, Ring ring) {
     while (next() <= now) {
       const auto due = at_.extract(at_.begin());
+      size_ -= due.mapped().size();
       for (const std::string& key : due.mapped()) ring(due.key(), key);
+    }
+  }
+  // Forgets those for which meant(time, key) is false, and what was added twice.
+  template <typename Meant>
+  void Keep(Meant meant) {
+    size_ = 0;
+    for (auto at = at_.begin(); at != at_.end();) {
+      auto& [time, keys] = *at;
+      std::sort(keys.begin(), keys.end());
+      keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+      std::erase_if(keys, [&](const std::string& key) { return !meant(time, key); });
+      size_ += keys.size();
+      at = keys.empty() ? at_.erase(at) : std::next(at);
     }
   }
 
  private:
   std::map<Time, std::vector<std::string>> at_;
+  size_t size_ = 0;
 };
 
 }  // namespace spillway::core

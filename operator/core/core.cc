@@ -93,13 +93,22 @@ struct Taker {
   }
 };
 
+// Of alarms that are meant no more, such as far deadlines of tasks that are gone, so many are kept
+// beside one for each task.
+constexpr size_t kIdleAlarms = 1'000;
+
 void WakeDue(World& world) {
-  world.tasks.wakes.Due(world.now, [&](Time time, const std::string& key) {
-    const auto task = world.tasks.by_key.find(key);
-    if (task == world.tasks.by_key.end() || task->second.wake != time) return;  // meant no more
-    task->second.wake = kNever;
-    world.tasks.to_reconcile.insert(key);
+  Tasks& tasks = world.tasks;
+  const auto meant = [&](Time time, const std::string& key) {
+    const auto task = tasks.by_key.find(key);
+    return task != tasks.by_key.end() && task->second.wake == time;
+  };
+  tasks.wakes.Due(world.now, [&](Time time, const std::string& key) {
+    if (!meant(time, key)) return;
+    tasks.by_key.at(key).wake = kNever;
+    tasks.to_reconcile.insert(key);
   });
+  if (tasks.wakes.size() > 2 * tasks.by_key.size() + kIdleAlarms) tasks.wakes.Keep(meant);
 }
 
 void WakeDisturbed(World& world) {
@@ -154,7 +163,8 @@ bool MayPlaceMore(const World& world) {
 // Work that a part of the step has left to an earlier one is done at once, not with the next event.
 void WakeForTheRest(World& world) {
   if (!world.tasks.to_reconcile.empty() || !world.servers.to_reconcile.empty() ||
-      !world.servers.disturbed.empty() || MayPlaceMore(world))
+      !world.servers.disturbed.empty() || !world.scheduling.touched_gangs.empty() ||
+      MayPlaceMore(world))
     world.WakeAt(world.now);
 }
 

@@ -29,5 +29,20 @@ TEST(AlarmsTest, OneThatIsAddedWhileOthersRingIsNotLost) {
   EXPECT_EQ(alarms.next(), At(3));
 }
 
+TEST(AlarmsTest, ThoseThatAreMeantNoMoreCanBeForgotten) {
+  Alarms alarms;
+  alarms.Add(At(1), "b");
+  alarms.Add(At(1), "a");
+  alarms.Add(At(1), "a");  // once more
+  alarms.Add(At(2), "gone");
+  EXPECT_EQ(alarms.size(), 4u);
+  alarms.Keep([](Time, const std::string& key) { return key != "gone"; });
+  EXPECT_EQ(alarms.size(), 2u);
+  std::string rung;
+  alarms.Due(At(3), [&](Time, const std::string& key) { rung += key; });
+  EXPECT_EQ(rung, "ab");
+  EXPECT_EQ(alarms.size(), 0u);
+}
+
 }  // namespace
 }  // namespace spillway::core

@@ -68,5 +68,21 @@ TEST(EnduranceTest, WhatIsGoneLeavesNothingBehind) {
   EXPECT_LE(HeapBytes(), before + kRounds * kMost);
 }
 
+TEST(Endurance, FarDeadlinesOfTasksThatAreGoneAreForgotten) {
+  ApiModel api;
+  api.AddServer("s1");
+  for (int i = 0; i < 3'000; ++i) {
+    const std::string name = "t" + std::to_string(i);
+    api.AddTask(name, {{"startDeadlineSeconds", 86'400}, {"activeDeadlineSeconds", 86'400}});
+    api.Settle();
+    api.SetPod(name + "-1", api::PodPhase::kSucceeded);
+    api.Settle();
+    api.Remove(api.tasks, "ns/" + name);
+    api.Remove(api.pods, "ns/" + name + "-1");
+    api.Settle();
+  }
+  EXPECT_LE(api.world().tasks.wakes.size(), 1'010u);
+}
+
 }  // namespace
 }  // namespace spillway::core
