@@ -47,6 +47,7 @@ struct Budgets {
   // By namespace. Tasks refer to them; see ForgetAccounts.
   std::unordered_map<std::string, Account> accounts;
   std::set<std::string> holding;  // namespaces with tasks that cannot be paid
+  bool prices_moved = false;      // a pool has come, gone or changed since they were looked at
 };
 
 void RecordEvent(Context& context, const BudgetState& budget, bool warning, std::string reason,

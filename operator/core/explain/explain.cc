@@ -315,7 +315,10 @@ std::string ExplainBudget(const World& world, const TaskState& task) {
   const auto held = task.account->held.find(*task.key);
   const BudgetState* budget = Tightest(world.budgets, *task.account);
   if (held == task.account->held.end() || budget == nullptr) return "";
-  return "; no server with a price is used: " +
+  const int64_t most = task.shape->payable_micros;
+  return (most == 0 ? "; no server with a price is used: "
+                    : "; no server that costs more than " + api::FormatPrice(most) +
+                          " per hour is used: ") +
          DescribeShortage(*budget, *task.account, NeedOf(task, held->second));
 }
 

@@ -151,6 +151,7 @@ std::optional<Proposal> Propose(const Shape& shape, const Offer& offer, const st
   Shape changed;
   changed.LookLike(shape);
   changed.paid = shape.paid;
+  changed.payable_micros = shape.payable_micros;
   Proposal out{where, "", 0, 0};
   for (FitError why; !fits(changed, &why); why = {}) {
     const auto change = out.changes == kMostChanges ? std::nullopt : Relax(changed, why, offer);

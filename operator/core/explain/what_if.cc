@@ -87,7 +87,8 @@ Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::
   out.ahead = Ahead(world, spec.priority);
   const ServerState* server = SelectServer(world, shape);
   if (server != nullptr && server->object.spec.price_micros > most) {
-    shape.paid = &shape;  // tested as one that cannot be paid
+    shape.paid = &shape;  // tested as one that can be paid so much
+    shape.payable_micros = most;
     shape.matched = false;
     server = SelectServer(world, shape);
   }
@@ -97,7 +98,7 @@ Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::
   }
   const bool bursts = Burst(world, shape, most, out);
   if (!bursts && (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr))
-    shape.paid = &shape;
+    shape.paid = &shape, shape.payable_micros = most;
   out.explanation = Explain(world, shape);
   if (!bursts) {
     const auto waiting = known == nullptr ? 0 : known->waiting.Count();

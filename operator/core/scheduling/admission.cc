@@ -24,8 +24,7 @@ constexpr Duration kBetweenRefusals{200};
 // Calls visit(shape) with each shape that tasks of the admission may wait in.
 template <typename Visit>
 void ForEachShape(const Admission& admission, Visit visit) {
-  visit(*admission.shape);
-  if (admission.shape->unpaid != nullptr) visit(*admission.shape->unpaid);
+  for (Shape* shape = admission.shape; shape != nullptr; shape = shape->unpaid) visit(*shape);
 }
 
 void ShowTasks(World& world, Admission& admission) {

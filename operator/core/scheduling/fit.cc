@@ -165,7 +165,7 @@ std::optional<std::string> ValueOf(const std::string& key, const api::StringMap&
 bool OriginFits(const Shape& shape, const std::string& pool, bool cloud, int64_t price,
                 FitError* why) {
   const api::Placement& placement = shape.placement;
-  if (shape.paid != nullptr && price > 0) {
+  if (shape.paid != nullptr && price > shape.payable_micros) {
     return Fail(why, {"BudgetExceeded", "beyond the budget",
                       "costs " + api::FormatPrice(price) +
                           " per hour, which the Budget of the namespace does not cover",

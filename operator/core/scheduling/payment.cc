@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
@@ -39,21 +40,43 @@ void Commit(World& world, TaskState& task, int64_t micros) {
   Commit(world, *task.account, task.committed, micros);
 }
 
+namespace {
+
+// The greatest price of a pool that the task may use and that can be paid, whether or not a server
+// can be had of it at the moment; 0 if there is none. A group is paid as a whole.
+int64_t PricePayable(const World& world, const TaskState& task, const HeldTask& held) {
+  if (held.together > 0) return 0;
+  const int64_t most = std::min(PayableUpTo(world, task), held.price_micros - 1);
+  int64_t out = 0;
+  for (const auto& [name, pool] : world.provisioning.pools) {
+    const int64_t price = pool.object.spec.price_micros;
+    if (price > out && price <= most && PoolFits(*task.shape, pool, nullptr)) out = price;
+  }
+  return out;
+}
+
+}  // namespace
+
 void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const HeldTask& held) {
   const BudgetState* budget = Tightest(world.budgets, *task.account);
-  if (budget == nullptr || task.shape->paid != nullptr) return;
+  if (budget == nullptr) return;
+  const int64_t payable = PricePayable(world, task, held);
+  if (task.shape->paid != nullptr) {
+    if (payable >= task.shape->payable_micros) return;
+    ClearOverBudget(world, task);
+  }
   world.tasks.touched.insert(*task.key);
   if (task.gang != nullptr) TouchGang(world, task);
   task.nominated.clear();
   Commit(world, task, 0);
-  if (budget->object.spec.action == api::BudgetAction::kDeny) {
+  if (payable == 0 && budget->object.spec.action == api::BudgetAction::kDeny) {
     const std::string message = "no server without a price has room, and " +
                                 DescribeShortage(*budget, *task.account, NeedOf(task, held));
     decisions.Fail(task, "BudgetExceeded", message);
     return world.WakeAt(world.now);
   }
   Dequeue(world, task);
-  task.shape = world.scheduling.shapes.Unpaid(*task.shape);
+  task.shape = world.scheduling.shapes.Unpaid(*task.shape, payable);
   task.account->held[*task.key] = held;
   world.budgets.holding.insert(task.object.meta.ns);
   JoinQueue(world, task);
@@ -87,8 +110,18 @@ std::vector<std::pair<QueuePosition, int64_t>> PayableOf(World& world, const Acc
   return out;
 }
 
+// All are looked at anew: another price may be the one that is not covered.
+void Release(World& world, Account& account) {
+  const auto held = account.held;
+  for (const auto& [key, need] : held) {
+    ClearOverBudget(world, world.tasks.by_key.at(key));
+    world.tasks.touched.insert(key);
+  }
+}
+
 // Those whose turn is first are paid first; of a group all or none.
 void Ease(World& world, Account& account) {
+  if (world.budgets.prices_moved) return Release(world, account);
   if (!TakeEased(world, account)) return;
   int64_t left = LeftOf(world.budgets, account);
   std::set<const Gang*> paid;
@@ -111,6 +144,7 @@ void EaseHeld(World& world) {
     Ease(world, account);
     at = account.held.empty() ? world.budgets.holding.erase(at) : std::next(at);
   }
+  world.budgets.prices_moved = false;
 }
 
 }  // namespace spillway::core

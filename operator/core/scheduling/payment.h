@@ -1,6 +1,6 @@
 // What tasks are expected to cost, and those that cannot be paid: a task that its namespace's
-// Budgets do not cover waits as one that only servers without a price take, until more is left;
-// with action Deny it fails.
+// Budgets do not cover waits as one that only servers take that cost less, until more is left; with
+// action Deny it fails where only servers without a price would be left.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ int64_t NeedOf(const TaskState& task, const HeldTask& held);
 // The task is expected to cost so much, beside what it has cost before.
 void Commit(World& world, TaskState& task, int64_t micros);
 // The task would take a server at that price, and what it needs for that, or its group together, is
-// not left: it waits for a server without a price, or fails.
+// not left: it waits for one of a cheaper pool or without a price, or fails.
 void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const HeldTask& held);
 // Held no more: because it can be paid, was bound, or has ended.
 void ClearOverBudget(World& world, TaskState& task);

@@ -78,15 +78,16 @@ const std::vector<Shape*>& ShapeTable::TakeUntried() {
   return taken_;
 }
 
-Shape* ShapeTable::Unpaid(Shape& shape) {
-  const std::string key = shape.key + "unpaid";
+Shape* ShapeTable::Unpaid(Shape& shape, int64_t payable_micros) {
+  const std::string key = shape.key + "unpaid" + std::to_string(payable_micros);
   auto& slot = shapes_[key];
   if (slot == nullptr) {
     auto unpaid = std::make_unique<Shape>();
     unpaid->LookLike(shape);
     unpaid->runs = shape.runs;
     unpaid->paid = &shape;
-    shape.unpaid = unpaid.get();
+    unpaid->payable_micros = payable_micros;
+    unpaid->unpaid = std::exchange(shape.unpaid, unpaid.get());
     Add(slot, key, std::move(unpaid));
     ++shape.tasks;  // its own, while it exists
   }
@@ -140,7 +141,9 @@ void ShapeTable::Drop(Shape* shape) {
 
 void ShapeTable::Remove(Shape& shape) {
   Shape* paid = shape.paid;
-  if (paid != nullptr) paid->unpaid = nullptr;
+  for (Shape* at = paid; at != nullptr; at = at->unpaid) {
+    if (at->unpaid == &shape) at->unpaid = shape.unpaid;
+  }
   all_.back()->place = shape.place;
   all_[shape.place] = all_.back();
   all_.pop_back();

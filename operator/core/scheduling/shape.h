@@ -74,9 +74,11 @@ struct Shape {
   Time reserve_at{};  // not before
   Mean runs;          // how long its tasks ran that succeeded
   // Of tasks that cannot be paid: the shape that they have otherwise. No server takes them that
-  // costs anything. See budgets.h.
+  // costs more than that per hour. See payment.h.
   Shape* paid = nullptr;
-  Shape* unpaid = nullptr;  // the other way round, while there is one
+  int64_t payable_micros = 0;
+  // The other way round, while there is one; of such a shape the next one of the same tasks.
+  Shape* unpaid = nullptr;
   // Its pods are not admitted as their templates say; see admission.h.
   bool admitted = false;
   Boxed<std::map<std::string, ServerRefusal>> refused;  // by the server's uid
@@ -107,9 +109,9 @@ class ShapeTable {
   Result<Shape*> Intern(const api::TaskSpec& spec);
   // One task of the shape is gone; with the last, the shape is. Null is allowed.
   void Drop(Shape* shape);
-  // The shape of one task of a paid shape that cannot be paid, and back. Each answers the Intern of
-  // the task anew.
-  Shape* Unpaid(Shape& shape);
+  // The shape of one task of a paid shape that can be paid only so much per hour, and back. Each
+  // answers the Intern of the task anew.
+  Shape* Unpaid(Shape& shape, int64_t payable_micros);
   Shape* Paid(Shape& shape);
   // The shape of those of a namespace's tasks of this shape whose pods ask for something else once
   // they are admitted. No task has it yet.

@@ -172,6 +172,73 @@ TEST(BudgetsTest, ACheaperPoolIsAskedIfTheFirstCannotBePaid) {
   EXPECT_EQ(api.scales.begin()->second.pool, "cheap");
 }
 
+// A pool for 0.20 an hour, where a Budget leaves 0.30.
+void AddCheapPool(ApiModel& api, BudgetAction action = BudgetAction::kHold) {
+  api.AddBudget("b", "0.30", action);
+  api.AddPool("cheap");
+  api.pools["cheap"].spec.price_micros = 200'000;
+  api.Change(api.pools["cheap"]);
+}
+
+std::string PoolsAsked(const ApiModel& api) {
+  std::string out;
+  for (const auto& [name, scale] : api.scales) out += (out.empty() ? "" : ",") + scale.pool;
+  return out;
+}
+
+TEST(BudgetsTest, ACheaperPoolIsAskedWhereAServerThatIsThereCannotBePaid) {
+  for (const BudgetAction action : {BudgetAction::kHold, BudgetAction::kDeny}) {
+    ApiModel api;
+    AddCheapPool(api, action);
+    AddPaidServer(api, "dear");
+    api.AddTask("t", kAnHour);
+    api.Advance(seconds(5));
+    EXPECT_EQ(PoolsAsked(api), "cheap") << api.Says("t");
+  }
+}
+
+TEST(BudgetsTest, ACheaperPoolIsWaitedForWhereNoneCanBeHadOfItAtTheMoment) {
+  for (const BudgetAction action : {BudgetAction::kHold, BudgetAction::kDeny}) {
+    ApiModel api;
+    AddCheapPool(api, action);
+    api.AddPool("dear");
+    api.ensure_error = Error{ErrorKind::kInvalid, "no capacity", {}};
+    api.AddTask("t", kAnHour);
+    api.Advance(seconds(10));
+    ASSERT_EQ(api.Phase("t"), "Pending") << api.Says("t");
+    api.ensure_error.reset();
+    api.Advance(seconds(900));
+    EXPECT_EQ(PoolsAsked(api), "cheap") << api.Says("t");
+    EXPECT_EQ(api.claims_made, 1);
+  }
+}
+
+TEST(BudgetsTest, WhoIsHeldIsLookedAtAgainWhenAPoolBecomesCheaper) {
+  ApiModel api;
+  api.AddBudget("b", "0.30");
+  api.AddPool("cloud");
+  api.AddTask("t", kAnHour);
+  api.Advance(seconds(60));
+  ASSERT_EQ(PoolsAsked(api), "");
+  api.pools["cloud"].spec.price_micros = 200'000;
+  api.Change(api.pools["cloud"]);
+  api.Advance(seconds(5));
+  EXPECT_EQ(PoolsAsked(api), "cloud") << api.Says("t");
+}
+
+TEST(BudgetsTest, WhoWaitsForACheaperPoolSaysSo) {
+  ApiModel api;
+  AddCheapPool(api);
+  api.pools["cheap"].spec.max_servers = 0;
+  api.Change(api.pools["cheap"]);
+  AddPaidServer(api, "dear");
+  api.AddTask("t", kAnHour);
+  EXPECT_NE(Summary(api, "t").find("no server that costs more than 0.2 per hour is used: Budget b "
+                                   "is 0.1 short"),
+            std::string::npos)
+      << Summary(api, "t");
+}
+
 TEST(BudgetsTest, WhatRunsAndWhatWaitsForAServerCountsAgainstTheRest) {
   ApiModel api;
   api.AddBudget("b", "1");
