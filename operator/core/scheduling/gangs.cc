@@ -58,6 +58,18 @@ void CheckDeadline(const World& world, Decisions& decisions, Gang& gang) {
   if (gang.until != kNever && world.now >= gang.until) RequeueMembers(decisions, gang);
 }
 
+// One that has left may have asked for more than the others do.
+void Resize(Gang& gang) {
+  gang.size = 0;
+  gang.deadline = {};
+  for (const auto& [key, task] : gang.members) {
+    const auto& group = task->object.spec.group;
+    if (!group) continue;
+    gang.size = std::max(gang.size, group->size);
+    gang.deadline = std::max(gang.deadline, group->deadline);
+  }
+}
+
 }  // namespace
 
 void JoinGang(World& world, TaskState& task) {
@@ -100,6 +112,7 @@ void FollowGangs(World& world, Decisions& decisions) {
   for (const std::string& name : std::exchange(world.scheduling.touched_gangs, {})) {
     const auto gang = world.scheduling.gangs.find(name);
     if (gang == world.scheduling.gangs.end()) continue;
+    Resize(gang->second);
     CheckDeadline(world, decisions, gang->second);
     Regroup(world, gang->second);
   }

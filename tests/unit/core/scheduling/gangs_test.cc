@@ -223,5 +223,20 @@ TEST(GangTest, NothingMoreIsBoughtWhileItMayNotBeTried) {
   EXPECT_EQ(api.scales.size(), 1u);
 }
 
+TEST(GangsTest, OneThatHasLeftIsNotWaitedFor) {
+  ApiModel api;
+  api.AddServer("s1", "4");
+  for (const char* name : {"a", "b", "c", "d"}) api.AddTask(name, Member(5));
+  api.Settle();
+  for (const char* name : {"a", "b", "c"}) {
+    api.Remove(api.tasks, std::string("ns/") + name);
+    api.AddTask(name, Member(3));
+    api.Settle();
+  }
+  api.Remove(api.tasks, "ns/d");
+  api.Settle();
+  EXPECT_EQ(Pods(api), 3) << api.Summary("a");
+}
+
 }  // namespace
 }  // namespace spillway::core
