@@ -134,11 +134,43 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
   return out;
 }
 
+// The version of what is known under the key; 0 if nothing is.
+int64_t VersionOf(const World& world, const Gone& gone) {
+  const auto in = [&](const auto& map) {
+    const auto at = map.find(gone.key);
+    return at == map.end() ? 0 : at->second.object.meta.resource_version;
+  };
+  switch (gone.kind) {
+    case Kind::kTask:
+      return in(world.tasks.by_key);
+    case Kind::kServer:
+      return in(world.servers.by_name);
+    case Kind::kPool:
+      return in(world.provisioning.pools);
+    case Kind::kScale:
+      return in(world.provisioning.scales);
+    case Kind::kPod:
+      return in(world.servers.pods);
+    case Kind::kBudget:
+      return in(world.budgets.by_key);
+    case Kind::kCloudServer:
+      return world.provisioning.cloud_servers.VersionOf(gone.engine, gone.key);
+    case Kind::kNode:  // the others are never told of by an answer before the watch tells of them
+    case Kind::kPriorityClass:
+    case Kind::kNamespace:
+    case Kind::kLease:
+      return 0;
+  }
+  return 0;
+}
+
 }  // namespace
 
 void Observe(World& world, const Object& object) { std::visit(Observer{world}, object); }
 
 void Forget(World& world, const Gone& gone) {
+  // An answer has told of the one that was made under its name since.
+  if (gone.resource_version > 0 && VersionOf(world, gone) > gone.resource_version) return;
   if (gone.kind == Kind::kTask) {
     const auto task = world.tasks.by_key.find(gone.key);
     if (task != world.tasks.by_key.end() && task->second.uid() != gone.uid) return;

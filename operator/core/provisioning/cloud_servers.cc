@@ -1,5 +1,7 @@
 #include "operator/core/provisioning/cloud_servers.h"
 
+#include <algorithm>
+
 namespace spillway::core {
 
 const api::CloudServer* CloudServers::For(const std::string& request_uid,
@@ -41,6 +43,15 @@ void CloudServers::Erase(const std::string& engine, const std::string& key) {
                   [&](const auto& each) { return each.engine == engine && each.key() == key; });
   }
   std::erase_if(by_request_, [](const auto& entry) { return entry.second.empty(); });
+}
+
+int64_t CloudServers::VersionOf(const std::string& engine, const std::string& key) const {
+  int64_t version = 0;
+  ForEach([&](const api::CloudServer& server) {
+    if (server.engine == engine && server.key() == key)
+      version = std::max(version, server.resource_version);
+  });
+  return version;
 }
 
 }  // namespace spillway::core

@@ -22,6 +22,8 @@ class CloudServers {
   // A state that is older than the one known is ignored. Returns whether anything has changed.
   bool Update(api::CloudServer server);
   void Erase(const std::string& engine, const std::string& key);
+  // Of the state that is known; 0 if none is.
+  int64_t VersionOf(const std::string& engine, const std::string& key) const;
 
   template <typename Visit>
   void ForEach(Visit visit) const {
