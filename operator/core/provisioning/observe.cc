@@ -26,6 +26,8 @@ void OnSeen(World& world, const api::ServerPool& object) {
     pool.creation.Succeed();
     pool.observed.reset();
   }
+  if (added || pool.object.meta.generation != object.meta.generation)
+    world.budgets.prices_moved = true;
   const api::ServerPoolStatus status = added ? object.status : pool.object.status;
   pool.object = object;
   pool.object.status = status;
@@ -37,7 +39,10 @@ void OnSeen(World& world, const api::ServerPool& object) {
   }
 }
 
-void OnPoolGone(World& world, const std::string& name) { world.provisioning.pools.erase(name); }
+void OnPoolGone(World& world, const std::string& name) {
+  world.provisioning.pools.erase(name);
+  world.budgets.prices_moved = true;
+}
 
 namespace {
 
@@ -97,7 +102,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
       return;
     }
   }
-  const bool ours = at != world.provisioning.scales.end();
+  const bool ours = at != world.provisioning.scales.end() && !at->second.created;
   ScaleState& scale = world.provisioning.scales[object.meta.name];
   const int64_t nominated = scale.nominated;
   Delay delay = std::move(scale.delay);
@@ -134,7 +139,14 @@ void OnCloudServerGone(World& world, const std::string& engine, const std::strin
   world.provisioning.orphans_asked.erase({engine, key});
 }
 
-void OnScaleGone(World& world, const std::string& name) { world.provisioning.scales.erase(name); }
+void OnScaleGone(World& world, const std::string& name) {
+  const auto at = world.provisioning.scales.find(name);
+  if (at == world.provisioning.scales.end()) return;
+  // What its engine still has of it is nobody's from now on.
+  const std::string& uid = at->second.object.meta.uid;
+  if (world.provisioning.cloud_servers.Has(uid)) world.provisioning.unknown[uid].gone = true;
+  world.provisioning.scales.erase(at);
+}
 
 void OnRegistrationGone(World& world, const std::string& server) {
   for (auto& [name, scale] : world.provisioning.scales) {

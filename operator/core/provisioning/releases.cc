@@ -1,8 +1,11 @@
 #include "operator/core/provisioning/releases.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/endings.h"
@@ -80,9 +83,6 @@ bool EngineDrains(const World& world, const std::string& name) {
 }
 
 void ReleaseOrphan(World& world, CloudServer& server) {
-  if (const auto pool = world.provisioning.pools.find(server.pool);
-      pool != world.provisioning.pools.end())
-    ++pool->second.orphans;
   const bool vacant = VacateOrphan(world, server);
   if (server.deleting || (!vacant && !EngineDrains(world, server.engine))) return;
   if (world.now < world.provisioning.orphans_at) return world.WakeAt(world.provisioning.orphans_at);
@@ -93,6 +93,37 @@ void ReleaseOrphan(World& world, CloudServer& server) {
   asked->second = world.now;
   server.deleting = true;
   world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
+}
+
+// Whether it is known that the ScaleRequest is gone. Where only the claim was seen of it, its watch
+// has to tell what has happened since: a leader before may have made both.
+bool SurelyGone(World& world, const std::string& request_uid) {
+  const auto [at, fresh] = world.provisioning.unknown.try_emplace(request_uid);
+  UnknownRequest& request = at->second;
+  if (fresh) request.since = world.now;
+  const Heard& heard = world.heard[static_cast<size_t>(Kind::kScale)];
+  if (request.gone || heard.last < request.since + kBacklog) return request.gone;
+  const Time until = heard.row + kBacklog;
+  if (world.now < until) world.WakeAt(until);
+  return request.gone = world.now >= until;
+}
+
+void ReleaseUnknown(World& world) {
+  auto& provisioning = world.provisioning;
+  if (provisioning.cloud_servers.empty()) return provisioning.unknown.clear();
+  std::unordered_map<std::string_view, const ScaleState*> known;
+  for (const auto& [name, scale] : provisioning.scales)
+    known.emplace(scale.object.meta.uid, &scale);
+  std::erase_if(provisioning.unknown, [&](const auto& entry) {
+    return !provisioning.cloud_servers.Has(entry.first) || known.contains(entry.first);
+  });
+  provisioning.cloud_servers.ForEach([&](CloudServer& server) {
+    const auto scale = known.find(server.request_uid);
+    if (scale != known.end() && IsAskedOf(world, *scale->second, server)) return;
+    const auto pool = provisioning.pools.find(server.pool);
+    if (pool != provisioning.pools.end()) ++pool->second.orphans;
+    if (scale != known.end() || SurelyGone(world, server.request_uid)) ReleaseOrphan(world, server);
+  });
 }
 
 // What is added to why the server was given back while its Node is still there.
@@ -175,16 +206,13 @@ void Ended(World& world, ScaleState& scale) {
 }
 
 void ReleaseOrphans(World& world) {
-  for (auto& [name, pool] : world.provisioning.pools) pool.orphans = 0;
-  if (world.provisioning.cloud_servers.empty()) return;
-  std::unordered_map<std::string_view, const ScaleState*> known;
-  for (const auto& [name, scale] : world.provisioning.scales)
-    known.emplace(scale.object.meta.uid, &scale);
-  world.provisioning.cloud_servers.ForEach([&](CloudServer& server) {
-    const auto scale = known.find(server.request_uid);
-    if (scale == known.end() || !IsAskedOf(world, *scale->second, server))
-      ReleaseOrphan(world, server);
-  });
+  std::map<std::string, int64_t> before;
+  for (auto& [name, pool] : world.provisioning.pools) before[name] = std::exchange(pool.orphans, 0);
+  ReleaseUnknown(world);
+  // They count among the servers of their pools, by which others are kept as stock.
+  for (const auto& [name, pool] : world.provisioning.pools) {
+    if (pool.orphans != before[name]) world.WakeAt(world.now);
+  }
 }
 
 void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& error) {

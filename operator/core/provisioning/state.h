@@ -114,11 +114,19 @@ struct NominationChange {
   std::string message;  // what it waits for now
 };
 
+// Of a claim whose ScaleRequest is not known: whether that is gone, or may only be still to come,
+// made by a leader before.
+struct UnknownRequest {
+  bool gone = false;  // it was known, and is so no more
+  Time since{};       // when the claim was seen
+};
+
 struct Provisioning {
   std::map<std::string, PoolState> pools;
   std::map<std::string, ScaleState> scales;
   CloudServers cloud_servers;
   Time orphans_at{};  // no claim whose request is gone is given back before: one was refused
+  std::map<std::string, UnknownRequest> unknown;  // by uid, those of claims
   // When the release of such claims was asked for, by engine and key, if it was not refused.
   std::map<std::pair<std::string, std::string>, Time> orphans_asked;
   std::set<std::string> nominated;  // tasks that wait for a server on its way

@@ -535,6 +535,8 @@ TEST_F(DeletedPurchaseTest, AlsoWhereNoOperatorRanMeanwhile) {
   api.servers.clear();
   api.Restart();
   Poll();
+  api.Advance(seconds(20));
+  api.Resume(Kind::kScale);
   api.Advance(seconds(1));
   ExpectTold();
   ExpectLostOnce();
