@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operator/core/provisioning/launch.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/releases.h"
 #include "operator/core/provisioning/scale_status.h"
@@ -144,11 +145,23 @@ void RegisterServer(World& world, ScaleState& scale, const CloudServer& server) 
                                 EncodeNew(object, owner, api::kGroupVersion), std::nullopt});
 }
 
+namespace {
+
+// Whether the pool still makes such servers, as far as is known.
+bool IsOfItsGeneration(const ScaleState& scale, const PoolState& pool) {
+  const auto& labels = scale.object.meta.labels;
+  const auto at = labels.find(kPoolGenerationLabel);
+  return at == labels.end() || at->second == std::to_string(pool.object.meta.generation);
+}
+
+}  // namespace
+
 // What a new server like it offers: what runs there for others takes nothing from that. Devices and
 // the pods of DaemonSets may come after the node, so it is looked at in each step.
 void TakeSize(World& world, ScaleState& scale, const ServerState& server) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
-  if (!server.schedulable || pool == world.provisioning.pools.end() || !IsOf(scale, pool->second))
+  if (!server.schedulable || pool == world.provisioning.pools.end() || !IsOf(scale, pool->second) ||
+      !IsOfItsGeneration(scale, pool->second))
     return;
   api::Resources room = server.node->object->allocatable;
   room -= server.usage->used_by_daemons;

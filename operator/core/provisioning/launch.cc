@@ -188,7 +188,7 @@ void Launch(World& world, ScaleState& scale) {
   if (server != nullptr && !server->deleting) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
-    if (server == nullptr) return Vanished(world, scale);
+    if (server == nullptr) Vanished(world, scale);
   } else if (scale.ensured || scale.asked_before_until == Time{} ||
              (IsWanted(world, scale) && !TimedOut(world, scale))) {
     Ensure(world, scale);
@@ -250,6 +250,7 @@ void Diagnosed(World& world, const CloudDiagnosis& diagnosis) {
     if (scale.object.meta.uid != diagnosis.request_uid) continue;
     const CloudServer* server = ServerOf(world, scale);
     const bool another = server != nullptr && !server->deleting;  // has come since it was asked
+    scale.diagnose_sent = false;
     if (scale.object.status.phase == ScalePhase::kProvisioning && !another)
       FailScale(world, scale, diagnosis.error, diagnosis.message);
     return;

@@ -11,6 +11,10 @@
 
 namespace spillway::core {
 
+// Of a ScaleRequest: the generation of its pool when it was made, whose servers may be of another
+// size by now.
+inline constexpr char kPoolGenerationLabel[] = "spillway.dev/pool-generation";
+
 // A value that the label may have on a new server of the pool; nothing if none is known.
 std::optional<std::string> FutureLabel(const std::string& key, const PoolState& pool);
 // What the engine must be asked for beside the pool's own requirements, so that of several values

@@ -25,7 +25,8 @@ int64_t CostInMonth(const api::ScaleStatus& status, Time month, Time now) {
 // that ended up to status.ended_until were.
 void CountSpending(World& world, PoolState& pool) {
   api::ServerPoolStatus& status = pool.object.status;
-  const Time month = api::PeriodOf(api::BudgetPeriod::kMonth, world.now).start;
+  const auto [month, end] = api::PeriodOf(api::BudgetPeriod::kMonth, world.now);
+  world.WakeAt(end);
   if (!status.ended_until || *status.ended_until < month) {
     status.ended_micros = 0;
     status.ended_until = month;
@@ -47,7 +48,8 @@ void CountSpending(World& world, PoolState& pool) {
   // A server in use costs more by the moment; that alone is told once in a while.
   const Time next = pool.spent_at + kCostEvery;
   if (status.ended_micros == ended && world.now < next) {
-    if (running > 0) world.WakeAt(next);
+    // So does one that is gone, and was still counted.
+    if (running > 0 || status.spent_micros != status.ended_micros) world.WakeAt(next);
     return;
   }
   status.spent_micros = SaturatingAdd(status.ended_micros, running);
@@ -61,7 +63,7 @@ void DescribeAvailability(World& world, PoolState& pool) {
   const auto misfit = PoolMisfit(world, pool.object);
   const bool held = !misfit && world.now < pool.hold_until;
   if (held) world.WakeAt(pool.hold_until);
-  if (!misfit) WakeWhenUnseen(world, pool.object.spec.engine);
+  WakeWhenUnseen(world, pool.object.spec.engine);
   const std::string reason = misfit ? misfit->reason : held ? ToString(pool.error) : "Available";
   // The time at which it ends, not what is left: that would change with every write.
   const std::string message = misfit ? misfit->message

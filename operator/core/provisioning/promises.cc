@@ -91,6 +91,14 @@ void DropNomination(World& world, TaskState& task) {
                                             WhyLost(world, lost) + "; choosing again"});
 }
 
+// It is out of the queue, such as for a pod that may still run. What it was promised is not kept
+// for it, nor paid for by it.
+void ForgetNomination(World& world, TaskState& task) {
+  if (task.binding) return;
+  task.nominated.clear();
+  Commit(world, task, 0);
+}
+
 }  // namespace
 
 bool IsToldOfServer(const TaskState& task) {
@@ -167,8 +175,12 @@ void DropNominations(World& world) {
       ++at;
       continue;
     }
-    if (task != world.tasks.by_key.end() && task->second.queued)
-      DropNomination(world, task->second);
+    if (task != world.tasks.by_key.end()) {
+      if (task->second.queued)
+        DropNomination(world, task->second);
+      else
+        ForgetNomination(world, task->second);
+    }
     at = world.provisioning.nominated.erase(at);
   }
   world.provisioning.not_created.clear();

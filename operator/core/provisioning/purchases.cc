@@ -1,7 +1,10 @@
 // PlanPurchases of scaling.h.
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/provisioning/engines.h"
@@ -62,7 +65,8 @@ ScaleState& CreateScaleRequest(World& world, const PoolState& pool, const std::s
   const std::string name = PurchaseName(need, number);
   ScaleState& scale = world.provisioning.scales[name];
   scale.object.meta.name = name;
-  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name}};
+  scale.object.meta.labels = {{api::kPoolLabel, pool.object.meta.name},
+                              {kPoolGenerationLabel, std::to_string(pool.object.meta.generation)}};
   scale.object.pool = pool.object.meta.name;
   const api::ServerPoolSpec& spec = pool.object.spec;
   if (const EngineFeed* engine = world.Engine(spec.engine);
@@ -76,17 +80,26 @@ ScaleState& CreateScaleRequest(World& world, const PoolState& pool, const std::s
   return scale;
 }
 
+// So long a registration that nobody answers keeps tasks from having a server bought.
+constexpr Duration kRegisteredWithin{10'000};
+
 // A node that is being registered may take what waits: a moment's patience saves a purchase.
-bool Registering(const World& world) {
-  return std::any_of(world.servers.nodes.begin(), world.servers.nodes.end(), [](const auto& entry) {
-    return entry.second.registering && entry.second.object;
-  });
+bool Registering(World& world) {
+  bool any = false;
+  for (const auto& [name, node] : world.servers.nodes) {
+    const Time until = node.registering_since + kRegisteredWithin;
+    if (!node.registering || !node.object || world.now >= until) continue;
+    world.WakeAt(until);
+    any = true;
+  }
+  return any;
 }
 
 // What a plan comes to, beside its nominations.
 struct Plan {
   std::vector<ScaleState*> fresh;  // bought in it
   std::vector<UnpaidTask> held;
+  bool paused = false;  // nothing is bought yet for one of the shape, for a reason of its own
 };
 
 // The price of the server that the shape would wait for, whatever is left to pay it; nothing if
@@ -109,16 +122,19 @@ bool MustWait(World& world, TaskState& task) {
   return until.has_value();
 }
 
-// The first server on its way that has room, or a new one; null if there is neither.
-ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh) {
+// The first server on its way that has room, or a new one; null if there is neither. paused: set if
+// that is for what became of the last one that was bought for the task, which says nothing of
+// others of its shape.
+ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh,
+                      bool* paused) {
   const int64_t most = PayableUpTo(world, task);
   if (const ScaleState* coming = FindInflight(world, *task.shape, most))
     return &world.provisioning.scales.at(coming->object.meta.name);
-  const auto [last, lasts] = LastPurchase(world, task.uid());
-  if (lasts) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape, most);
   if (pool == nullptr || Registering(world)) return nullptr;
-  if (MustWait(world, task)) return nullptr;
+  const auto [last, lasts] = LastPurchase(world, task.uid());
+  *paused = lasts || MustWait(world, task);
+  if (*paused) return nullptr;
   ScaleState& scale = CreateScaleRequest(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
@@ -140,8 +156,8 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
   }
 }
 
-// Lets the task wait for a server on its way, or for a new one. False if there is neither. next:
-// set to when it may, if not yet.
+// Lets the task wait for a server on its way, or for a new one. False if there is neither for any
+// task of its shape. next: set to when it may, if not yet.
 bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
   if (task.planned == world.provisioning.plan) return true;
   const Time patient_until = task.waiting_since + task.shape->placement.burst_after;
@@ -160,10 +176,12 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
     if (!numbers.empty()) numbers = "; it pays to buy: " + numbers;
   }
   auto& fresh = plan.fresh;
-  ScaleState* scale = ServerFor(world, task, fresh);
+  bool paused = false;
+  ScaleState* scale = ServerFor(world, task, fresh, &paused);
   if (scale == nullptr) {
+    plan.paused = plan.paused || paused;
     const auto price = PriceAhead(world, *task.shape);
-    if (!price || MayPay(world, task, *price)) return false;
+    if (!price || MayPay(world, task, *price)) return paused;
     plan.held.push_back({&task, {*price, 0}});
     return true;
   }
@@ -179,11 +197,13 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
 void PlanShape(World& world, Shape& shape, Plan& plan) {
   if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
   Time next = kNever;
+  plan.paused = false;
   const bool refused = shape.waiting.AnyOf(
       [&](const QueuePosition& position) { return !PlanTask(world, *position.task, plan, &next); });
-  if (refused) return;  // nor for the others of this shape
-  shape.burst_at = next;
   if (next != kNever) world.WakeAt(next);
+  if (refused) return;  // nor for the others of this shape
+  // What the last purchase of a task becomes is not known before, so it is looked at in each step.
+  shape.burst_at = plan.paused ? Time{} : next;
 }
 
 // Whether servers can be had for all that the group lacks: a part of them would be paid for in
@@ -267,6 +287,15 @@ void Send(World& world, const std::vector<ScaleState*>& fresh) {
   }
 }
 
+// Of each purchase that exists, whether any task waits for it.
+std::vector<bool> WhichArePromised(const World& world) {
+  std::vector<bool> out;
+  for (const auto& [name, scale] : world.provisioning.scales) {
+    if (scale.created) out.push_back(scale.nominated > 0);
+  }
+  return out;
+}
+
 // A leader before has made a server of it, without having told so: those who waited may run there.
 // Of one that is gone only the registration is left.
 bool HasServer(World& world, const ScaleState& scale) {
@@ -308,6 +337,7 @@ bool MayBuy(const World& world, const Shape& shape) {
 }
 
 std::vector<UnpaidTask> PlanPurchases(World& world) {
+  const std::vector<bool> before = WhichArePromised(world);
   BeginPlan(world);
   KeepPromises(world);
   const auto order =
@@ -318,6 +348,8 @@ std::vector<UnpaidTask> PlanPurchases(World& world) {
   KeepStock(world, plan.fresh);
   Send(world, plan.fresh);
   DropNominations(world);
+  // Which are idle, and which are spares, goes by that.
+  if (WhichArePromised(world) != before) world.WakeAt(world.now);
   return std::move(plan.held);
 }
 

@@ -153,7 +153,9 @@ void RememberFailure(World& world, const ScaleState& scale) {
   const ScaleStatus& status = scale.object.status;
   const bool over = status.finished_at || status.phase == ScalePhase::kReleasing;
   if (status.error == CloudError::kNone || !over) return;
-  HoldPool(world, scale, status.error, status.message, status.finished_at.value_or(world.now));
+  // By the clock of the process that wrote it, which may be ahead.
+  const Time since = std::min(status.finished_at.value_or(world.now), world.now);
+  HoldPool(world, scale, status.error, status.message, since);
 }
 
 }  // namespace spillway::core

@@ -110,9 +110,13 @@ void InUse(World& world, ScaleState& scale) {
   if (registered == nullptr) {
     if (!AwaitRegistration(world, scale, *server)) return;
   } else {
+    scale.registration_error.clear();
     TakeSize(world, scale, *registered);
     if (!AwaitJoin(world, scale, *registered)) return;
   }
+  // Until then nothing else is bought for whom it was bought for.
+  if (MayHostYet(world, scale))
+    world.WakeAt(*scale.object.status.ready_at + ProvisionTimeout(world, scale));
   if (scale.joined) {
     if (const std::string why = Useless(world, scale); !why.empty())
       return BeginRelease(world, scale, why);

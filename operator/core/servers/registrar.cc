@@ -175,6 +175,7 @@ void RegisterNode(Context& context, Servers& servers, const std::string& name, N
   server.meta.name = name;
   server.spec.node_name = name;
   node.registering = true;
+  node.registering_since = context.now;
   context.effects.push_back(
       Write{Verb::kCreate, Kind::kServer, "", name, "", 0,
             EncodeNew(server, {"Node", name, node.object->meta.uid, false}, "v1"), std::nullopt});

@@ -61,6 +61,7 @@ struct NodeState {
   ServerState* server = nullptr;  // the one of them that counts
   std::optional<api::NodeMetrics> load;
   bool registering = false;  // a RegisteredServer for it was asked for
+  Time registering_since{};  // when
   Backoff registration;      // of that
   Time register_at{};        // when it, or a server of it, is looked at again
   Boxed<Ending> ending;      // of what was registered for it and is so no more

@@ -24,11 +24,13 @@ std::shared_ptr<const Binding> BindingTo(const TaskState& task, const ServerStat
 
 namespace {
 
-// A bought server that was idle may have been a spare of its pool, which is replaced at once.
+// A bought server that was idle may have been a spare of its pool, which is replaced at once; one
+// that nobody has used yet may be promised to another.
 void WakeForSpares(World& world, const api::RegisteredServerSpec& server) {
-  const auto scale = world.provisioning.scales.find(server.scale_request);
-  if (scale != world.provisioning.scales.end() && scale->second.idle_since != kNever)
-    world.WakeAt(world.now);
+  const auto at = world.provisioning.scales.find(server.scale_request);
+  if (at == world.provisioning.scales.end()) return;
+  const ScaleState& scale = at->second;
+  if (scale.idle_since != kNever || !scale.hosted) world.WakeAt(world.now);
 }
 
 }  // namespace

@@ -101,5 +101,31 @@ TEST_F(PoolsTest, BeginAnewWithEachMonth) {
   EXPECT_EQ(Status().spent_micros, 0);
 }
 
+TEST_F(PoolsTest, TheCoreIsWokenWhenTheMonthEnds) {
+  api.silent = true;
+  api.Settle();
+  const Time end = api::PeriodOf(api::BudgetPeriod::kMonth, api.now).end;
+  api.now = end - seconds(2);
+  api.Settle();
+  EXPECT_LE(api.wake, end);
+}
+
+// A request that is gone for good, such as by hand, had cost something.
+TEST_F(PoolsTest, WhatOneHasCostThatIsGoneIsTakenOffInTime) {
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-t");
+  api.Advance(seconds(600));
+  ASSERT_GT(Status().spent_micros, 0);
+  api.Remove(api.scales, api.scales.begin()->first);
+  api.hangs = [](const Write&) { return true; };
+  api.silent = true;
+  api.Settle();
+  const Time due = api.world().provisioning.pools.at("spot").spent_at + seconds(60);
+  api.now = due - seconds(1);
+  api.Settle();
+  EXPECT_LE(api.wake, due);
+}
+
 }  // namespace
 }  // namespace spillway::core

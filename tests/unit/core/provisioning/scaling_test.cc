@@ -744,7 +744,10 @@ TEST_F(ScalingTest, ARefusedReleaseOfAnOrphanIsAskedForAgainSlowly) {
   api.tasks.clear();
   api.scales.clear();
   api.Restart();
+  api.Advance(seconds(20));
+  api.Resume(Kind::kScale);
   api.Advance(seconds(100));
+  EXPECT_GE(api.releases_asked, 2);
   EXPECT_LE(api.releases_asked, 5);
   api.release_error.reset();
   api.Advance(seconds(60));
@@ -1213,8 +1216,141 @@ TEST_F(ScalingTest, AClaimWhoseRequestIsGoneIsGivenBack) {
   api.tasks.clear();
   api.scales.clear();
   api.Restart();
+  api.Advance(seconds(20));
+  api.Resume(Kind::kScale);
   api.Settle();
   EXPECT_TRUE(api.claims.empty());
+}
+
+// Its engine still tries to make it, so what it is asked next waits.
+TEST_F(ScalingTest, OneThatVanishedAndOfWhichNothingIsToldTimesOut) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.diagnoses_hang = true;
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Advance(seconds(1'000));
+  EXPECT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kFailed);
+}
+
+TEST_F(ScalingTest, WhatIsToldOfOneWhileAnotherIsThereIsAskedAgainOnceThatIsGone) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.diagnoses_hang = true;
+  const auto [name, first] = *api.claims.begin();
+  api.Remove(api.claims, name);
+  api.Settle();
+  api.diagnoses_hang = false;
+  api::CloudServer second = first;
+  second.uid = "second";
+  api.claims[name] = second;
+  api.Change(api.claims[name]);
+  api.Push(CloudDiagnosis{first.request_uid, api::CloudError::kTransient, "it is gone"});
+  api.Remove(api.claims, name);
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kFailed);
+}
+
+TEST_F(ScalingTest, ARegistrationThatNobodyAnswersDoesNotKeepTasksWaiting) {
+  api.hangs = [](const Write& write) { return write.kind == Kind::kServer; };
+  api.AddPool("spot");
+  api.AddNode("n", "4");
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1u);
+  api.AddTask("t");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.claims_made, 0) << "it may run there in a moment";
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+// A leader before has made both, and our watch of ScaleRequests is late.
+TEST_F(ScalingTest, AClaimIsNoOrphanWhileItsRequestMayBeStillToCome) {
+  RunOnBought();
+  const auto scales = std::exchange(api.scales, {});
+  api.Restart();
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.claims.size(), 1u);
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+  api.scales = scales;
+  api.Change(api.scales.begin()->second);
+  api.Resume(Kind::kScale);
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.claims.size(), 1u);
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+}
+
+TEST_F(ScalingTest, AClaimIsAnOrphanOnceItsRequestWouldHaveBeenSeen) {
+  RunOnBought();
+  const std::string claim = api.claims.begin()->first;
+  api.scales.clear();
+  api.Restart();
+  api.Advance(seconds(60));
+  api.Resume(Kind::kScale);
+  api.Advance(seconds(60));
+  EXPECT_FALSE(api.claims.contains(claim));
+}
+
+// The answer to a request tells of the next one of that name before the watch tells of the end of
+// the one before.
+TEST_F(ScalingTest, TheEndOfTheOneBeforeIsNotTakenForTheEndOfTheNext) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  const api::CloudServer first = api.claims.begin()->second;
+  api::CloudServer second = first;
+  second.uid = "second";
+  second.resource_version = first.resource_version + 1'000;
+  api.Push(Seen{second});
+  api.Push(
+      Gone{Kind::kCloudServer, first.key(), first.uid, first.resource_version + 500, first.engine});
+  api.diagnoses_hang = true;
+  api.Settle();
+  EXPECT_EQ(api.world().provisioning.cloud_servers.VersionOf(first.engine, first.key()),
+            second.resource_version);
+  EXPECT_FALSE(api.world().provisioning.scales.begin()->second.diagnose_sent);
+}
+
+// Its task waits for a pod that may still run, and for nothing that is bought.
+TEST_F(ScalingTest, APromiseIsForgottenByATaskThatIsOutOfTheQueue) {
+  api.AddServer("s1");
+  api.AddPool("spot");
+  api.AddBudget("b", "100");
+  api.slow_deletion = true;
+  api.AddTask("t");
+  api.Settle();
+  api.SetPod("t-1", PodPhase::kRunning);
+  const api::Node node = api.nodes.at("s1");
+  api.Remove(api.nodes, "s1");
+  api.Advance(seconds(5));
+  const TaskState& task = api.world().tasks.by_key.at("ns/t");
+  ASSERT_FALSE(task.nominated.empty()) << api.Says("t");
+  api.nodes["s1"] = node;
+  api.Change(api.nodes["s1"]);
+  api.Settle();
+  ASSERT_FALSE(task.queued);
+  ASSERT_FALSE(task.binding);
+  EXPECT_TRUE(task.nominated.empty());
+  EXPECT_EQ(task.committed, 0);
+}
+
+// It was bought before the pool's servers became larger.
+TEST_F(ScalingTest, AServerOfAnOlderGenerationDoesNotTellHowLargeTheNextWillBe) {
+  api.AddPool("spot", "2");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1", "2");
+  api.Settle();
+  api.pools["spot"].spec.resources.cpu_milli = 8'000;
+  api.Change(api.pools["spot"]);
+  api.Restart();
+  api.Settle();
+  api.AddTask("large", api::Json::object(), "6");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.claims_made, 2) << api.Summary("large");
 }
 
 }  // namespace

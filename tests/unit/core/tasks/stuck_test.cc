@@ -259,6 +259,29 @@ TEST(StuckInCloudTest, NoSecondServerIsBoughtForWhatKubeSchedulerRefuses) {
       << why;
 }
 
+// It is older, and asks for the same.
+TEST(StuckInCloudTest, ATaskForWhichNoneIsBoughtDoesNotStopThoseOfOthers) {
+  ApiModel api;
+  api.AddPool("p", "8");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  for (int i = 0; i < 300 && !api.claims.empty(); ++i) {
+    for (auto& [key, pod] : std::map(api.pods)) {
+      if (pod.unscheduled) continue;
+      api.pods.at(key).unscheduled = true;
+      api.pods.at(key).waiting_reason = "Unschedulable";
+      api.pods.at(key).waiting_message = "0/1 nodes are available: 1 volume node affinity conflict";
+      api.Change(api.pods.at(key));
+    }
+    api.Advance(seconds(5));
+  }
+  ASSERT_TRUE(api.claims.empty()) << "it was idle";
+  api.AddTask("of-another", Json::object(), "1", "team");
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.claims_made, 2);
+}
+
 // kube-scheduler refuses every pod for that time. How many servers were bought by then.
 int BoughtWhileRefused(ApiModel& api, std::chrono::minutes time) {
   for (const Time end = api.now + time; api.now < end;) {
