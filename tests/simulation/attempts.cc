@@ -88,6 +88,28 @@ std::optional<int64_t> Checks::LowestPriorityOf(const TaskRequest& task,
   return out;
 }
 
+// One that is behind goes by priorities as they were.
+bool Checks::GivesWay(const Replica& replica, const TaskRequest& task,
+                      std::optional<int64_t> own) const {
+  const auto allows = [](const TaskRequest& each) {
+    return each.spec.preemption == api::Preemption::kAllowed;
+  };
+  const auto behind = [&](Kind kind) { return !replica.HasSeen(kind, api_.changed(kind)); };
+  bool out = behind(Kind::kTask) || behind(Kind::kPriorityClass);
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& other = std::get<TaskRequest>(*object);
+    out = out || ((allows(other) || allows(task)) && PriorityOf(other) > own);
+  }
+  return out;
+}
+
+// Its pod may still be on its way, and whom it gave way to be gone when that is deleted.
+void Checks::NotePreempted(const Replica& replica, const core::Note& note) {
+  const TaskRequest* task = note.reason == "Preempted" ? TaskOf(note.uid) : nullptr;
+  if (task != nullptr && GivesWay(replica, *task, PriorityOf(*task)))
+    preempted_.emplace(note.uid, note.attempt);
+}
+
 // A task may have to give way to another, or its group is taken back; both cost it no retry. Nor
 // does a pod that appears after its creation was given up, when its room is another's.
 void Checks::Stops(const Replica& replica, const core::Write& write) {
@@ -102,18 +124,9 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   const TaskRequest* task = owner == nullptr ? nullptr : TaskOf(*owner);
   if (task != nullptr && task->spec.group) witness_.Blame(write.uid, "gave way");
   if (task == nullptr || record == nullptr) return;
-  const auto allows = [](const TaskRequest& each) {
-    return each.spec.preemption == api::Preemption::kAllowed;
-  };
-  const auto behind = [&](Kind kind) { return !replica.HasSeen(kind, api_.changed(kind)); };
-  const auto own = LowestPriorityOf(*task, *record);
-  // One that is behind goes by priorities as they were.
-  bool gives_way = behind(Kind::kTask) || behind(Kind::kPriorityClass);
-  for (const auto& [key, object] : api_.All(Kind::kTask)) {
-    const auto& other = std::get<TaskRequest>(*object);
-    gives_way = gives_way || ((allows(other) || allows(*task)) && PriorityOf(other) > own);
-  }
-  if (gives_way) witness_.Blame(write.uid, "gave way");
+  if (preempted_.contains({*owner, record->attempt}) ||
+      GivesWay(replica, *task, LowestPriorityOf(*task, *record)))
+    witness_.Blame(write.uid, "gave way");
   if (pod == nullptr) return;
   // The process may end before it has written that, and the next one's clock be behind.
   if (const auto within = task->spec.start_deadline;

@@ -41,6 +41,7 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     if (ask->op == core::AskCloud::Op::kEnsure)
       engine_asked_.try_emplace({replica.id(), ask->request_uid}, api_.now);
   }
+  if (const auto* note = std::get_if<core::Note>(&effect)) NotePreempted(replica, *note);
   const auto* write = std::get_if<core::Write>(&effect);
   if (write == nullptr) return;
   if (write->kind == Kind::kPod && write->verb == core::Verb::kCreate) PodDecided(replica, *write);

@@ -180,6 +180,10 @@ class Checks {
   void CheckTruth(const Replica& replica, const core::Write& write);
   // The number of the last pod that the process can know of; 0 if there is none.
   int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
+  // Whether a task of that priority has to give way to one that this process knows of.
+  bool GivesWay(const Replica& replica, const api::TaskRequest& task,
+                std::optional<int64_t> own) const;
+  void NotePreempted(const Replica& replica, const core::Note& note);
   void Stops(const Replica& replica, const core::Write& write);
   bool IsInflight(const api::ScaleRequest& scale) const;
   bool IsInUse(const api::RegisteredServer& server) const;
@@ -227,6 +231,8 @@ class Checks {
   // Tasks of which a process has decided to write that they have ended; by its id and their uids.
   std::set<std::pair<int, std::string>> concluded_;
   std::set<std::pair<int, Record>> recorded_;  // attempts that it has decided to tell of
+  // Attempts that had to give way: the uid of the task, and the number.
+  std::set<std::pair<std::string, int64_t>> preempted_;
   std::optional<Pace> pace_;
   Time paced_since_{};
   int begun_ = 0;                      // processes since then, and the one that was there

@@ -17,6 +17,7 @@
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/milestones.h"
 #include "operator/core/tasks/ownership.h"
+#include "operator/core/tasks/pod_name.h"
 #include "operator/core/tasks/pod_usage.h"
 #include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
@@ -259,10 +260,14 @@ bool MayHaveMade(const TaskState& task, const Error& error) {
 // The answer to a creation that was not waited for any longer.
 void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
   const auto why = ExplainAdmission(task);
-  if (task.unsure && outcome.error && MayHaveMade(task, *outcome.error))
+  const std::string pod = outcome.key.substr(outcome.key.find('/') + 1);
+  const bool over = AttemptOf(task.object.meta.name, pod) <= LastEnded(task);
+  if ((task.unsure || over) && outcome.error && MayHaveMade(task, *outcome.error)) {
+    task.unsure = true;
     task.may_appear_until = world.now + kLateArrival;
-  if (task.binding || !outcome.error || why == nullptr || Finished(task.object.status.phase) ||
-      task.object.spec.suspend)
+  }
+  if (over || task.binding || !outcome.error || why == nullptr ||
+      Finished(task.object.status.phase) || task.object.spec.suspend)
     return;
   Unassign(world, task, "FailedCreate", why->summary);
 }

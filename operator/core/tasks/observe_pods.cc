@@ -68,7 +68,9 @@ void PodDeleted(World& world, const Outcome& outcome) {
 
 // Of a pod that comes and goes in one step nothing was made yet.
 void NoteArrived(TaskState* task, const api::Pod& pod) {
-  if (task == nullptr || (!IsUnsettled(*task) && !AwaitsAnother(*task))) return;
+  if (task == nullptr || (!IsUnsettled(*task) && !AwaitsAnother(*task) &&
+                          !(task->unsure && task->object.status.assignment)))
+    return;
   if (AttemptOf(task->object.meta.name, pod.meta.name) == task->object.status.assignment->attempt)
     task->unsure = task->anothers = false;
 }

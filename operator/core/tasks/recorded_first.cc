@@ -65,6 +65,12 @@ bool IsUnsettled(const TaskState& task) {
   return task.unsure && IsRecordedFirst(task) && record && record->attempt > LastEnded(task);
 }
 
+bool MayAppearLate(const TaskState& task) {
+  const auto& record = task.object.status.assignment;
+  return task.unsure && record && record->attempt <= LastEnded(task) &&
+         PodOf(task, record->attempt) == nullptr;
+}
+
 bool KeepRecord(World& world, TaskState& task) {
   if (!IsUnsettled(task)) return false;
   if (task.creating) return true;

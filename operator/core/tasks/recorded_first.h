@@ -17,6 +17,9 @@ bool IsRecordedFirst(const TaskState& task);
 // Nobody knows what has become of its last creation: the pod may appear yet, or have been and gone
 // unseen. Its record stays, and the next creation is of the same pod.
 bool IsUnsettled(const TaskState& task);
+// The last attempt was recorded as over, such as for one of a higher priority, before its pod's
+// creation ended without a clear answer: that pod may appear yet, beside the next one's.
+bool MayAppearLate(const TaskState& task);
 // True while that pod may appear; once it cannot any more, the record is taken back.
 bool KeepRecord(World& world, TaskState& task);
 // False if it would be in vain to bind the task: statuses of its namespace are not answered.

@@ -105,6 +105,24 @@ bool AwaitsPod(World& world, TaskState& task) {
   return true;
 }
 
+// True while the pod of the last attempt may appear, of whose creation nobody knows what became.
+bool AwaitsLatePod(World& world, TaskState& task) {
+  if (!MayAppearLate(task)) return false;
+  if (world.now >= task.may_appear_until) {
+    task.unsure = false;
+    return false;
+  }
+  Dequeue(world, task);
+  world.tasks.Wake(task, task.may_appear_until);
+  const std::string why = "pod " + task.object.status.assignment->pod_name +
+                          ", whose creation was not answered, may appear until " +
+                          FormatTime(task.may_appear_until) + "; no other begins before";
+  if (Tells(task.object.status, why)) return true;
+  DescribeWaiting(world, task, TaskPhase::kPending, why);
+  task.status_due = std::min(task.status_due, world.now + kExplainAfter);
+  return true;
+}
+
 // Why the next attempt does not begin, once the pod of the last one takes its time to end.
 void TellLingering(World& world, TaskState& task) {
   Time wake = kNever;
@@ -167,6 +185,7 @@ void Await(World& world, TaskState& task) {
     Dequeue(world, task);
     return;
   }
+  if (AwaitsLatePod(world, task)) return;
   if (HasChanged(world, task)) return Dequeue(world, task);
   if (AwaitsPod(world, task)) return TellLingering(world, task);
   if (const auto missing = Prioritize(world, task)) return TellClassless(world, task, *missing);

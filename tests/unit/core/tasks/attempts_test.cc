@@ -557,5 +557,58 @@ TEST_F(AttemptTest, TheCostIsThatOfAllAttemptsNotOnlyOfThoseListed) {
   EXPECT_EQ(api.Status("t").result->cost, "30");
 }
 
+// It was stopped before its pod's creation was answered.
+class UnansweredTest : public testing::Test {
+ protected:
+  UnansweredTest() {
+    api.AddServer("s1");
+    api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
+    api.AddTask("t");
+    api.Settle();
+    for (const bool suspend : {true, false}) {
+      api.tasks["ns/t"].spec.suspend = suspend;
+      api.Change(api.tasks["ns/t"]);
+      api.Settle();
+    }
+    api.hangs = nullptr;
+  }
+  void Answer(ErrorKind kind) {
+    api.Push(Outcome{Verb::kCreate,
+                     Kind::kPod,
+                     "ns/t-1",
+                     api.tasks["ns/t"].meta.uid,
+                     Error{kind, "the request timed out", {}},
+                     {}});
+    api.Settle();
+  }
+  ApiModel api;
+};
+
+TEST_F(UnansweredTest, TheNextPodWaitsUntilItCannotAppearAnyMore) {
+  Answer(ErrorKind::kUnavailable);
+  api.Advance(seconds(10));
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_NE(api.Says("t").find("pod t-1, whose creation was not answered, may appear until"),
+            std::string::npos)
+      << api.Says("t");
+  api.Advance(seconds(120));
+  EXPECT_TRUE(api.pods.contains("ns/t-2")) << api.Says("t");
+}
+
+TEST_F(UnansweredTest, TheNextPodComesOnceItHasAppearedAndGone) {
+  Answer(ErrorKind::kUnavailable);
+  api.Unblock();
+  api.Settle();
+  api.Advance(seconds(1));
+  EXPECT_FALSE(api.pods.contains("ns/t-1"));
+  EXPECT_TRUE(api.pods.contains("ns/t-2")) << api.Says("t");
+}
+
+TEST_F(UnansweredTest, TheNextPodComesAtOnceIfTheCreationWasRefused) {
+  Answer(ErrorKind::kForbidden);
+  api.Advance(seconds(10));
+  EXPECT_TRUE(api.pods.contains("ns/t-2")) << api.Says("t");
+}
+
 }  // namespace
 }  // namespace spillway::core
