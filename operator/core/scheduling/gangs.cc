@@ -8,18 +8,22 @@
 namespace spillway::core {
 namespace {
 
-// It runs, has ended, or has run since the group began to start.
-bool HasRun(const TaskState& task, Time begin) {
-  const api::TaskStatus& status = task.object.status;
-  return status.phase == api::TaskPhase::kRunning || api::Finished(status.phase) ||
-         (status.started_at && *status.started_at >= begin);
-}
-
 std::string Name(const TaskState& task) {
   return task.object.meta.ns + "/" + task.object.spec.group->name;
 }
 
 constexpr char kTakenBack[] = "GroupDeadlineExceeded";
+
+// It runs, has ended, or has run since the group began to start: then it goes on by itself, also
+// where it is tried again or suspended.
+bool HasRun(const TaskState& task, Time begin) {
+  const api::TaskStatus& status = task.object.status;
+  if (status.phase == api::TaskPhase::kRunning || api::Finished(status.phase)) return true;
+  if (status.started_at && *status.started_at >= begin) return true;
+  if (status.attempts.empty()) return false;
+  const api::Attempt& last = status.attempts.back();
+  return last.started_at && !(last.reason == kTakenBack);
+}
 
 // Of the members, those that are bound or have run to an end.
 int64_t BoundOf(const Gang& gang) {
@@ -54,7 +58,9 @@ void CheckDeadline(const World& world, Decisions& decisions, Gang& gang) {
   }
   const auto ran = std::count_if(gang.members.begin(), gang.members.end(),
                                  [&](const auto& member) { return HasRun(*member.second, begin); });
-  gang.until = begin == kNever || ran >= gang.size ? kNever : begin + gang.deadline;
+  // Those that are deleted are not waited for.
+  const int64_t all = std::min(gang.size, static_cast<int64_t>(gang.members.size()));
+  gang.until = begin == kNever || ran >= all ? kNever : begin + gang.deadline;
   if (gang.until != kNever && world.now >= gang.until) RequeueMembers(decisions, gang);
 }
 

@@ -103,22 +103,28 @@ bool AwaitsStart(World& world, Decisions& decisions, TaskState& task) {
   return true;
 }
 
+// Those that cannot be paid wait in no queue until all others were tried: then they wait as tasks
+// of another shape, and theirs may be gone.
+using UnpaidTasks = std::vector<std::pair<TaskState*, HeldTask>>;
+
 // False if no server has room for the shape.
-bool PlaceFirst(World& world, Decisions& decisions, Shape& shape, TaskState& first) {
+bool PlaceFirst(World& world, Decisions& decisions, Shape& shape, TaskState& first,
+                UnpaidTasks& unpaid) {
   const ServerState* server = BestServer(world, shape);
   if (server == nullptr) return false;
   const int64_t price = server->object.spec.price_micros;
   // Both take the task out of this queue: it waits for money, or for a pod on a node that looked
   // lost when the task was queued and is back.
   if (!MayPay(world, first, price)) {
-    MarkOverBudget(world, decisions, first, {price, 0});
+    Dequeue(world, first);
+    unpaid.push_back({&first, {price, 0}});
   } else if (!AwaitsStart(world, decisions, first)) {
     Bind(world, decisions, first, *server);
   }
   return true;
 }
 
-void PlaceTogether(World& world, Decisions& decisions, Gang& gang) {
+void PlaceTogether(World& world, Decisions& decisions, Gang& gang, UnpaidTasks& held) {
   for (const QueuePosition& position : Positions(gang.waiting)) {
     Admission& admission = *position.task->admission;
     DoubtOld(world, admission);
@@ -146,7 +152,7 @@ void PlaceTogether(World& world, Decisions& decisions, Gang& gang) {
       },
       [&](TaskState& task, const ServerState& server) { Bind(world, decisions, task, server); });
   for (auto& [task, price] : unpaid) {
-    if (task->queued) MarkOverBudget(world, decisions, *task, {price, need});
+    if (task->queued) held.push_back({task, {price, need}});
   }
 }
 
@@ -182,9 +188,9 @@ bool Yields(World& world, const Shape& shape, const QueuePosition& position) {
 }
 
 // Tries the head. False if there is nothing more to try by it.
-bool TryHead(World& world, Decisions& decisions, Head& head) {
+bool TryHead(World& world, Decisions& decisions, Head& head, UnpaidTasks& unpaid) {
   if (head.gang != nullptr) {
-    PlaceTogether(world, decisions, *head.gang);
+    PlaceTogether(world, decisions, *head.gang, unpaid);
     return false;
   }
   TaskState& task = *head.turn.position.task;
@@ -200,7 +206,7 @@ bool TryHead(World& world, Decisions& decisions, Head& head) {
     return head.tenant != nullptr;
   }
   head.refused = (head.tenant != nullptr && !AdvanceToCandidate(world, shape)) ||
-                 !PlaceFirst(world, decisions, shape, task);
+                 !PlaceFirst(world, decisions, shape, task, unpaid);
   return head.tenant != nullptr || !head.refused;
 }
 
@@ -210,6 +216,7 @@ void PlaceShown(World& world, Decisions& decisions) {
                  changes = world.servers.property_log.end();
   const bool changed = world.scheduling.tried_properties != changes;
   Heads heads = WhoMayFit(world, changed);
+  UnpaidTasks unpaid;
   bool others = true;  // tasks behind the first of a refused shape may still find room
   while (!heads.empty()) {
     Head head = heads.Pop();
@@ -220,7 +227,7 @@ void PlaceShown(World& world, Decisions& decisions) {
       continue;
     }
     const size_t kept = world.scheduling.reserved.size();
-    const bool goes_on = TryHead(world, decisions, head);
+    const bool goes_on = TryHead(world, decisions, head, unpaid);
     // Its reservation is free for all others now, also for those that were refused before.
     if (world.scheduling.reserved.size() < kept) {
       heads.DropTenants();
@@ -238,6 +245,7 @@ void PlaceShown(World& world, Decisions& decisions) {
   }
   world.scheduling.tried_capacity = std::max(world.scheduling.tried_capacity, grown);
   world.scheduling.tried_properties = changes;
+  for (auto& [task, held] : unpaid) MarkOverBudget(world, decisions, *task, held);
 }
 
 // Where this is not enough, the rest has its turn in the next step.

@@ -36,8 +36,9 @@ void RefreshMatches(const World& world, Shape& shape) {
 bool MayHaveRoom(const api::Resources& requests, const ServerState& server) {
   if (!server.schedulable) return false;
   const api::Resources &total = server.offered, &used = server.usage->used;
-  return requests.cpu_milli <= total.cpu_milli - used.cpu_milli &&
-         requests.memory <= total.memory - used.memory && LoadFits(requests, server, nullptr);
+  const auto fits = [](int64_t asked, int64_t left) { return asked == 0 || asked <= left; };
+  return fits(requests.cpu_milli, total.cpu_milli - used.cpu_milli) &&
+         fits(requests.memory, total.memory - used.memory) && LoadFits(requests, server, nullptr);
 }
 
 // How empty the server would be left, from 0 (full) to 1: the mean of cpu and memory.

@@ -10,6 +10,7 @@ void JoinQueue(World& world, TaskState& task) {
   task.in_gang = task.gang != nullptr && !WaitsAlone(task);
   if (task.in_gang) {
     task.gang->waiting.insert(task.position());
+    task.gang->tried_members = 0;  // it may ask for something else than when it was tried
   } else {
     if (shape.waiting.empty()) ApplyQueueingHints(world, shape);
     shape.waiting.Insert(*task.tenant, task.position());

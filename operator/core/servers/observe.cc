@@ -146,7 +146,14 @@ void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& obj
 void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome) {
   const auto server = servers.by_name.find(outcome.key);
   if (outcome.verb == Verb::kPatchStatus) {
-    if (server != servers.by_name.end()) servers.Touch(server->second);
+    if (server != servers.by_name.end()) {
+      servers.Touch(server->second);
+      // It is to be written again, as soon as its writer may.
+      if (outcome.error && server->second.object.meta.uid == outcome.request_uid) {
+        server->second.digest = {};
+        server->second.object.status.phase.clear();
+      }
+    }
     return ConcludeStatus(context, servers.by_name, outcome);
   }
   if (outcome.verb == Verb::kDelete) return ServerDeleted(context, servers, outcome);

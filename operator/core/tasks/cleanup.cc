@@ -47,7 +47,7 @@ void DeleteOrphans(World& world, TaskState& task) {
       if (attempt <= last && ++ended > kKeptPods) DeletePod(world, task, pod, std::nullopt);
       continue;
     }
-    const bool node_gone = !pod.node_name.empty() && NodeVanished(world, pod);
+    const bool node_gone = !pod.node_name.empty() && !pod.intended && NodeVanished(world, pod);
     if (pod.meta.deleted && !node_gone) continue;
     // Nobody is left on a vanished node to confirm the end of a pod.
     DeletePod(world, task, pod, node_gone ? std::optional<int64_t>(0) : std::nullopt);

@@ -163,6 +163,12 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   task.status_due = task.assigned_written ? world.now + kRunningAfter : world.now;
 }
 
+// Its init containers run: by that its deadline counts, though the pod is still Pending.
+void NoteInit(const World& world, TaskState& task, const api::Pod& pod) {
+  std::optional<Time>& since = task.object.status.started_at;
+  if (pod.init_started && !since) since = RunsSince(world, task, pod);
+}
+
 // The pod of the binding was created, by what its creation was answered or because it is seen.
 void Confirm(World& world, TaskState& task) {
   if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
@@ -251,10 +257,14 @@ bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
 
 // Whether the pod may be there, or come yet, though this is the answer: there was none, or the
 // store had not answered the API server.
+bool MayHaveMade(const Error& error) {
+  return error.kind == ErrorKind::kUnavailable &&
+         (error.ambiguous || error.message.find("etcdserver") != std::string::npos);
+}
+
+// The same, but for a task that may be lost any doubt counts: nothing is waited for by that.
 bool MayHaveMade(const TaskState& task, const Error& error) {
-  if (error.kind != ErrorKind::kUnavailable) return false;
-  return !IsRecordedFirst(task) || error.ambiguous ||
-         error.message.find("etcdserver") != std::string::npos;
+  return error.kind == ErrorKind::kUnavailable && (!IsRecordedFirst(task) || MayHaveMade(error));
 }
 
 // The answer to a creation that was not waited for any longer.
@@ -262,7 +272,9 @@ void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
   const auto why = ExplainAdmission(task);
   const std::string pod = outcome.key.substr(outcome.key.find('/') + 1);
   const bool over = AttemptOf(task.object.meta.name, pod) <= LastEnded(task);
-  if ((task.unsure || over) && outcome.error && MayHaveMade(task, *outcome.error)) {
+  const bool may_be = outcome.error && (over ? MayHaveMade(*outcome.error)
+                                             : task.unsure && MayHaveMade(task, *outcome.error));
+  if (may_be) {
     task.unsure = true;
     task.may_appear_until = world.now + kLateArrival;
   }
@@ -300,6 +312,7 @@ void Follow(World& world, TaskState& task) {
   if (pod->phase == api::PodPhase::kRunning) {
     MarkRunning(world, task, *pod);
   } else {
+    NoteInit(world, task, *pod);
     FollowStuck(world, task, *pod);
   }
   FollowEnding(world, task, *pod);

@@ -50,7 +50,8 @@ bool NodeVanished(const World& world, const api::Pod& pod) {
 
 std::optional<std::string> NodeLost(const World& world, const std::string& name,
                                     const api::Pod* pod, Time* wake) {
-  if (name.empty()) return std::nullopt;  // kube-scheduler has not bound the pod yet
+  // kube-scheduler has not bound the pod yet, and may bind it to another node.
+  if (name.empty() || (pod != nullptr && pod->intended)) return std::nullopt;
   const NodeState* node = FindNode(world, name);
   if (Vanished(world, node, pod)) return "node " + name + " no longer exists";
   // Not seen yet: the check of all nodes takes it up.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/scheduling/admission.h"
 #include "operator/core/tasks/another_leader.h"
 #include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status_queue.h"
@@ -99,7 +100,13 @@ void PutOffStatus(World& world, TaskState& task) {
 void FlushStatus(World& world, TaskState& task) {
   if (task.writer.in_flight || task.status_due == kNever) return;
   // Whether its pod can be created is not known yet: until it is, the task waits as it did before.
-  if (task.binding && !task.confirmed && !task.held && !task.admission->known) return;
+  // Whoever leads next would take a pod that its status tells of, and that is not there, for lost.
+  // It is told after a while where many are created, and each has its turn.
+  if (task.binding && !task.confirmed && !task.held) {
+    if (!task.admission->known) return;
+    const Time due = task.binding->assigned_at + kSlowAnswer;
+    if (world.now < due) return world.tasks.Wake(task, due);
+  }
   if (world.now < task.status_due) {
     world.tasks.Wake(task, task.status_due);
     return;
@@ -115,7 +122,9 @@ void FlushStatus(World& world, TaskState& task) {
     task.assigned_written =
         task.assigned_written || task.object.status.phase == TaskPhase::kAssigned;
     if (task.held) task.held->told = task.object.status.phase == TaskPhase::kAssigned;
-    if (!task.writer.in_flight) StatusRecorded(world, task, std::nullopt);  // it says so already
+    if (task.writer.in_flight) return;
+    StatusRecorded(world, task, std::nullopt);  // it says so already
+    if (api::Finished(task.object.status.phase)) world.tasks.Wake(task, world.now);  // to delete it
   } else {
     world.tasks.Wake(task, wake);
   }

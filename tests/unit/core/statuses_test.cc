@@ -183,5 +183,18 @@ TEST_F(StatusesTest, OneOfAnyKindIsWrittenSoonAfterTheSchemaIsMended) {
   }
 }
 
+TEST_F(StatusesTest, ThatOfAServerIsWrittenSoonAfterItWasRefused) {
+  api.Advance(seconds(10));
+  ASSERT_EQ(api.servers.at("small").status.phase, "Ready");
+  api.refuse =
+      Denies(Verb::kPatchStatus, Kind::kServer, Error{ErrorKind::kConflict, "changed", {}});
+  api.nodes.at("small").ready = api::NodeReady::kFalse;
+  api.Change(api.nodes.at("small"));
+  api.Settle();
+  api.refuse = nullptr;
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.servers.at("small").status.phase, "NotReady");
+}
+
 }  // namespace
 }  // namespace spillway::core

@@ -554,5 +554,26 @@ TEST(BudgetsTest, AttemptsThatAreNotListedAnyMoreAreNotForgotten) {
   EXPECT_EQ(StatusOf(api, "b").spent_micros, 150'000);
 }
 
+// The cheaper pool is not covered any more when its server is there: others were paid meanwhile.
+TEST(BudgetsTest, WhoWaitsForACheaperPoolIsHeldFromThatAsWellOnceItIsNotCovered) {
+  ApiModel api;
+  AddCheapPool(api);
+  AddPaidServer(api, "dear");
+  api.AddTask("t", kAnHour);
+  api.Advance(seconds(5));
+  ASSERT_EQ(PoolsAsked(api), "cheap");
+  api.budgets["ns/b"].spec.amount_micros = 100'000;
+  api.Change(api.budgets["ns/b"]);
+  api.AddServer("cheap", "1");
+  api.servers["cheap"].spec.price_micros = 200'000;
+  api.Change(api.servers["cheap"]);
+  api.Advance(seconds(60));
+  EXPECT_TRUE(api.pods.empty());
+  EXPECT_EQ(api.Phase("t"), "Pending");
+  api.AddServer("free", "1");
+  api.Advance(seconds(5));
+  EXPECT_TRUE(Runs(api, "t-1"));
+}
+
 }  // namespace
 }  // namespace spillway::core

@@ -238,5 +238,49 @@ TEST(GangsTest, OneThatHasLeftIsNotWaitedFor) {
   EXPECT_EQ(Pods(api), 3) << api.Summary("a");
 }
 
+// Two tasks that have started together, where a group has ten minutes for that.
+class StartedGangTest : public testing::Test {
+ protected:
+  StartedGangTest() {
+    api.AddServer("s1", "2");
+    Json spec = Member(2, {{"retry", {{"limit", 3}, {"backoffSeconds", 60}}}});
+    spec["group"]["deadlineSeconds"] = 600;
+    for (const char* name : {"a", "b"}) api.AddTask(name, spec);
+    api.Settle();
+    for (const char* pod : {"a-1", "b-1"}) api.SetPod(pod, PodPhase::kRunning);
+    api.Advance(seconds(5));
+  }
+  ApiModel api;
+};
+
+TEST_F(StartedGangTest, GoesOnWithoutAMemberThatHasEndedAndIsDeleted) {
+  api.SetPod("a-1", PodPhase::kSucceeded);
+  api.Settle();
+  api.Remove(api.tasks, "ns/a");
+  api.Remove(api.pods, "ns/a-1");
+  api.Advance(seconds(900));
+  EXPECT_EQ(api.Phase("b"), "Running") << api.Says("b");
+}
+
+TEST_F(StartedGangTest, GoesOnWithoutAMemberThatIsSuspended) {
+  api.Advance(seconds(700));
+  api.tasks["ns/a"].spec.suspend = true;
+  api.Change(api.tasks["ns/a"]);
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Phase("b"), "Running") << api.Says("b");
+}
+
+TEST_F(StartedGangTest, GoesOnWhileMembersAreRetried) {
+  api.Advance(seconds(700));
+  api.SetPod("a-1", PodPhase::kFailed, 1);
+  api.Advance(seconds(70));
+  ASSERT_TRUE(api.pods.contains("ns/a-2")) << api.Says("a");
+  api.SetPod("a-2", PodPhase::kRunning);
+  api.Advance(seconds(595));
+  api.SetPod("b-1", PodPhase::kFailed, 1);
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.Phase("a"), "Running") << api.Says("a");
+}
+
 }  // namespace
 }  // namespace spillway::core

@@ -577,7 +577,7 @@ class UnansweredTest : public testing::Test {
                      Kind::kPod,
                      "ns/t-1",
                      api.tasks["ns/t"].meta.uid,
-                     Error{kind, "the request timed out", {}},
+                     Error{kind, "the request timed out", {}, kind == ErrorKind::kUnavailable},
                      {}});
     api.Settle();
   }

@@ -729,5 +729,60 @@ TEST_F(TaskTest, NothingIsDecidedBeforeEverythingWasListed) {
   EXPECT_TRUE(core.Step(events, At(0)).effects.empty());
 }
 
+// kube-scheduler may still bind it to another node.
+TEST_F(TaskTest, APodThatIsOnlyIntendedForANodeIsNotLostWithIt) {
+  api.admit = [](api::Pod& pod) { pod.intended = true; };
+  Start();
+  api.Remove(api.nodes, "s1");
+  api.AddServer("s2");
+  api.Change(api.pods.at("ns/t-1"));
+  api.Advance(seconds(10));
+  EXPECT_TRUE(api.pods.contains("ns/t-1"));
+  EXPECT_FALSE(api.pods.contains("ns/t-2")) << "two could run at once";
+}
+
+TEST_F(TaskTest, NothingIsToldOfAnAttemptWhosePodMayNotExist) {
+  Start();
+  api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
+  api.AddTask("next");  // of a kind that was created before
+  api.Advance(milliseconds(4'500));
+  EXPECT_EQ(api.Phase("next"), "") << "the next leader would take it for lost";
+}
+
+TEST_F(TaskTest, ItsDeadlineCountsWhileItsInitContainersRun) {
+  Start({{"activeDeadlineSeconds", 60}});
+  api.pods.at("ns/t-1").init_started = api.now;
+  api.Change(api.pods.at("ns/t-1"));
+  api.Advance(seconds(59));
+  EXPECT_NE(api.Phase("t"), "Failed");
+  api.Advance(seconds(5));
+  EXPECT_EQ(Reason("Failed"), "True DeadlineExceeded");
+}
+
+TEST_F(TaskTest, ARetryThatIsFarAheadByAnothersClockIsNotWaitedForThatLong) {
+  Start({{"retry", {{"limit", 1}, {"backoffSeconds", 10}}}});
+  End("t-1", 1);
+  api.tasks["ns/t"].status.retry_at = api.now + std::chrono::hours(100);
+  api.Restart();
+  api.Advance(std::chrono::hours(1) + seconds(5));
+  EXPECT_TRUE(api.pods.contains("ns/t-2"));
+}
+
+// Its status was on its way while it said something else for a moment.
+TEST_F(TaskTest, ItIsDeletedInTimeThoughItsStatusTookLong) {
+  Start({{"ttlSecondsAfterFinished", 10}});
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kDelete || write.verb == Verb::kPatchStatus;
+  };
+  api.tasks["ns/t"].spec.cancel = true;
+  api.Change(api.tasks["ns/t"]);
+  api.Advance(seconds(8));
+  ASSERT_GE(api.hanging(), 2u);
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Advance(seconds(30));
+  EXPECT_FALSE(api.tasks.contains("ns/t"));
+}
+
 }  // namespace
 }  // namespace spillway::core
