@@ -236,9 +236,12 @@ void EffectQueue::NoteRefusal(const std::string& key, Time now, bool refused) {
     refusals_.erase(key);
     return;
   }
-  if (refusals_.size() >= kManyRefusals)
+  // At most once a second: all are looked at.
+  if (refusals_.size() >= kManyRefusals && now >= pruned_at_ + std::chrono::seconds(1)) {
+    pruned_at_ = now;
     std::erase_if(refusals_,
                   [&](const auto& entry) { return entry.second.until + kAfterRefusal.last < now; });
+  }
   Refusals& known = refusals_[key];
   ++known.count;
   known.until =

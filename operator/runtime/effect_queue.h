@@ -43,8 +43,9 @@ inline constexpr BackoffRange kAfterRefusal{std::chrono::milliseconds(100),
 struct Job {
   core::Effect effect;
   std::string key;
-  int attempts = 0;  // before
+  int attempts = 0;        // before
   Time pushed{};
+  bool ambiguous = false;  // one of those may have been carried out
 };
 
 // Not thread-safe. Times are of any clock that does not go back.
@@ -131,6 +132,7 @@ class EffectQueue {
   std::set<std::pair<Time, std::string>> flying_;  // since when, and not yet known to be slow
   std::multimap<Time, std::string> later_;         // objects that are held until then
   std::map<std::string, Refusals> refusals_;
+  Time pruned_at_{};  // when those that are over were forgotten
   size_t size_ = 0;
 };
 

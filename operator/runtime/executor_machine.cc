@@ -58,6 +58,9 @@ ExecutorMachine::Verdict ExecutorMachine::Judge(const Job& job, Tried tried, Dur
   auto* outcome = verdict.report ? std::get_if<core::Outcome>(&*verdict.report) : nullptr;
   if (outcome != nullptr && outcome->verb == core::Verb::kPatchStatus && outcome->error)
     outcome->error->ambiguous = outcome->error->ambiguous || job.attempts > 0;
+  // An earlier try of a creation may have arrived, whatever is said of the last.
+  if (outcome != nullptr && outcome->verb == core::Verb::kCreate && outcome->error)
+    outcome->error->ambiguous = outcome->error->ambiguous || job.ambiguous;
   if (!error) refusals_.Succeeded(job.key);
   return verdict;
 }
@@ -67,6 +70,7 @@ void ExecutorMachine::Land(Job job, const Verdict& verdict, Time now, uint64_t r
   const auto& error = verdict.error;
   if (verdict.again) {
     const auto wait = Backoff(*error, job.attempts, random);
+    job.ambiguous = job.ambiguous || error->ambiguous;
     queue_.Again(std::move(job), now, now + wait);
   } else {
     queue_.Done(job, now, error && Refused(job.effect, *error));

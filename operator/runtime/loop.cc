@@ -209,15 +209,19 @@ std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
 
 bool Loop::Run(std::stop_token stop) {
   executor_.Start();
+  // The watches end with this function, also where that ends by itself.
+  std::stop_source ended;
+  const std::stop_callback by_signal(stop, [&] { ended.request_stop(); });
+  const std::stop_token while_running = ended.get_token();
   std::vector<std::jthread> watches;
   for (size_t i = 0; i < core::kKinds; ++i) {
     const auto kind = static_cast<Kind>(i);
     if (kind == Kind::kCloudServer) continue;
-    watches.emplace_back([this, kind, stop] { Follow(FeedOf(kind), stop); });
+    watches.emplace_back([=, this] { Follow(FeedOf(kind), while_running); });
   }
   for (cloud::Engine* engine : engines_.all())
-    watches.emplace_back([this, engine, stop] { FollowEngine(*engine, stop); });
-  watches.emplace_back([this, stop] { FollowLoad(stop); });
+    watches.emplace_back([=, this] { FollowEngine(*engine, while_running); });
+  watches.emplace_back([=, this] { FollowLoad(while_running); });
   Time wake = Now(), described{}, told_engines{};
   bool listed = false;  // since memory was given back
   while (!stop.stop_requested()) {
@@ -264,6 +268,7 @@ bool Loop::Run(std::stop_token stop) {
       described = now;
     }
   }
+  ended.request_stop();
   return executor_.Stop(kLastAnswers);
 }
 

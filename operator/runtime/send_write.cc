@@ -53,8 +53,10 @@ core::Outcome SendWrite(const core::Write& write, kube::Transport& transport,
     answer = kube::Call(transport, kube::GetRequest(ResourceOf(write.kind), write.ns, write.name),
                         std::move(stop));
     if (!answer) {
-      // It was there, and is gone: the creation may succeed now.
-      outcome.error = Error{ErrorKind::kUnavailable, answer.error().message};
+      // It was there, and is gone, so that the creation may succeed now; or nobody knows whose it
+      // is.
+      const bool gone = answer.error().kind == ErrorKind::kNotFound;
+      outcome.error = Error{ErrorKind::kUnavailable, answer.error().message, std::nullopt, !gone};
       return outcome;
     }
   }

@@ -72,6 +72,27 @@ TEST_F(ExecutorMachineTest, AStatusThatConflictsAtItsSecondTryMayDoSoWithItsFirs
   EXPECT_TRUE(conflicts(Unavailable()));
 }
 
+TEST_F(ExecutorMachineTest, ACreationOfWhichATryMayHaveArrivedIsReportedAsThat) {
+  const auto refused = [&](bool before) {
+    machine.Push(Write(Verb::kCreate, Kind::kPod, "p"), now);
+    auto job = machine.Next(now);
+    Error first = Unavailable();
+    first.ambiguous = before;
+    Verdict verdict = Judge(*job, first);
+    while (verdict.again) {
+      machine.Land(std::move(*job), verdict, now, 0);
+      now += seconds(40);
+      job = machine.Next(now);
+      verdict = Judge(*job, Unavailable());
+    }
+    machine.Land(std::move(*job), verdict, now, 0);
+    now += seconds(40);
+    return std::get<core::Outcome>(*verdict.report).error->ambiguous;
+  };
+  EXPECT_FALSE(refused(false));
+  EXPECT_TRUE(refused(true));
+}
+
 TEST_F(ExecutorMachineTest, WhatMayPassIsTriedAgainAfterAPauseAndReportedOnce) {
   machine.Push(deletion, now);
   auto job = machine.Next(now);

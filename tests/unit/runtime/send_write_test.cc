@@ -71,7 +71,14 @@ TEST(SendWriteTest, WhatWasThereAndIsGoneMayBeCreatedNow) {
   Answers answers({kExists, {404, R"({"reason":"NotFound","message":"gone"})", {}}});
   const core::Outcome outcome = SendWrite(Write(Verb::kCreate, Kind::kPod), answers, {});
   EXPECT_EQ(outcome.error->kind, ErrorKind::kUnavailable);
+  EXPECT_FALSE(outcome.error->ambiguous);
   EXPECT_FALSE(outcome.object);
+}
+
+TEST(SendWriteTest, WhatWasThereAndCannotBeReadMayBeOurs) {
+  Answers answers({kExists, {503, R"({"reason":"ServiceUnavailable","message":"later"})", {}}});
+  const core::Outcome outcome = SendWrite(Write(Verb::kCreate, Kind::kPod), answers, {});
+  EXPECT_TRUE(outcome.error->ambiguous);
 }
 
 TEST(SendWriteTest, ADeletionReportsNoObject) {
