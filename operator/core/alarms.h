@@ -38,7 +38,8 @@ class Alarms {
   void Keep(Meant meant) {
     size_ = 0;
     for (auto at = at_.begin(); at != at_.end();) {
-      auto& [time, keys] = *at;
+      const Time time = at->first;
+      std::vector<std::string>& keys = at->second;
       std::sort(keys.begin(), keys.end());
       keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
       std::erase_if(keys, [&](const std::string& key) { return !meant(time, key); });

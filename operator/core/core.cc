@@ -6,6 +6,7 @@
 #include "operator/core/dispatch.h"
 #include "operator/core/explain/explain.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/admitted_pods.h"
@@ -144,12 +145,20 @@ std::vector<TaskState*> ReconcileTasks(World& world) {
   return recorded;
 }
 
-void BuyMissing(World& world, Decisions& decisions) {
-  const std::vector<UnpaidTask> unpaid = PlanPurchases(world);
-  TellNominations(world);
+// They wait for cheaper servers, if there are such.
+void HoldUnpaid(World& world, Decisions& decisions, const std::vector<UnpaidTask>& unpaid) {
   for (const UnpaidTask& each : unpaid) {
-    if (each.task->queued) MarkOverBudget(world, decisions, *each.task, each.need);
+    HeldTask need = each.need;
+    const auto most = need.together > 0 ? std::nullopt : PricePayable(world, *each.task, need);
+    MarkOverBudget(world, decisions, *each.task, need, most);
   }
+}
+
+void BuyMissing(World& world, Decisions& decisions) {
+  std::vector<UnpaidTask> unpaid = PlanPurchases(world);
+  TellNominations(world);
+  std::erase_if(unpaid, [](const UnpaidTask& each) { return !each.task->queued; });
+  HoldUnpaid(world, decisions, unpaid);
   WithdrawPurchases(world);
 }
 
@@ -193,7 +202,7 @@ void Decide(World& world) {
   EaseHeld(world);
   KeepReservations(world);
   // 6. Place what waits on the servers that are there.
-  PlaceWaiting(world, decisions);
+  HoldUnpaid(world, decisions, PlaceWaiting(world, decisions));
   // 7. Buy what is missing.
   BuyMissing(world, decisions);
   // 8. Make room, or keep it, for those that neither helped. A server may have been kept for a task

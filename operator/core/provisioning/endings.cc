@@ -106,6 +106,10 @@ bool Vacate(World& world, const ScaleState& scale) {
                                  : EndingOf(world, scale, *server));
 }
 
+bool HasTasks(const World& world, const CloudServer& server) {
+  return !server.node_name.empty() && !IsVacant(world, server.node_name);
+}
+
 bool VacateOrphan(World& world, const CloudServer& orphan) {
   const std::string& node = orphan.node_name;
   ServerState* server = node.empty() ? nullptr : world.servers.On(node);

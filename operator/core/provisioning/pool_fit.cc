@@ -9,6 +9,7 @@
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/match.h"
+#include "operator/core/scheduling/payment.h"
 
 namespace spillway::core {
 namespace {
@@ -183,6 +184,22 @@ bool PoolFits(const Shape& shape, const PoolState& pool, FitError* why) {
     return Fail(why, std::move(*misfit));
   }
   return true;
+}
+
+std::optional<int64_t> PricePayable(const World& world, const TaskState& task, HeldTask& held) {
+  const int64_t payable = std::min(PayableUpTo(world, task), held.price_micros - 1);
+  std::optional<int64_t> most;
+  for (const auto& [name, pool] : world.provisioning.pools) {
+    const int64_t price = pool.object.spec.price_micros;
+    if (pool.object.meta.deleted || pool.object.spec.max_servers == 0 ||
+        !PoolFits(*task.shape, pool, nullptr))
+      continue;
+    if (price <= payable)
+      most = std::max(most.value_or(0), price);
+    else
+      held.price_micros = std::min(held.price_micros, price);
+  }
+  return most;
 }
 
 int64_t PoolServers(const World& world, const std::string& pool) {

@@ -27,6 +27,10 @@ bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why);
 // The room that a server of the pool has for tasks: what is declared, or less if the last one had
 // less.
 api::Resources PoolRoom(const PoolState& pool);
+// The greatest price per hour, below that of the server that the task cannot pay, of the pools that
+// it may use and that its Budgets cover, whether or not a server can be had of them at the moment;
+// nothing if there is none. held: its price becomes the least that is not covered.
+std::optional<int64_t> PricePayable(const World& world, const TaskState& task, HeldTask& held);
 // Servers of the pool that were asked for or are there, and those that its engine has not taken
 // back yet.
 int64_t PoolServers(const World& world, const std::string& pool);

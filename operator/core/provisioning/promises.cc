@@ -94,7 +94,7 @@ void DropNomination(World& world, TaskState& task) {
 // It is out of the queue, such as for a pod that may still run. What it was promised is not kept
 // for it, nor paid for by it.
 void ForgetNomination(World& world, TaskState& task) {
-  if (task.binding) return;
+  if (task.binding || task.nominated.empty()) return;
   task.nominated.clear();
   Commit(world, task, 0);
 }

@@ -99,7 +99,10 @@ bool Registering(World& world) {
 struct Plan {
   std::vector<ScaleState*> fresh;  // bought in it
   std::vector<UnpaidTask> held;
-  bool paused = false;  // nothing is bought yet for one of the shape, for a reason of its own
+  std::optional<bool> registering;  // looked at once
+  // Of the shape that is planned for: nothing is bought yet for one of it, for a reason of its own;
+  // and no server on its way has room for it, whatever that costs.
+  bool paused = false, nothing_coming = false;
 };
 
 // The price of the server that the shape would wait for, whatever is left to pay it; nothing if
@@ -125,20 +128,24 @@ bool MustWait(World& world, TaskState& task) {
 // The first server on its way that has room, or a new one; null if there is neither. paused: set if
 // that is for what became of the last one that was bought for the task, which says nothing of
 // others of its shape.
-ScaleState* ServerFor(World& world, TaskState& task, std::vector<ScaleState*>& fresh,
-                      bool* paused) {
+ScaleState* ServerFor(World& world, TaskState& task, Plan& plan, bool* paused) {
   const int64_t most = PayableUpTo(world, task);
-  if (const ScaleState* coming = FindInflight(world, *task.shape, most))
-    return &world.provisioning.scales.at(coming->object.meta.name);
-  const PoolState* pool = BestPool(world, *task.shape, most);
-  if (pool == nullptr || Registering(world)) return nullptr;
+  if (!plan.nothing_coming) {
+    if (const ScaleState* coming = FindInflight(world, *task.shape, most))
+      return &world.provisioning.scales.at(coming->object.meta.name);
+    plan.nothing_coming = task.account->budgets.empty();
+  }
   const auto [last, lasts] = LastPurchase(world, task.uid());
   *paused = lasts || MustWait(world, task);
   if (*paused) return nullptr;
+  const PoolState* pool = BestPool(world, *task.shape, most);
+  if (!plan.registering) plan.registering = Registering(world);
+  if (pool == nullptr || *plan.registering) return nullptr;
   ScaleState& scale = CreateScaleRequest(world, *pool, task.uid(), last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
-  fresh.push_back(&scale);
+  plan.fresh.push_back(&scale);
+  plan.nothing_coming = false;
   return &scale;
 }
 
@@ -177,9 +184,10 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
   }
   auto& fresh = plan.fresh;
   bool paused = false;
-  ScaleState* scale = ServerFor(world, task, fresh, &paused);
+  ScaleState* scale = ServerFor(world, task, plan, &paused);
   if (scale == nullptr) {
     plan.paused = plan.paused || paused;
+    if (paused && task.account->budgets.empty()) return true;
     const auto price = PriceAhead(world, *task.shape);
     if (!price || MayPay(world, task, *price)) return paused;
     plan.held.push_back({&task, {*price, 0}});
@@ -197,7 +205,7 @@ bool PlanTask(World& world, TaskState& task, Plan& plan, Time* next) {
 void PlanShape(World& world, Shape& shape, Plan& plan) {
   if (world.now < shape.burst_at) return world.WakeAt(shape.burst_at);
   Time next = kNever;
-  plan.paused = false;
+  plan.paused = plan.nothing_coming = false;
   const bool refused = shape.waiting.AnyOf(
       [&](const QueuePosition& position) { return !PlanTask(world, *position.task, plan, &next); });
   if (next != kNever) world.WakeAt(next);
@@ -267,7 +275,10 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
       !MayBuyAll(world, unplaced) || !PayAll(world, unplaced, plan))
     return;
   Time next = kNever;
-  for (TaskState* task : unplaced) PlanTask(world, *task, plan, &next);
+  for (TaskState* task : unplaced) {
+    plan.nothing_coming = false;  // they are of several shapes
+    PlanTask(world, *task, plan, &next);
+  }
   if (next != kNever) world.WakeAt(next);
 }
 

@@ -122,7 +122,9 @@ void ReleaseUnknown(World& world) {
     if (scale != known.end() && IsAskedOf(world, *scale->second, server)) return;
     const auto pool = provisioning.pools.find(server.pool);
     if (pool != provisioning.pools.end()) ++pool->second.orphans;
-    if (scale != known.end() || SurelyGone(world, server.request_uid)) ReleaseOrphan(world, server);
+    // Those that run there are not stopped by mistake.
+    if (scale != known.end() || SurelyGone(world, server.request_uid) || !HasTasks(world, server))
+      ReleaseOrphan(world, server);
   });
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/core/scheduling/payment.h"
 #include "operator/core/world.h"
 
 namespace spillway::core {
@@ -24,11 +25,6 @@ inline constexpr Duration kCostEvery{60'000};
 
 // Moves every ScaleRequest on by what was seen: asked, provisioning, ready, failed, released.
 void AdvanceScales(World& world);
-// A task that waits, and cannot pay the server that it would wait for.
-struct UnpaidTask {
-  TaskState* task = nullptr;
-  HeldTask need;
-};
 // Lets each waiting task that may use a cloud server wait for one that is on its way, and buys what
 // is missing. Provisioning::changes: what those are told whose server that concerns. Those that
 // cannot pay theirs.

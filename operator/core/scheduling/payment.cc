@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "operator/core/budgets/budgets.h"
-#include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
@@ -40,27 +39,11 @@ void Commit(World& world, TaskState& task, int64_t micros) {
   Commit(world, *task.account, task.committed, micros);
 }
 
-namespace {
-
-// The greatest price of a pool that the task may use and that can be paid, whether or not a server
-// can be had of it at the moment; 0 if there is none. A group is paid as a whole.
-int64_t PricePayable(const World& world, const TaskState& task, const HeldTask& held) {
-  if (held.together > 0) return 0;
-  const int64_t most = std::min(PayableUpTo(world, task), held.price_micros - 1);
-  int64_t out = 0;
-  for (const auto& [name, pool] : world.provisioning.pools) {
-    const int64_t price = pool.object.spec.price_micros;
-    if (price > out && price <= most && PoolFits(*task.shape, pool, nullptr)) out = price;
-  }
-  return out;
-}
-
-}  // namespace
-
-void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const HeldTask& held) {
+void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const HeldTask& held,
+                    std::optional<int64_t> most) {
   const BudgetState* budget = Tightest(world.budgets, *task.account);
   if (budget == nullptr) return;
-  const int64_t payable = PricePayable(world, task, held);
+  const int64_t payable = most.value_or(0);
   if (task.shape->paid != nullptr) {
     if (payable >= task.shape->payable_micros) return;
     ClearOverBudget(world, task);
@@ -69,7 +52,7 @@ void MarkOverBudget(World& world, Decisions& decisions, TaskState& task, const H
   if (task.gang != nullptr) TouchGang(world, task);
   task.nominated.clear();
   Commit(world, task, 0);
-  if (payable == 0 && budget->object.spec.action == api::BudgetAction::kDeny) {
+  if (!most && budget->object.spec.action == api::BudgetAction::kDeny) {
     const std::string message = "no server without a price has room, and " +
                                 DescribeShortage(*budget, *task.account, NeedOf(task, held));
     decisions.Fail(task, "BudgetExceeded", message);

@@ -105,7 +105,7 @@ bool AwaitsStart(World& world, Decisions& decisions, TaskState& task) {
 
 // Those that cannot be paid wait in no queue until all others were tried: then they wait as tasks
 // of another shape, and theirs may be gone.
-using UnpaidTasks = std::vector<std::pair<TaskState*, HeldTask>>;
+using UnpaidTasks = std::vector<UnpaidTask>;
 
 // False if no server has room for the shape.
 bool PlaceFirst(World& world, Decisions& decisions, Shape& shape, TaskState& first,
@@ -210,13 +210,12 @@ bool TryHead(World& world, Decisions& decisions, Head& head, UnpaidTasks& unpaid
   return head.tenant != nullptr || !head.refused;
 }
 
-void PlaceShown(World& world, Decisions& decisions) {
+void PlaceShown(World& world, Decisions& decisions, UnpaidTasks& unpaid) {
   world.scheduling.by_share = world.scheduling.tenants_waiting.size() > 1;
   const uint64_t grown = world.servers.capacity_log.end(),
                  changes = world.servers.property_log.end();
   const bool changed = world.scheduling.tried_properties != changes;
   Heads heads = WhoMayFit(world, changed);
-  UnpaidTasks unpaid;
   bool others = true;  // tasks behind the first of a refused shape may still find room
   while (!heads.empty()) {
     Head head = heads.Pop();
@@ -245,7 +244,6 @@ void PlaceShown(World& world, Decisions& decisions) {
   }
   world.scheduling.tried_capacity = std::max(world.scheduling.tried_capacity, grown);
   world.scheduling.tried_properties = changes;
-  for (auto& [task, held] : unpaid) MarkOverBudget(world, decisions, *task, held);
 }
 
 // Where this is not enough, the rest has its turn in the next step.
@@ -253,13 +251,15 @@ constexpr int kMostRounds = 64;
 
 }  // namespace
 
-void PlaceWaiting(World& world, Decisions& decisions) {
+std::vector<UnpaidTask> PlaceWaiting(World& world, Decisions& decisions) {
+  UnpaidTasks unpaid;
   for (int round = 0; round < kMostRounds; ++round) {
     OpenGates(world);
-    PlaceShown(world, decisions);
+    PlaceShown(world, decisions, unpaid);
     if (world.scheduling.closed.empty() || world.now < world.scheduling.gates_at) break;
   }
   if (!world.scheduling.closed.empty()) world.WakeAt(world.scheduling.gates_at);
+  return unpaid;
 }
 
 }  // namespace spillway::core

@@ -258,13 +258,13 @@ bool IsOfTask(const TaskState& task, const std::optional<Object>& object) {
 // Whether the pod may be there, or come yet, though this is the answer: there was none, or the
 // store had not answered the API server.
 bool MayHaveMade(const Error& error) {
-  return error.kind == ErrorKind::kUnavailable &&
-         (error.ambiguous || error.message.find("etcdserver") != std::string::npos);
+  return error.ambiguous || (error.kind == ErrorKind::kUnavailable &&
+                             error.message.find("etcdserver") != std::string::npos);
 }
 
 // The same, but for a task that may be lost any doubt counts: nothing is waited for by that.
 bool MayHaveMade(const TaskState& task, const Error& error) {
-  return error.kind == ErrorKind::kUnavailable && (!IsRecordedFirst(task) || MayHaveMade(error));
+  return MayHaveMade(error) || (error.kind == ErrorKind::kUnavailable && !IsRecordedFirst(task));
 }
 
 // The answer to a creation that was not waited for any longer.

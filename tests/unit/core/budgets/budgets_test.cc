@@ -229,10 +229,10 @@ TEST(BudgetsTest, WhoIsHeldIsLookedAtAgainWhenAPoolBecomesCheaper) {
 TEST(BudgetsTest, WhoWaitsForACheaperPoolSaysSo) {
   ApiModel api;
   AddCheapPool(api);
-  api.pools["cheap"].spec.max_servers = 0;
-  api.Change(api.pools["cheap"]);
   AddPaidServer(api, "dear");
+  api.ensure_error = Error{ErrorKind::kInvalid, "no capacity", {}};
   api.AddTask("t", kAnHour);
+  api.Advance(seconds(10));
   EXPECT_NE(Summary(api, "t").find("no server that costs more than 0.2 per hour is used: Budget b "
                                    "is 0.1 short"),
             std::string::npos)
@@ -573,6 +573,45 @@ TEST(BudgetsTest, WhoWaitsForACheaperPoolIsHeldFromThatAsWellOnceItIsNotCovered)
   api.AddServer("free", "1");
   api.Advance(seconds(5));
   EXPECT_TRUE(Runs(api, "t-1"));
+}
+
+TEST(BudgetsTest, WhoIsHeldGoesOnAsSoonAsTheNextPriceIsCovered) {
+  ApiModel api;
+  api.AddBudget("b", "0.10");
+  api.AddPool("dear", "8", 10);
+  api.AddPool("cheap");
+  api.pools["cheap"].spec.price_micros = 200'000;
+  api.Change(api.pools["cheap"]);
+  api.AddTask("t", kAnHour);
+  api.Advance(seconds(10));
+  ASSERT_EQ(PoolsAsked(api), "");
+  api.budgets["ns/b"].spec.amount_micros = 300'000;
+  api.Change(api.budgets["ns/b"]);
+  api.Advance(seconds(10));
+  EXPECT_EQ(PoolsAsked(api), "cheap") << api.Says("t");
+}
+
+TEST(BudgetsTest, NoTaskIsDeniedThatAPoolWithoutAPriceWouldTake) {
+  ApiModel api;
+  api.AddBudget("b", "0.30", BudgetAction::kDeny);
+  AddPaidServer(api, "paid");
+  api.AddPool("own");
+  api.pools["own"].spec.price_micros = 0;
+  api.Change(api.pools["own"]);
+  api.AddTask("t", kAnHour);
+  api.Advance(seconds(10));
+  EXPECT_EQ(PoolsAsked(api), "own") << api.Says("t");
+}
+
+TEST(BudgetsTest, ATaskIsDeniedWhereACheaperPoolHasNoServersAtAll) {
+  ApiModel api;
+  AddCheapPool(api, BudgetAction::kDeny);
+  api.pools["cheap"].spec.max_servers = 0;
+  api.Change(api.pools["cheap"]);
+  AddPaidServer(api, "paid");
+  api.AddTask("t", kAnHour);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.Phase("t"), "Failed");
 }
 
 }  // namespace

@@ -417,9 +417,6 @@ TEST_F(ExternalTest, AForgottenServerIsAskedBackOnceThoughItIsToldOfAgainAndAgai
   service.leases["nobody"] = stray;
   service.release_error = Error{ErrorKind::kInvalid, "later"};
   Poll();
-  api.Advance(seconds(20));
-  api.Resume(Kind::kScale);
-  api.Settle();
   EXPECT_THAT(service.released, SizeIs(1));
   for (int i = 0; i < 10; ++i) {
     api.Advance(seconds(1));

@@ -744,8 +744,6 @@ TEST_F(ScalingTest, ARefusedReleaseOfAnOrphanIsAskedForAgainSlowly) {
   api.tasks.clear();
   api.scales.clear();
   api.Restart();
-  api.Advance(seconds(20));
-  api.Resume(Kind::kScale);
   api.Advance(seconds(100));
   EXPECT_GE(api.releases_asked, 2);
   EXPECT_LE(api.releases_asked, 5);
@@ -1216,8 +1214,6 @@ TEST_F(ScalingTest, AClaimWhoseRequestIsGoneIsGivenBack) {
   api.tasks.clear();
   api.scales.clear();
   api.Restart();
-  api.Advance(seconds(20));
-  api.Resume(Kind::kScale);
   api.Settle();
   EXPECT_TRUE(api.claims.empty());
 }
