@@ -43,7 +43,7 @@ inline constexpr BackoffRange kAfterRefusal{std::chrono::milliseconds(100),
 struct Job {
   core::Effect effect;
   std::string key;
-  int attempts = 0;        // before
+  int attempts = 0;  // before
   Time pushed{};
   bool ambiguous = false;  // one of those may have been carried out
 };
