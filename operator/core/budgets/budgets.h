@@ -3,8 +3,8 @@
 // Money is spent by attempts that have ended on a server with a price: its price times the time
 // that they ran. Beside that, what runs, and what waits for a server that is bought, is committed:
 // the price times the time that it is expected to run, or has run by now if that is longer. A task
-// that the namespace's Budgets do not cover besides is held: it waits as one that only servers
-// without a price take, until more is left; with action Deny it fails.
+// that the namespace's Budgets do not cover besides is held: it waits for a cheaper server, until
+// more is left, or fails (action Deny); see payment.h.
 //
 // A Budget counts what the TaskRequests tell that are there, and besides, after a restart, what its
 // own status tells of those that are not.

@@ -73,6 +73,12 @@ bool Burst(const World& world, const Shape& shape, int64_t most, Prediction& out
   return true;
 }
 
+// It is tested from here on as one that can be paid only so much per hour.
+void PayAtMost(Shape& shape, int64_t micros) {
+  shape.paid = &shape;
+  shape.payable_micros = micros;
+}
+
 }  // namespace
 
 Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::TaskSpec& spec) {
@@ -87,8 +93,7 @@ Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::
   out.ahead = Ahead(world, spec.priority);
   const ServerState* server = SelectServer(world, shape);
   if (server != nullptr && server->object.spec.price_micros > most) {
-    shape.paid = &shape;  // tested as one that can be paid so much
-    shape.payable_micros = most;
+    PayAtMost(shape, most);
     shape.matched = false;
     server = SelectServer(world, shape);
   }
@@ -98,7 +103,7 @@ Result<Prediction> WhatIf(const World& world, const std::string& ns, const api::
   }
   const bool bursts = Burst(world, shape, most, out);
   if (!bursts && (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr))
-    shape.paid = &shape, shape.payable_micros = most;
+    PayAtMost(shape, most);
   out.explanation = Explain(world, shape);
   if (!bursts) {
     const auto waiting = known == nullptr ? 0 : known->waiting.Count();

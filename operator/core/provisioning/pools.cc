@@ -48,7 +48,7 @@ void CountSpending(World& world, PoolState& pool) {
   // A server in use costs more by the moment; that alone is told once in a while.
   const Time next = pool.spent_at + kCostEvery;
   if (status.ended_micros == ended && world.now < next) {
-    // So does one that is gone, and was still counted.
+    // What one had cost that is gone is taken off then as well.
     if (running > 0 || status.spent_micros != status.ended_micros) world.WakeAt(next);
     return;
   }

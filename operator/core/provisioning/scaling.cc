@@ -114,7 +114,7 @@ void InUse(World& world, ScaleState& scale) {
     TakeSize(world, scale, *registered);
     if (!AwaitJoin(world, scale, *registered)) return;
   }
-  // Until then nothing else is bought for whom it was bought for.
+  // Until then nothing else is bought for those that it was bought for.
   if (MayHostYet(world, scale))
     world.WakeAt(*scale.object.status.ready_at + ProvisionTimeout(world, scale));
   if (scale.joined) {

@@ -31,7 +31,7 @@ struct PoolState {
   int failures = 0;     // in a row
   Time failed_at{};     // the last of them
   Mean boot;            // from a purchase until its server was ready
-  int64_t orphans = 0;  // claims of the engine whose ScaleRequest is gone
+  int64_t orphans = 0;  // claims of the engine whose ScaleRequest is not known
   Time spent_at{};      // when what it has cost was calculated last
   // What the last server of the pool really offered to tasks.
   std::optional<api::Resources> observed;

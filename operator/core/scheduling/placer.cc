@@ -103,13 +103,10 @@ bool AwaitsStart(World& world, Decisions& decisions, TaskState& task) {
   return true;
 }
 
-// Those that cannot be paid wait in no queue until all others were tried: then they wait as tasks
-// of another shape, and theirs may be gone.
-using UnpaidTasks = std::vector<UnpaidTask>;
-
-// False if no server has room for the shape.
+// False if no server has room for the shape. unpaid: those that cannot be paid wait in no queue
+// until all others were tried; then they wait as tasks of another shape, and theirs may be gone.
 bool PlaceFirst(World& world, Decisions& decisions, Shape& shape, TaskState& first,
-                UnpaidTasks& unpaid) {
+                std::vector<UnpaidTask>& unpaid) {
   const ServerState* server = BestServer(world, shape);
   if (server == nullptr) return false;
   const int64_t price = server->object.spec.price_micros;
@@ -124,7 +121,7 @@ bool PlaceFirst(World& world, Decisions& decisions, Shape& shape, TaskState& fir
   return true;
 }
 
-void PlaceTogether(World& world, Decisions& decisions, Gang& gang, UnpaidTasks& held) {
+void PlaceTogether(World& world, Decisions& decisions, Gang& gang, std::vector<UnpaidTask>& held) {
   for (const QueuePosition& position : Positions(gang.waiting)) {
     Admission& admission = *position.task->admission;
     DoubtOld(world, admission);
@@ -188,7 +185,7 @@ bool Yields(World& world, const Shape& shape, const QueuePosition& position) {
 }
 
 // Tries the head. False if there is nothing more to try by it.
-bool TryHead(World& world, Decisions& decisions, Head& head, UnpaidTasks& unpaid) {
+bool TryHead(World& world, Decisions& decisions, Head& head, std::vector<UnpaidTask>& unpaid) {
   if (head.gang != nullptr) {
     PlaceTogether(world, decisions, *head.gang, unpaid);
     return false;
@@ -210,7 +207,7 @@ bool TryHead(World& world, Decisions& decisions, Head& head, UnpaidTasks& unpaid
   return head.tenant != nullptr || !head.refused;
 }
 
-void PlaceShown(World& world, Decisions& decisions, UnpaidTasks& unpaid) {
+void PlaceShown(World& world, Decisions& decisions, std::vector<UnpaidTask>& unpaid) {
   world.scheduling.by_share = world.scheduling.tenants_waiting.size() > 1;
   const uint64_t grown = world.servers.capacity_log.end(),
                  changes = world.servers.property_log.end();
@@ -252,7 +249,7 @@ constexpr int kMostRounds = 64;
 }  // namespace
 
 std::vector<UnpaidTask> PlaceWaiting(World& world, Decisions& decisions) {
-  UnpaidTasks unpaid;
+  std::vector<UnpaidTask> unpaid;
   for (int round = 0; round < kMostRounds; ++round) {
     OpenGates(world);
     PlaceShown(world, decisions, unpaid);

@@ -77,7 +77,8 @@ struct Shape {
   // costs more than that per hour. See payment.h.
   Shape* paid = nullptr;
   int64_t payable_micros = 0;
-  // The other way round, while there is one; of such a shape the next one of the same tasks.
+  // The other way round, while there is one. In a shape that has `paid`: the next of those that
+  // have the same.
   Shape* unpaid = nullptr;
   // Its pods are not admitted as their templates say; see admission.h.
   bool admitted = false;

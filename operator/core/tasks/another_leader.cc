@@ -72,8 +72,7 @@ void GiveWay(World& world, TaskState& task, TaskStatus stored) {
   task.binding.reset();
   task.nominated.clear();
   TakeSpentBack(*task.account, task.object.status);
-  TakeStored(task, std::move(stored));
-  task.not_before = std::min(task.not_before, world.now + kMaxBackoff);
+  TakeStored(world, task, std::move(stored));
   task.status_due = kNever;
   world.tasks.touched.insert(*task.key);
 }

@@ -61,9 +61,7 @@ void AddTask(World& world, const api::TaskRequest& object) {
   ++task.tenant->tasks;
   task.account = &world.budgets.accounts[object.meta.ns];
   ++task.account->tasks;
-  TakeStored(task, std::move(task.object.status));
-  // The clock of the process that wrote it may have been far ahead.
-  task.not_before = std::min(task.not_before, world.now + kMaxBackoff);
+  TakeStored(world, task, std::move(task.object.status));
   task.first_seen = world.now;
   const auto shape = world.scheduling.shapes.Intern(object.spec);
   task.object.spec.pod_template.reset();

@@ -5,6 +5,7 @@
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/tasks/another_leader.h"
+#include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status_queue.h"
 
@@ -60,12 +61,13 @@ bool SaysElse(const TaskStatus& status) {
          (status.phase != TaskPhase::kScaling && !Tells(status, status.explanation->summary));
 }
 
-void TakeStored(TaskState& task, TaskStatus stored) {
+void TakeStored(const World& world, TaskState& task, TaskStatus stored) {
   NoteSpent(*task.account, stored);
   task.writer.written = Fingerprint(EncodeStatus(stored));
   task.assigned_written =
       stored.phase == TaskPhase::kAssigned || stored.phase == TaskPhase::kRunning;
-  if (stored.retry_at) task.not_before = *stored.retry_at;
+  // The clock of the process that wrote it may have been far ahead.
+  if (stored.retry_at) task.not_before = std::min(*stored.retry_at, world.now + kMaxBackoff);
   if (stored.phase == TaskPhase::kScaling) stored.phase = TaskPhase::kPending;
   task.object.status = std::move(stored);
 }

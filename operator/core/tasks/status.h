@@ -36,7 +36,7 @@ void TellNominations(World& world);
 bool Tells(const api::TaskStatus& status, const std::string& message);
 // The status as it stands in the API server becomes the task's, and what it has spent its
 // account's. Which server it waits for is found anew.
-void TakeStored(TaskState& task, api::TaskStatus stored);
+void TakeStored(const World& world, TaskState& task, api::TaskStatus stored);
 // Sets its conditions: one list for all tasks of its shape that say the same.
 void ShareConditions(TaskState& task, std::vector<api::Condition> conditions);
 // Sets the conditions that change(its conditions) leaves.
