@@ -10,9 +10,10 @@
 namespace spillway::core {
 
 struct Deletion {
-  bool sent = false;  // and not refused
-  Time asked_at{};    // first
-  std::string error;  // with which it was refused last; empty if it was not
+  bool sent = false;    // and not refused
+  bool forced = false;  // without a grace period
+  Time asked_at{};      // first
+  std::string error;    // with which it was refused last; empty if it was not
   Backoff backoff;
 };
 

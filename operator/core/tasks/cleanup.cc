@@ -1,5 +1,7 @@
 #include "operator/core/tasks/cleanup.h"
 
+#include <utility>
+
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/pod_name.h"
@@ -23,6 +25,8 @@ void DeletePodsWhenOld(World& world, TaskState& task, Time finished) {
 void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional<int64_t> grace) {
   if (!task.pods_deleted) task.pods_deleted.emplace();
   Deletion& deletion = (*task.pods_deleted)[pod.meta.uid];
+  // Who was to end it may be gone since.
+  if (grace == 0 && !std::exchange(deletion.forced, true)) deletion.sent = false;
   Time wake = kNever;
   if (!MayDelete(world, deletion, &wake)) return world.tasks.Wake(task, wake);
   deletion.sent = true;

@@ -52,6 +52,20 @@ TEST_F(LeftPodTest, ACancelledTaskSaysThatTheDeletionOfItsPodIsNotAnswered) {
   EXPECT_EQ(api.task_writes, writes);
 }
 
+TEST_F(LeftPodTest, APodThatWasEndingOnANodeThatVanishesIsDeletedWithoutAGracePeriod) {
+  std::vector<std::optional<int64_t>> graces;
+  api.hangs = [&](const Write& write) {
+    if (write.verb != Verb::kDelete || write.kind != Kind::kPod) return false;
+    graces.push_back(write.grace);
+    api.Push(Outcome{Verb::kDelete, Kind::kPod, "ns/t-1", write.uid, std::nullopt, std::nullopt});
+    return true;
+  };
+  Cancel();
+  api.Remove(api.nodes, "s1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(graces, (std::vector<std::optional<int64_t>>{std::nullopt, 0}));
+}
+
 TEST_F(LeftPodTest, ACancelledTaskSaysNoMoreOfItsPodOnceThatIsGone) {
   HangDeletions();
   Cancel();
