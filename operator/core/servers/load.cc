@@ -1,6 +1,7 @@
 #include "operator/core/servers/load.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "operator/base/saturate.h"
 
@@ -11,10 +12,27 @@ bool Watched(const api::RegisteredServerSpec& spec) {
   return spec.requires_metrics || spec.max_cpu_percent || spec.max_memory_percent;
 }
 
+// When the last measurement was made, by our clock. The node's clock may be wrong: what follows
+// another one of the same node is as old as its arrival. The first may have been there for long,
+// which only the node's clock tells.
+Time MadeAt(const NodeState& node) {
+  const bool follows = node.object && node.load_before >= node.object->meta.created;
+  return follows ? node.load_arrived : std::min(node.load_arrived, node.load->observed);
+}
+
+Time KeptUntil(const NodeState& node) { return MadeAt(node) + kLoadKept; }
+
 // The last measurement, if it is of this node and not of one that had its name before.
 const api::NodeMetrics* Last(const NodeState& node) {
-  return node.load && node.object && node.load->observed >= node.object->meta.created ? &*node.load
-                                                                                      : nullptr;
+  const bool of_it = node.load && node.object && MadeAt(node) >= node.object->meta.created;
+  return of_it ? &*node.load : nullptr;
+}
+
+// Of two copies of metrics-server one may be behind the other: what is older than the last says
+// nothing, unless nothing newer has come for so long that the node's clock was set back.
+bool IsNews(const Context& context, const NodeState& node, const api::NodeMetrics& metrics) {
+  if (!node.load || metrics.observed > node.load->observed) return true;
+  return metrics.observed < node.load->observed && context.now >= KeptUntil(node);
 }
 
 int64_t Percent(int64_t part, int64_t whole) {
@@ -62,6 +80,7 @@ void TakeUp(Context& context, Servers& servers, NodeState& node, const api::Node
   const bool watched = server != nullptr && Watched(server->object.spec);
   const int64_t cpu = watched ? CpuHeadroom(*server) : 0;
   const int64_t memory = watched ? MemoryHeadroom(*server) : 0;
+  node.load_before = std::exchange(node.load_arrived, context.now);
   node.load = metrics;
   servers.ledger.Measured(metrics.node, metrics.observed - metrics.window);
   if (watched) {
@@ -80,8 +99,7 @@ void Measure(Context& context, Servers& servers, const Measured& measured) {
   context.measured = true;
   for (const api::NodeMetrics& metrics : measured.nodes) {
     NodeState& node = servers.nodes[metrics.node];  // which may come later
-    if (node.load && node.load->observed >= metrics.observed) continue;
-    TakeUp(context, servers, node, metrics);
+    if (IsNews(context, node, metrics)) TakeUp(context, servers, node, metrics);
   }
 }
 
@@ -90,7 +108,7 @@ void ForgetOldLoads(Context& context, Servers& servers) {
     servers.load_until = kNever;
     for (const auto& [name, node] : servers.nodes) {
       if (node.server == nullptr || !node.load || !Watched(node.server->object.spec)) continue;
-      const Time until = node.load->observed + kLoadKept;
+      const Time until = KeptUntil(node);
       if (context.now < until) {
         servers.load_until = std::min(servers.load_until, until);
       } else if (node.server->schedulable || node.server->limited || node.server->overloaded) {
@@ -107,7 +125,7 @@ std::optional<FitError> JudgeLoad(Context& context, Servers& servers, ServerStat
   server.limited = false;
   if (!Watched(spec)) return std::nullopt;
   const api::NodeMetrics* load = Last(*server.node);
-  if (load == nullptr || context.now >= load->observed + kLoadKept) {
+  if (load == nullptr || context.now >= KeptUntil(*server.node)) {
     if (!spec.requires_metrics) return std::nullopt;
     if (load == nullptr)
       return FitError{
@@ -119,7 +137,7 @@ std::optional<FitError> JudgeLoad(Context& context, Servers& servers, ServerStat
                         FormatTime(load->observed) + ", more than " + FormatDuration(kLoadKept) +
                         " ago"};
   }
-  servers.load_until = std::min(servers.load_until, load->observed + kLoadKept);
+  servers.load_until = std::min(servers.load_until, KeptUntil(*server.node));
   server.limited = spec.max_cpu_percent || spec.max_memory_percent;
   const api::Resources& total = server.offered;
   auto over = Over("cpu", spec.max_cpu_percent, load->cpu_milli, total.cpu_milli, was_over);

@@ -16,7 +16,8 @@
 
 namespace spillway::core {
 
-// An older measurement says nothing. metrics-server measures every 15 s by default.
+// An older measurement says nothing, by our clock: see MadeAt() in load.cc. metrics-server measures
+// every 15 s by default.
 inline constexpr Duration kLoadKept{60'000};
 // Overloaded by a measurement over its limit, a server takes tasks again once it is measured this
 // many percentage points below it, or at half of it where the limit is lower than twice that.

@@ -57,14 +57,15 @@ struct NodeState {
   Time not_ready_since = kNever;
   // Since when it calls itself not ready. It may have been silent before that, and heard of since.
   Time told_since = kNever;
-  std::set<std::string> servers;  // the RegisteredServers that name it
-  ServerState* server = nullptr;  // the one of them that counts
-  std::optional<api::NodeMetrics> load;
-  bool registering = false;  // a RegisteredServer for it was asked for
-  Time registering_since{};  // when
-  Backoff registration;      // of that
-  Time register_at{};        // when it, or a server of it, is looked at again
-  Boxed<Ending> ending;      // of what was registered for it and is so no more
+  std::set<std::string> servers;         // the RegisteredServers that name it
+  ServerState* server = nullptr;         // the one of them that counts
+  std::optional<api::NodeMetrics> load;  // the last measurement
+  Time load_arrived{}, load_before{};    // when it came, and when the one before it did
+  bool registering = false;              // a RegisteredServer for it was asked for
+  Time registering_since{};              // when
+  Backoff registration;                  // of that
+  Time register_at{};                    // when it, or a server of it, is looked at again
+  Boxed<Ending> ending;                  // of what was registered for it and is so no more
 };
 
 // What a server's status is made from.

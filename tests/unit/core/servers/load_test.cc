@@ -154,6 +154,61 @@ TEST_F(LoadTest, AnOlderMeasurementThanTheLastIsIgnored) {
   EXPECT_EQ(Phase(), "Overloaded");
 }
 
+TEST_F(LoadTest, TheFirstMeasurementIsAsOldAsItSays) {
+  Limit(true);
+  api.Advance(seconds(90));
+  api.MeasureNode("n", 0, 0, seconds(60));
+  AddTasks(1, "1");
+  EXPECT_EQ(Reason(), "StaleMeasurement");
+  EXPECT_EQ(api.pods_made, 0);
+}
+
+TEST_F(LoadTest, ANodeWhoseClockIsSlowIsGuarded) {
+  Limit();
+  api.MeasureNode("n", 1200, 0, seconds(600));
+  api.Advance(seconds(15));
+  api.MeasureNode("n", 1200, 0, seconds(600));
+  AddTasks(10, "500m");
+  EXPECT_EQ(api.pods_made, 4);
+}
+
+TEST_F(LoadTest, TheMeasurementOfANodeWhoseClockIsFastBecomesOldToo) {
+  Limit(true);
+  api.MeasureNode("n", 0, 0, seconds(-600));
+  api.Settle();
+  EXPECT_EQ(Phase(), "Ready");
+  api.Advance(kLoadKept);
+  EXPECT_EQ(Reason(), "StaleMeasurement");
+}
+
+TEST_F(LoadTest, ANodeWhoseClockWasSetBackIsBelievedOnceNothingNewerCameForAMinute) {
+  Limit(true);
+  api.MeasureNode("n", 3900);
+  api.Advance(seconds(30));
+  api.MeasureNode("n", 0, 0, seconds(600));
+  api.Settle();
+  EXPECT_EQ(Phase(), "Overloaded");
+  api.Advance(kLoadKept);
+  EXPECT_EQ(Reason(), "StaleMeasurement");
+  api.MeasureNode("n", 0, 0, seconds(600));
+  api.Settle();
+  EXPECT_EQ(Phase(), "Ready");
+}
+
+TEST_F(LoadTest, AMeasurementOfANodeThatHadTheNameBeforeSaysNothing) {
+  Limit(true);
+  api.MeasureNode("n", 0);
+  api.Settle();
+  api.Advance(seconds(10));
+  api.Remove(api.nodes, "n");
+  api.Settle();
+  api.Advance(seconds(10));
+  api.AddNode("n", "4");
+  api.MeasureNode("n", 0, 0, seconds(11));
+  api.Settle();
+  EXPECT_EQ(Reason(), "NoMeasurement");
+}
+
 TEST_F(LoadTest, AHotLocalFleetSendsTheTaskToTheCloud) {
   Limit();
   api.AddPool("spot");
