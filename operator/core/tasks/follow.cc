@@ -60,7 +60,8 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
   task.confirmed = true;
   Dequeue(world, task);
   NoteAdopted(world, task, pod);
-  if (is_told && pod.intended) {  // where it was to go
+  const bool as_told = is_told && (pod.node_name.empty() || pod.node_name == told->node_name);
+  if (as_told && pod.intended) {  // where it was to go
     task.binding = BindingOf(world, *told);
     return CountPod(world, world.servers.pods.at(pod.meta.key()));
   }
@@ -174,10 +175,12 @@ void Confirm(World& world, TaskState& task) {
   if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
 }
 
-// The pod may be elsewhere than was asked for: whoever has bound it has the last word.
+// The pod may be elsewhere than was asked for: whoever has bound it has the last word. One that is
+// not bound may be that of a creation that was given up, or of another leader's.
 void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
   const Binding& binding = *task.binding;
-  if (pod.intended || pod.node_name == binding.node_name) return;
+  if (pod.node_name.empty() || pod.node_name == binding.node_name) return;
+  if (pod.intended && world.servers.On(pod.node_name) == nullptr) return;
   task.binding = BindingOf(world, task, binding.attempt, pod, binding.assigned_at);
   task.object.status.assignment = task.binding;
   Commit(world, task, task.binding->estimated_micros);

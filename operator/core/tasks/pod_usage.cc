@@ -34,7 +34,8 @@ void TakeFromTask(PodState& state) {
   state.task = true;
   state.exclusive = task->object.spec.exclusive;
   api::Pod& pod = state.object;
-  if (!pod.intended) return;
+  // Its creation may have been given up, and the next one be meant for another node.
+  if (!pod.intended || !pod.node_name.empty()) return;
   for (const auto& binding : {task->creating, task->binding}) {
     if (binding != nullptr && binding->pod_name == pod.meta.name)
       pod.node_name = binding->node_name;

@@ -165,6 +165,28 @@ TEST_F(OwnershipTest, APodThatKubeSchedulerIsToBindTakesItsRoomWithoutOurAnnotat
   EXPECT_EQ(Usage().used.cpu_milli, 3000);
 }
 
+TEST_F(OwnershipTest, APodOfAnotherLeaderThatIsNotBoundTakesTheRoomThatItWasMeantFor) {
+  api.AddServer("s2");
+  api.servers.at("s2").spec.cordoned = true;
+  api.Change(api.servers.at("s2"));
+  api.hangs = [](const Write& write) { return write.kind == Kind::kPod; };
+  api.AddTask("t", {}, "3");
+  api.Settle();
+  EXPECT_EQ(Usage("s1").used.cpu_milli, 3000);
+  api::Pod& pod = AddPod("ns", "t-1");
+  pod.meta.owners = {{"TaskRequest", "t", api.tasks.at("ns/t").meta.uid, true, true}};
+  pod.meta.created = api.now;
+  pod.node_name = "s2", pod.intended = true;
+  pod.phase = PodPhase::kPending;
+  pod.requests.cpu_milli = 3000;
+  api.Change(pod);
+  api.Advance(seconds(1));
+  EXPECT_EQ(Usage("s1").used.cpu_milli, 0);
+  EXPECT_EQ(Usage("s2").used.cpu_milli, 3000);
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.ServerOf("t"), "s2");
+}
+
 TEST_F(OwnershipTest, TheAssignmentFollowsThePodToTheNodeWhereItIsBound) {
   api.AddServer("s2").spec.price_micros = 500'000;
   api.Change(api.servers.at("s2"));
