@@ -229,13 +229,14 @@ Answer ApiServer::Delete(const Write& write) {
   if (UidOf(*at->second) != write.uid)
     return Refuse(ErrorKind::kConflict, "the uid in the precondition does not match");
   const auto* pod = std::get_if<api::Pod>(at->second.get());
+  // A pod that has a node is removed by its kubelet, once its containers have ended.
+  const bool at_once = pod == nullptr || pod->intended || write.grace == 0;
   if (pod != nullptr && !pod->meta.deleted) {
     api::Pod marked = *pod;
     marked.meta.deleted = now;
     Put(marked);
   }
-  // Otherwise the kubelet removes it once its containers have ended.
-  if (pod == nullptr || write.grace == 0) Remove(write.kind, write.key());
+  if (at_once) Remove(write.kind, write.key());
   return std::optional<Object>();
 }
 

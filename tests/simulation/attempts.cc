@@ -47,7 +47,7 @@ void Checks::CheckAssignment(const Replica& replica, const core::Write& write) {
   if (task == nullptr) return;
   const auto known = [&](int64_t attempt) -> const PodRecord* {
     const PodRecord* pod = task->Attempt(attempt);
-    return pod != nullptr && replica.HasSeen(Kind::kPod, pod->version) ? pod : nullptr;
+    return pod != nullptr && replica.HasSeen(Kind::kPod, pod->bound) ? pod : nullptr;
   };
   const api::Json& assignment = api::GetObject(write.body, "assignment");
   const int64_t bound = api::GetInt(assignment, "attempt");

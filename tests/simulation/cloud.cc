@@ -115,6 +115,7 @@ Result<cloud::Ensured> Cloud::Ensure(const Manner& manner, const std::string& re
   claim.engine = engine;
   claim.request_uid = request_uid;
   claim.pool = pool.meta.name;
+  size_of_[name] = pool.spec.resources;
   api_.Put(claim);
   return cloud::Ensured(*api_.Get<CloudServer>(name));
 }
@@ -218,12 +219,11 @@ void Cloud::Provide(const CloudServer& claim) {
   CloudServer next = claim;
   if (claim.node_name.empty()) {
     const std::string& pool = pool_of_[claim.name];
-    const auto* spec = api_.Get<api::ServerPool>(pool);
     api::Node node;
     node.meta.name = "cloud-" + std::to_string(++nodes_);
     node.meta.labels[api::kPoolLabel] = pool;
     node.taints = {{api::kPoolTaint, pool, "NoSchedule"}};
-    if (spec != nullptr) node.allocatable = spec->spec.resources;
+    node.allocatable = size_of_[claim.name];
     if (slow_) node.allocatable.cpu_milli -= 300;
     if (slow_ || moods_[pool] == Mood::kUseless)
       node.taints.push_back({kStarting, "", "NoSchedule"});

@@ -86,10 +86,11 @@ class Cloud {
   ApiServer& api_;
   std::function<void(const std::string&)> happened_;
   std::map<std::string, Mood> moods_;
-  std::map<std::string, std::string> pool_of_;  // by the name of the claim, made or refused
-  std::map<std::string, std::string> dying_;    // the node of the machine before, by claim
-  std::set<std::string> replaced_;              // claims
-  std::string silent_;                          // the engine that is so
+  std::map<std::string, std::string> pool_of_;     // by the name of the claim, made or refused
+  std::map<std::string, api::Resources> size_of_;  // by the name of the claim: as it was asked for
+  std::map<std::string, std::string> dying_;       // the node of the machine before, by claim
+  std::set<std::string> replaced_;                 // claims
+  std::string silent_;                             // the engine that is so
   size_t nodes_ = 0;
   bool slow_ = false;
 };

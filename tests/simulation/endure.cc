@@ -128,6 +128,7 @@ void Episode::LiveOn(Random& random) {
   replica.Recover();
   GoOn(replica);
   for (int i = 0; i < 12; ++i) {
+    scheduler_.Schedule(random, false);
     nodes_.MovePod(random, false);
     nodes_.Collect(random);
     nodes_.EvictExpelled(random);

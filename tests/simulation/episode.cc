@@ -126,6 +126,8 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {60, false, "time", [](E& e, R& r) { return e.Tick(r); }},
       {12, false, "measure", [](E& e, R& r) { return e.Measure(r); }},
       {60, false, "kubelet", [](E& e, R& r) { return e.nodes_.MovePod(r, e.faults()); }},
+      {40, false, "kube-scheduler",
+       [](E& e, R& r) { return e.scheduler_.Schedule(r, e.faults()); }},
       {20, false, "collect", [](E& e, R& r) { return e.nodes_.Collect(r); }},
       {40, false, "cloud", [](E& e, R& r) { return e.cloud_.Move(r); }},
       {30, false, "submit", [](E& e, R& r) { return e.users_.Submit(r), true; }},
@@ -187,6 +189,7 @@ void Episode::Furnish(Random& random) {
     nodes_.SkewClocks(random.Next() | 1);
     witness_.clocks_wrong = true;
   }
+  if (some("kube-scheduler binds some pods", 3)) users_.LeaveToScheduler();
   if (some("servers arrive slowly", 3)) cloud_.ComeSlowly();
   if (some("hostile texts", 8)) {
     nodes_.TalkMuch();
@@ -216,6 +219,7 @@ void Episode::Mix() {
   for (const std::string& name : Cloud::Names()) result_.happened[name];
   NameAfflictions();
   for (const std::string& name : Nodes::Names()) result_.happened[name];
+  for (const std::string& name : Scheduler::Names()) result_.happened[name];
   for (const char* name : {"a list of an engine failed", "an engine listed what was"})
     result_.happened[name];
 }

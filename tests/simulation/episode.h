@@ -14,6 +14,7 @@
 #include "tests/simulation/crashes.h"
 #include "tests/simulation/nodes.h"
 #include "tests/simulation/replica.h"
+#include "tests/simulation/scheduler.h"
 #include "tests/simulation/users.h"
 
 namespace spillway::simulation {
@@ -138,6 +139,7 @@ class Episode {
   cloud::Engines engines_;
   Cloud cloud_{api_, engines_, [this](const std::string& what) { ++result_.happened[what]; }};
   Nodes nodes_{api_, [this](const std::string& what) { ++result_.happened[what]; }};
+  Scheduler scheduler_{api_, [this](const std::string& what) { ++result_.happened[what]; }};
   Checks checks_{api_, witness_, cloud_};
   Users users_{api_, checks_};
   Crashes crashes_;

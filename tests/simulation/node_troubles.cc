@@ -30,7 +30,7 @@ bool Expels(const api::Taint& taint) { return taint.effect == "NoExecute"; }
 
 }  // namespace
 
-std::vector<std::string> Nodes::Names() { return {kEvicted, kTurnedAway, kTolerated}; }
+std::vector<std::string> Nodes::Names() { return {kEvicted, kTurnedAway, kTolerated, kInit}; }
 
 bool Tolerates(const api::TaskRequest& task, const api::Taint& taint) {
   const api::Json& spec = api::GetObject(*task.spec.pod_template, "spec");
@@ -89,7 +89,7 @@ bool Nodes::IsExpelled(const Pod& pod, const Node& node) const {
 bool Nodes::EvictExpelled(Random& random) {
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
     const Pod& known = std::get<Pod>(*object);
-    if (known.terminal() || known.meta.deleted) continue;
+    if (known.terminal() || known.meta.deleted || known.intended) continue;
     const auto* node = api_.Get<Node>(known.node_name);
     if (node == nullptr || node->taints.empty()) continue;
     if (!IsExpelled(known, *node)) {
@@ -141,6 +141,7 @@ void Nodes::TurnAwayWhatRuns(const Node& node) {
     pod.reason = "OutOfcpu";
     pod.message = "Pod was rejected: Node didn't have enough resource: cpu";
     pod.started.reset();
+    pod.init_started.reset();
     pod.started_any = false;
     pod.termination.reset();
     api_.Put(std::move(pod));

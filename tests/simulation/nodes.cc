@@ -95,6 +95,7 @@ bool Nodes::MovePod(Random& random, bool faults) {
   const auto* entry = random.Any(api_.All(Kind::kPod));
   if (entry == nullptr) return false;
   const Pod& known = std::get<Pod>(*entry->second);
+  if (known.intended) return false;  // no kubelet knows of it
   const auto* node = api_.Get<Node>(known.node_name);
   if (node == nullptr || silent_.contains(known.node_name)) return false;
   if (known.terminal() && (!known.meta.deleted || api_.IsKept(known.meta.uid))) return false;
@@ -108,7 +109,9 @@ bool Nodes::MovePod(Random& random, bool faults) {
     return EndPod(random, std::move(pod), faults);
   }
   if (pod.phase == PodPhase::kRunning) return EndPod(random, std::move(pod), faults);
-  if (IsExpelled(pod, *node)) {
+  if (pod.init_started) {
+    Run(pod);
+  } else if (IsExpelled(pod, *node)) {
     api_.witness->Disrupt(pod.meta.uid, "refused");
     pod.phase = PodPhase::kFailed;
     pod.reason = "TaintToleration";
@@ -128,14 +131,23 @@ bool Nodes::MovePod(Random& random, bool faults) {
   } else if (faults && pod.waiting_reason.empty() && random.OneIn(20)) {
     pod.waiting_reason = "ErrImagePull";
     pod.waiting_message = Say("no such image", random);
-  } else {
-    pod.waiting_reason.clear();
-    pod.phase = PodPhase::kRunning;
-    pod.started = std::chrono::floor<seconds>(ClockOf(pod.node_name));
+  } else if (faults && random.OneIn(8)) {
+    happened_(kInit);
+    pod.waiting_reason = "PodInitializing";
+    pod.init_started = std::chrono::floor<seconds>(ClockOf(pod.node_name));
     pod.started_any = true;
+  } else {
+    Run(pod);
   }
   api_.Put(pod);
   return true;
+}
+
+void Nodes::Run(Pod& pod) const {
+  pod.waiting_reason.clear();
+  pod.phase = PodPhase::kRunning;
+  pod.started = std::chrono::floor<seconds>(ClockOf(pod.node_name));
+  pod.started_any = true;
 }
 
 bool Nodes::EndPod(Random& random, Pod pod, bool faults) {
@@ -246,7 +258,8 @@ bool Nodes::Collect(Random& random) {
 bool Nodes::CollectPod() {
   for (const auto& [key, object] : api_.All(Kind::kPod)) {
     const Pod& known = std::get<Pod>(*object);
-    if (api_.Get<Node>(known.node_name) != nullptr || api_.IsKept(known.meta.uid)) continue;
+    if (known.intended ? !known.meta.deleted : api_.Get<Node>(known.node_name) != nullptr) continue;
+    if (api_.IsKept(known.meta.uid)) continue;
     Pod pod = known;
     if (!pod.terminal()) {  // it says so before it deletes it
       api_.witness->Disrupt(pod.meta.uid, "collected");
@@ -323,7 +336,7 @@ core::Measured Nodes::Measure(Random& random) const {
   for (const auto& [name, object] : api_.All(Kind::kNode)) {
     if (silent_.contains(name)) continue;
     const auto percent = static_cast<int64_t>(random.Pick(150));
-    api::NodeMetrics metrics{name, std::chrono::floor<seconds>(api_.now), seconds(15), 200, 0};
+    api::NodeMetrics metrics{name, std::chrono::floor<seconds>(ClockOf(name)), seconds(15), 200, 0};
     for (const auto& [key, other] : api_.All(Kind::kPod)) {
       const Pod& pod = std::get<Pod>(*other);
       if (pod.node_name != name || pod.phase != PodPhase::kRunning) continue;

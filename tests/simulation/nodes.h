@@ -20,6 +20,8 @@ class Nodes {
   Nodes(ApiServer& api, std::function<void(const std::string&)> happened)
       : api_(api), happened_(std::move(happened)) {}
 
+  // Where a pod is Pending and its init containers run.
+  static constexpr char kInit[] = "init containers run";
   // All that it may tell of.
   static std::vector<std::string> Names();
 
@@ -58,6 +60,7 @@ class Nodes {
   core::Measured Measure(Random& random) const;
 
  private:
+  void Run(api::Pod& pod) const;
   bool EndPod(Random& random, api::Pod pod, bool faults);
   bool Admits(const api::Pod& pod) const;
   bool CollectPod();

@@ -164,15 +164,31 @@ Json StatusOf(const api::Pod& pod) {
   Put(out, "reason", pod.reason);
   Put(out, "message", pod.message);
   // What a kubelet has taken up.
-  if (pod.termination || pod.started || !pod.waiting_reason.empty())
+  if (pod.unscheduled) {
+    out["conditions"] = {{{"type", "PodScheduled"},
+                          {"status", "False"},
+                          {"reason", pod.waiting_reason},
+                          {"message", pod.waiting_message}}};
+  } else if (pod.termination || pod.started || !pod.waiting_reason.empty()) {
     out["containerStatuses"] = {{{"name", "c"}, {"restartCount", 0}, {"state", StateOf(pod)}}};
+  }
+  if (pod.init_started) {
+    Json state{{"startedAt", nullptr}};
+    Put(state, "startedAt", pod.init_started);
+    const bool over = pod.started || pod.termination;
+    if (over) state["exitCode"] = 0;
+    out["initContainerStatuses"] = {
+        {{"name", "i"},
+         {"restartCount", 0},
+         {"state", {{over ? "terminated" : "running", std::move(state)}}}}};
+  }
   if (pod.disrupted) {
     Json told{{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", pod.reason}};
     Put(told, "lastTransitionTime",
         pod.asked_to_end  ? pod.asked_to_end
         : pod.termination ? pod.termination->finished
                           : std::nullopt);
-    out["conditions"] = Json::array({std::move(told)});
+    out["conditions"].push_back(std::move(told));
   }
   return out;
 }
@@ -216,6 +232,7 @@ struct Encoder {
   Json operator()(const api::Pod& pod) const {
     Json out = manifest != nullptr ? *manifest : ManifestOf(pod);
     out["metadata"].update(MetaOf(pod.meta));
+    if (!pod.intended) out["spec"]["nodeName"] = pod.node_name;
     out["status"] = StatusOf(pod);
     return out;
   }

@@ -146,6 +146,7 @@ void Episode::Quiet() {
     users_.LetGo();
     Drain(replica);
     for (int i = 0; i < 12; ++i) {
+      scheduler_.Schedule(random, false);
       nodes_.MovePod(random, false);
       nodes_.Collect(random);
       cloud_.Move(random);
@@ -157,7 +158,7 @@ void Episode::Quiet() {
     }
     Pass(std::clamp<Duration>(replica.wake() - replica.Read(), milliseconds(100), seconds(10)));
     TurnOf(replica);
-    while (nodes_.MovePod(random, false)) continue;
+    while (scheduler_.Schedule(random, false) || nodes_.MovePod(random, false)) continue;
   }
   if (left && !checks_.violation()) checks_.Violate(left->invariant, left->message);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/cloud/karpenter.h"
+#include "operator/core/servers/load.h"
 #include "operator/runtime/answers.h"
 #include "operator/runtime/ask_engine.h"
 #include "operator/runtime/feed.h"
@@ -264,8 +265,20 @@ bool Replica::Double(Kind kind) {
   return true;
 }
 
+void Replica::Note(const core::Measured& measured, Time now) {
+  for (const api::NodeMetrics& metrics : measured.nodes) {
+    Load& known = loads_[metrics.node];
+    const Time observed = known.said.observed;
+    const auto* node = world_.api.Get<api::Node>(metrics.node);
+    const bool old = node == nullptr || now >= known.MadeAt(node->meta.created) + core::kLoadKept;
+    if (metrics.observed > observed || (metrics.observed < observed && old))
+      known = {metrics, now, known.arrived};
+  }
+}
+
 size_t Replica::Turn() {
   const std::vector<core::Event> events = std::exchange(inbox_, {});
+  const Time now = Read();
   for (const core::Event& event : events) {
     if (const auto* pod = PodIn(event)) {
       met_.emplace(pod->meta.uid, turned_);
@@ -275,14 +288,9 @@ size_t Replica::Turn() {
       if (pod->phase == api::PodPhase::kRunning) met_running_.insert(pod->meta.uid);
     }
     if (const auto record = RecordIn(event)) told_.try_emplace(*record, world_.api.now);
-    const auto* measured = std::get_if<core::Measured>(&event);
-    if (measured == nullptr) continue;
-    for (const api::NodeMetrics& metrics : measured->nodes) {
-      api::NodeMetrics& known = loads_[metrics.node];
-      if (known.observed < metrics.observed) known = metrics;
-    }
+    if (const auto* measured = std::get_if<core::Measured>(&event)) Note(*measured, now);
   }
-  core::StepResult result = core_.Step(events, Read());
+  core::StepResult result = core_.Step(events, now);
   turned_ = now_;
   if (core_.world().ready()) listed_ = std::min(listed_, world_.api.now);
   wake_ = result.wake;

@@ -37,6 +37,18 @@ struct Record {
 // What the task's status tells of, which has an assignment.
 Record RecordOf(const api::TaskRequest& task);
 
+// What a node uses, as the core was told last.
+struct Load {
+  api::NodeMetrics said;
+  Time arrived{}, before{};  // by the clock of the process: this, and what it was told before
+
+  // By that clock, if it is of the node that was created then. The node's clock may be wrong, but
+  // only it tells how old the first measurement is.
+  Time MadeAt(Time created) const {
+    return before >= created ? arrived : std::min(arrived, said.observed);
+  }
+};
+
 // What a polled engine answers when it is asked what it has.
 enum class Sight {
   kNow,
@@ -105,7 +117,7 @@ class Replica {
   // What nodes use arrives, in its order.
   void Measure(core::Measured measured) { inbox_.push_back(std::move(measured)); }
   // The last measurement of the node that the core has taken; null if there is none.
-  const api::NodeMetrics* LoadOf(const std::string& node) const {
+  const Load* LoadOf(const std::string& node) const {
     const auto at = loads_.find(node);
     return at == loads_.end() ? nullptr : &at->second;
   }
@@ -190,6 +202,7 @@ class Replica {
   // Null where the kind's watch is not read from bytes.
   Wire* WireOf(Kind kind) const { return wires_[static_cast<size_t>(kind)].get(); }
   void LayWires();
+  void Note(const core::Measured& measured, Time now);
   void List(Kind kind, Stream& stream);
   bool SendBookmark(Kind kind, Stream& stream);
   bool DeliverPolled(size_t most);
@@ -206,7 +219,7 @@ class Replica {
   std::vector<Polled> polled_;
   std::array<std::unique_ptr<Wire>, core::kKinds> wires_;
   std::vector<core::Event> inbox_;
-  std::map<std::string, api::NodeMetrics> loads_;
+  std::map<std::string, Load> loads_;
   std::vector<Flight> flights_;
   std::map<std::string, Time> met_;                                  // by uids of pods: UntoldUntil
   std::set<std::string> met_ended_, met_ended_first_, met_running_;  // uids of pods

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/servers/load.h"
 #include "operator/core/world.h"
 #include "tests/simulation/checks.h"
 
@@ -30,6 +31,12 @@ bool Checks::GivenUp(const Replica& replica, Time decided) {
 
 bool Checks::Counts(const Replica& replica, const Pod& pod) const {
   if (!Knows(replica, pod)) return false;
+  const PodRecord* record = witness_.RecordOf(pod);
+  const bool moved = record != nullptr && record->bound > record->version;
+  if (moved && !replica.HasSeen(Kind::kPod, record->bound)) return false;
+  // Of one without a node and without a task, anybody may say where it is to go.
+  if (pod.intended && (record == nullptr || TaskOf(*witness_.OwnerOf(pod)) == nullptr))
+    return false;
   const auto origin = origins_.find(pod.meta.uid);
   if (origin == origins_.end() || replica.HasSeen(Kind::kPod, origin->second.version)) return true;
   // Of two leaders the other may have ended it before this one was told that it is there.
@@ -90,10 +97,12 @@ void Checks::CheckRoom(const Replica& replica, const Pod& pod) {
 // By the last measurement that the process was told, and everything that it had not covered.
 void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
   const auto* node = api_.Get<api::Node>(pod.node_name);
-  const api::NodeMetrics* load = replica.LoadOf(pod.node_name);
+  const Load* told = replica.LoadOf(pod.node_name);
   if (node == nullptr || !replica.HasSeen(Kind::kNode, node->meta.resource_version)) return;
-  const bool of_this_node = load != nullptr && load->observed >= node->meta.created;
-  const bool fresh = of_this_node && replica.now() < load->observed + std::chrono::seconds(60);
+  const Time made = told == nullptr ? Time{} : told->MadeAt(node->meta.created);
+  const bool of_this_node = told != nullptr && made >= node->meta.created;
+  const bool fresh = of_this_node && replica.now() < made + core::kLoadKept;
+  const api::NodeMetrics* load = told == nullptr ? nullptr : &told->said;
   int64_t cpu = pod.requests.cpu_milli, memory = pod.requests.memory;
   const auto add = [&](const api::Resources& requests) {
     cpu += requests.cpu_milli;

@@ -6,6 +6,14 @@ namespace {
 using api::Json;
 using api::TaskRequest;
 
+// A rule that only kube-scheduler knows.
+const Json& Spread() {
+  static const Json kSpread = {{{"maxSkew", 1},
+                                {"topologyKey", "topology.kubernetes.io/zone"},
+                                {"whenUnsatisfiable", "DoNotSchedule"}}};
+  return kSpread;
+}
+
 Json Template(size_t cpu, size_t memory, bool tolerant) {
   Json out{
       {"spec",
@@ -32,6 +40,7 @@ void Users::AddPool(const std::string& name, const std::string& cpu, int64_t pri
   api::ServerPool pool;
   pool.meta.name = name;
   pool.spec.resources = *api::DecodeResources({{"cpu", cpu}, {"memory", "16Gi"}});
+  sizes_[name] = pool.spec.resources;
   pool.spec.priority = priority;
   pool.spec.price_micros = price_micros;
   pool.spec.max_servers = 3;
@@ -57,6 +66,7 @@ void Users::Apply(const std::string& ns, const std::string& name, Random& random
             {"placement",
              {{"policy", kPolicies[random.Pick(5)]}, {"burstAfterSeconds", random.Pick(2) * 30}}},
             {"retry", {{"limit", random.Pick(3)}, {"backoffSeconds", 1 + random.Pick(20)}}}};
+  if (spreads_ && random.OneIn(2)) spec["template"]["spec"]["topologySpreadConstraints"] = Spread();
   if (random.OneIn(5)) spec["retry"]["lossLimit"] = 0;
   if (random.OneIn(5)) spec["placement"]["burstAfterSeconds"] = "auto";
   if (random.OneIn(3)) {
@@ -210,7 +220,9 @@ bool Users::ChangePool(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kPool));
   if (entry == nullptr) return false;
   auto pool = std::get<api::ServerPool>(*entry->second);
-  if (random.OneIn(2)) {
+  if (random.OneIn(3)) {
+    pool.spec.resources.cpu_milli = static_cast<int64_t>(2'000 * (1 + random.Pick(4)));
+  } else if (random.OneIn(2)) {
     pool.spec.max_servers = static_cast<int64_t>(random.Pick(4));
   } else {
     pool.spec.warm_spares = static_cast<int64_t>(random.Pick(2));
@@ -300,7 +312,10 @@ void Users::LetGo() {
     }
   }
   for (auto& pool : api_.List<api::ServerPool>()) {
-    if (pool.spec.max_servers == 3 && pool.spec.warm_spares == 0) continue;
+    const api::Resources& size = sizes_[pool.meta.name];
+    if (pool.spec.max_servers == 3 && pool.spec.warm_spares == 0 && pool.spec.resources == size)
+      continue;
+    pool.spec.resources = size;
     pool.spec.max_servers = 3;
     pool.spec.warm_spares = 0;
     Change(pool);

@@ -2,6 +2,7 @@
 // servers and change pools, at any moment.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "tests/simulation/checks.h"
@@ -14,6 +15,8 @@ class Users {
 
   // How many tasks there may be at once.
   void Bound(size_t tasks) { most_ = tasks; }
+  // Some tasks ask for what only kube-scheduler decides.
+  void LeaveToScheduler() { spreads_ = true; }
   void AddPool(const std::string& name, const std::string& cpu, int64_t priority,
                int64_t price_micros, const std::string& engine);
   void AddClass(const std::string& name, int64_t value);
@@ -51,6 +54,8 @@ class Users {
   ApiServer& api_;
   Checks& checks_;
   size_t submitted_ = 0, groups_ = 0, most_ = 14;
+  bool spreads_ = false;
+  std::map<std::string, api::Resources> sizes_;  // of pools, as they were added
 };
 
 }  // namespace spillway::simulation

@@ -89,7 +89,7 @@ void Witness::Created(const core::Write& write, const core::Object& object) {
   record.uid = pod.meta.uid;
   record.node = pod.node_name;
   record.requests = {pod.requests.cpu_milli, pod.requests.memory};
-  record.version = pod.meta.resource_version;
+  record.version = record.bound = pod.meta.resource_version;
   record.began = now;
   const auto asked = asked_for_.find({record.key, record.node});
   record.asked = asked == asked_for_.end() ? now : asked->second;
@@ -109,6 +109,11 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   const auto known = pods_.find(any.meta.uid);
   if (known == pods_.end()) return;
   PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  if (after != nullptr && before->intended && !after->intended) {
+    pod.node = after->node_name;
+    pod.bound = after->meta.resource_version;
+    hosted_.insert(pod.node);
+  }
   const bool deleted = after == nullptr || (after->meta.deleted && !before->meta.deleted);
   if (deleted && pod.cause.empty() && (!ours || overlap)) pod.cause = "deleted";
   if (deleted && after != nullptr && !pod.over) pod.asked_to_end = true;
