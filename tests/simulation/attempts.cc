@@ -110,6 +110,21 @@ void Checks::NotePreempted(const Replica& replica, const core::Note& note) {
     preempted_.emplace(note.uid, note.attempt);
 }
 
+// All members of the task's group run, or have run, as their statuses tell the process: nothing of
+// it is taken back any more.
+bool Checks::GroupGoesOn(const Replica& replica, const TaskRequest& task) const {
+  for (const auto& [key, object] : api_.All(Kind::kTask)) {
+    const auto& other = std::get<TaskRequest>(*object);
+    if (other.meta.ns != task.meta.ns || !other.spec.group ||
+        other.spec.group->name != task.spec.group->name)
+      continue;
+    const api::TaskStatus& status = other.status;
+    const bool runs = status.phase == api::TaskPhase::kRunning || api::Finished(status.phase);
+    if (!runs || !replica.HasSeen(Kind::kTask, other.meta.resource_version)) return false;
+  }
+  return true;
+}
+
 // A task may have to give way to another, or its group is taken back; both cost it no retry. Nor
 // does a pod that appears after its creation was given up, when its room is another's.
 void Checks::Stops(const Replica& replica, const core::Write& write) {
@@ -122,7 +137,8 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     witness_.Stopped(write.uid);
   const std::string* owner = witness_.OwnerOf(write.uid);
   const TaskRequest* task = owner == nullptr ? nullptr : TaskOf(*owner);
-  if (task != nullptr && task->spec.group) witness_.Blame(write.uid, "gave way");
+  if (task != nullptr && task->spec.group && !GroupGoesOn(replica, *task))
+    witness_.Blame(write.uid, "gave way");
   if (task == nullptr || record == nullptr) return;
   if (preempted_.contains({*owner, record->attempt}) ||
       GivesWay(replica, *task, LowestPriorityOf(*task, *record)))

@@ -181,6 +181,7 @@ class Checks {
   // The number of the last pod that the process can know of; 0 if there is none.
   int64_t LastKnown(const Replica& replica, const TaskRecord& task) const;
   // Whether a task of that priority has to give way to one that this process knows of.
+  bool GroupGoesOn(const Replica& replica, const api::TaskRequest& task) const;
   bool GivesWay(const Replica& replica, const api::TaskRequest& task,
                 std::optional<int64_t> own) const;
   void NotePreempted(const Replica& replica, const core::Note& note);
