@@ -87,15 +87,31 @@ EffectQueue::Lane& EffectQueue::LaneOf(Group& group, const core::Effect& effect)
   const bool engine = std::holds_alternative<core::AskCloud>(effect);
   const size_t least = engine ? most_slow_ : least_;
   kind.most_slow = engine ? most_of_lane_ : most_slow_;
-  return group.lanes.emplace(std::move(name), Lane{&group, &kind, least, least, {}}).first->second;
+  return group.lanes.emplace(std::move(name), Lane{&group, &kind, least, least, {}, engine})
+      .first->second;
 }
 
-void EffectQueue::Push(core::Effect effect, Time now) {
+void EffectQueue::Wait(Group& group, const core::Effect& effect, int change) {
+  size_ += static_cast<size_t>(change);
+  if (!std::holds_alternative<core::Note>(effect)) return;
+  notes_ += static_cast<size_t>(change);
+  group.notes += static_cast<size_t>(change);
+}
+
+bool EffectQueue::HasRoom(const core::Effect& effect) const {
+  if (!std::holds_alternative<core::Note>(effect)) return true;
+  const auto group = groups_.find(EffectGroup(effect));
+  return notes_ + (group == groups_.end() ? 0 : group->second.notes) < kMostNotes;
+}
+
+std::optional<core::Effect> EffectQueue::Push(core::Effect effect, Time now) {
+  if (!HasRoom(effect)) return effect;
   std::string key = EffectKey(effect);
   Object& object = Find(key, effect);
+  Wait(object.group->second, effect, 1);
   object.waiting.push_back({std::move(effect), key, 0, now});
-  ++size_;
   if (object.waiting.size() == 1 && !object.held) Offer(key, object, now);
+  return std::nullopt;
 }
 
 void EffectQueue::Offer(const std::string& key, Object& object, Time now) {
@@ -113,6 +129,8 @@ void EffectQueue::Offer(const std::string& key, Object& object, Time now) {
 bool EffectQueue::MayStart(const Lane& lane) const {
   if (lane.in_flight >= lane.most) return false;
   if (lane.slow && lane.kind->slow_in_flight >= lane.kind->most_slow) return false;
+  const size_t patient = lane.kind->in_flight == 0 ? most_ : most_of_lane_;
+  if (lane.patient() && patient_in_flight_ >= patient) return false;
   const size_t all = lane.group->in_flight;
   return all < most_ || (all < most_of_group_ && lane.in_flight < always_);
 }
@@ -136,21 +154,24 @@ void EffectQueue::Fly(Lane& lane, int change) {
   for (size_t* count : {&lane.in_flight, &lane.group->in_flight, &lane.kind->in_flight})
     *count += static_cast<size_t>(change);
   if (lane.slow) lane.kind->slow_in_flight += static_cast<size_t>(change);
+  if (lane.patient()) patient_in_flight_ += static_cast<size_t>(change);
 }
 
 void EffectQueue::SetSlow(Lane& lane, bool slow) {
   if (slow) lane.most = lane.least;
-  if (std::exchange(lane.slow, slow) == slow) return;
-  if (slow) {
-    lane.kind->slow_in_flight += lane.in_flight;
-  } else {
-    lane.kind->slow_in_flight -= lane.in_flight;
-  }
+  if (lane.slow == slow) return;
+  // What is in flight counts as the lane does.
+  const auto flying = static_cast<int>(lane.in_flight);
+  Fly(lane, -flying);
+  lane.slow = slow;
+  Fly(lane, flying);
 }
 
 void EffectQueue::NoteOverdue(Time now) {
   while (!flying_.empty() && flying_.begin()->first + kSlowEffect <= now) {
-    SetSlow(*objects_.at(flying_.begin()->second).lane, true);
+    Lane& lane = *objects_.at(flying_.begin()->second).lane;
+    ++lane.overdue;
+    SetSlow(lane, true);
     flying_.erase(flying_.begin());
   }
 }
@@ -194,18 +215,19 @@ std::optional<Job> EffectQueue::Pop(Time now) {
   object.since = now;
   flying_.emplace(now, key);
   Fly(lane, 1);
-  --size_;
+  Wait(*lane.group, job.effect, -1);
   return job;
 }
 
 EffectQueue::Object& EffectQueue::Land(const Job& job, Time now) {
   Object& object = objects_.at(job.key);
-  flying_.erase({object.since, job.key});
   Lane& lane = *std::exchange(object.lane, nullptr);
+  if (flying_.erase({object.since, job.key}) == 0) --lane.overdue;
   Fly(lane, -1);
   const bool slow = now - object.since >= kSlowEffect;
-  SetSlow(lane, slow);
-  if (!slow) lane.most = std::min(most_of_lane_, lane.most + 1);
+  lane.quick = slow ? 0 : lane.quick + 1;
+  SetSlow(lane, slow || (lane.slow && (lane.overdue > 0 || lane.quick < lane.least)));
+  if (!lane.slow) lane.most = std::min(most_of_lane_, lane.most + 1);
   return object;
 }
 
@@ -227,8 +249,8 @@ void EffectQueue::Again(Job job, Time now, Time at) {
   Object& object = Land(job, now);
   later_.emplace(at, job.key);
   ++job.attempts;
+  Wait(object.group->second, job.effect, 1);
   object.waiting.push_front(std::move(job));
-  ++size_;
 }
 
 void EffectQueue::NoteRefusal(const std::string& key, Time now, bool refused) {

@@ -76,13 +76,30 @@ bool Executor::Stop(std::chrono::milliseconds patience) {
 
 void Executor::Push(std::vector<core::Effect> effects) {
   if (effects.empty()) return;
+  std::vector<core::Effect> dropped;
   {
     const std::lock_guard lock(mutex_);
     const Time now = Monotonic();
-    for (core::Effect& effect : effects) machine_.Push(std::move(effect), now);
-    metrics_.QueueGrew(effects.size(), machine_.waiting());
+    for (core::Effect& effect : effects) {
+      if (auto rest = machine_.Push(std::move(effect), now)) dropped.push_back(std::move(*rest));
+    }
+    metrics_.QueueGrew(effects.size() - dropped.size(), machine_.waiting());
+    if (dropped.empty()) drops_told_ = false;
   }
   changed_.notify_all();
+  if (!dropped.empty()) TellDropped(dropped);
+}
+
+// The log is then the only place that has what they say.
+void Executor::TellDropped(const std::vector<core::Effect>& dropped) {
+  for (const core::Effect& effect : dropped) {
+    metrics_.CountWrite("create", "events", false);
+    const auto* note = std::get_if<core::Note>(&effect);
+    if (const auto line = note != nullptr ? LineOf(*note) : std::nullopt) WriteLines({*line});
+  }
+  if (!drops_told_.exchange(true))
+    Warn("the API server does not take Events fast enough, dropping new ones",
+         {{"waiting", static_cast<int64_t>(kMostNotes)}});
 }
 
 std::optional<Job> Executor::Next(std::stop_token stop) {

@@ -2,6 +2,7 @@
 // what follows from its answer, is decided by executor_machine.h.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -40,6 +41,7 @@ class Executor {
   Tried Try(const core::AskCloud& ask, const Job& job, std::stop_token stop);
   Tried Try(const core::Note& note, const Job& job, std::stop_token stop);
   Tried Try(const core::AskWhy& ask, const Job& job, std::stop_token stop);
+  void TellDropped(const std::vector<core::Effect>& dropped);
   void LogFailure(const Job& job, const Error& error, bool again) const;
   void LogTry(const Job& job, const std::optional<Error>& error, Duration took) const;
 
@@ -55,6 +57,7 @@ class Executor {
   ExecutorMachine machine_;
   std::minstd_rand random_{std::random_device{}()};
   const int most_threads_;
+  std::atomic<bool> drops_told_{false};
   std::stop_source give_up_;  // what is in flight
   std::vector<std::jthread> threads_;
 };

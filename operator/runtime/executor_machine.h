@@ -35,7 +35,10 @@ class ExecutorMachine {
     bool news = false;                  // the error is worth a line in the log
   };
 
-  void Push(core::Effect effect, Time now) { queue_.Push(std::move(effect), now); }
+  // Returns the effect if it is dropped, since too many of its kind wait.
+  std::optional<core::Effect> Push(core::Effect effect, Time now) {
+    return queue_.Push(std::move(effect), now);
+  }
   // The next effect that is to be tried now. Each is answered by Judge, and then by Land.
   std::optional<Job> Next(Time now);
   Verdict Judge(const Job& job, Tried tried, Duration took, Time now);

@@ -195,6 +195,95 @@ TEST(EffectQueueTest, APoolWhosePurchasesHangHoldsUpNeitherItsReleasesNorOtherPo
   EXPECT_EQ(PopAll(queue, later).size(), 2u);
 }
 
+// Of eight, one is answered at once and the others hang.
+TEST(EffectQueueTest, WhatHangsDoesNotGetMoreForOneQuickAnswer) {
+  EffectQueue queue(64);
+  PushMany(queue, 100, "ns", Create);
+  const std::vector<Job> first = PopAll(queue, kStart);
+  ASSERT_EQ(first.size(), 8u);
+  const Time later = kStart + kSlowEffect;
+  (void)queue.ready(later);
+  queue.Push(Create("t", "other"), later);
+  queue.Done(*queue.Pop(later), later);
+  queue.Done(first[0], later);
+  std::vector<Job> second = PopAll(queue, later);
+  ASSERT_EQ(second.size(), 1u);
+  queue.Done(second[0], later + milliseconds(1));
+  EXPECT_EQ(PopAll(queue, later).size(), 1u) << "the others hang as before";
+}
+
+TEST(EffectQueueTest, ALaneIsQuickAgainAfterAsManyQuickAnswersInARowAsItMayHaveInFlight) {
+  EffectQueue queue(64);
+  PushMany(queue, 200, "ns", Create);
+  queue.Done(*queue.Pop(kStart), kStart + kSlowEffect);
+  const Time later = kStart + kSlowEffect;
+  for (int i = 0; i < 7; ++i) queue.Done(*queue.Pop(later), later);
+  std::vector<Job> slow = PopAll(queue, later);
+  EXPECT_EQ(slow.size(), 8u);
+  for (const Job& job : slow) queue.Done(job, later);
+  EXPECT_GT(PopAll(queue, later).size(), 8u);
+}
+
+TEST(EffectQueueTest, EnginesThatHangLeaveHalfOfTheWorkersToWhatElseThereIs) {
+  using Op = core::AskCloud::Op;
+  EffectQueue queue(64);
+  for (const char* engine : {"a", "b", "c", "d"}) {
+    for (const Op op : {Op::kEnsure, Op::kRelease, Op::kDiagnose}) {
+      for (int i = 0; i < 40; ++i) {
+        const std::string name = std::to_string(i);
+        core::AskCloud ask = Ask(op, engine + name + std::to_string(static_cast<int>(op)), name);
+        ask.pool.spec.engine = ask.server.engine = engine;
+        queue.Push(ask, kStart);
+      }
+    }
+  }
+  size_t hang = PopAll(queue, kStart).size();
+  EXPECT_GE(hang, 32u);
+  for (int i = 1; i < 5; ++i) hang += PopAll(queue, kStart + i * kSlowEffect).size();
+  EXPECT_LE(hang, 48u) << "a class with nothing in flight may have one beyond the half";
+  PushMany(queue, 40, "ns", Create);
+  EXPECT_GE(PopAll(queue, kStart + 5 * kSlowEffect).size(), 8u);
+}
+
+TEST(EffectQueueTest, AnEngineIsAskedThoughOthersHang) {
+  using Op = core::AskCloud::Op;
+  EffectQueue queue(64);
+  for (int i = 0; i < 100; ++i)
+    queue.Push(Ask(Op::kEnsure, "hang-" + std::to_string(i), std::to_string(i)), kStart);
+  EXPECT_EQ(PopAll(queue, kStart).size(), 32u);
+  core::AskCloud other = Ask(Op::kEnsure, "good", "other");
+  other.pool.spec.engine = other.server.engine = "rest";
+  queue.Push(other, kStart);
+  const auto job = queue.Pop(kStart);
+  ASSERT_TRUE(job);
+  EXPECT_EQ(std::get<core::AskCloud>(job->effect).request_uid, "good");
+}
+
+TEST(EffectQueueTest, TooManyEventsAreDroppedAndNothingElseIs) {
+  EffectQueue queue;
+  size_t dropped = 0;
+  for (size_t i = 0; i < kMostNotes; ++i)
+    dropped += queue.Push(EventOf("t" + std::to_string(i), "flood"), kStart).has_value() ? 1 : 0;
+  EXPECT_EQ(dropped, kMostNotes / 2);
+  EXPECT_FALSE(queue.Push(EventOf("t", "other"), kStart)) << "there is room for others";
+  EXPECT_FALSE(queue.Push(Create("t", "flood"), kStart));
+  const auto refused = queue.Push(EventOf("new", "flood"), kStart);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(std::get<core::Note>(*refused).name, "new");
+}
+
+TEST(EffectQueueTest, EventsThatWereSentMakeRoom) {
+  EffectQueue queue;
+  size_t taken = 0;
+  while (!queue.Push(EventOf("t" + std::to_string(taken)), kStart)) ++taken;
+  auto job = queue.Pop(kStart);
+  ASSERT_TRUE(job);
+  EXPECT_FALSE(queue.Push(EventOf("a"), kStart));
+  EXPECT_TRUE(queue.Push(EventOf("b"), kStart));
+  queue.Again(std::move(*job), kStart, kStart);
+  EXPECT_EQ(queue.size(), taken + 1);
+}
+
 TEST(EffectQueueTest, NamespacesThatHangTakeTurns) {
   EffectQueue queue(32);
   for (const char* ns : {"a", "b", "c"}) PushMany(queue, 20, ns, Create);
