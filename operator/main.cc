@@ -269,7 +269,7 @@ int Run(const Flags& flags, std::stop_source& stop) {
     if (all_answered) leader.Release();
   }
   runtime::Info("stopped");
-  return loop.versions_went_back() ? EXIT_FAILURE : EXIT_SUCCESS;
+  return loop.must_begin_anew() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 }  // namespace

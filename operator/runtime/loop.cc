@@ -230,10 +230,10 @@ bool Loop::Run(std::stop_token stop) {
     const auto begin = std::chrono::steady_clock::now();
     core::StepResult result;
     if (const auto thrown = Guarded([&] { result = core_.Step(events, now); })) {
-      // The events are lost; /healthz tells if it does not pass.
-      Fail("a step of the core failed", {{"error", *thrown}});
-      wake = now + kAfterException;
-      continue;
+      // What is known is half of what has happened, and may bind or buy twice.
+      Fail("a step of the core failed: ending, to begin anew", {{"error", *thrown}});
+      broken_off_ = true;
+      break;
     }
     metrics_.ObserveStep(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),

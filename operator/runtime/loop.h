@@ -28,11 +28,12 @@ class Loop {
   Loop(kube::Transport& transport, const cloud::Engines& engines, Metrics& metrics,
        LoopOptions options);
 
-  // Runs until stopped, or until the API server is older than it was. False if a write of ours may
-  // still arrive there.
+  // Runs until stopped, or until only a new process can know what there is. False if a write of
+  // ours may still arrive at the API server.
   bool Run(std::stop_token stop);
-  // Its etcd was restored: only a new process knows what there is now.
-  bool versions_went_back() const { return core_.versions_went_back(); }
+  // It has ended by itself: the API server is older than it was (its etcd was restored), or a step
+  // of the core was broken off, which has taken up some of its events and not the others.
+  bool must_begin_anew() const { return core_.versions_went_back() || broken_off_; }
   // Thread-safe.
   void Push(core::Event event);
   // Everything was listed at least once.
@@ -60,6 +61,7 @@ class Loop {
   // Of the thread in Run alone.
   core::Core core_;
   SmoothClock clock_;
+  bool broken_off_ = false;
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<core::Event> events_;  // guarded by mutex_

@@ -37,7 +37,30 @@ TEST(LoopTest, EndsByItselfOnceTheApiServerIsOlderThanItWas) {
   loop.Push(core::Listed{core::Kind::kTask, 5, {}});
   const std::stop_source nobody_stops_it;
   loop.Run(nobody_stops_it.get_token());
-  EXPECT_TRUE(loop.versions_went_back());
+  EXPECT_TRUE(loop.must_begin_anew());
+}
+
+// What cannot be copied leaves an event that holds nothing.
+struct Throws {
+  operator core::Measured() const { throw std::runtime_error("no"); }
+};
+
+TEST(LoopTest, EndsByItselfOnceAStepOfTheCoreThrows) {
+  Silence transport;
+  const cloud::Engines engines;
+  Metrics metrics;
+  Loop loop(transport, engines, metrics, {4, "test"});
+  core::Event broken;
+  EXPECT_THROW(broken.emplace<core::Measured>(Throws{}), std::runtime_error);
+  loop.Push(std::move(broken));
+  std::stop_source stop;
+  const std::jthread in_vain([&](std::stop_token ended) {
+    kube::SleepFor(std::chrono::seconds(5), ended);
+    stop.request_stop();
+  });
+  loop.Run(stop.get_token());
+  EXPECT_FALSE(stop.stop_requested());
+  EXPECT_TRUE(loop.must_begin_anew());
 }
 
 }  // namespace
