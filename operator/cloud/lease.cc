@@ -163,9 +163,12 @@ Result<LeasePage> DecodeLeases(const Json& object, const std::string& client_ref
     return Invalid("it is no list of leases");
   LeasePage out;
   for (const Json& item : object["items"]) {
+    const std::string ref = api::GetString(item, "clientRef");
     auto lease = DecodeLease(item);
-    if (!lease) return lease.error();
-    if (lease->client_ref == client_ref) out.leases.push_back(std::move(*lease));
+    if (lease && ref == client_ref) out.leases.push_back(std::move(*lease));
+    if (lease || (!ref.empty() && ref != client_ref)) continue;
+    const std::string id = api::GetString(item, "id");
+    out.unread.push_back({IsId(id) ? id : "", lease.error().message});
   }
   out.next = api::GetString(object, "continue");
   if (!out.next.empty() && !IsId(out.next)) return Invalid("its continue is no id of a lease");

@@ -35,10 +35,15 @@ struct Lease {
 // Fails for what is no lease.
 Result<Lease> DecodeLease(const api::Json& object);
 
-// A page of leases. Those of another client are passed over. Fails where one cannot be read: what
-// is left out would count as gone.
+// One that is there and cannot be read: it is not gone.
+struct UnreadLease {
+  std::string id;  // empty if that cannot be read either
+  std::string why;
+};
+// A page of leases. Those of another client are passed over. Fails for what is no page.
 struct LeasePage {
   std::vector<Lease> leases;
+  std::vector<UnreadLease> unread;
   std::string next;  // the last id on it, where another page follows
 };
 Result<LeasePage> DecodeLeases(const api::Json& object, const std::string& client_ref);

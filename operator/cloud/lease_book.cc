@@ -17,10 +17,10 @@ bool LeaseBook::IsNewer(const std::string& id, uint64_t look) const {
   return at != entries_.end() && at->second.seen >= look;
 }
 
-std::vector<std::string> LeaseBook::Missing(uint64_t look, const std::vector<Lease>& listed,
+std::vector<std::string> LeaseBook::Missing(uint64_t look, const LeaseList& list,
                                             size_t most) const {
-  std::set<std::string_view> there;
-  for (const Lease& lease : listed) there.insert(lease.server.name);
+  std::set<std::string_view> there(list.unread.begin(), list.unread.end());
+  for (const Lease& lease : list.leases) there.insert(lease.server.name);
   std::vector<std::string> out;
   for (const auto& [id, entry] : entries_) {
     if (out.size() == most) break;
@@ -29,12 +29,14 @@ std::vector<std::string> LeaseBook::Missing(uint64_t look, const std::vector<Lea
   return out;
 }
 
-void LeaseBook::EndList(uint64_t look, std::vector<Lease> listed,
-                        const std::vector<std::string>& gone) {
+void LeaseBook::EndList(uint64_t look, LeaseList list, const std::vector<std::string>& gone) {
+  for (const std::string& id : list.unread) {
+    if (const auto at = entries_.find(id); at != entries_.end()) at->second.there = true;
+  }
   for (const std::string& id : gone) {
     if (!IsNewer(id, look)) Drop(id);
   }
-  for (Lease& lease : listed) {
+  for (Lease& lease : list.leases) {
     std::string id = lease.server.name;
     if (IsNewer(id, look)) continue;
     if (lease.released) {
@@ -47,7 +49,7 @@ void LeaseBook::EndList(uint64_t look, std::vector<Lease> listed,
 
 bool LeaseBook::Complete() const {
   return std::all_of(entries_.begin(), entries_.end(),
-                     [](const auto& each) { return each.second.seen > 0; });
+                     [](const auto& each) { return each.second.seen > 0 || each.second.there; });
 }
 
 bool LeaseBook::Settled() const {
@@ -59,6 +61,14 @@ std::vector<api::CloudServer> LeaseBook::Servers() const {
   std::vector<api::CloudServer> out;
   for (const auto& [id, entry] : entries_) {
     if (entry.seen > 0) out.push_back(entry.lease.server);
+  }
+  return out;
+}
+
+std::set<std::string> LeaseBook::Unread() const {
+  std::set<std::string> out;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.seen == 0) out.insert(id);
   }
   return out;
 }

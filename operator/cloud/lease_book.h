@@ -3,12 +3,20 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "operator/cloud/lease.h"
 
 namespace spillway::cloud {
+
+// What a service has.
+struct LeaseList {
+  std::vector<Lease> leases;
+  std::set<std::string> unread;  // ids of those that are there and could not be read
+  std::string trouble;           // what could not be read, and why; empty if all was
+};
 
 // Not thread-safe.
 class LeaseBook {
@@ -21,23 +29,27 @@ class LeaseBook {
 
   // Before a list is asked for. What is put from then on is newer than the list.
   uint64_t BeginList() { return ++looks_; }
-  // What the list that began then does not have, though it should. A service may list late what it
-  // has, so that this alone does not say that it is gone. At most so many, in the order of ids.
-  std::vector<std::string> Missing(uint64_t look, const std::vector<Lease>& listed,
-                                   size_t most) const;
-  // What the list that began then has, and who is gone by it.
-  void EndList(uint64_t look, std::vector<Lease> listed, const std::vector<std::string>& gone);
+  // What the list that began then does not have, though it should, whether it could be read there
+  // or not. A service may list late what it has, so that this alone does not say that it is gone.
+  // At most so many, in the order of ids.
+  std::vector<std::string> Missing(uint64_t look, const LeaseList& list, size_t most) const;
+  // What the list that began then has, and who is gone by it. What could not be read stays as it
+  // was.
+  void EndList(uint64_t look, LeaseList list, const std::vector<std::string>& gone);
 
-  // Whether it is known of all that are expected.
+  // Whether it is known of all that are expected that they are there, or gone.
   bool Complete() const;
   // Whether all will stay as they are for some time.
   bool Settled() const;
   std::vector<api::CloudServer> Servers() const;
+  // Those that are expected, and of which nothing was ever read: perhaps they are there.
+  std::set<std::string> Unread() const;
 
  private:
   struct Entry {
     Lease lease;
-    uint64_t seen = 0;  // 0: expected only
+    uint64_t seen = 0;   // 0: expected only
+    bool there = false;  // it was listed, though it could not be read
   };
   bool IsNewer(const std::string& id, uint64_t look) const;
 

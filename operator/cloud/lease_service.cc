@@ -5,6 +5,7 @@
 
 #include "operator/base/foreign_text.h"
 #include "operator/base/json.h"
+#include "operator/kube/deadline.h"
 
 namespace spillway::cloud {
 namespace {
@@ -15,11 +16,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-// By contract: calls under way at once, and how long and large an answer may be.
+// By contract: calls under way at once, and how large an answer may be.
 constexpr int kMostCalls = 4;
-constexpr seconds kTimeout{20};
 constexpr size_t kMostBytes = 4 << 20;
 constexpr int kMostPages = 1000;
+constexpr size_t kMostLeases = 100'000;
+// A look at all leases may take as long as so many answers.
+constexpr int kAnswersOfLook = 6;
 // Of the leases that a list does not have, so many are asked for one by one before the next list.
 constexpr size_t kMostMissing = 100;
 // How often leases are asked for: while one is on its way or is being given back, and otherwise.
@@ -30,6 +33,12 @@ LeaseError Transient(std::string message) {
   LeaseError error;
   error.refusal = {CloudError::kTransient, std::move(message)};
   return error;
+}
+
+void NoteUnread(LeaseList& list, const UnreadLease& unread) {
+  if (list.trouble.empty())
+    list.trouble = "a lease cannot be read and stays as it was: " + unread.why;
+  if (!unread.id.empty()) list.unread.insert(unread.id);
 }
 
 // The lease that was asked for by that id. Fails for another, and for what is no lease.
@@ -113,7 +122,7 @@ Result<std::shared_ptr<kube::Transport>> LeaseService::Connected(bool* reread,
   config.client_certificate = fresh->certificate;
   config.client_key = fresh->key;
   config.token = fresh->token;
-  config.timeout = kTimeout;
+  config.timeout = std::chrono::ceil<seconds>(installation_.patience);
   config.most_bytes = kMostBytes;
   auto made = installation_.connect(config);
   if (!made)
@@ -134,7 +143,12 @@ LeaseService::Answer LeaseService::CallOnce(const kube::Request& request, std::s
     if (!transport.error().retryable()) error.refusal.error = CloudError::kUnauthenticated;
     return error;
   }
-  const auto response = (*transport)->Send(request, stop);
+  const kube::Deadline deadline(installation_.patience, std::move(stop));
+  auto response = (*transport)->Send(request, deadline.token());
+  if (!response && deadline.over())
+    response = Error{ErrorKind::kUnavailable,
+                     "no whole answer within " + FormatDuration(installation_.patience),
+                     std::nullopt, true};
   if (!response) {
     // The authority or the certificate may have been replaced.
     const std::lock_guard lock(link_mutex_);
@@ -153,8 +167,9 @@ LeaseService::Answer LeaseService::CallOnce(const kube::Request& request, std::s
 LeaseService::Answer LeaseService::Call(const kube::Request& request, std::stop_token stop) {
   {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait(lock, stop, [&] { return calls_ < kMostCalls; }))
-      return Transient("stopped");
+    if (!changed_.wait_for(lock, stop, installation_.patience, [&] { return calls_ < kMostCalls; }))
+      return Transient(stop.stop_requested() ? "stopped"
+                                             : address_.endpoint + " is slow: other calls wait");
     ++calls_;
   }
   Answer answer = CallOnce(request, stop);
@@ -282,12 +297,12 @@ void LeaseService::Expect(const std::string& id) {
   book_.Expect(id);
 }
 
-Result<std::vector<Lease>> LeaseService::ListPages(std::stop_token stop) {
+Result<LeaseList> LeaseService::ListPages(std::stop_token stop) {
   const auto ref = Ref(stop);
   if (!ref) return ref.error();
-  std::vector<Lease> leases;
+  LeaseList list;
   std::string next;
-  for (int page = 0; page < kMostPages; ++page) {
+  for (int page = 0; page < kMostPages && list.leases.size() < kMostLeases; ++page) {
     kube::Request request;
     request.path = Split(address_.endpoint).path + "/v1/leases?limit=500&clientRef=" + *ref;
     if (!next.empty()) request.path += "&continue=" + next;
@@ -295,17 +310,17 @@ Result<std::vector<Lease>> LeaseService::ListPages(std::stop_token stop) {
     if (const auto* error = std::get_if<LeaseError>(&answer)) return ToError(*error);
     auto read = DecodeLeases(std::get<Json>(answer), *ref);
     if (!read) return Invalid("the answer of " + address_.endpoint + ": " + read.error().message);
-    for (Lease& lease : read->leases) leases.push_back(std::move(lease));
-    if (read->next.empty()) break;
+    for (Lease& lease : read->leases) list.leases.push_back(std::move(lease));
+    for (const UnreadLease& each : read->unread) NoteUnread(list, each);
+    if (read->next.empty()) return list;
     if (read->next <= next) return Invalid("the pages of " + address_.endpoint + " do not go on");
     next = std::move(read->next);
   }
-  return leases;
+  return Invalid("it has more leases than can be taken up");
 }
 
-Result<std::vector<std::string>> LeaseService::SettleMissing(
-    const std::vector<std::string>& missing, std::vector<Lease>& listed, std::stop_token stop) {
-  std::vector<std::string> gone;
+Result<Unit> LeaseService::SettleMissing(const std::vector<std::string>& missing, LeaseList& list,
+                                         std::vector<std::string>& gone, std::stop_token stop) {
   for (const std::string& id : missing) {
     const Answer answer = Call(OfLease("GET", id), stop);
     if (const auto* error = std::get_if<LeaseError>(&answer)) {
@@ -314,30 +329,34 @@ Result<std::vector<std::string>> LeaseService::SettleMissing(
       continue;
     }
     auto lease = DecodeLeaseOf(id, std::get<Json>(answer));
-    if (!lease) return Invalid("lease " + id + ": " + lease.error().message);
-    listed.push_back(std::move(*lease));
+    if (lease) {
+      list.leases.push_back(std::move(*lease));
+    } else {
+      NoteUnread(list, {id, id + ": " + lease.error().message});
+    }
   }
-  return gone;
+  return Unit{};
 }
 
-Result<Unit> LeaseService::List(std::stop_token stop) {
+Result<std::string> LeaseService::List(std::stop_token stop) {
   uint64_t look = 0;
   {
     const std::lock_guard lock(mutex_);
     look = book_.BeginList();
   }
-  auto listed = ListPages(stop);
-  if (!listed) return listed.error();
-  std::vector<std::string> missing;
+  auto list = ListPages(stop);
+  if (!list) return list.error();
+  std::vector<std::string> missing, gone;
   {
     const std::lock_guard lock(mutex_);
-    missing = book_.Missing(look, *listed, kMostMissing);
+    missing = book_.Missing(look, *list, kMostMissing);
   }
-  const auto gone = SettleMissing(missing, *listed, stop);
-  if (!gone) return gone.error();
+  const auto settled = SettleMissing(missing, *list, gone, stop);
+  std::string unread = list->trouble;
   const std::lock_guard lock(mutex_);
-  book_.EndList(look, std::move(*listed), *gone);
-  return Unit{};
+  book_.EndList(look, std::move(*list), gone);
+  if (!settled) return settled.error();
+  return unread;
 }
 
 Result<Unit> LeaseService::Renew(std::stop_token stop) {
@@ -361,25 +380,30 @@ void LeaseService::RenewEvery(seconds period) {
   renew_every_ = period;
 }
 
-milliseconds LeaseService::Conclude(const Result<Unit>& result) {
+milliseconds LeaseService::Conclude(const Result<std::string>& unread) {
   const std::lock_guard lock(mutex_);
-  if (!result) {
-    trouble_ = address_.endpoint + ": " + result.error().message;
+  if (!unread) {
+    trouble_ = address_.endpoint + ": " + unread.error().message;
     const milliseconds pause = std::min<milliseconds>(
         milliseconds(2'000) * (1 << std::min(failures_++, 5)), kLongestPause);
-    return std::max<milliseconds>(pause, result.error().retry_after.value_or(seconds(0)));
+    return std::max<milliseconds>(pause, unread.error().retry_after.value_or(seconds(0)));
   }
   ever_ = ever_ || book_.Complete();
-  trouble_.clear();
+  trouble_ = unread->empty() ? "" : address_.endpoint + ": " + *unread;
   failures_ = 0;
   return book_.Settled() ? kLook : kLookSoon;
 }
 
 milliseconds LeaseService::Look(std::stop_token stop) {
-  auto result = Renew(stop);
-  if (result) result = List(stop);
+  const milliseconds most = kAnswersOfLook * installation_.patience;
+  const kube::Deadline deadline(most, stop);
+  const auto renewed = Renew(deadline.token());
+  const auto unread = renewed ? List(deadline.token()) : renewed.error();
   if (stop.stop_requested()) return kLook;
-  return Conclude(result);
+  if (!unread && deadline.over())
+    return Conclude(Error{ErrorKind::kUnavailable,
+                          "it has not said within " + FormatDuration(most) + " what it has"});
+  return Conclude(unread);
 }
 
 void LeaseService::Follow() {
@@ -396,7 +420,7 @@ void LeaseService::Follow() {
       while (!stop.stop_requested() && steady_clock::now() < due) {
         // A lease that was asked for meanwhile is looked at soon; a service in trouble is left
         // alone.
-        if (std::exchange(stirred_, false) && trouble_.empty())
+        if (std::exchange(stirred_, false) && failures_ == 0)
           due = std::min(due, steady_clock::now() + kLookSoon);
         changed_.wait_until(lock, stop, due, [&] { return stirred_; });
       }
@@ -406,7 +430,7 @@ void LeaseService::Follow() {
 
 LeaseService::Heard LeaseService::heard() const {
   const std::lock_guard lock(mutex_);
-  return {ever_, trouble_, book_.Servers()};
+  return {ever_, trouble_, book_.Servers(), book_.Unread()};
 }
 
 }  // namespace spillway::cloud

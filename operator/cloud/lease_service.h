@@ -24,6 +24,8 @@ struct Installation {
   kube::Transport& api;
   std::string ns;  // of the operator, and of the Secrets with credentials
   Connect connect;
+  // By contract: how long an answer of a service may take, from the call to its last byte.
+  std::chrono::milliseconds patience{20'000};
 };
 // Whose leases are ours: "<uid of the namespace kube-system>.<namespace of the operator>". The
 // first is there before any operator, is never another cluster's, and outlives each installation;
@@ -66,6 +68,7 @@ class LeaseService {
     bool ever = false;    // it has said at least once what it has, also of what was expected
     std::string trouble;  // why it does not say so now; empty if it does
     std::vector<api::CloudServer> servers;
+    std::set<std::string> unread;  // ids of which it never said anything that could be read
   };
   Heard heard() const;
   const ServiceAddress& address() const { return address_; }
@@ -87,14 +90,15 @@ class LeaseService {
   Result<Ensured> Take(const std::string& id, const api::Json& answer);
   void Put(Lease lease);
   void Drop(const std::string& id);
-  Result<std::vector<Lease>> ListPages(std::stop_token stop);
-  // Asks for those that a list did not have, one by one: adds to it what is there after all, and
-  // returns who is gone.
-  Result<std::vector<std::string>> SettleMissing(const std::vector<std::string>& missing,
-                                                 std::vector<Lease>& listed, std::stop_token stop);
-  Result<Unit> List(std::stop_token stop);
+  Result<LeaseList> ListPages(std::stop_token stop);
+  // Asks for those that a list did not have, one by one: adds to it what is there after all, and to
+  // `gone` who is gone. Fails where that is not answered of one; of those before it is known then.
+  Result<Unit> SettleMissing(const std::vector<std::string>& missing, LeaseList& list,
+                             std::vector<std::string>& gone, std::stop_token stop);
+  // Returns what could not be read; empty if all was.
+  Result<std::string> List(std::stop_token stop);
   Result<Unit> Renew(std::stop_token stop);
-  std::chrono::milliseconds Conclude(const Result<Unit>& result);
+  std::chrono::milliseconds Conclude(const Result<std::string>& unread);
 
   const ServiceAddress address_;
   const Installation& installation_;

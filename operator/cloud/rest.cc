@@ -141,9 +141,11 @@ Result<std::vector<api::CloudServer>> Rest::List(std::stop_token stop) {
   }
   std::map<std::string, api::CloudServer> found;
   std::set<ServiceAddress> heard;
+  std::set<std::string> unread;
   for (const ServicePtr& service : services) {
     LeaseService::Heard said = service->heard();
     if (said.ever) heard.insert(service->address());
+    unread.merge(said.unread);
     for (api::CloudServer& server : said.servers) {
       const std::string id = server.name;
       found.emplace(id, std::move(server));
@@ -151,8 +153,9 @@ Result<std::vector<api::CloudServer>> Rest::List(std::stop_token stop) {
   }
   for (const api::ScaleRequest& request : known->requests) {
     const auto address = DecodeAddress(request.backend);
-    if (!Names(request) || !address || heard.contains(*address)) continue;
-    if (const auto last = LastKnown(request)) found.emplace(last->name, *last);
+    const auto last = LastKnown(request);
+    if (!Names(request) || !address || !last) continue;
+    if (!heard.contains(*address) || unread.contains(last->name)) found.emplace(last->name, *last);
   }
   std::vector<api::CloudServer> out;
   for (auto& [id, server] : found) out.push_back(std::move(server));

@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "operator/kube/deadline.h"
 #include "operator/runtime/guard.h"
 #include "operator/runtime/log.h"
 
@@ -20,13 +21,8 @@ Time Wall() { return std::chrono::floor<Duration>(std::chrono::system_clock::now
 
 // Given up after the machine's patience.
 Result<kube::Json> Leader::Call(const kube::Request& request, std::stop_token stop) const {
-  std::stop_source source;
-  const std::stop_callback forward(stop, [&] { source.request_stop(); });
-  const std::jthread timer([&](std::stop_token answered) {
-    kube::SleepFor(machine_.patience(), answered);
-    if (!answered.stop_requested()) source.request_stop();
-  });
-  auto answer = kube::Call(transport_, request, source.get_token());
+  const kube::Deadline deadline(machine_.patience(), stop);
+  auto answer = kube::Call(transport_, request, deadline.token());
   if (!answer && answer.error().kind == ErrorKind::kCancelled && !stop.stop_requested())
     return machine_.TooLate();
   return answer;

@@ -155,8 +155,18 @@ TEST(LeasesTest, ThoseOfAnotherClientAreNotOurs) {
   EXPECT_EQ(page->next, "u");
 }
 
-TEST(LeasesTest, AListWithOneThatCannotBeReadIsNone) {
-  EXPECT_FALSE(DecodeLeases({{"items", {Active(), 7}}}, "c").ok());
+TEST(LeasesTest, OneThatCannotBeReadIsNamedAndTheOthersAreUsed) {
+  const Json odd{{"id", "odd"}, {"clientRef", "c"}, {"state", "Sleeping"}};
+  const Json anothers{{"id", "w"}, {"clientRef", "d"}, {"state", "Sleeping"}};
+  const auto page = DecodeLeases({{"items", {odd, Active(), 7, anothers}}}, "c");
+  ASSERT_TRUE(page.ok());
+  EXPECT_EQ(page->leases.size(), 1u);
+  ASSERT_EQ(page->unread.size(), 2u);
+  EXPECT_EQ(page->unread[0].id, "odd");
+  EXPECT_EQ(page->unread[1].id, "");
+}
+
+TEST(LeasesTest, WhatIsNoPageIsRefused) {
   EXPECT_FALSE(DecodeLeases({{"items", Json::object()}}, "c").ok());
   EXPECT_FALSE(DecodeLeases(Json::object(), "c").ok());
   EXPECT_FALSE(DecodeLeases({{"items", Json::array()}, {"continue", "a&b"}}, "c").ok());

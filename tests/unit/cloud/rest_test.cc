@@ -7,6 +7,8 @@
 #include <atomic>
 #include <thread>
 
+#include "operator/kube/watcher.h"
+
 namespace spillway::cloud {
 namespace {
 
@@ -48,6 +50,11 @@ struct World {
   // The service.
   std::map<std::string, Json> leases;
   std::set<std::string> unlisted;  // lists do not have them yet
+  std::set<std::string> hang;      // calls by their last word, until the caller gives up
+  bool deaf = false;               // not even then, for a second
+  std::atomic<int> hanging{0};
+  std::chrono::milliseconds slow{0};
+  bool pages_without_end = false;
   std::vector<std::string> calls;  // "PUT u"
   std::vector<std::string> bodies;
   std::string good_token;  // empty: any
@@ -81,9 +88,17 @@ class FakeService : public kube::Transport {
  public:
   FakeService(World& world, kube::Config config) : world_(world), config_(std::move(config)) {}
 
-  Result<kube::Response> Send(const kube::Request& request, std::stop_token) override {
-    const std::lock_guard lock(world_.mutex);
+  Result<kube::Response> Send(const kube::Request& request, std::stop_token stop) override {
     const std::string id = request.path.substr(request.path.rfind('/') + 1);
+    if (world_.hang.contains(id)) {
+      ++world_.hanging;
+      world_.deaf ? kube::SleepFor(std::chrono::milliseconds(1'000), {})
+                  : kube::SleepFor(seconds(10), stop);
+      return Error{ErrorKind::kCancelled, "cancelled"};
+    }
+    if (world_.slow.count() > 0) kube::SleepFor(world_.slow, stop);
+    if (stop.stop_requested()) return Error{ErrorKind::kCancelled, "cancelled"};
+    const std::lock_guard lock(world_.mutex);
     world_.calls.push_back(request.method + " " + id);
     world_.bodies.push_back(request.body);
     if (auto planned = Next(world_.before, request.method)) return *planned;
@@ -113,7 +128,9 @@ class FakeService : public kube::Transport {
       for (const auto& [key, lease] : world_.leases) {
         if (!world_.unlisted.contains(key)) items.push_back(lease);
       }
-      return Answered(200, {{"items", items}});
+      Json page{{"items", items}};
+      if (world_.pages_without_end) page["continue"] = "p" + std::to_string(100'000 + pages_++);
+      return Answered(200, page);
     }
     if (request.path.ends_with("/v1/renewals")) return Answered(200, {{"renewed", 1}});
     const auto at = world_.leases.find(id);
@@ -141,6 +158,7 @@ class FakeService : public kube::Transport {
 
   World& world_;
   const kube::Config config_;
+  int pages_ = 0;
 };
 
 Error Lost() { return {ErrorKind::kUnavailable, "connection reset", std::nullopt, true}; }
@@ -356,7 +374,7 @@ TEST_F(RestTest, ALeaseOfAnotherClientIsNeverTouched) {
 TEST_F(RestTest, WhatASilentServiceHadIsKept) {
   (void)Ensure();
   (void)service.Look({});
-  world.before["GET"] = {Lost(), kube::Response{200, R"({"items":[7]})", {}},
+  world.before["GET"] = {Lost(), kube::Response{200, R"({"items":7})", {}},
                          ErrorOf(503, "Transient")};
   for (int i = 0; i < 3; ++i) {
     (void)service.Look({});
@@ -365,6 +383,92 @@ TEST_F(RestTest, WhatASilentServiceHadIsKept) {
   }
   (void)service.Look({});
   EXPECT_EQ(service.heard().trouble, "");
+}
+
+TEST_F(RestTest, ALeaseThatCannotBeReadStaysAsItWasAndTheOthersAreUsed) {
+  (void)Ensure();
+  world.leases["a"] = world.leases["z"] = world.leases["u"];
+  world.leases["a"]["id"] = "a";
+  world.leases["z"]["id"] = "z";
+  (void)service.Look({});
+  world.leases["u"]["state"] = "Sleeping";
+  world.leases.erase("a");
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), ElementsAre("u", "z"));
+  EXPECT_THAT(service.heard().trouble, HasSubstr("lease u is in no known state: Sleeping"));
+  EXPECT_TRUE(service.heard().ever);
+  world.unlisted = {"u"};  // nor by its id
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), ElementsAre("u", "z"));
+  EXPECT_THAT(service.heard().trouble, HasSubstr("Sleeping"));
+  world.leases["u"]["state"] = "Pending";
+  (void)service.Look({});
+  EXPECT_EQ(service.heard().trouble, "");
+}
+
+TEST_F(RestTest, OfAnEntryWithoutAnIdNoneIsCalledGone) {
+  (void)Ensure();
+  world.before["GET"] = {Answered(200, {{"items", Json::array({7})}})};
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), ElementsAre("u"));
+  EXPECT_THAT(service.heard().trouble, HasSubstr("no id"));
+}
+
+TEST_F(RestTest, WhoeverIsGoneIsKnownThoughAnotherCannotBeAskedFor) {
+  (void)Ensure();
+  world.leases["a"] = world.leases["u"];
+  world.leases["a"]["id"] = "a";
+  (void)service.Look({});
+  world.leases.erase("a");
+  world.before["GET"] = {Answered(200, {{"items", Json::array()}}),
+                         ErrorOf(404, "InvalidRequest", "LeaseNotFound"),
+                         ErrorOf(503, "Transient")};
+  (void)service.Look({});
+  EXPECT_THAT(Ids(), ElementsAre("u"));
+}
+
+TEST_F(RestTest, AnAnswerThatDoesNotEndIsGivenUp) {
+  installation.patience = std::chrono::milliseconds(50);
+  world.hang = {"u"};
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THAT(Refused().message, HasSubstr("no whole answer within"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+}
+
+TEST_F(RestTest, ACallThatWaitsForOthersIsGivenUp) {
+  installation.patience = std::chrono::milliseconds(100);
+  world.hang = {"u"};
+  world.deaf = true;
+  std::vector<std::jthread> others;
+  for (int i = 0; i < 4; ++i) others.emplace_back([&] { (void)Ensure(); });
+  while (world.hanging < 4) std::this_thread::yield();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto released = service.Release("v", {});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(900));
+  ASSERT_FALSE(released.ok());
+  EXPECT_TRUE(released.error().retryable());
+  EXPECT_THAT(released.error().message, HasSubstr("other calls wait"));
+}
+
+TEST_F(RestTest, PagesWithoutEndAreNoList) {
+  (void)Ensure();
+  world.pages_without_end = true;
+  (void)service.Look({});
+  EXPECT_THAT(service.heard().trouble, HasSubstr("more leases than can be taken up"));
+  EXPECT_THAT(Ids(), ElementsAre("u"));
+}
+
+TEST_F(RestTest, ALookThatTakesTooLongIsGivenUp) {
+  installation.patience = std::chrono::milliseconds(20);
+  for (int i = 0; i < 20; ++i) {
+    const std::string id = "x" + std::to_string(i);
+    world.leases[id] = {{"id", id}, {"clientRef", "cluster.spillway"}, {"state", "Pending"}};
+    world.unlisted.insert(id);
+    service.Expect(id);
+  }
+  world.slow = std::chrono::milliseconds(15);
+  (void)service.Look({});
+  EXPECT_THAT(service.heard().trouble, HasSubstr("it has not said within"));
 }
 
 TEST_F(RestTest, AServiceInTroubleIsAskedLessAndLessOftenAndAsItWishes) {
@@ -527,6 +631,20 @@ TEST_F(RestEngineTest, AfterARestartASilentServiceStillHasWhatTheStatusSays) {
   request.status.finished_at = Time{};
   engine.Heed({{}, {request}});
   EXPECT_THAT(List(), IsEmpty());
+}
+
+TEST_F(RestEngineTest, AfterARestartALeaseThatCannotBeReadIsNotGoneAndTheOthersAreKnown) {
+  const auto request = [](const std::string& uid) {
+    api::ScaleRequest out = Request(uid);
+    out.status.phase = api::ScalePhase::kReady;
+    out.status.backend_name = out.status.backend_uid = uid;
+    return out;
+  };
+  world.leases["odd"] = {{"id", "odd"}, {"clientRef", "cluster.spillway"}, {"state", "Sleeping"}};
+  engine.Heed({{}, {request("odd"), request("gone")}});
+  const auto servers = ListOf(1);  // after two, as the statuses have it
+  ASSERT_THAT(servers, SizeIs(1));
+  EXPECT_EQ(servers[0].name, "odd");
 }
 
 TEST_F(RestEngineTest, AfterARestartALeaseThatIsNotListedYetIsNotGone) {
