@@ -3,6 +3,7 @@
 #include <boost/algorithm/string/predicate.hpp>
 #include <boost/asio.hpp>
 #include <boost/asio/ssl.hpp>
+#include <deque>
 #include <thread>
 
 #include "operator/runtime/guard.h"
@@ -15,7 +16,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr size_t kMostRequest = 16 * 1024;
-constexpr int kMostConnections = 64;
+constexpr size_t kMostConnections = 64;
 constexpr std::chrono::seconds kPatience{10};
 
 const char* Phrase(int status) {
@@ -75,19 +76,21 @@ std::string Reply(const std::string& head, const Handler& handler) {
          "\r\nConnection: close\r\n\r\n" + answer.body;
 }
 
-// Lives until its answer was sent or the client took too long.
-template <typename Stream>
-class Connection : public std::enable_shared_from_this<Connection<Stream>> {
+class Closable {
  public:
-  Connection(Stream stream, const Handler& handler, int& open)
+  virtual ~Closable() = default;
+  virtual void End() = 0;
+};
+
+// Lives until its answer was sent, the client took too long, or it was ended to make room.
+template <typename Stream>
+class Connection : public Closable, public std::enable_shared_from_this<Connection<Stream>> {
+ public:
+  Connection(Stream stream, const Handler& handler)
       : stream_(std::move(stream)),
         timer_(stream_.get_executor()),
         buffer_(kMostRequest),
-        handler_(handler),
-        open_(open) {
-    ++open_;
-  }
-  ~Connection() { --open_; }
+        handler_(handler) {}
 
   void Begin() {
     timer_.expires_after(kPatience);
@@ -103,6 +106,12 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     } else {
       Read();
     }
+  }
+  void End() override {
+    error_code ignored;
+    timer_.cancel();
+    stream_.lowest_layer().shutdown(tcp::socket::shutdown_both, ignored);
+    stream_.lowest_layer().close(ignored);
   }
 
  private:
@@ -130,19 +139,12 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
       End();
     }
   }
-  void End() {
-    error_code ignored;
-    timer_.cancel();
-    stream_.lowest_layer().shutdown(tcp::socket::shutdown_both, ignored);
-    stream_.lowest_layer().close(ignored);
-  }
 
   Stream stream_;
   asio::steady_timer timer_;
   asio::streambuf buffer_;
   std::string reply_;
   const Handler& handler_;
-  int& open_;
 };
 
 using Tls = std::shared_ptr<asio::ssl::context>;
@@ -197,7 +199,7 @@ class AsioServer : public HttpServer {
  private:
   void Accept() {
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
-      if (!error && open_ < kMostConnections) Take(std::move(socket));
+      if (!error) Take(std::move(socket));
       // Out of descriptors, for example; retry.
       pause_.expires_after(std::chrono::milliseconds(error ? 100 : 0));
       pause_.async_wait([this](error_code) { Accept(); });
@@ -205,18 +207,29 @@ class AsioServer : public HttpServer {
   }
 
   void Take(tcp::socket socket) {
+    MakeRoom();
     if (tls_ == nullptr) {
-      std::make_shared<Connection<tcp::socket>>(std::move(socket), handler_, open_)->Begin();
+      Begin(std::make_shared<Connection<tcp::socket>>(std::move(socket), handler_));
     } else {
-      std::make_shared<Connection<TlsStream>>(TlsStream(std::move(socket), *tls_), handler_, open_)
-          ->Begin();
+      Begin(std::make_shared<Connection<TlsStream>>(TlsStream(std::move(socket), *tls_), handler_));
     }
+  }
+  // The oldest gives way: whoever asks is answered at once, so that it is one that says nothing.
+  void MakeRoom() {
+    std::erase_if(open_, [](const auto& each) { return each.expired(); });
+    if (open_.size() < kMostConnections) return;
+    if (const auto oldest = open_.front().lock()) oldest->End();
+    open_.pop_front();
+  }
+  void Begin(const auto& connection) {
+    open_.push_back(connection);
+    connection->Begin();
   }
 
   const Handler handler_;
   // Used by the server's thread alone. Null: plain HTTP.
   Tls tls_;
-  int open_ = 0;
+  std::deque<std::weak_ptr<Closable>> open_;  // the oldest first
   asio::io_context context_{1};
   asio::steady_timer pause_{context_};
   tcp::acceptor acceptor_;

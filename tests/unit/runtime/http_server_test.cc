@@ -82,6 +82,27 @@ TEST(HttpServerTest, WhatIsNoAddressIsRefused) {
     EXPECT_FALSE(ServeHttp(address, Echo).ok()) << address;
 }
 
+TEST(HttpServerTest, ConnectionsThatSayNothingGiveWayTheOldestFirst) {
+  const auto server = ServeHttp("127.0.0.1:0", Echo);
+  ASSERT_TRUE(server.ok());
+  const int port = (*server)->port();
+  asio::io_context context;
+  std::vector<tcp::socket> idle;
+  for (int i = 0; i < 100; ++i) {
+    idle.emplace_back(context).connect(
+        {asio::ip::make_address("127.0.0.1"), static_cast<unsigned short>(port)});
+  }
+  EXPECT_TRUE(Ask("127.0.0.1", port, Get("/")).starts_with("HTTP/1.1 200 "));
+  boost::system::error_code error;
+  char byte = 0;
+  asio::read(idle.front(), asio::buffer(&byte, 1), error);
+  EXPECT_EQ(error, asio::error::eof);
+  asio::write(idle.back(), asio::buffer(Get("/")), error);
+  std::string answer;
+  asio::read(idle.back(), asio::dynamic_buffer(answer), error);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << "the newest was kept";
+}
+
 TEST(HttpServerTest, WhateverIsSentItGoesOnServing) {
   const auto server = ServeHttp("127.0.0.1:0", Echo);
   ASSERT_TRUE(server.ok());
