@@ -84,7 +84,7 @@ void Executor::Push(std::vector<core::Effect> effects) {
       if (auto rest = machine_.Push(std::move(effect), now)) dropped.push_back(std::move(*rest));
     }
     metrics_.QueueGrew(effects.size() - dropped.size(), machine_.waiting());
-    if (dropped.empty()) drops_told_ = false;
+    if (machine_.waiting() < kMostNotes / 4) drops_told_ = false;
   }
   changed_.notify_all();
   if (!dropped.empty()) TellDropped(dropped);
@@ -99,7 +99,7 @@ void Executor::TellDropped(const std::vector<core::Effect>& dropped) {
   }
   if (!drops_told_.exchange(true))
     Warn("the API server does not take Events fast enough, dropping new ones",
-         {{"waiting", static_cast<int64_t>(kMostNotes)}});
+         {{"most", static_cast<int64_t>(kMostNotes)}});
 }
 
 std::optional<Job> Executor::Next(std::stop_token stop) {

@@ -211,6 +211,18 @@ TEST_F(ExecutorTest, ARefusalIsLoggedOnceForEachChangeWithTheTasksUidAndAttempt)
   }
 }
 
+TEST_F(ExecutorTest, EventsThatAreDroppedAreCountedAndInTheLogAndThatIsToldOnce) {
+  const Captured captured;
+  for (size_t i = 0; i < kMostNotes / 2 + 2; ++i)
+    Push(core::Note{Kind::kTask, "ns", "t", std::to_string(i), true, "FailedCreate", "no quota"});
+  const auto lines = captured.Lines();
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0].at("uid"), std::to_string(kMostNotes / 2));
+  EXPECT_THAT(std::string(lines[1].at("msg")), HasSubstr("dropping"));
+  EXPECT_EQ(lines[2].at("msg"), "no quota");
+  EXPECT_THAT(metrics.Text(), HasSubstr(R"(outcome="error",resource="events",verb="create"} 2)"));
+}
+
 TEST_F(ExecutorTest, StoppingWaitsForWhatIsInFlightAndSaysWhatWasGivenUp) {
   executor.Start();
   Push(Write(Verb::kDelete, Kind::kPod, "ns", "p"));
