@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -94,10 +95,21 @@ std::pair<CloudError, std::string> Terminal(const Json& machine) {
   return {by_words == CloudError::kNone ? CloudError::kTransient : by_words, Said(words)};
 }
 
-// The machine was there, and will not come back.
-bool HasEnded(const Words& infrastructure) {
+// Reasons of providers, and of Cluster API itself, that tell of the machine and of nothing else.
+bool TellsOfEnd(const std::string& reason) {
+  static constexpr std::array<std::string_view, 5> kReasons{
+      "InstanceTerminated", "InstanceDeleted", "InstanceNotFound", "ContainerDeleted", "Deleted"};
+  return std::find(kReasons.begin(), kReasons.end(), reason) != kReasons.end();
+}
+
+// The machine was there, and will not come back. Words alone may be of an image, a subnet or a
+// security group: while they are said of a machine with a Node, that must have gone silent.
+bool HasEnded(const Json& machine, const Words& infrastructure, bool has_node) {
   static constexpr std::array kEnds{"terminated", "has been deleted", "does not exist"};
-  return infrastructure.status == "False" &&
+  if (infrastructure.status != "False") return false;
+  if (TellsOfEnd(infrastructure.reason)) return true;
+  const std::string node = ConditionOf(machine, "NodeReady").status;
+  return (!has_node || node == "False" || node == "Unknown") &&
          HasAny(absl::AsciiStrToLower(infrastructure.all()), kEnds);
 }
 
@@ -109,7 +121,8 @@ void TakeMachine(const Json& machine, api::CloudServer& server) {
   server.ready = !server.node_name.empty() && !server.provider_id.empty() && ready.status == "True";
   std::tie(server.error, server.message) = Terminal(machine);
   const Words infrastructure = ConditionOf(machine, "InfrastructureReady");
-  if (server.error == CloudError::kNone && HasEnded(infrastructure))
+  if (server.error == CloudError::kNone &&
+      HasEnded(machine, infrastructure, !server.node_name.empty()))
     std::tie(server.error, server.message) =
         std::pair(CloudError::kTransient, Said(infrastructure));
   if (server.error != CloudError::kNone || server.ready) return;

@@ -204,6 +204,42 @@ TEST(MachineSetTest, AMachineThatTheCloudHasEndedCanBeUsedNoMore) {
   EXPECT_EQ(server.message, "InstanceTerminated: by the cloud");
 }
 
+// Of a machine with a Node; node_ready: as Cluster API sees that, null: it says nothing.
+api::CloudServer Running(const char* reason, const char* message, const char* node_ready) {
+  Json machine = MachineOf("u", "m");
+  SetReady(machine, "n");
+  Json& conditions = machine["status"]["conditions"];
+  conditions = {{{"type", "Ready"}, {"status", "False"}},
+                {{"type", "InfrastructureReady"},
+                 {"status", "False"},
+                 {"reason", reason},
+                 {"message", message}}};
+  if (node_ready != nullptr) conditions.push_back({{"type", "NodeReady"}, {"status", node_ready}});
+  return Decoded(SetOf("u"), {machine});
+}
+
+TEST(MachineSetTest, WhatIsMissingBesideAMachineThatRunsDoesNotEndIt) {
+  for (const char* message : {"security group sg-1 does not exist", "subnet has been deleted",
+                              "load balancer target terminated"}) {
+    EXPECT_EQ(Running("NotReady", message, "True").error, CloudError::kNone) << message;
+    EXPECT_EQ(Running("NotReady", message, nullptr).error, CloudError::kNone) << message;
+    EXPECT_EQ(Running("NotReady", message, "True").node_name, "n");
+  }
+  EXPECT_EQ(Running("InstanceHasNonExistingPlacementGroup", "it does not exist", "True").error,
+            CloudError::kNone);
+}
+
+TEST(MachineSetTest, WordsOfAnEndCountOnceItsNodeIsSilent) {
+  for (const char* node : {"False", "Unknown"})
+    EXPECT_EQ(Running("NotReady", "the VM has been deleted", node).error, CloudError::kTransient);
+}
+
+TEST(MachineSetTest, AReasonThatTellsOfTheMachineItselfEndsItAtOnce) {
+  for (const char* reason :
+       {"InstanceTerminated", "InstanceDeleted", "InstanceNotFound", "ContainerDeleted", "Deleted"})
+    EXPECT_EQ(Running(reason, "", "True").error, CloudError::kTransient) << reason;
+}
+
 TEST(MachineSetTest, ATemplateThatIsMissingIsInvalid) {
   Json set = SetOf("u");
   set["status"]["conditions"] = {
