@@ -20,11 +20,12 @@ constexpr seconds kRenewAgain{30};
 constexpr int64_t kPodsPerPage = 500;
 constexpr int kMostPodPages = 20;
 
+// Whichever pod keeps its node, it is the same server.
 CloudServer ServerFrom(const OwnPod& pod) {
   CloudServer out;
   out.kind = "Pod";
   out.ns = pod.meta.ns;
-  out.name = pod.meta.name;
+  out.name = pod.keeper ? KeeperName(pod.request_uid) : pod.meta.name;
   out.uid = pod.meta.uid;
   out.request_uid = pod.request_uid;
   out.pool = pod.pool;
@@ -113,7 +114,13 @@ Result<std::map<std::string, PendingPod::Pair>> PendingPod::ListPods(std::stop_t
     auto pod = DecodeOwnPod(object);
     if (!pod) continue;
     Pair& pair = out[pod->request_uid];
-    (pod->keeper ? pair.keeper : pair.placeholder) = std::move(*pod);
+    if (pod->keeper && pair.keeper && pod->ended) {
+      pair.former = std::move(*pod);
+    } else if (pod->keeper) {
+      pair.former = std::exchange(pair.keeper, std::move(*pod));
+    } else {
+      pair.placeholder = std::move(*pod);
+    }
   }
   return out;
 }
@@ -158,8 +165,9 @@ CloudServer PendingPod::Kept(const Pair& pair, std::stop_token stop) {
   if (out.provider_id.empty()) {
     if (const auto late = ProviderOf(out.node_name, stop)) out.provider_id = *late;
   }
+  // What cannot be done is tried again: meanwhile the tasks' own pods keep the server, too.
+  if (pair.former) (void)Delete(*pair.former, stop);
   if (pair.keeper->ended && !out.deleting) {
-    // Meanwhile the server is used: the tasks' own pods keep it, too.
     if (const auto renewed = Renew(*pair.keeper, stop)) out.uid = renewed->meta.uid;
   }
   if (!pair.placeholder || out.deleting) return out;
@@ -170,18 +178,20 @@ CloudServer PendingPod::Kept(const Pair& pair, std::stop_token stop) {
   return out;
 }
 
-Result<OwnPod> PendingPod::Renew(const OwnPod& keeper, std::stop_token stop) {
+std::optional<OwnPod> PendingPod::Renew(const OwnPod& keeper, std::stop_token stop) {
   const auto now = Clock::now();
   const auto [at, first] = renewed_.try_emplace(keeper.request_uid, now);
-  if (!first && now < at->second + kRenewAgain) return keeper;
+  if (!first && now < at->second + kRenewAgain) return std::nullopt;
   at->second = now;
-  if (const auto gone = Delete(keeper, stop); !gone) return gone.error();
   const auto made =
       kube::Call(transport_,
                  kube::CreateRequest(kube::kPods, ns_,
                                      KeeperBody(keeper, keeper.node_name, keeper.provider_id)),
-                 std::move(stop));
-  return made ? DecodeOwnPod(*made) : Result<OwnPod>(made.error());
+                 stop);
+  auto renewed = made ? DecodeOwnPod(*made) : Result<OwnPod>(made.error());
+  if (!renewed) return std::nullopt;
+  (void)Delete(keeper, std::move(stop));
+  return std::move(*renewed);
 }
 
 Result<std::string> PendingPod::ProviderOf(const std::string& node, std::stop_token stop) {
@@ -208,7 +218,7 @@ CloudServer PendingPod::HandOver(const OwnPod& placeholder, std::stop_token stop
                       " could not take its place: " + keeper.error().message;
     return waiting;
   }
-  return Kept({placeholder, std::move(*keeper)}, std::move(stop));
+  return Kept({placeholder, std::move(*keeper), {}}, std::move(stop));
 }
 
 Result<std::optional<OwnPod>> PendingPod::Find(const std::string& name, std::stop_token stop) {
@@ -220,8 +230,17 @@ Result<std::optional<OwnPod>> PendingPod::Find(const std::string& name, std::sto
   return pod ? std::optional(std::move(*pod)) : std::nullopt;
 }
 
+Result<std::optional<OwnPod>> PendingPod::FindKeeper(const std::string& request_uid,
+                                                     std::stop_token stop) {
+  auto keeper = Find(KeeperName(request_uid), stop);
+  if (!keeper || *keeper) return keeper;
+  return Find(OtherKeeperName(request_uid), std::move(stop));
+}
+
 Result<Unit> PendingPod::Delete(const OwnPod& pod, std::stop_token stop) {
-  return DeleteObject(transport_, kube::kPods, ServerFrom(pod), std::move(stop));
+  CloudServer server = ServerFrom(pod);
+  server.name = pod.meta.name;
+  return DeleteObject(transport_, kube::kPods, server, std::move(stop));
 }
 
 Result<Ensured> PendingPod::Ensure(const std::string& request_name, const std::string& request_uid,
@@ -232,7 +251,7 @@ Result<Ensured> PendingPod::Ensure(const std::string& request_name, const std::s
     found_nothing_.reset();
   }
   // The placeholder may have given way by now.
-  const auto keeper = Find(KeeperName(request_uid), stop);
+  const auto keeper = FindKeeper(request_uid, stop);
   if (!keeper) return keeper.error();
   if (*keeper) return Ensured(ServerFrom(**keeper));
   const auto made = CreateOrGet(transport_, kube::kPods, ns_,
@@ -246,8 +265,8 @@ Result<Ensured> PendingPod::Ensure(const std::string& request_name, const std::s
 }
 
 Result<Unit> PendingPod::Release(const CloudServer& server, std::stop_token stop) {
-  for (const std::string& name :
-       {PlaceholderName(server.request_uid), KeeperName(server.request_uid)}) {
+  const std::string& uid = server.request_uid;
+  for (const std::string& name : {PlaceholderName(uid), KeeperName(uid), OtherKeeperName(uid)}) {
     const auto pod = Find(name, stop);
     if (!pod) return pod.error();
     if (!*pod) continue;

@@ -35,9 +35,9 @@ class PendingPod : public Engine {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // Those for one request.
+  // Those for one request. former: a keeper whose successor is there.
   struct Pair {
-    std::optional<OwnPod> placeholder, keeper;
+    std::optional<OwnPod> placeholder, keeper, former;
   };
 
   // What there is; moves each on as far as it can be.
@@ -49,11 +49,12 @@ class PendingPod : public Engine {
   api::CloudServer HandOver(const OwnPod& placeholder, std::stop_token stop);
   // As its Node says; empty as long as it says nothing.
   Result<std::string> ProviderOf(const std::string& node, std::stop_token stop);
-  // In place of one that was evicted.
-  Result<OwnPod> Renew(const OwnPod& keeper, std::stop_token stop);
+  // In place of one that was evicted, which stays if there is no other.
+  std::optional<OwnPod> Renew(const OwnPod& keeper, std::stop_token stop);
   // Whether nobody needs to look: nothing was there, and nothing is asked for.
   bool Idle() const;
   Result<std::optional<OwnPod>> Find(const std::string& name, std::stop_token stop);
+  Result<std::optional<OwnPod>> FindKeeper(const std::string& request_uid, std::stop_token stop);
   Result<Unit> Delete(const OwnPod& pod, std::stop_token stop);
   // selector: of labels or fields, as in a query.
   Result<api::Json> List(const kube::Resource& resource, const std::string& selector,

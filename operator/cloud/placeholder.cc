@@ -217,6 +217,9 @@ std::string PlaceholderName(const std::string& request_uid) { return "spw-" + re
 std::string KeeperName(const std::string& request_uid) {
   return PlaceholderName(request_uid) + "-keeper";
 }
+std::string OtherKeeperName(const std::string& request_uid) {
+  return KeeperName(request_uid) + "-2";
+}
 
 Json PlaceholderBody(const std::string& ns, const std::string& request_name,
                      const std::string& request_uid, const api::ServerPool& pool) {
@@ -241,7 +244,8 @@ Result<OwnPod> DecodeOwnPod(const Json& object) {
   out.meta = api::DecodeMeta(object);
   for (const api::OwnerReference& owner : out.meta.owners) {
     if (!owner.controller || !owner.ours || owner.kind != "ScaleRequest") continue;
-    out.keeper = out.meta.name == KeeperName(owner.uid);
+    out.keeper =
+        out.meta.name == KeeperName(owner.uid) || out.meta.name == OtherKeeperName(owner.uid);
     if (out.keeper || out.meta.name == PlaceholderName(owner.uid)) out.request_uid = owner.uid;
   }
   const auto label = out.meta.labels.find(api::kRequestLabel);
@@ -275,12 +279,14 @@ Json KeeperBody(const OwnPod& pod, const std::string& node_name, const std::stri
   Json nothing{{"requests", {{"cpu", "0"}, {"memory", "0"}}}};
   Json spec = BareSpec(image, std::move(nothing), {{{"operator", "Exists"}}});
   spec["nodeName"] = node_name;
+  const std::string& uid = pod.request_uid;
+  const bool other = pod.meta.name == KeeperName(uid);
   return {{"apiVersion", "v1"},
           {"kind", "Pod"},
           {"metadata",
-           {{"name", KeeperName(pod.request_uid)},
+           {{"name", other ? OtherKeeperName(uid) : KeeperName(uid)},
             {"namespace", pod.meta.ns},
-            {"labels", {{api::kRequestLabel, pod.request_uid}, {api::kPoolLabel, pod.pool}}},
+            {"labels", {{api::kRequestLabel, uid}, {api::kPoolLabel, pod.pool}}},
             {"annotations", std::move(annotations)},
             {"ownerReferences", api::GetArray(meta, "ownerReferences")}}},
           {"spec", std::move(spec)}};

@@ -16,6 +16,8 @@ api::StringMap KeepAnnotations();
 // Fixed by the uid of the ScaleRequest: a second creation meets AlreadyExists.
 std::string PlaceholderName(const std::string& request_uid);
 std::string KeeperName(const std::string& request_uid);
+// A keeper that has ended is there until the next one is: that has the other of two names.
+std::string OtherKeeperName(const std::string& request_uid);
 
 // As large as a server of the pool, and only for nodes as the pool requires them, each for itself.
 api::Json PlaceholderBody(const std::string& ns, const std::string& request_name,
@@ -36,7 +38,8 @@ struct OwnPod {
 // label of that.
 Result<OwnPod> DecodeOwnPod(const api::Json& object);
 
-// Takes no room, and keeps the node from being taken away. After any pod for the request.
+// Takes no room, and keeps the node from being taken away. After any pod for the request: under
+// another name than that.
 api::Json KeeperBody(const OwnPod& pod, const std::string& node_name,
                      const std::string& provider_id);
 

@@ -157,8 +157,64 @@ TEST_F(PendingPodTest, AKeeperThatWasEvictedIsMadeAgainAndTheServerStays) {
   (void)Look();
   api.pods["spw-u-keeper"]["status"] = {{"phase", "Failed"}, {"reason", "Evicted"}};
   EXPECT_TRUE(Look().at(0).ready);
-  EXPECT_FALSE(api.pods.at("spw-u-keeper").contains("status"));
+  EXPECT_FALSE(api.pods.at("spw-u-keeper-2").contains("status"));
+  EXPECT_EQ(api.writes.back(), "DELETE spw-u-keeper") << "once the other is there";
   EXPECT_EQ(Look().at(0).provider_id, "x://n");
+}
+
+TEST_F(PendingPodTest, AKeeperThatCannotBeMadeAgainEndsNothing) {
+  ASSERT_TRUE(Ask().ok());
+  Bind();
+  const auto before = Look();
+  api.pods["spw-u-keeper"]["status"] = {{"phase", "Failed"}, {"reason", "Evicted"}};
+  api.refusal = PodsApi::Of(403, {{"message", "exceeded quota: q"}});
+  for (int i = 0; i < 3; ++i) {
+    const auto servers = Look();
+    ASSERT_THAT(servers, SizeIs(1));
+    EXPECT_TRUE(servers[0].ready);
+    EXPECT_EQ(servers[0].uid, before.at(0).uid);
+  }
+  PendingPod restarted(api, "spillway");
+  api.refusal.reset();
+  const Source source = restarted.source();
+  const auto servers = *std::get<Poll>(source).list({});
+  EXPECT_TRUE(servers.at(0).ready);
+  EXPECT_EQ(servers[0].key(), before[0].key()) << "it is the same server";
+  EXPECT_THAT(api.pods, SizeIs(1));
+  EXPECT_FALSE(api.pods.begin()->second.contains("status"));
+}
+
+TEST_F(PendingPodTest, AKeeperThatWasMadeAgainIsFoundAndReleased) {
+  ASSERT_TRUE(Ask().ok());
+  Bind();
+  (void)Look();
+  api.pods["spw-u-keeper"]["status"] = {{"phase", "Failed"}, {"reason", "Evicted"}};
+  const auto servers = Look();
+  ASSERT_FALSE(api.pods.contains("spw-u-keeper"));
+  EXPECT_EQ(std::get<api::CloudServer>(*Ask()).uid, servers.at(0).uid);
+  EXPECT_THAT(api.pods, SizeIs(1)) << "no placeholder";
+  ASSERT_TRUE(engine.Release(servers[0], {}).ok());
+  EXPECT_TRUE(api.pods.empty());
+}
+
+TEST_F(PendingPodTest, AKeeperWhoseSuccessorIsThereIsTakenAwayLater) {
+  ASSERT_TRUE(Ask().ok());
+  Bind();
+  (void)Look();
+  const Json first = api.pods["spw-u-keeper"];
+  for (const char* ended : {"spw-u-keeper", "spw-u-keeper-2"}) {
+    api.pods.clear();
+    for (const char* name : {"spw-u-keeper", "spw-u-keeper-2"}) {
+      api.pods[name] = first;
+      api.pods[name]["metadata"]["name"] = api.pods[name]["metadata"]["uid"] = name;
+    }
+    api.pods[ended]["status"] = {{"phase", "Failed"}};
+    const auto servers = Look();
+    ASSERT_THAT(servers, SizeIs(1));
+    EXPECT_NE(servers[0].uid, ended);
+    EXPECT_FALSE(api.pods.contains(ended));
+    EXPECT_THAT(api.pods, SizeIs(1));
+  }
 }
 
 TEST_F(PendingPodTest, AProviderIDThatTheNodeGetsLaterIsTold) {
