@@ -3,10 +3,14 @@
 #include <absl/strings/ascii.h>
 
 #include <algorithm>
+#include <stop_token>
+#include <thread>
+#include <utility>
 
 #include "operator/base/foreign_text.h"
 #include "operator/cloud/objects.h"
 #include "operator/cloud/words.h"
+#include "operator/kube/watcher.h"
 
 namespace spillway::cloud {
 namespace {
@@ -15,6 +19,27 @@ using api::Json;
 
 // Whose claims are remembered to have been given back by us.
 constexpr size_t kMostReleased = 1'000;
+
+// So long the watch of claims waits for the Events of one.
+constexpr std::chrono::milliseconds kWatchWaits{3'000};
+
+// Its error is kCancelled where the time is over.
+Result<Json> CallWithin(std::chrono::milliseconds limit, kube::Transport& transport,
+                        const kube::Request& request, const std::stop_token& stop) {
+  std::stop_source over;
+  const std::stop_callback on_stop(stop, [&] { over.request_stop(); });
+  const std::jthread timer([&](std::stop_token answered) {
+    kube::SleepFor(limit, std::move(answered));
+    over.request_stop();
+  });
+  return kube::Call(transport, request, over.get_token());
+}
+
+kube::Request EventsRequest(const std::string& claim) {
+  kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
+  request.path += "&fieldSelector=involvedObject.name%3D" + claim;
+  return request;
+}
 
 // The engine's words.
 std::string MessageOf(const Json& object) {
@@ -165,7 +190,8 @@ Result<api::CloudServer> Karpenter::Decode(const Json& object, std::stop_token s
   auto server = DecodeNodeClaim(object);
   if (!server || !server->deleting || server->node_name.empty() || IsReleased(server->uid))
     return server;
-  const std::string why = InterruptionIn(EventsOf(server->name, std::move(stop)));
+  const auto events = CallWithin(kWatchWaits, transport_, EventsRequest(server->name), stop);
+  const std::string why = events ? InterruptionIn(*events) : "";
   if (why.empty()) return server;
   server->ending = "NodeClaim " + server->name + " is interrupted by its cloud: " + why;
   server->ends_at.reset();
@@ -175,13 +201,6 @@ Result<api::CloudServer> Karpenter::Decode(const Json& object, std::stop_token s
 bool Karpenter::IsReleased(const std::string& uid) const {
   const std::lock_guard lock(mutex_);
   return std::find(released_.begin(), released_.end(), uid) != released_.end();
-}
-
-Json Karpenter::EventsOf(const std::string& claim, std::stop_token stop) {
-  kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
-  request.path += "&fieldSelector=involvedObject.name%3D" + claim;
-  const auto events = kube::Call(transport_, request, std::move(stop));
-  return events ? *events : Json::object();
 }
 
 Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::string& request_uid,
@@ -211,7 +230,8 @@ Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token 
 }
 
 Refusal Karpenter::Diagnose(const api::CloudServer& server, std::stop_token stop) {
-  return DiagnoseEvents(EventsOf(server.name, std::move(stop)));
+  const auto events = kube::Call(transport_, EventsRequest(server.name), std::move(stop));
+  return DiagnoseEvents(events ? *events : Json::object());
 }
 
 }  // namespace spillway::cloud

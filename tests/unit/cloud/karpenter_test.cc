@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/kube/watcher.h"
+
 namespace spillway::cloud {
 namespace {
 
@@ -171,6 +173,37 @@ TEST_F(InterruptedClaimTest, WithoutSuchAWordItEndsInItsOwnTime) {
   EXPECT_TRUE(Seen(DeletedClaim()).ends_at);
   transport.answers["GET"] = {403, "{}", {}};
   EXPECT_TRUE(Seen(DeletedClaim()).ends_at) << "nor where that may not be read";
+}
+
+// Answers nothing, for up to ten seconds.
+struct HangingTransport : ScriptedTransport {
+  Result<kube::Response> Send(const kube::Request&, std::stop_token stop) override {
+    kube::SleepFor(std::chrono::seconds(10), stop);
+    if (stop.stop_requested()) return Error{ErrorKind::kCancelled, "stopped", std::nullopt};
+    return Error{ErrorKind::kUnavailable, "timed out", std::nullopt};
+  }
+};
+
+TEST(KarpenterTest, EventsThatCannotBeReadDoNotHoldTheWatchForLong) {
+  HangingTransport transport;
+  Karpenter karpenter(transport);
+  const Source source = karpenter.source();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto server = std::get<Watch>(source).decode(DeletedClaim(), {});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(7));
+  ASSERT_TRUE(server.ok());
+  EXPECT_TRUE(server->deleting && server->ends_at);
+}
+
+TEST(KarpenterTest, AStopIsNotHeldUpByAnOpenRequest) {
+  HangingTransport transport;
+  Karpenter karpenter(transport);
+  const Source source = karpenter.source();
+  std::stop_source stopped;
+  stopped.request_stop();
+  const auto begin = std::chrono::steady_clock::now();
+  (void)std::get<Watch>(source).decode(DeletedClaim(), stopped.get_token());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
 }
 
 TEST_F(InterruptedClaimTest, NobodyLooksForThatWhereWeHaveDeletedIt) {
