@@ -31,6 +31,8 @@ bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Dura
   const bool write = std::holds_alternative<core::Write>(effect);
   const bool may_pass = error.retryable() || (write && error.kind == ErrorKind::kUnauthenticated);
   if (!may_pass) return false;
+  if (std::holds_alternative<core::AskCloud>(effect))
+    return attempts == 0 && took < kQuickTry && error.retry_after.value_or(kQuickTry) <= kQuickTry;
   if (MakesPod(effect) || Has(effect, Verb::kDelete))
     return attempts + 1 < kMostPoliteTries && took < kQuickTry &&
            (attempts == 0 || error.retry_after.has_value());
@@ -44,7 +46,8 @@ std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t ran
 }
 
 bool Refused(const core::Effect& effect, const Error& error) {
-  if (MakesPod(effect) || error.kind == ErrorKind::kCancelled) return false;
+  const bool spaced_by_core = MakesPod(effect) || std::holds_alternative<core::AskCloud>(effect);
+  if (spaced_by_core || error.kind == ErrorKind::kCancelled) return false;
   return error.kind != ErrorKind::kAlreadyExists &&
          !(Has(effect, Verb::kDelete) && error.kind == ErrorKind::kNotFound);
 }

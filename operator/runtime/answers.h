@@ -25,16 +25,17 @@ inline constexpr int64_t kMostPodEvents = 100;
 
 // Whether the effect is sent again after this error; attempts: how often it was tried before; took:
 // the last try. Effects are idempotent (names fixed in advance, preconditions), so an effect whose
-// answer was lost may be sent again. A pod's creation and a deletion get one more try at most: the
-// core says to the user why there is no pod, or still one, spaces the tries, and may not want it
-// any more; and until it is answered nothing else of the object is sent, such as its status.
+// answer was lost may be sent again. A pod's creation, a deletion and what an engine is asked for
+// get one more try at most: the core says to the user why there is no pod or server, or still one,
+// spaces the tries, and may not want it any more; and until it is answered nothing else of the
+// object is sent, such as its status.
 bool TryAgain(const core::Effect& effect, const Error& error, int attempts, Duration took);
 // The wait before the next try: BackoffAfter from 200 ms up to a minute, and never less than what
 // the server asked for. random: any number.
 std::chrono::milliseconds Backoff(const Error& error, int attempts, uint64_t random);
 // Whether the next effect on the object has to wait, since this one was refused and the next may
 // be as well. False for answers that mean that nothing is left to do, and for the creation of a
-// pod, which the core spaces.
+// pod and what engines are asked for, which the core spaces.
 bool Refused(const core::Effect& effect, const Error& error);
 
 // The report of a write, or of a request to a cloud engine (kEnsure, kRelease), without its result.

@@ -45,6 +45,12 @@ std::optional<Record> RecordIn(const core::Event& event) {
   return RecordOf(*task);
 }
 
+core::Event FailureOf(const core::AskCloud& ask, const Error& error) {
+  core::Event report = *runtime::CouldNotSend(ask, error.message).report;
+  if (auto* outcome = std::get_if<core::Outcome>(&report)) outcome->error = error;
+  return report;
+}
+
 core::Outcome WriteObject(ApiServer& api, const core::Write& write) {
   core::Outcome outcome = runtime::OutcomeOf(write);
   auto answer = api.Carry(write);
@@ -361,6 +367,8 @@ void Replica::Fail(Flight& flight, Error error) {
     core::Outcome outcome = runtime::OutcomeOf(*write);
     outcome.error = error;
     flight.tried.report = std::move(outcome);
+  } else if (const auto* ask = std::get_if<core::AskCloud>(&flight.job.effect)) {
+    flight.tried.report = FailureOf(*ask, error);
   }
   flight.tried.error = std::move(error);
 }

@@ -141,6 +141,13 @@ bool ReleaseUntold(World& world, ScaleState& scale, const CloudServer* server) {
   return true;
 }
 
+// What may have been asked for, by a leader before or in vain, is asked for again only while
+// somebody waits for it and it is not too late: it would be bought to be given back.
+bool MayAsk(World& world, const ScaleState& scale) {
+  const bool first = scale.asked_before_until == Time{} && scale.asking_again.failures == 0;
+  return scale.ensured || first || (IsWanted(world, scale) && !TimedOut(world, scale));
+}
+
 // The API server has the purchase.
 void Announce(World& world, const ScaleState& scale) {
   const auto pool = world.provisioning.pools.find(scale.object.pool);
@@ -189,11 +196,10 @@ void Launch(World& world, ScaleState& scale) {
     Provision(world, scale, *server);
   } else if (scale.object.status.phase == ScalePhase::kProvisioning) {
     if (server == nullptr) Vanished(world, scale);
-  } else if (scale.ensured || scale.asked_before_until == Time{} ||
-             (IsWanted(world, scale) && !TimedOut(world, scale))) {
+  } else if (MayAsk(world, scale)) {
     Ensure(world, scale);
   } else if (world.now < scale.asked_before_until) {
-    return world.WakeAt(scale.asked_before_until);  // it would be bought to be given back
+    return world.WakeAt(scale.asked_before_until);
   }
   const bool waits = scale.object.status.phase == ScalePhase::kRequested ||
                      scale.object.status.phase == ScalePhase::kProvisioning;
@@ -222,7 +228,10 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
 void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   if (outcome.verb == Verb::kCreate) scale.asking = false;
   if (outcome.verb == Verb::kDelete) return ReleaseAsked(world, scale, outcome.error);
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists)
+  // Where its server is seen by now, one of the tries has arrived.
+  const CloudServer* server = ServerOf(world, scale);
+  const bool there = server != nullptr && !server->deleting;
+  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists || there)
     return NoDelay(world, scale);
   // It was withdrawn meanwhile, or has timed out.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return;

@@ -199,7 +199,8 @@ void Ended(World& world, ScaleState& scale) {
   if (scale.object.meta.deleted) return;
   const Time until = scale.object.status.finished_at.value_or(world.now) + kKeepEnded;
   if (world.now < until) return world.WakeAt(until);
-  if (ServerOf(world, scale) != nullptr) return;
+  // By it a server is known that comes late, and given back.
+  if (ServerOf(world, scale) != nullptr || scale.asking) return;
   Time wake = kNever;
   if (!MayDelete(world, scale.deletion, &wake)) return world.WakeAt(wake);
   scale.deletion.sent = true;

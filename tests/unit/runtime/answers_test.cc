@@ -50,6 +50,27 @@ TEST(TryAgainTest, ADeletionGetsOneQuickTryMoreAndThenTheCoreIsTold) {
   }
 }
 
+// Meanwhile the purchase may have timed out, or nobody may wait for it any more.
+TEST(TryAgainTest, AnEngineIsAskedOnceMoreAndThenTheCoreIsTold) {
+  using Op = core::AskCloud::Op;
+  for (const Op op : {Op::kEnsure, Op::kRelease}) {
+    core::AskCloud ask;
+    ask.op = op;
+    EXPECT_TRUE(TryAgain(ask, kBroken, 0, kQuick));
+    EXPECT_FALSE(TryAgain(ask, kBroken, 1, kQuick));
+    EXPECT_FALSE(TryAgain(ask, kBroken, 0, kLong));
+    EXPECT_TRUE(TryAgain(ask, kPolite, 0, kQuick));
+    EXPECT_FALSE(TryAgain(ask, kPolite, 1, kQuick));
+    const Error later{ErrorKind::kUnavailable, "come again", std::chrono::seconds(60)};
+    EXPECT_FALSE(TryAgain(ask, later, 0, kQuick)) << "the core keeps to that";
+  }
+}
+
+TEST(RefusedTest, WhatTheCoreSpacesDoesNotWaitOnceMore) {
+  EXPECT_FALSE(Refused(Write(Verb::kCreate, Kind::kPod), kBroken));
+  EXPECT_FALSE(Refused(core::AskCloud{}, kBroken));
+}
+
 TEST(RefusedTest, WhatSaysThatNothingIsToBeDoneIsNoRefusal) {
   const core::Effect deletion = Write(Verb::kDelete, Kind::kPod);
   EXPECT_TRUE(Refused(deletion, {ErrorKind::kForbidden, ""}));

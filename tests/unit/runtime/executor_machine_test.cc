@@ -174,6 +174,28 @@ TEST_F(ExecutorMachineTest, WhyThereIsNoPodIsToldByTheCoreAlone) {
   EXPECT_FALSE(verdict.news);
 }
 
+TEST_F(ExecutorMachineTest, APurchaseThatMayHaveArrivedIsToldAsSuchAfterTwoTries) {
+  core::AskCloud ask;
+  ask.request_uid = "r";
+  core::Outcome outcome = OutcomeOf(ask);
+  const Error lost{ErrorKind::kUnavailable, "timed out", std::nullopt, true};
+  outcome.error = lost;
+  machine.Push(ask, now);
+  auto job = *machine.Next(now);
+  auto verdict = machine.Judge(job, {lost, outcome}, Duration{5}, now);
+  EXPECT_TRUE(verdict.again);
+  EXPECT_FALSE(verdict.report);
+  machine.Land(std::move(job), verdict, now, 0);
+  const Time later = now + std::chrono::seconds(5);
+  const Error refused{ErrorKind::kUnavailable, "the webhook failed"};
+  outcome.error = refused;
+  job = *machine.Next(later);
+  verdict = machine.Judge(job, {refused, outcome}, Duration{5}, later);
+  EXPECT_FALSE(verdict.again);
+  ASSERT_TRUE(verdict.report);
+  EXPECT_TRUE(std::get<core::Outcome>(*verdict.report).error->ambiguous);
+}
+
 TEST_F(ExecutorMachineTest, WhoeverWaitsForAnAnswerIsToldThatNothingCouldBeSent) {
   const auto written = std::get<core::Outcome>(*CouldNotSend(status, "a bad text").report);
   EXPECT_EQ(written.key, "ns/t");

@@ -242,6 +242,63 @@ TEST_F(ScalingTest, AnEngineThatDoesNotAnswerIsAskedEverMoreSeldomAndTheRequestS
             std::string::npos);
 }
 
+// The operator was suspended for a while: it is both time to ask again and too late.
+TEST_F(ScalingTest, AnEngineThatDidNotAnswerIsNotAskedOnceThePurchaseIsLate) {
+  api.AddPool("spot");
+  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+  api.AddTask("t");
+  api.Advance(seconds(890));
+  api.ensure_error.reset();
+  api.now += seconds(100);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 0);
+  EXPECT_EQ(PhaseOf("spot"), "Failed");
+}
+
+TEST_F(ScalingTest, AnEngineThatDidNotAnswerIsNotAskedForWhatNobodyWantsAnyMore) {
+  api.AddPool("spot");
+  api.pools.at("spot").spec.min_servers = 1;
+  api.Change(api.pools.at("spot"));
+  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+  api.Advance(seconds(30));
+  ASSERT_GT(api.purchases_asked, 0);
+  api.ensure_error.reset();
+  api.pools.at("spot").spec.min_servers = 0;
+  api.Change(api.pools.at("spot"));
+  api.now += seconds(100);
+  api.Settle();
+  EXPECT_EQ(api.claims_made, 0);
+}
+
+TEST_F(ScalingTest, AnAnswerThatWasLostDoesNotUndoAServerThatIsSeen) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(PhaseOf("spot"), "Provisioning");
+  api.Push(Outcome{Verb::kCreate,
+                   Kind::kCloudServer,
+                   "",
+                   api.scales.begin()->second.meta.uid,
+                   Error{ErrorKind::kUnavailable, "timed out", std::nullopt, true},
+                   {}});
+  api.Advance(seconds(120));
+  EXPECT_EQ(PhaseOf("spot"), "Provisioning");
+  EXPECT_EQ(api.purchases_asked, 1);
+}
+
+TEST_F(ScalingTest, AnEndedRequestStaysWhileItsEngineHasNotAnswered) {
+  api.AddPool("spot");
+  api.purchases_hang = true;
+  api.AddTask("t");
+  api.Advance(seconds(901));
+  ASSERT_EQ(PhaseOf("spot"), "Failed");
+  const std::string name = api.scales.begin()->first;
+  api.pools.at("spot").spec.max_servers = 0;
+  api.Change(api.pools.at("spot"));
+  api.Advance(kKeepEnded + seconds(60));
+  EXPECT_TRUE(api.scales.contains(name));
+}
+
 TEST_F(ScalingTest, ABackoffOutlivesARestart) {
   api.AddPool("spot");
   api.AddTask("t");
