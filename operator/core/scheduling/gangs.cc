@@ -103,10 +103,11 @@ void TouchGang(World& world, const TaskState& task) {
 }
 
 bool WaitsAlone(const TaskState& task) {
+  // An attempt that was taken back as it was admitted tells nothing of those before it.
   const auto& attempts = task.object.status.attempts;
-  const bool taken_back = !attempts.empty() && (attempts.back().reason == kTakenBack ||
-                                                attempts.back().reason == kDoesNotFit);
-  if (!attempts.empty() && !taken_back) return true;
+  const auto last = std::find_if(attempts.rbegin(), attempts.rend(),
+                                 [](const auto& each) { return each.reason != kDoesNotFit; });
+  if (last != attempts.rend() && last->reason != kTakenBack) return true;
   return BoundOf(*task.gang) >= task.gang->size;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/core/scheduling/admitted_pods.h"
 #include "tests/unit/core/scenario.h"
 
 namespace spillway::core {
@@ -280,6 +281,21 @@ TEST_F(StartedGangTest, GoesOnWhileMembersAreRetried) {
   api.SetPod("b-1", PodPhase::kFailed, 1);
   api.Advance(seconds(30));
   EXPECT_EQ(api.Phase("a"), "Running") << api.Says("a");
+}
+
+bool AloneAfter(const std::vector<const char*>& reasons) {
+  Gang gang;
+  gang.size = 2;
+  TaskState task;
+  task.gang = &gang;
+  for (const char* reason : reasons) task.object.status.attempts.emplace_back().reason = reason;
+  return WaitsAlone(task);
+}
+
+TEST(GangTest, AnAttemptThatDidNotFitTellsNothingOfThoseBeforeIt) {
+  EXPECT_TRUE(AloneAfter({"NodeLost", kDoesNotFit}));
+  EXPECT_FALSE(AloneAfter({"GroupDeadlineExceeded", kDoesNotFit, kDoesNotFit}));
+  EXPECT_FALSE(AloneAfter({kDoesNotFit}));
 }
 
 }  // namespace
