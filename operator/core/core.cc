@@ -114,7 +114,7 @@ void WakeDue(World& world) {
 
 void WakeDisturbed(World& world) {
   for (const std::string& node : std::exchange(world.servers.disturbed, {})) {
-    world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+    world.servers.ledger.ForEachOwner(node, [&](const Owner& owner, const Demand&) {
       if (owner.task != nullptr) world.tasks.to_reconcile.insert(*owner.task->key);
     });
   }
@@ -208,7 +208,7 @@ void Decide(World& world) {
   // 8. Make room, or keep it, for those that neither helped. A server may have been kept for a task
   // that has just been put aside, or that it suits no more.
   KeepReservations(world);
-  Preempt(world, decisions, [&](const Shape& shape) { return MayBuy(world, shape); });
+  Preempt(world, decisions, [&](const TaskState& task) { return MayBuy(world, task); });
   MakeReservations(world);
   // 9. Say what has changed.
   FlushTasks(world);

@@ -41,7 +41,7 @@ Ending EndingOf(const World& world, const ScaleState& scale, const ServerState& 
 Time WaitedUntil(const World& world, const std::string& node, const Ending& ending) {
   if (ending.at) return *ending.at;
   Duration grace{0};
-  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner, const Demand&) {
     for (const auto& [attempt, pod] : owner.pods) {
       if (pod->node_name == node) grace = std::max(grace, pod->grace);
     }

@@ -342,9 +342,11 @@ const PoolState* BestPool(const World& world, const Shape& shape, int64_t most) 
   return best;
 }
 
-bool MayBuy(const World& world, const Shape& shape) {
-  return MayUseCloud(shape) &&
-         (FindInflight(world, shape) != nullptr || BestPool(world, shape) != nullptr);
+bool MayBuy(const World& world, const TaskState& task) {
+  const Shape& shape = *task.shape;
+  if (!MayUseCloud(shape)) return false;
+  if (FindInflight(world, shape) != nullptr) return true;
+  return !RefusedInCloud(world, task) && BestPool(world, shape) != nullptr;
 }
 
 std::vector<UnpaidTask> PlanPurchases(World& world) {

@@ -31,8 +31,8 @@ void AdvanceScales(World& world);
 std::vector<UnpaidTask> PlanPurchases(World& world);
 // Withdraws what nobody waits for any more.
 void WithdrawPurchases(World& world);
-// Whether a server with room for the shape may be bought, or is on its way.
-bool MayBuy(const World& world, const Shape& shape);
+// Whether a server with room for the task may be bought now, or is on its way.
+bool MayBuy(const World& world, const TaskState& task);
 // Why nothing is bought for the task though a pool could be asked; empty if that is not so.
 std::string ExplainPurchase(const World& world, const TaskState& task);
 // The pool that would be asked for a server for the shape now, among those that cost no more: by

@@ -19,13 +19,13 @@ void AddStarts(const World& world, const Shape& shape, const ServerState& server
   const auto hand_out = [&] {
     while (out.size() < kMostStarts && room.Fits()) {
       out.push_back(at);
-      room.Join(shape);
+      room.Join(*shape.demand);
     }
   };
   hand_out();
   for (const Leaving& leaving : LeavingNode(world, node.meta.name, When::kProbably)) {
     if (leaving.end.time == kNever) return;
-    room.Leave(*leaving.shape);
+    room.Leave(*leaving.demand);
     at = {leaving.end.time, at.observed || leaving.end.observed};
     hand_out();
   }
@@ -64,28 +64,46 @@ std::optional<Time> StartOf(const World& world, const Shape& shape, int64_t rank
 
 }  // namespace
 
+namespace {
+
+// Its pods there are told to go, or will be: each has the grace that it asks for.
+End EndOfStopped(const World& world, const TaskState& task, const std::string& node) {
+  End end{world.now + kStopAllowance, false, true};
+  Time by{};
+  for (const auto& [attempt, pod] : task.owner->pods) {
+    if (pod->node_name == node && !pod->terminal() && pod->asked_to_end)
+      by = std::max(by, *pod->asked_to_end + pod->grace + kStopAllowance);
+  }
+  if (by != Time{}) end.time = world.now < by ? by : kNever;
+  return end;
+}
+
+}  // namespace
+
 End ExpectedEnd(const World& world, const TaskState& task, const std::string& node, When when) {
-  // What was stopped ends soon.
-  if (!task.binding || task.binding->node_name != node) return {world.now + kStopAllowance, false};
+  if (!task.binding || task.binding->node_name != node) return EndOfStopped(world, task, node);
   const auto& started = task.object.status.started_at;
   const Time begin = started.value_or(task.binding->assigned_at + kStartAllowance);
   const auto& deadline = task.object.spec.active_deadline;
   End end;
-  if (deadline) end.time = std::max(begin + *deadline, world.now) + kStopAllowance;
+  if (deadline && world.now < begin + *deadline + kStopAllowance + kOverdue)
+    end.time = std::max(begin + *deadline, world.now) + kStopAllowance;
   if (task.shape->runs.known() && (!deadline || when == When::kProbably)) {
     // What has run for longer than its like ends at any moment.
-    const Time expected = std::max(begin + task.shape->runs.value(), world.now + kStartAllowance);
-    if (expected < end.time) end = {expected, true};
+    const Time usual = begin + task.shape->runs.value();
+    const Time expected = std::max(usual, world.now + kStartAllowance);
+    const bool overdue = when == When::kAtTheLatest && world.now >= usual + kOverdue;
+    if (expected < end.time && !overdue) end = {expected, true, false};
   }
   return end;
 }
 
 std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when) {
   std::vector<Leaving> out;
-  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner, const Demand& demand) {
     const TaskState* task = owner.task;
     if (task != nullptr && task->shape != nullptr)
-      out.push_back({ExpectedEnd(world, *task, node, when), task->shape});
+      out.push_back({ExpectedEnd(world, *task, node, when), &demand});
   });
   std::stable_sort(out.begin(), out.end(),
                    [](const Leaving& a, const Leaving& b) { return a.end.time < b.end.time; });

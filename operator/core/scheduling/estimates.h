@@ -20,16 +20,19 @@ inline constexpr Duration kStartAllowance{5'000}, kStopAllowance{30'000};
 struct End {
   Time time = kNever;     // not known
   bool observed = false;  // by earlier runs, not by a deadline
+  bool stopped = false;   // it was told to
 };
-// When the task's pod on the node is expected to have ended. kAtTheLatest: by its deadline, if it
-// has one.
+// What should have ended so long ago may never end.
+inline constexpr Duration kOverdue{60'000};
+// When the task's pods on the node are expected to have ended. kAtTheLatest: by its deadline, if it
+// has one; not known of what is overdue.
 enum class When { kProbably, kAtTheLatest };
 End ExpectedEnd(const World& world, const TaskState& task, const std::string& node, When when);
 
 // What leaves the node, the first first, those without a known end last.
 struct Leaving {
   End end;
-  const Shape* shape = nullptr;
+  const Demand* demand = nullptr;  // what is counted for it, as long as the ledger stays as it is
 };
 std::vector<Leaving> LeavingNode(const World& world, const std::string& node, When when);
 

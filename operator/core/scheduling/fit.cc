@@ -256,13 +256,13 @@ Room::Room(const Shape& of, const ServerState& on)
     taken_.push_back(on.usage->host_ports.contains(port));
 }
 
-void Room::Move(const Shape& other, int64_t sign) {
+void Room::Move(const Demand& other, int64_t sign) {
   if (sign > 0) {
     free_ -= other.requests;
   } else {
     free_ += other.requests;
   }
-  tasks_ += sign;
+  tasks_ += other.task ? sign : 0;
   pods_ += sign;
   exclusive_ += other.exclusive ? sign : 0;
   const auto give = [&](int64_t& headroom, int64_t amount) {

@@ -49,15 +49,15 @@ bool RoomFits(const World& world, const Shape& shape, const ServerState& server,
 class Room {
  public:
   Room(const Shape& of, const ServerState& on);
-  void Leave(const Shape& other) { Move(other, -1); }
-  void Join(const Shape& other) { Move(other, 1); }
+  void Leave(const Demand& other) { Move(other, -1); }
+  void Join(const Demand& other) { Move(other, 1); }
   bool Fits() const;
   // What is free for others: no more than the limits on measured use leave.
   api::Resources Left() const;
 
  private:
   int64_t Places() const;  // for more pods
-  void Move(const Shape& other, int64_t sign);
+  void Move(const Demand& other, int64_t sign);
 
   const Shape& shape_;
   const ServerState& server_;

@@ -12,6 +12,7 @@
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/preemption.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/search.h"
 #include "operator/core/scheduling/waiting.h"
@@ -28,6 +29,7 @@ void Bind(World& world, Decisions& decisions, TaskState& task, const ServerState
   CreationSent(world, task);
   Dequeue(world, task);
   task.nominated.clear();
+  NoteMadeWay(world, task);
   Commit(world, task, EstimateCost(*task.shape, server.object.spec.price_micros));
   ReleaseReservation(world, *task.shape);
 }
@@ -132,7 +134,10 @@ void PlaceTogether(World& world, Decisions& decisions, Gang& gang, std::vector<U
   int64_t need = 0;
   const auto choose = [&](Shape& shape) {
     UpdateIndex(world.servers);
-    return SelectServer(world, shape);
+    world.scheduling.placing = &gang;
+    const ServerState* server = SelectServer(world, shape);
+    world.scheduling.placing = nullptr;
+    return server;
   };
   PlaceGang(
       world, gang, choose,

@@ -1,6 +1,7 @@
 #include "operator/core/scheduling/preemption.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/payment.h"
@@ -19,20 +20,29 @@ bool Consents(const TaskState& waiting, const TaskState& running) {
   return mine == Preemption::kAllowed || other == Preemption::kAllowed;
 }
 
-std::vector<TaskState*> Candidates(World& world, const TaskState& task, const ServerState& server) {
-  std::vector<TaskState*> out;
+struct Candidate {
+  TaskState* task = nullptr;
+  std::vector<const Demand*> takes;  // by each of its pods there
+};
+
+std::vector<Candidate> Candidates(World& world, const TaskState& task, const ServerState& server) {
+  std::vector<Candidate> out;
   const std::string& node = server.object.spec.node_name;
-  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner) {
+  world.servers.ledger.ForEachOwner(node, [&](const Owner& owner, const Demand& demand) {
     TaskState* other = owner.task;
     if (other == nullptr || !other->binding || other->binding->node_name != node ||
         other->priority >= task.priority || !Consents(task, *other))
       return;
-    if (std::find(out.begin(), out.end(), other) == out.end()) out.push_back(other);
+    auto at = std::find_if(out.begin(), out.end(),
+                           [&](const Candidate& each) { return each.task == other; });
+    if (at == out.end()) at = out.insert(at, Candidate{other, {}});
+    at->takes.push_back(&demand);
   });
   // The lowest priority first, and of one priority what has run for the shortest time.
-  std::sort(out.begin(), out.end(), [](const TaskState* a, const TaskState* b) {
-    return std::tuple(a->priority, b->binding->assigned_at, std::string_view(*a->key)) <
-           std::tuple(b->priority, a->binding->assigned_at, std::string_view(*b->key));
+  std::sort(out.begin(), out.end(), [](const Candidate& left, const Candidate& right) {
+    const TaskState &a = *left.task, &b = *right.task;
+    return std::tuple(a.priority, b.binding->assigned_at, std::string_view(*a.key)) <
+           std::tuple(b.priority, a.binding->assigned_at, std::string_view(*b.key));
   });
   return out;
 }
@@ -59,20 +69,32 @@ Choice SelectCandidate(World& world, const TaskState& task) {
   return best;
 }
 
-bool RoomIsComing(const World& world, const Shape& shape) {
-  if (shape.reserved == NodeUsage::kNoSlot) return false;
+// It is looked at again when that should have come true.
+bool RoomIsComing(World& world, const Shape& shape) {
   const Reservation* kept = ReservationOn(world.scheduling, shape.reserved);
-  return kept != nullptr && kept->shape == &shape && kept->start != kNever &&
-         kept->start <= world.now + kWorthWaiting;
+  if (kept == nullptr || kept->shape != &shape || kept->start == kNever ||
+      (!kept->stopped && kept->start > world.now + kWorthWaiting))
+    return false;
+  if (kept->start > world.now) world.WakeAt(kept->start);
+  return true;
 }
 
-bool Wants(const World& world, const Buyable& buyable, const Shape& shape, const TaskState& first) {
-  const Preemption says = first.object.spec.preemption;
-  if (!shape.unschedulable || !first.may_preempt || !first.nominated.empty()) return false;
+// Nobody gives way to it yet. It is looked at again when that is over, which it is as well once
+// pods of the namespace that had been refused are created again.
+bool IsPaused(World& world, const TaskState& task) {
+  const VainPreemptions& in_vain = task.admission->in_vain;
+  if (world.now >= in_vain.until || in_vain.at < task.tenant->eased_at) return false;
+  world.WakeAt(in_vain.until);
+  return true;
+}
+
+bool Wants(const World& world, const TaskState& task, const Buyable& buyable) {
+  const Preemption says = task.object.spec.preemption;
+  if (!task.may_preempt || !task.nominated.empty()) return false;
   if (says == Preemption::kNever ||
       (says == Preemption::kUnset && world.scheduling.preemptible == 0))
     return false;
-  return !RoomIsComing(world, shape) && !buyable(shape);
+  return !buyable(task);
 }
 
 void IssuePreemption(Decisions& decisions, TaskState& victim, const TaskState& to) {
@@ -89,37 +111,64 @@ std::vector<TaskState*> Victims(World& world, const TaskState& task, const Serve
   // What a task that gives way has really used is not known: it must fit by the measurement as it
   // is.
   if (room.Fits() || !LoadFits(task.shape->requests, server, nullptr)) return {};
-  std::vector<TaskState*> victims;
-  for (TaskState* each : Candidates(world, task, server)) {
+  const auto leave = [&](const Candidate& each) {
+    for (const Demand* demand : each.takes) room.Leave(*demand);
+  };
+  std::vector<Candidate> leaving;
+  for (Candidate& each : Candidates(world, task, server)) {
     if (room.Fits()) break;
-    room.Leave(*each->shape);
-    victims.push_back(each);
+    leave(each);
+    leaving.push_back(std::move(each));
   }
   if (!room.Fits()) return {};
   // Those of the highest priority stay, where the others are enough.
-  for (size_t i = victims.size(); i-- > 0;) {
-    const Shape& shape = *victims[i]->shape;
-    room.Join(shape);
+  for (size_t i = leaving.size(); i-- > 0;) {
+    for (const Demand* demand : leaving[i].takes) room.Join(*demand);
     if (room.Fits()) {
-      victims.erase(victims.begin() + static_cast<std::ptrdiff_t>(i));
+      leaving.erase(leaving.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
-      room.Leave(shape);
+      leave(leaving[i]);
     }
   }
+  std::vector<TaskState*> victims;
+  for (const Candidate& each : leaving) victims.push_back(each.task);
   return victims;
 }
 
 void Preempt(World& world, Decisions& decisions, const Buyable& buyable) {
-  const auto wanting = WaitingShapes(world, [&](const Shape& shape, const TaskState& first) {
-    return Wants(world, buyable, shape, first);
+  const auto wanting = WaitingShapes(world, [&](const Shape& shape, const TaskState&) {
+    return shape.unschedulable && !RoomIsComing(world, shape);
   });
   for (auto& [turn, shape] : wanting) {
-    const TaskState& first = *shape->waiting.First(world).position.task;
-    const Choice choice = SelectCandidate(world, first);
+    const TaskState* first =
+        shape->waiting.First(world, [&](const TaskState& task) { return !IsPaused(world, task); });
+    if (first == nullptr || !Wants(world, *first, buyable)) continue;
+    const Choice choice = SelectCandidate(world, *first);
     if (choice.server == nullptr) continue;
-    for (TaskState* victim : choice.victims) IssuePreemption(decisions, *victim, first);
-    ReserveServer(world, *shape, *choice.server);
+    for (TaskState* victim : choice.victims) IssuePreemption(decisions, *victim, *first);
+    ReserveServer(world, *shape, *choice.server, true);
   }
+}
+
+void NoteMadeWay(const World& world, TaskState& task) {
+  const Reservation* kept = ReservationOn(world.scheduling, task.shape->reserved);
+  task.made_way = kept != nullptr && kept->shape == task.shape && kept->made_way;
+}
+
+void NoteInVain(const World& world, TaskState& task) {
+  if (!std::exchange(task.made_way, false)) return;
+  VainPreemptions& in_vain = task.admission->in_vain;
+  in_vain.priority = task.priority;
+  in_vain.at = world.now;
+  in_vain.until = world.now + BackoffAfter(++in_vain.times, kNextPreemption, 0);
+}
+
+void NoteNotInVain(TaskState& task) {
+  task.made_way = false;
+  if (task.admission == nullptr) return;
+  // Those that give way run as well.
+  VainPreemptions& in_vain = task.admission->in_vain;
+  if (task.priority >= in_vain.priority) in_vain = {};
 }
 
 }  // namespace spillway::core

@@ -93,6 +93,17 @@ Turn Queue::First(const World& world) const {
   return first;
 }
 
+TaskState* Queue::First(const World& world,
+                        const std::function<bool(const TaskState&)>& meant) const {
+  Turn first;
+  for (const auto& [tenant, line] : lines_) {
+    const Turn turn{*line.begin(), ShareOf(world, *tenant)};
+    const bool earlier = first.position.task == nullptr || turn < first;
+    if (earlier && meant(*turn.position.task)) first = turn;
+  }
+  return first.position.task;
+}
+
 size_t Queue::Count() const {
   size_t count = 0;
   for (const auto& [tenant, line] : lines_) count += line.size();

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -120,6 +121,8 @@ class Queue {
   }
   // Whose turn it is; the queue must not be empty. Looks at each namespace that has tasks in it.
   Turn First(const World& world) const;
+  // The same among the namespaces' first tasks that are meant; null if none is.
+  TaskState* First(const World& world, const std::function<bool(const TaskState&)>& meant) const;
   size_t Count() const;
   // The queue must not be empty.
   int64_t TopPriority() const;

@@ -26,22 +26,58 @@ void GiveUp(World& world, Reservation& kept) {
   world.servers.capacity_log.Add(kept.slot);  // for all the others
 }
 
-// False if it is to be given up.
-bool Renew(World& world, Reservation& kept) {
+// As it looks now. False if the server cannot keep it.
+bool Look(const World& world, Reservation& kept) {
   const ServerState* server = world.servers.slots[kept.slot];
   if (server == nullptr || kept.shape->waiting.empty() || !server->schedulable ||
       !kept.shape->fits.Test(kept.slot))
     return false;
   const auto prospect = Foresee(world, *kept.shape, *server);
   if (!prospect) return false;
-  const int64_t priority = kept.shape->waiting.TopPriority();
-  if (prospect->start > kept.start || priority < kept.priority)
-    world.servers.capacity_log.Add(kept.slot);
+  if (prospect->start != kNever) {
+    kept.blind_since = kNever;
+  } else if (kept.blind_since == kNever || prospect->ends < kept.ends) {
+    kept.blind_since = world.now;
+  }
   kept.start = prospect->start;
+  kept.stopped = prospect->stopped;
+  kept.ends = prospect->ends;
   kept.spare = prospect->spare;
   kept.used_then = server->usage->used;
   kept.gap = kept.start == kNever ? Duration{0} : kept.start - world.now;
-  kept.priority = priority;
+  kept.priority = kept.shape->waiting.TopPriority();
+  return true;
+}
+
+// Whether others may start there that might not before.
+bool LetsMoreStart(const Reservation& before, const Reservation& now) {
+  const auto beside = [](const Reservation& kept) {
+    api::Resources left = kept.spare;
+    left += kept.used_then;
+    return left;
+  };
+  return now.gap > before.gap || now.start > before.start || now.priority < before.priority ||
+         AmountsMisfit(beside(now), beside(before));
+}
+
+// True once nobody has known for too long when it will do.
+bool IsBlind(World& world, const Reservation& kept) {
+  if (kept.blind_since == kNever) return false;
+  const Time until = kept.blind_since + kMostBlind;
+  if (world.now >= until) return true;
+  world.WakeAt(until);
+  return false;
+}
+
+// False if it is to be given up.
+bool Renew(World& world, Reservation& kept) {
+  const Reservation before = kept;
+  if (!Look(world, kept)) return false;
+  if (IsBlind(world, kept)) {
+    kept.shape->reserve_at = world.now + kBlindPause;
+    return false;
+  }
+  if (LetsMoreStart(before, kept)) world.servers.capacity_log.Add(kept.slot);
   return true;
 }
 
@@ -75,16 +111,17 @@ std::optional<Prospect> Foresee(const World& world, const Shape& shape, const Se
   const api::Node& node = *server.node->object;
   if (AmountsMisfit(shape.requests, node.allocatable)) return std::nullopt;
   Room room(shape, server);
-  Prospect out{world.now, {}, 0};
+  Prospect out{world.now, {}, 0, true};
   const auto leaving = LeavingNode(world, node.meta.name, When::kAtTheLatest);
   for (auto next = leaving.begin(); !room.Fits(); ++next) {
     if (next == leaving.end()) return std::nullopt;
-    room.Leave(*next->shape);
+    room.Leave(*next->demand);
     out.start = next->end.time;
+    out.stopped = out.stopped && next->end.stopped;
     ++out.ends;
   }
   if (shape.exclusive) return out;
-  room.Join(shape);
+  room.Join(*shape.demand);
   out.spare = room.Left();
   return out;
 }
@@ -96,7 +133,7 @@ const Reservation* ReservationOn(const Scheduling& scheduling, uint32_t slot) {
   return nullptr;
 }
 
-void ReserveServer(World& world, Shape& shape, const ServerState& server) {
+void ReserveServer(World& world, Shape& shape, const ServerState& server, bool made_way) {
   ReleaseReservation(world, shape);
   Reservation* kept = Find(world.scheduling, server.slot);
   if (kept != nullptr) {
@@ -108,8 +145,9 @@ void ReserveServer(World& world, Shape& shape, const ServerState& server) {
   kept->slot = shape.reserved = server.slot;
   kept->shape = &shape;
   kept->task = *shape.waiting.First(world).position.key;
+  kept->made_way = made_way;
   ++world.generation;
-  Renew(world, *kept);
+  Look(world, *kept);
 }
 
 void ReleaseReservation(World& world, Shape& shape) {
@@ -169,6 +207,12 @@ bool LeavesRoom(const Shape& shape, const ServerState& server, const Reservation
   return !AmountsMisfit(shape.requests, spare);
 }
 
+// Of the group that is being placed, or of the shape's first task.
+int64_t PriorityOf(const World& world, const Shape& shape) {
+  const Gang* gang = world.scheduling.placing;
+  return gang == nullptr ? shape.waiting.TopPriority() : gang->waiting.begin()->priority;
+}
+
 }  // namespace
 
 bool ReservationFits(const World& world, const Shape& shape, const ServerState& server,
@@ -176,7 +220,7 @@ bool ReservationFits(const World& world, const Shape& shape, const ServerState& 
   const Reservation* on = ReservationOn(world.scheduling, server.slot);
   if (on == nullptr || on->shape == &shape) return true;
   const Reservation& kept = *on;
-  if (!shape.waiting.empty() && shape.waiting.TopPriority() > kept.priority) return true;
+  if (PriorityOf(world, shape) > kept.priority) return true;
   if (shape.deadline && kStartAllowance + *shape.deadline + kStopAllowance <= kept.gap) return true;
   if (LeavesRoom(shape, server, kept)) return true;
   if (why == nullptr) return false;

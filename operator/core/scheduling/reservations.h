@@ -17,6 +17,9 @@ namespace spillway::core {
 // A task at the head of its queue that has waited for so long has a server kept for it.
 inline constexpr Duration kStarving{30'000};
 inline constexpr size_t kMostReservations = 16;
+// Nothing is kept for longer where nobody knows when it will do, and nobody leaves meanwhile; then
+// nothing is kept for the task for a while, so that others use what lies idle.
+inline constexpr Duration kMostBlind{1'800'000}, kBlindPause{600'000};
 
 // Looks at every reservation anew: those that nobody needs, or whose server cannot keep them, are
 // given up.
@@ -24,8 +27,8 @@ void KeepReservations(World& world);
 // Keeps servers for those that have waited for long, in the order of the queue.
 void MakeReservations(World& world);
 // Keeps the server for the shape's first task; what was kept for it elsewhere is given up, as is
-// what was kept there for another.
-void ReserveServer(World& world, Shape& shape, const ServerState& server);
+// what was kept there for another. made_way: tasks there give way to it.
+void ReserveServer(World& world, Shape& shape, const ServerState& server, bool made_way = false);
 // Nothing is kept for the shape any more.
 void ReleaseReservation(World& world, Shape& shape);
 // The server is going: it is kept for nobody any more.
@@ -45,6 +48,7 @@ struct Prospect {
   Time start = kNever;   // when the shape fits; kNever: after the end of a task without a deadline
   api::Resources spare;  // what is left beside it then
   double ends = 0;       // tasks that must have ended
+  bool stopped = true;   // each of them was told to
 };
 // Nothing where the shape would not even fit without any task. Pods that are not ours stay.
 std::optional<Prospect> Foresee(const World& world, const Shape& shape, const ServerState& server);

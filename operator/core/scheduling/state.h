@@ -40,9 +40,22 @@ struct Reservation {
   std::string task;      // the key of its first task when it was made
   int64_t priority = 0;  // of its first task
   Time start = kNever;   // when it is expected to start; kNever: not known
-  Duration gap{0};       // until then; 0: not known
-  api::Resources spare;  // left beside it then, by what was used when that was calculated
+  bool stopped = false;  // whatever must end before was told to
+  double ends = 0;       // tasks that must end before
+  // Since when the start has not been known and none of them has ended; kNever: it is known.
+  Time blind_since = kNever;
+  bool made_way = false;  // tasks gave way for it
+  Duration gap{0};        // until then; 0: not known
+  api::Resources spare;   // left beside it then, by what was used when that was calculated
   api::Resources used_then;
+};
+
+// Tasks that gave way to one whose pod did not run then; see preemption.h.
+struct VainPreemptions {
+  int times = 0;         // in a row
+  int64_t priority = 0;  // of the task that they gave way to last
+  Time at{};             // when that was known to be in vain
+  Time until{};          // nobody gives way
 };
 
 // As many creations side by side as may ever be wanted.
@@ -67,6 +80,7 @@ struct Admission {
   Time answered_at{};         // when a pod was created last
   Backoff backoff;
   CloudRefusal refused_in_cloud;  // of creations on servers that were bought
+  VainPreemptions in_vain;        // for its tasks
   Time learned_at{};              // when its shape was changed last
   // Why its pods cannot be created; null while they can, as far as is known.
   std::shared_ptr<const api::Explanation> explanation;
@@ -86,6 +100,7 @@ struct Scheduling {
   std::map<std::string, api::PriorityClass> priority_classes;
   std::map<std::string, Gang> gangs;    // by namespace and name
   std::set<std::string> touched_gangs;  // whose members have changed
+  const Gang* placing = nullptr;        // the one that is being placed
   size_t preemptible = 0;               // tasks whose spec says so: preemption Allowed
   std::vector<Reservation> reserved;    // in the order in which they were made; few
   // By namespace and shape as asked for.

@@ -1,12 +1,14 @@
 #include "operator/core/scheduling/waiting.h"
 
 #include "operator/core/scheduling/gangs.h"
+#include "operator/core/scheduling/preemption.h"
 #include "operator/core/scheduling/search.h"
 
 namespace spillway::core {
 
 void JoinQueue(World& world, TaskState& task) {
   Shape& shape = *task.shape;
+  NoteInVain(world, task);
   task.in_gang = task.gang != nullptr && !WaitsAlone(task);
   if (task.in_gang) {
     task.gang->waiting.insert(task.position());

@@ -101,13 +101,13 @@ class Ledger {
   NodeUsage& Keep(const std::string& node) { return nodes_[node]; }
   // Forgets a node that nothing is counted on.
   void Forget(const std::string& node);
-  // Calls visit with the Owner of each pod on the node that has one.
+  // Calls visit(owner, demand) for each pod on the node that has an Owner, with what is counted.
   template <typename Visit>
   void ForEachOwner(const std::string& node, Visit visit) const {
     const auto at = nodes_.find(node);
     if (at == nodes_.end()) return;
     for (const Counted& each : at->second.counted) {
-      if (each.entry != nullptr && each.owner != nullptr) visit(*each.owner);
+      if (each.entry != nullptr && each.owner != nullptr) visit(*each.owner, *each.demand);
     }
   }
 

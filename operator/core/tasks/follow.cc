@@ -5,6 +5,7 @@
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/admitted_pods.h"
 #include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/preemption.h"
 #include "operator/core/scheduling/queue.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/waiting.h"
@@ -157,6 +158,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   task.refused_in_cloud.reset();
   task.stuck.reset();
   NoteAccepted(world, task);
+  NoteNotInVain(task);
   ChangeConditions(task, [&](auto& conditions) {
     api::SetProgress(conditions, api::Progress::kReconciling, "Running",
                      RunningText(world, task, pod), task.object.meta.generation, world.now);
@@ -248,6 +250,7 @@ void AwaitAnswer(World& world, TaskState& task) {
 void TakeBackUnfit(World& world, TaskState& task, const api::Pod& pod, const std::string& unfit) {
   const std::string why =
       "pod " + pod.meta.name + " does not fit as it was admitted: " + unfit + "; it is taken back";
+  task.made_way = false;  // the next attempt asks for what this one was found to need
   StopAttempt(world, task, kDoesNotFit, why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   RecordEvent(world, task, true, kDoesNotFit, why);

@@ -195,5 +195,130 @@ TEST(PreemptionTest, WhatRunsGivesWayToNobodyWhileItsClassIsGone) {
   EXPECT_EQ(scenario.Dump(), "runs waits\nwaits on s1");
 }
 
+// s1 is full of a, of another kind, and the API server creates no pod of urgent.
+class RefusedUrgentTest : public testing::Test {
+ protected:
+  RefusedUrgentTest() {
+    scenario.Server("s1", "2").Running(Low("a").Cpu("2"));
+    api.refuse = [](const Write& write) {
+      const bool urgent = write.verb == Verb::kCreate && write.kind == Kind::kPod &&
+                          write.name.starts_with("urgent");
+      return urgent ? std::optional(Error{ErrorKind::kForbidden, "denied by a policy", {}})
+                    : std::nullopt;
+    };
+    scenario.Waiting(High("urgent")).Pass(seconds(10));
+  }
+  Time PausedUntil() const {
+    return api.world().tasks.by_key.at("ns/urgent").admission->in_vain.until;
+  }
+
+  Scenario scenario;
+  ApiModel& api = scenario.api;
+};
+
+TEST_F(RefusedUrgentTest, NobodyGivesWayInVainAgainAndAgain) {
+  scenario.Pass(std::chrono::hours(1));
+  EXPECT_GE(api.pods_made, 4);
+  EXPECT_LE(api.pods_made, 9) << "of a";
+}
+
+TEST_F(RefusedUrgentTest, IsLookedAtAgainWhenThePauseIsOver) {
+  const Time until = PausedUntil();
+  ASSERT_GT(until, api.now + seconds(5));
+  api.Advance(until - api.now - std::chrono::milliseconds(2));
+  api.silent = true;
+  api.now = until - std::chrono::milliseconds(1);
+  api.Settle();
+  EXPECT_LE(api.wake, until);
+}
+
+TEST_F(RefusedUrgentTest, StartsWhereThereIsRoomMeanwhile) {
+  api.refuse = nullptr;
+  scenario.Pass(seconds(5));
+  EXPECT_EQ(scenario.Dump(), "a on s1, attempt 2\nurgent waits");
+  EXPECT_EQ(scenario.Server("s2").Dump(), "a on s1, attempt 2\nurgent on s2");
+}
+
+TEST_F(RefusedUrgentTest, OnceItRunsOthersGiveWayToItsLikeAtOnce) {
+  api.refuse = nullptr;
+  scenario.Server("s2").Pass(seconds(5));
+  api.SetPod("urgent-1", api::PodPhase::kRunning);
+  api.Settle();
+  scenario.Waiting(High("urgent2"));
+  EXPECT_EQ(scenario.Dump(), "a waits\nurgent on s2\nurgent2 on s1");
+}
+
+TEST_F(RefusedUrgentTest, OthersGiveWayToItsLikeInAnotherNamespaceAtOnce) {
+  scenario.Waiting(High("other").In("ns2"));
+  EXPECT_EQ(scenario.Dump(), "a waits\nurgent waits\nns2/other on s1");
+}
+
+// Such as after a resize in place.
+TEST(PreemptionTest, WhatAPodHasBookedCountsAndNotWhatItsTemplateAsksFor) {
+  Scenario scenario;
+  scenario.Server("s1", "4").Running(Low("a").Cpu("2")).Running(Low("b").Priority(2).Cpu("2"));
+  api::Pod& resized = scenario.api.pods.at("ns/a-1");
+  resized.requests.cpu_milli = 1000;
+  scenario.api.Change(resized);
+  scenario.Waiting(High("urgent").Cpu("3"));
+  EXPECT_EQ(scenario.Dump(), "a on s1\nb waits\nurgent on s1");
+}
+
+class SlowToGoTest : public testing::Test {
+ protected:
+  // a, which gives way on s1 first, does not go.
+  void Begin(Duration grace) {
+    scenario.api.slow_deletion = true;
+    scenario.Server("s1").Running(Low("a"));
+    scenario.Server("s2").Running(Low("b").Priority(2));
+    scenario.api.pods.at("ns/a-1").grace = grace;
+    scenario.api.Change(scenario.api.pods.at("ns/a-1"));
+    scenario.Waiting(High("urgent")).Pass(seconds(1));
+  }
+
+  Scenario scenario;
+};
+
+TEST_F(SlowToGoTest, AnotherGivesWayOnceTheFirstIsOverdue) {
+  Begin(seconds(30));
+  EXPECT_EQ(scenario.Pass(seconds(50)).Dump(), "a leaves s1\nb on s2\nurgent waits");
+  EXPECT_EQ(scenario.Pass(seconds(20)).Dump(), "a leaves s1\nb leaves s2\nurgent waits");
+}
+
+TEST_F(SlowToGoTest, ItIsWaitedForAsLongAsItsGraceLasts) {
+  Begin(seconds(300));
+  EXPECT_EQ(scenario.Pass(seconds(320)).Dump(), "a leaves s1\nb on s2\nurgent waits");
+  EXPECT_EQ(scenario.Pass(seconds(20)).Dump(), "a leaves s1\nb leaves s2\nurgent waits");
+}
+
+TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenItIsOverdue) {
+  Begin(seconds(30));
+  const Time due = scenario.api.world().scheduling.reserved.at(0).start;
+  ASSERT_NE(due, kNever);
+  scenario.Pass(due - scenario.api.now - std::chrono::milliseconds(2));
+  scenario.api.silent = true;
+  scenario.api.now = due - std::chrono::milliseconds(1);
+  scenario.api.Settle();
+  EXPECT_LE(scenario.api.wake, due);
+}
+
+// A bought server's kubelet has refused the pod, and no other is bought for a while.
+TEST(PreemptionTest, OthersGiveWayWhileNoServerIsBoughtForTheUrgent) {
+  Scenario scenario;
+  ApiModel& api = scenario.api;
+  scenario.Server("s1").Running(Low("a"));
+  api.AddPool("p");
+  scenario.Waiting(Task("urgent").Priority(10).Preempts());
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  ASSERT_EQ(scenario.Dump(), "a on s1\nurgent on cloud-1");
+  api::Pod& refused = api.pods.at("ns/urgent-1");
+  refused.phase = api::PodPhase::kFailed;
+  refused.reason = "UnexpectedAdmissionError";
+  api.Change(refused);
+  api.Settle();
+  EXPECT_EQ(scenario.Dump(), "a waits\nurgent on s1, attempt 2");
+}
+
 }  // namespace
 }  // namespace spillway::core

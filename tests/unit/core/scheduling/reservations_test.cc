@@ -259,5 +259,57 @@ TEST(ReservationTest, WhatIsGivenUpIsOfferedToTheHighestPriorityFirst) {
   EXPECT_FALSE(api.pods.contains("third/last-1"));
 }
 
+// One cpu of s1 lies idle for a task that wants all five.
+Scenario& KeepIdle(Scenario& s) {
+  return Starve(Fill(s.Server("s1", "5")).Waiting(Task("large").Cpu("5")));
+}
+
+TEST(ReservationTest, IsGivenUpForAWhileWhereNobodyKnowsWhenItWillDo) {
+  Scenario scenario;
+  KeepIdle(scenario).Waiting(Task("e")).Pass(kMostBlind - seconds(10));
+  EXPECT_EQ(Kept(scenario.api), "s1 for ns/large");
+  EXPECT_EQ(scenario.Dump(), "a on s1\nb on s1\nc on s1\nd on s1\ne waits\nlarge waits");
+  scenario.Pass(seconds(10));
+  EXPECT_EQ(Kept(scenario.api), "");
+  EXPECT_EQ(scenario.Dump(), "a on s1\nb on s1\nc on s1\nd on s1\ne on s1\nlarge waits");
+  scenario.Pass(kBlindPause);
+  EXPECT_EQ(Kept(scenario.api), "s1 for ns/large");
+}
+
+TEST(ReservationTest, IsLookedAtAgainWhenItIsToBeGivenUp) {
+  Scenario scenario;
+  KeepIdle(scenario.Pass(seconds(2)));  // between two checks of the nodes
+  ApiModel& api = scenario.api;
+  const Time until = api.world().scheduling.reserved.at(0).blind_since + kMostBlind;
+  scenario.Pass(until - api.now - std::chrono::milliseconds(2));
+  api.silent = true;
+  api.now = until - std::chrono::milliseconds(1);
+  api.Settle();
+  EXPECT_LE(api.wake, until);
+}
+
+TEST(ReservationTest, AGroupOfAHigherPriorityPasses) {
+  Scenario scenario;
+  KeepIdle(scenario).Ends("a");
+  const auto member = [](const char* name) {
+    return Task(name).Priority(1).With("group", {{"name", "g"}, {"size", 2}});
+  };
+  scenario.Together({member("g1"), member("g2")});
+  EXPECT_EQ(scenario.Dump(), "a ended\nb on s1\nc on s1\nd on s1\ng1 on s1\ng2 on s1\nlarge waits");
+}
+
+TEST(ReservationTest, AGapThatIsKnownLaterIsFilled) {
+  Scenario scenario;
+  scenario.Server("s2").Running(Task("like")).Pass(seconds(500));
+  scenario.api.servers["s2"].spec.cordoned = true;
+  scenario.api.Change(scenario.api.servers["s2"]);
+  KeepIdle(scenario).Waiting(Within(60, "short")).Pass(seconds(1));
+  ASSERT_EQ(scenario.Dump(),
+            "a on s1\nb on s1\nc on s1\nd on s1\nlarge waits\nlike on s2\nshort waits");
+  scenario.Ends("like").Pass(seconds(10));
+  EXPECT_EQ(scenario.Dump(),
+            "a on s1\nb on s1\nc on s1\nd on s1\nlarge waits\nlike ended\nshort on s1");
+}
+
 }  // namespace
 }  // namespace spillway::core
