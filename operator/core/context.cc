@@ -9,8 +9,11 @@ bool Context::ready() const {
   for (size_t kind = 0; kind < kKinds; ++kind) {
     if (!synced[kind] && static_cast<Kind>(kind) != Kind::kCloudServer) return false;
   }
-  return std::all_of(engines.begin(), engines.end(), [](const auto& entry) {
-    return entry.second.synced || entry.second.traits.polled;
+  // One that cannot be listed is not waited for for ever: servers that are there need none, and
+  // what it has is neither judged nor added to before it has said what that is.
+  return std::all_of(engines.begin(), engines.end(), [&](const auto& entry) {
+    const EngineFeed& engine = entry.second;
+    return engine.synced || engine.traits.polled || IsBlind(engine);
   });
 }
 

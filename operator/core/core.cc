@@ -51,7 +51,10 @@ struct Taker {
   void SetBehind(Kind kind, const std::string& engine, bool behind) const {
     world.behind[static_cast<size_t>(kind)] = behind;
     const auto feed = world.engines.find(engine);
-    if (feed != world.engines.end()) feed->second.behind = behind;
+    if (feed == world.engines.end()) return;
+    feed->second.behind = behind;
+    // The first list is on its way: how long that takes counts from here.
+    if (behind && feed->second.heard.last == Time{}) feed->second.heard.Hear(world.now);
   }
   void Advance(Kind kind, const std::string& engine, int64_t version) const {
     if (int64_t* known = world.SeenUpTo(kind, engine)) *known = std::max(*known, version);
@@ -237,7 +240,11 @@ StepResult Core::Step(std::span<const Event> events, Time now) {
   world.wake = kNever;
   for (const Event& event : events) std::visit(Taker{world, versions_went_back_}, event);
   if (versions_went_back_) return {};
-  if (world.ready()) Decide(world);
+  if (world.ready()) {
+    Decide(world);
+  } else {
+    for (const auto& [name, engine] : world.engines) WakeWhenUnseen(world, name);
+  }
   return {std::exchange(world.effects, {}), std::exchange(world.milestones, {}), world.wake};
 }
 

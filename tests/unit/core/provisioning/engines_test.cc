@@ -268,6 +268,46 @@ TEST_F(EnginesTest, OneThatIsWatchedIsWaitedFor) {
   EXPECT_THAT(api.pods, SizeIs(1));
 }
 
+TEST_F(EnginesTest, OneThatIsWatchedAndCannotBeListedHoldsOnlyItsOwnPoolsAfterAWhile) {
+  api.Restart();
+  api.AddPool("m", "8", 0, "machines");
+  api.AddServer("s");
+  api.AddTask("local");
+  api.AddTask("bought", {{"placement", {{"policy", "CloudOnly"}, {"pools", {"m"}}}}});
+  api.Push(Behind{Kind::kCloudServer, "machines"});
+  api.Advance(kFresh - seconds(5));
+  EXPECT_THAT(api.pods, IsEmpty()) << "it may still be heard of";
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.ServerOf("local"), "s");
+  EXPECT_EQ(machines.asked, 0);
+  EXPECT_EQ(Available("m").reason, "EngineSilent");
+  ListMachines();
+  api.Settle();
+  EXPECT_EQ(machines.asked, 1);
+}
+
+TEST_F(EnginesTest, AfterARestartAPurchaseWhoseEngineCannotBeListedIsKeptAndMadeOnce) {
+  api.AddPool("m", "8", 0, "machines");
+  AddTask("t", "m");
+  ASSERT_EQ(machines.asked, 1);
+  TellMachines();
+  api.Restart();
+  Poll();
+  api.Push(Behind{Kind::kCloudServer, "machines"});
+  api.Advance(kFresh + seconds(60));
+  EXPECT_EQ(machines.asked, 1);
+  EXPECT_THAT(machines.servers, SizeIs(1));
+  EXPECT_THAT(api.scales, SizeIs(1));
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning);
+  Provide(machines, "n");
+  TellMachines();
+  ListMachines();
+  api.Settle();
+  EXPECT_EQ(machines.asked, 1);
+  EXPECT_EQ(machines.released, 0);
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kReady);
+}
+
 TEST_F(EnginesTest, ToHearOfOneThatIsPolledSaysNothingOfTheApiServer) {
   api.silent = true;
   const Time before = api.world().news;
