@@ -3,14 +3,12 @@
 #include <absl/strings/ascii.h>
 
 #include <algorithm>
-#include <stop_token>
-#include <thread>
 #include <utility>
 
 #include "operator/base/foreign_text.h"
 #include "operator/cloud/objects.h"
 #include "operator/cloud/words.h"
-#include "operator/kube/watcher.h"
+#include "operator/kube/deadline.h"
 
 namespace spillway::cloud {
 namespace {
@@ -22,18 +20,6 @@ constexpr size_t kMostReleased = 1'000;
 
 // So long the watch of claims waits for the Events of one.
 constexpr std::chrono::milliseconds kWatchWaits{3'000};
-
-// Its error is kCancelled where the time is over.
-Result<Json> CallWithin(std::chrono::milliseconds limit, kube::Transport& transport,
-                        const kube::Request& request, const std::stop_token& stop) {
-  std::stop_source over;
-  const std::stop_callback on_stop(stop, [&] { over.request_stop(); });
-  const std::jthread timer([&](std::stop_token answered) {
-    kube::SleepFor(limit, std::move(answered));
-    over.request_stop();
-  });
-  return kube::Call(transport, request, over.get_token());
-}
 
 kube::Request EventsRequest(const std::string& claim) {
   kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
@@ -190,7 +176,8 @@ Result<api::CloudServer> Karpenter::Decode(const Json& object, std::stop_token s
   auto server = DecodeNodeClaim(object);
   if (!server || !server->deleting || server->node_name.empty() || IsReleased(server->uid))
     return server;
-  const auto events = CallWithin(kWatchWaits, transport_, EventsRequest(server->name), stop);
+  const kube::Deadline deadline(kWatchWaits, std::move(stop));
+  const auto events = kube::Call(transport_, EventsRequest(server->name), deadline.token());
   const std::string why = events ? InterruptionIn(*events) : "";
   if (why.empty()) return server;
   server->ending = "NodeClaim " + server->name + " is interrupted by its cloud: " + why;
