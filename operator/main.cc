@@ -239,7 +239,7 @@ int Run(const Flags& flags, std::stop_source& stop) {
   engines.Add(std::make_unique<cloud::PendingPod>(server, leadership->ns));
   engines.Add(std::make_unique<cloud::Rest>(cloud::Installation{
       server, leadership->ns, [](const kube::Config& of) { return kube::MakeTransport(of); }}));
-  runtime::Loop loop(server, engines, metrics, {flags.workers, identity});
+  runtime::Loop loop(server, engines, metrics, {.workers = flags.workers, .identity = identity});
   std::atomic<bool> leading{!flags.leader_elect};
   const auto probes = runtime::ServeProbes(
       flags.probe_address, [&] { return !loop.ready() || loop.healthy(); },

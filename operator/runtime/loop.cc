@@ -222,6 +222,7 @@ bool Loop::Run(std::stop_token stop) {
   for (cloud::Engine* engine : engines_.all())
     watches.emplace_back([=, this] { FollowEngine(*engine, while_running); });
   watches.emplace_back([=, this] { FollowLoad(while_running); });
+  const auto began = std::chrono::steady_clock::now();
   Time wake = Now(), described{}, told_engines{};
   bool listed = false;  // since memory was given back
   while (!stop.stop_requested()) {
@@ -230,10 +231,15 @@ bool Loop::Run(std::stop_token stop) {
     const auto begin = std::chrono::steady_clock::now();
     core::StepResult result;
     if (const auto thrown = Guarded([&] { result = core_.Step(events, now); })) {
-      // What is known is half of what has happened, and may bind or buy twice.
-      Fail("a step of the core failed: ending, to begin anew", {{"error", *thrown}});
-      broken_off_ = true;
-      break;
+      // What is known is half of what has happened. A new process knows all; but what the core
+      // cannot take may be there for it as well, and one object must not stop everything.
+      broken_off_ = begin - began >= options_.young;
+      Fail(broken_off_ ? "a step of the core failed: ending, to begin anew"
+                       : "a step of the core failed: going on without its events",
+           {{"error", *thrown}});
+      if (broken_off_) break;
+      wake = now + kAfterException;
+      continue;
     }
     metrics_.ObserveStep(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),

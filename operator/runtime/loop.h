@@ -20,6 +20,9 @@ namespace spillway::runtime {
 struct LoopOptions {
   int workers = 64;
   std::string identity;
+  // A step of the core that fails so soon after the process began is likely to fail in the next
+  // process as well: this one goes on without its events.
+  std::chrono::milliseconds young{600'000};
 };
 
 class Loop {

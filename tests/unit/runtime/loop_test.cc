@@ -10,6 +10,9 @@
 namespace spillway::runtime {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
 // Nobody answers until the caller gives up.
 class Silence : public kube::Transport {
  public:
@@ -32,7 +35,7 @@ TEST(LoopTest, EndsByItselfOnceTheApiServerIsOlderThanItWas) {
   Silence transport;
   const cloud::Engines engines;
   Metrics metrics;
-  Loop loop(transport, engines, metrics, {4, "test"});
+  Loop loop(transport, engines, metrics, {.workers = 4, .identity = "test"});
   loop.Push(core::Listed{core::Kind::kTask, 10, {}});
   loop.Push(core::Listed{core::Kind::kTask, 5, {}});
   const std::stop_source nobody_stops_it;
@@ -45,22 +48,31 @@ struct Throws {
   operator core::Measured() const { throw std::runtime_error("no"); }
 };
 
-TEST(LoopTest, EndsByItselfOnceAStepOfTheCoreThrows) {
+// Whether a process that is young for so long, and is stopped in time, has ended before that.
+bool EndsByItself(milliseconds young, milliseconds in_time) {
   Silence transport;
   const cloud::Engines engines;
   Metrics metrics;
-  Loop loop(transport, engines, metrics, {4, "test"});
+  Loop loop(transport, engines, metrics, {.workers = 4, .identity = "test", .young = young});
   core::Event broken;
   EXPECT_THROW(broken.emplace<core::Measured>(Throws{}), std::runtime_error);
   loop.Push(std::move(broken));
   std::stop_source stop;
-  const std::jthread in_vain([&](std::stop_token ended) {
-    kube::SleepFor(std::chrono::seconds(5), ended);
+  const std::jthread late([&](std::stop_token ended) {
+    kube::SleepFor(in_time, ended);
     stop.request_stop();
   });
   loop.Run(stop.get_token());
-  EXPECT_FALSE(stop.stop_requested());
-  EXPECT_TRUE(loop.must_begin_anew());
+  EXPECT_EQ(loop.must_begin_anew(), !stop.stop_requested());
+  return loop.must_begin_anew();
+}
+
+TEST(LoopTest, EndsByItselfOnceAStepOfTheCoreThrows) {
+  EXPECT_TRUE(EndsByItself(milliseconds(0), seconds(20)));
+}
+
+TEST(LoopTest, GoesOnAfterAStepThatThrewWhereTheNextProcessWouldHaveToTakeTheSame) {
+  EXPECT_FALSE(EndsByItself(seconds(600), milliseconds(300)));
 }
 
 }  // namespace
