@@ -62,10 +62,6 @@ std::optional<Time> StartOf(const World& world, const Shape& shape, int64_t rank
   return std::max(first, world.now) + shape.runs.value() * rounds;
 }
 
-}  // namespace
-
-namespace {
-
 // Its pods there are told to go, or will be: each has the grace that it asks for.
 End EndOfStopped(const World& world, const TaskState& task, const std::string& node) {
   End end{world.now + kStopAllowance, false, true};
