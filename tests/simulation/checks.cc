@@ -38,8 +38,10 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
   CheckGround(replica, effect);
   if (const auto* ask = std::get_if<core::AskCloud>(&effect)) {
     if (ask->op == core::AskCloud::Op::kDiagnose) CheckGone(*ask);
-    if (ask->op == core::AskCloud::Op::kEnsure)
+    if (ask->op == core::AskCloud::Op::kEnsure) {
       engine_asked_.try_emplace({replica.id(), ask->request_uid}, api_.now);
+      asked_in_vain_.erase(ask->request_uid);
+    }
   }
   if (const auto* note = std::get_if<core::Note>(&effect)) NotePreempted(replica, *note);
   const auto* write = std::get_if<core::Write>(&effect);
@@ -241,6 +243,13 @@ void Checks::CheckCost(const std::string& uid, const std::string& key) {
   if (cost.statuses > bound)
     Violate("too-many-writes", key + ": " + std::to_string(cost.statuses) + " statuses for " +
                                    std::to_string(cost.pods) + " pods");
+}
+
+void Checks::Failed(const core::Effect& effect) {
+  const auto* ask = std::get_if<core::AskCloud>(&effect);
+  if (ask != nullptr && ask->op == core::AskCloud::Op::kEnsure)
+    asked_in_vain_.insert(ask->request_uid);
+  if (const auto* made = std::get_if<core::Write>(&effect)) Failed(*made);
 }
 
 void Checks::Failed(const core::Write& write) {

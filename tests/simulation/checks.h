@@ -34,8 +34,8 @@ class Checks {
   void Turned(const Replica& replica);
   // A try of an effect, whatever comes of it.
   void Tried(const Replica& replica, const core::Effect& effect);
-  // The process was told that the write has failed, or that nobody knows.
-  void Failed(const core::Write& write);
+  // The process was told that what it wanted has failed, or that nobody knows.
+  void Failed(const core::Effect& effect);
   // Around a write that the API server accepts.
   void Before(const core::Write& write);
   void After(const Replica& replica, const core::Write& write);
@@ -125,6 +125,7 @@ class Checks {
   void CheckBinding(const Replica& replica, const core::Write& write);
   void CheckNeed(const Replica& replica, const core::Write& write);
   void CheckLosses(const core::Write& write, const api::TaskRequest& task);
+  void Failed(const core::Write& write);
   void PodDecided(const Replica& replica, const core::Write& write);
   const api::Resources& RequestsOf(const Replica& replica, const api::Pod& pod) const;
   void CheckRoom(const Replica& replica, const api::Pod& pod);
@@ -226,6 +227,7 @@ class Checks {
   std::set<std::string> decided_, ever_decided_;
   // When a process has asked an engine for a server first: by its id and the request's uid.
   std::map<std::pair<int, std::string>, Time> engine_asked_;
+  std::set<std::string> asked_in_vain_;    // uids of requests: by what was answered last
   std::map<std::string, Origin> origins_;  // of pods, by uid
   std::set<std::string> stopped_;          // pods whose end was decided on; by uid
   std::set<std::string> given_back_;       // servers, likewise

@@ -43,7 +43,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
              [this](const Replica& replica, const core::Effect& effect) {
                checks_.Tried(replica, effect);
              },
-             [this](const Replica&, const core::Write& write) { checks_.Failed(write); },
+             [this](const Replica&, const core::Effect& effect) { checks_.Failed(effect); },
              [this](const core::Write& write) { late_.emplace_back(api_.now, write); },
              [this](const core::Effect& effect, bool carried) {
                const char* point = crashes_.Meet(effect, carried);

@@ -33,8 +33,8 @@ bool Checks::IsInflight(const api::ScaleRequest& scale) const {
   const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));
   // Its machine was there, and the engine replaces it: that one is given back.
   if (witness_.WasReady(scale.meta.uid)) return false;
-  return claim != nullptr ? !claim->deleting && !claim->ready && claim->error == kNone
-                          : !cloud_.Answered(scale.meta.uid);
+  if (claim != nullptr) return !claim->deleting && !claim->ready && claim->error == kNone;
+  return !cloud_.Answered(scale.meta.uid) && !asked_in_vain_.contains(scale.meta.uid);
 }
 
 void Checks::CheckPurchase(const core::Write& write) {

@@ -381,8 +381,7 @@ bool Replica::Answer(size_t which) {
     const Time now = Read();
     auto verdict =
         machine_.Judge(flight.job, std::move(flight.tried), world_.api.now - flight.sent, now);
-    const auto* write = std::get_if<core::Write>(&flight.job.effect);
-    if (write != nullptr && verdict.error && !verdict.again) world_.failed(*this, *write);
+    if (verdict.error && !verdict.again) world_.failed(*this, flight.job.effect);
     if (verdict.report) inbox_.push_back(std::move(*verdict.report));
     const uint64_t random = std::hash<std::string>{}(flight.job.key);
     machine_.Land(std::move(flight.job), verdict, now, random);

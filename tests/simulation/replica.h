@@ -69,8 +69,8 @@ class Replica {
     std::function<void(const Replica&)> turned;
     // Called for every try, before it is answered.
     std::function<void(const Replica&, const core::Effect&)> tried;
-    // Called when a process learns that its write has failed, or that nobody knows.
-    std::function<void(const Replica&, const core::Write&)> failed;
+    // Called when a process learns that what it wanted has failed, or that nobody knows.
+    std::function<void(const Replica&, const core::Effect&)> failed;
     // Takes a write that will arrive later.
     std::function<void(const core::Write&)> delayed;
     // Whether the process ends here: with the effect about to be sent, or carried out.
