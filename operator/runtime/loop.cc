@@ -207,6 +207,24 @@ std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
   return std::exchange(events_, {});
 }
 
+bool EndsAfterFailure(milliseconds age, milliseconds young, bool ready) {
+  return !ready || age >= young;
+}
+
+// What is known after it is half of what has happened: an answer that is waited for may be lost. A
+// new process knows all; but what the core cannot take may be there for it as well, and one object
+// must not stop everything.
+bool Loop::BreaksOff(const std::optional<std::string>& thrown, milliseconds age) {
+  if (thrown) failure_ = "it threw: " + *thrown;
+  if (failure_.empty()) return false;
+  broken_off_ = EndsAfterFailure(age, options_.young, core_.world().ready());
+  if (broken_off_ || thrown)
+    Fail(broken_off_ ? "a step of the core failed: ending, to begin anew"
+                     : "a step of the core failed: going on without its events for some time",
+         {{"error", failure_}});
+  return broken_off_;
+}
+
 bool Loop::Run(std::stop_token stop) {
   executor_.Start();
   // The watches end with this function, also where that ends by itself.
@@ -230,15 +248,11 @@ bool Loop::Run(std::stop_token stop) {
     const Time now = Now();
     const auto begin = std::chrono::steady_clock::now();
     core::StepResult result;
-    if (const auto thrown = Guarded([&] { result = core_.Step(events, now); })) {
-      // What is known is half of what has happened. A new process knows all; but what the core
-      // cannot take may be there for it as well, and one object must not stop everything.
-      broken_off_ = begin - began >= options_.young;
-      Fail(broken_off_ ? "a step of the core failed: ending, to begin anew"
-                       : "a step of the core failed: going on without its events",
-           {{"error", *thrown}});
-      if (broken_off_) break;
-      wake = now + kAfterException;
+    const auto thrown = Guarded([&] { result = core_.Step(events, now); });
+    if (BreaksOff(thrown, std::chrono::floor<milliseconds>(begin - began))) break;
+    if (thrown) {
+      kube::SleepFor(kAfterException, stop);
+      wake = now;
       continue;
     }
     metrics_.ObserveStep(

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -21,9 +23,13 @@ struct LoopOptions {
   int workers = 64;
   std::string identity;
   // A step of the core that fails so soon after the process began is likely to fail in the next
-  // process as well: this one goes on without its events.
+  // process as well: this one goes on without its events for so long.
   std::chrono::milliseconds young{600'000};
 };
+
+// Whether a process of that age in which a step of the core has failed ends now. One that is not
+// ready decides nothing without what it has lost; another may lead meanwhile.
+bool EndsAfterFailure(std::chrono::milliseconds age, std::chrono::milliseconds young, bool ready);
 
 class Loop {
  public:
@@ -48,6 +54,8 @@ class Loop {
   // By the clock that the core is called with.
   Time Now();
   std::vector<core::Event> Wait(Time wake, std::stop_token stop);
+  // Whether Run ends because of a step that failed: the last one, as `thrown` says, or one before.
+  bool BreaksOff(const std::optional<std::string>& thrown, std::chrono::milliseconds age);
   void Follow(const Feed& feed, std::stop_token stop);
   // Watches or polls what it has.
   void FollowEngine(cloud::Engine& engine, std::stop_token stop);
@@ -64,6 +72,7 @@ class Loop {
   // Of the thread in Run alone.
   core::Core core_;
   SmoothClock clock_;
+  std::string failure_;  // of the last step that failed; empty: none did
   bool broken_off_ = false;
   std::mutex mutex_;
   std::condition_variable_any changed_;

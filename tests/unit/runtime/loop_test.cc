@@ -48,31 +48,58 @@ struct Throws {
   operator core::Measured() const { throw std::runtime_error("no"); }
 };
 
-// Whether a process that is young for so long, and is stopped in time, has ended before that.
-bool EndsByItself(milliseconds young, milliseconds in_time) {
+core::Event Broken() {
+  core::Event broken;
+  EXPECT_THROW(broken.emplace<core::Measured>(Throws{}), std::runtime_error);
+  return broken;
+}
+
+TEST(LoopTest, EndsByItselfOnceAStepOfTheCoreThrows) {
+  Silence transport;
+  const cloud::Engines engines;
+  Metrics metrics;
+  Loop loop(transport, engines, metrics, {.workers = 4, .identity = "test"});
+  loop.Push(Broken());
+  const std::stop_source nobody_stops_it;
+  loop.Run(nobody_stops_it.get_token());
+  EXPECT_TRUE(loop.must_begin_anew());
+}
+
+// Whether a process that has heard of everything, is young for so long, and is stopped so long
+// after a step that threw, has ended before that.
+bool EndsByItself(milliseconds young, milliseconds stopped_after) {
   Silence transport;
   const cloud::Engines engines;
   Metrics metrics;
   Loop loop(transport, engines, metrics, {.workers = 4, .identity = "test", .young = young});
-  core::Event broken;
-  EXPECT_THROW(broken.emplace<core::Measured>(Throws{}), std::runtime_error);
-  loop.Push(std::move(broken));
+  for (size_t i = 0; i < core::kKinds; ++i)
+    loop.Push(core::Listed{static_cast<core::Kind>(i), 10, {}});
+  loop.Push(core::Measured{});
   std::stop_source stop;
   const std::jthread late([&](std::stop_token ended) {
-    kube::SleepFor(in_time, ended);
+    while (!loop.ready() && !ended.stop_requested()) kube::SleepFor(milliseconds(5), ended);
+    loop.Push(Broken());
+    kube::SleepFor(stopped_after, ended);
     stop.request_stop();
   });
   loop.Run(stop.get_token());
+  EXPECT_TRUE(loop.ready());
   EXPECT_EQ(loop.must_begin_anew(), !stop.stop_requested());
   return loop.must_begin_anew();
 }
 
-TEST(LoopTest, EndsByItselfOnceAStepOfTheCoreThrows) {
-  EXPECT_TRUE(EndsByItself(milliseconds(0), seconds(20)));
-}
-
 TEST(LoopTest, GoesOnAfterAStepThatThrewWhereTheNextProcessWouldHaveToTakeTheSame) {
   EXPECT_FALSE(EndsByItself(seconds(600), milliseconds(300)));
+}
+
+TEST(LoopTest, EndsForAStepThatThrewOnceItIsNoLongerYoungThoughNoOtherThrows) {
+  EXPECT_TRUE(EndsByItself(milliseconds(500), seconds(20)));
+}
+
+TEST(LoopTest, OnlyAYoungProcessThatKnowsEverythingGoesOnAfterAFailure) {
+  EXPECT_FALSE(EndsAfterFailure(seconds(599), seconds(600), true));
+  EXPECT_TRUE(EndsAfterFailure(seconds(599), seconds(600), false));
+  EXPECT_TRUE(EndsAfterFailure(seconds(600), seconds(600), true));
 }
 
 }  // namespace
