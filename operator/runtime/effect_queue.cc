@@ -129,7 +129,9 @@ void EffectQueue::Offer(const std::string& key, Object& object, Time now) {
 bool EffectQueue::MayStart(const Lane& lane) const {
   if (lane.in_flight >= lane.most) return false;
   if (lane.slow && lane.kind->slow_in_flight >= lane.kind->most_slow) return false;
-  const size_t patient = lane.kind->in_flight == 0 ? most_ : most_of_lane_;
+  // What is quick of the class may never pause: a slow lane does not wait for that.
+  const size_t own = lane.engine ? lane.kind->in_flight : lane.kind->slow_in_flight;
+  const size_t patient = own == 0 ? most_ : most_of_lane_;
   if (lane.patient() && patient_in_flight_ >= patient) return false;
   const size_t all = lane.group->in_flight;
   return all < most_ || (all < most_of_group_ && lane.in_flight < always_);

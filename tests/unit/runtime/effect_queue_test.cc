@@ -259,6 +259,25 @@ TEST(EffectQueueTest, AnEngineIsAskedThoughOthersHang) {
   EXPECT_EQ(std::get<core::AskCloud>(job->effect).request_uid, "good");
 }
 
+// Creations elsewhere are quick, and never pause.
+TEST(EffectQueueTest, ASlowNamespaceHasATurnThoughEnginesHangAndItsClassIsBusy) {
+  EffectQueue queue(64);
+  queue.Push(Create("old", "slow"), kStart);
+  queue.Again(*queue.Pop(kStart), kStart + kSlowEffect, kStart + seconds(100));
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = std::to_string(i);
+    queue.Push(Ask(core::AskCloud::Op::kEnsure, "hang-" + name, name), kStart);
+  }
+  const Time later = kStart + kSlowEffect;
+  EXPECT_EQ(PopAll(queue, later).size(), 32u);
+  queue.Push(Create("t", "quick"), later);
+  EXPECT_EQ(NamespaceOf(queue.Pop(later)), "quick");
+  queue.Push(Create("t", "slow"), later);
+  const auto job = queue.Pop(later);
+  ASSERT_TRUE(job);
+  EXPECT_EQ(NamespaceOf(job), "slow");
+}
+
 TEST(EffectQueueTest, TooManyEventsAreDroppedAndNothingElseIs) {
   EffectQueue queue;
   size_t dropped = 0;
