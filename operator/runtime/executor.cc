@@ -108,6 +108,8 @@ std::optional<Job> Executor::Next(std::stop_token stop) {
     const Time now = Monotonic();
     if (auto job = machine_.Next(now)) {
       if (job->attempts == 0) metrics_.QueueStarted(Seconds(now - job->pushed), machine_.waiting());
+      // One that ends may make room for several.
+      if (machine_.ready(now)) changed_.notify_one();
       return job;
     }
     const Time due = machine_.next();
