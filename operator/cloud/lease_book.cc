@@ -21,12 +21,19 @@ std::vector<std::string> LeaseBook::Missing(uint64_t look, const LeaseList& list
                                             size_t most) const {
   std::set<std::string_view> there(list.unread.begin(), list.unread.end());
   for (const Lease& lease : list.leases) there.insert(lease.server.name);
-  std::vector<std::string> out;
+  std::vector<std::pair<uint64_t, std::string>> found;
   for (const auto& [id, entry] : entries_) {
-    if (out.size() == most) break;
-    if (entry.seen < look && !there.contains(id)) out.push_back(id);
+    if (entry.seen < look && !there.contains(id)) found.emplace_back(entry.last(), id);
   }
+  std::sort(found.begin(), found.end());
+  if (found.size() > most) found.resize(most);
+  std::vector<std::string> out;
+  for (auto& [last, id] : found) out.push_back(std::move(id));
   return out;
+}
+
+void LeaseBook::Asked(const std::string& id) {
+  if (const auto at = entries_.find(id); at != entries_.end()) at->second.asked = looks_;
 }
 
 void LeaseBook::EndList(uint64_t look, LeaseList list, const std::vector<std::string>& gone) {

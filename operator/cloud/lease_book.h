@@ -1,6 +1,7 @@
 // The leases that one cloud service has, as far as it has said.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -31,8 +32,11 @@ class LeaseBook {
   uint64_t BeginList() { return ++looks_; }
   // What the list that began then does not have, though it should, whether it could be read there
   // or not. A service may list late what it has, so that this alone does not say that it is gone.
-  // At most so many, in the order of ids.
+  // At most so many: first those of which nothing was heard, and that were not asked for, for the
+  // longest time, so that each has its turn.
   std::vector<std::string> Missing(uint64_t look, const LeaseList& list, size_t most) const;
+  // It is asked for by its id.
+  void Asked(const std::string& id);
   // What the list that began then has, and who is gone by it. What could not be read stays as it
   // was.
   void EndList(uint64_t look, LeaseList list, const std::vector<std::string>& gone);
@@ -50,6 +54,9 @@ class LeaseBook {
     Lease lease;
     uint64_t seen = 0;   // 0: expected only
     bool there = false;  // it was listed, though it could not be read
+    uint64_t asked = 0;  // for it alone
+
+    uint64_t last() const { return std::max(seen, asked); }
   };
   bool IsNewer(const std::string& id, uint64_t look) const;
 

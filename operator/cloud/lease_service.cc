@@ -16,8 +16,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-// By contract: calls under way at once, and how large an answer may be.
-constexpr int kMostCalls = 4;
+// By contract: calls under way at once, and how large an answer may be. The last call is kept for
+// the looks: they renew the leases, and do not wait for all that is asked for.
+constexpr int kMostCalls = 4, kMostCallsOfOthers = kMostCalls - 1;
 constexpr size_t kMostBytes = 4 << 20;
 constexpr int kMostPages = 1000;
 constexpr size_t kMostLeases = 100'000;
@@ -165,13 +166,30 @@ LeaseService::Answer LeaseService::CallOnce(const kube::Request& request, std::s
 }
 
 LeaseService::Answer LeaseService::Call(const kube::Request& request, std::stop_token stop) {
+  return CallAmong(kMostCallsOfOthers, request, std::move(stop));
+}
+
+LeaseService::Answer LeaseService::CallOfLook(const kube::Request& request, std::stop_token stop) {
+  return CallAmong(kMostCalls, request, std::move(stop));
+}
+
+LeaseService::Answer LeaseService::CallAmong(int most, const kube::Request& request,
+                                             std::stop_token stop) {
   {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, stop, installation_.patience, [&] { return calls_ < kMostCalls; }))
+    if (!changed_.wait_for(lock, stop, installation_.patience, [&] { return calls_ < most; }))
       return Transient(stop.stop_requested() ? "stopped"
                                              : address_.endpoint + " is slow: other calls wait");
     ++calls_;
   }
+  // Also if it throws.
+  const std::shared_ptr<void> ended(nullptr, [this](void*) {
+    {
+      const std::lock_guard lock(mutex_);
+      --calls_;
+    }
+    changed_.notify_all();
+  });
   Answer answer = CallOnce(request, stop);
   if (const auto* error = std::get_if<LeaseError>(&answer);
       error != nullptr && error->credentials) {
@@ -179,11 +197,6 @@ LeaseService::Answer LeaseService::Call(const kube::Request& request, std::stop_
     bool renewed = true;
     if (Connected(&renewed, stop) && renewed) answer = CallOnce(request, stop);
   }
-  {
-    const std::lock_guard lock(mutex_);
-    --calls_;
-  }
-  changed_.notify_all();
   return answer;
 }
 
@@ -302,11 +315,12 @@ Result<LeaseList> LeaseService::ListPages(std::stop_token stop) {
   if (!ref) return ref.error();
   LeaseList list;
   std::string next;
-  for (int page = 0; page < kMostPages && list.leases.size() < kMostLeases; ++page) {
+  for (int page = 0; page < kMostPages && list.leases.size() + list.unread.size() < kMostLeases;
+       ++page) {
     kube::Request request;
     request.path = Split(address_.endpoint).path + "/v1/leases?limit=500&clientRef=" + *ref;
     if (!next.empty()) request.path += "&continue=" + next;
-    const Answer answer = Call(request, stop);
+    const Answer answer = CallOfLook(request, stop);
     if (const auto* error = std::get_if<LeaseError>(&answer)) return ToError(*error);
     auto read = DecodeLeases(std::get<Json>(answer), *ref);
     if (!read) return Invalid("the answer of " + address_.endpoint + ": " + read.error().message);
@@ -322,7 +336,11 @@ Result<LeaseList> LeaseService::ListPages(std::stop_token stop) {
 Result<Unit> LeaseService::SettleMissing(const std::vector<std::string>& missing, LeaseList& list,
                                          std::vector<std::string>& gone, std::stop_token stop) {
   for (const std::string& id : missing) {
-    const Answer answer = Call(OfLease("GET", id), stop);
+    {
+      const std::lock_guard lock(mutex_);
+      book_.Asked(id);
+    }
+    const Answer answer = CallOfLook(OfLease("GET", id), stop);
     if (const auto* error = std::get_if<LeaseError>(&answer)) {
       if (!error->gone()) return ToError(*error);
       gone.push_back(id);
@@ -366,9 +384,9 @@ Result<Unit> LeaseService::Renew(std::stop_token stop) {
   }
   const auto ref = Ref(stop);
   if (!ref) return ref.error();
-  const Answer answer = Call({"POST", Split(address_.endpoint).path + "/v1/renewals",
-                              "application/json", Dump({{"clientRef", *ref}})},
-                             stop);
+  const Answer answer = CallOfLook({"POST", Split(address_.endpoint).path + "/v1/renewals",
+                                    "application/json", Dump({{"clientRef", *ref}})},
+                                   stop);
   if (const auto* error = std::get_if<LeaseError>(&answer)) return ToError(*error);
   const std::lock_guard lock(mutex_);
   renewed_ = steady_clock::now();

@@ -78,6 +78,10 @@ class LeaseService {
   using Answer = std::variant<api::Json, LeaseError>;
 
   Answer Call(const kube::Request& request, std::stop_token stop);
+  // Has room though all that others may call at once is under way.
+  Answer CallOfLook(const kube::Request& request, std::stop_token stop);
+  // Once less than so many calls are under way.
+  Answer CallAmong(int most, const kube::Request& request, std::stop_token stop);
   Answer CallOnce(const kube::Request& request, std::stop_token stop);
   kube::Request OfLease(const std::string& method, const std::string& id) const;
   // The connection with the credentials of now. reread: the Secret is read again, whatever its age;

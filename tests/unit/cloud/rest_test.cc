@@ -53,6 +53,7 @@ struct World {
   std::set<std::string> hang;      // calls by their last word, until the caller gives up
   bool deaf = false;               // not even then, for a second
   std::atomic<int> hanging{0};
+  std::atomic<int> throws{0};  // so many calls
   std::chrono::milliseconds slow{0};
   bool pages_without_end = false;
   std::vector<std::string> calls;  // "PUT u"
@@ -96,6 +97,7 @@ class FakeService : public kube::Transport {
                   : kube::SleepFor(seconds(10), stop);
       return Error{ErrorKind::kCancelled, "cancelled"};
     }
+    if (world_.throws-- > 0) throw std::runtime_error("no thread");
     if (world_.slow.count() > 0) kube::SleepFor(world_.slow, stop);
     if (stop.stop_requested()) return Error{ErrorKind::kCancelled, "cancelled"};
     const std::lock_guard lock(world_.mutex);
@@ -440,14 +442,40 @@ TEST_F(RestTest, ACallThatWaitsForOthersIsGivenUp) {
   world.hang = {"u"};
   world.deaf = true;
   std::vector<std::jthread> others;
-  for (int i = 0; i < 4; ++i) others.emplace_back([&] { (void)Ensure(); });
-  while (world.hanging < 4) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) others.emplace_back([&] { (void)Ensure(); });
+  while (world.hanging < 3) std::this_thread::yield();
   const auto begin = std::chrono::steady_clock::now();
   const auto released = service.Release("v", {});
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(900));
   ASSERT_FALSE(released.ok());
   EXPECT_TRUE(released.error().retryable());
   EXPECT_THAT(released.error().message, HasSubstr("other calls wait"));
+}
+
+TEST_F(RestTest, LeasesAreRenewedAndListedThoughAllThatIsAskedForHangs) {
+  world.hang = {"u"};
+  service.RenewEvery(seconds(1000));
+  std::stop_source stop;
+  std::vector<std::jthread> others;
+  for (int i = 0; i < 8; ++i)
+    others.emplace_back([&] { (void)service.Ensure("u", Pool(), stop.get_token()); });
+  while (world.hanging < 3) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(world.hanging, 3);
+  const auto begin = std::chrono::steady_clock::now();
+  (void)service.Look({});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+  stop.request_stop();
+  others.clear();
+  EXPECT_THAT(world.calls, testing::Contains("POST renewals"));
+  EXPECT_TRUE(service.heard().ever);
+}
+
+TEST_F(RestTest, ACallThatThrowsLeavesRoomForTheNext) {
+  installation.patience = std::chrono::milliseconds(500);
+  world.throws = 8;
+  for (int i = 0; i < 8; ++i) EXPECT_THROW((void)Ensure(), std::runtime_error) << i;
+  EXPECT_EQ(Server().name, "u");
 }
 
 TEST_F(RestTest, PagesWithoutEndAreNoList) {
