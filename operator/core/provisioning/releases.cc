@@ -24,6 +24,8 @@ using std::chrono::seconds;
 
 // An engine that has said yes to a release, and has not begun, is asked again.
 constexpr Duration kReleaseAgain{60'000};
+// Later than that, it is asked again whatever it wants.
+constexpr Duration kLongestWait{600'000};
 
 // The API server keeps it until what was bought for it was given back.
 bool IsHeld(const ScaleState& scale) {
@@ -227,10 +229,13 @@ void ReleaseAsked(World& world, ScaleState& scale, const std::optional<Error>& e
     return;
   }
   scale.released.clear();
-  // It costs money as long as it lasts, so the wait stays short.
+  // It costs money as long as it lasts, so the wait stays short, whatever the engine wants.
   if (scale.release_backoff.Fail(world.now, scale.object.meta.uid, error->message, kAskAgain))
     RecordEvent(world, scale, true, "ReleaseRefused",
                 "the server could not be given back: " + error->message);
+  const Duration wanted = std::min<Duration>(error->retry_after.value_or(seconds(0)), kLongestWait);
+  Time& not_before = scale.release_backoff.not_before;
+  not_before = std::max(not_before, world.now + wanted);
   world.WakeAt(scale.release_backoff.not_before);
 }
 

@@ -793,6 +793,23 @@ TEST_F(ScalingTest, ARefusedReleaseIsAskedForAgainEverMoreSlowly) {
   EXPECT_TRUE(api.claims.empty());
 }
 
+TEST_F(ScalingTest, ARefusedReleaseIsAskedForAgainWhenItsEngineWantsButWithinTenMinutes) {
+  api.AddPool("spot");
+  api.AddTask("t");
+  api.Settle();
+  api.release_error = Error{ErrorKind::kUnavailable, "maintenance", seconds(200)};
+  api.Remove(api.tasks, "ns/t");
+  api.Advance(seconds(190));
+  EXPECT_EQ(api.releases_asked, 1);
+  api.release_error->retry_after = seconds(86'400);
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.releases_asked, 2);
+  api.Advance(seconds(560));
+  EXPECT_EQ(api.releases_asked, 2);
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.releases_asked, 3);
+}
+
 TEST_F(ScalingTest, ARefusedReleaseOfAnOrphanIsAskedForAgainSlowly) {
   api.AddPool("spot");
   api.AddTask("t");
