@@ -13,7 +13,7 @@ bool Context::ready() const {
   // what it has is neither judged nor added to before it has said what that is.
   return std::all_of(engines.begin(), engines.end(), [&](const auto& entry) {
     const EngineFeed& engine = entry.second;
-    return engine.synced || engine.traits.polled || IsBlind(engine);
+    return engine.synced || engine.traits.polled || engine.let_go;
   });
 }
 

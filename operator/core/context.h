@@ -38,10 +38,12 @@ struct Heard {
 // An engine of this operator, and how much is known of what it has.
 struct EngineFeed {
   api::EngineTraits traits;
-  int64_t seen_up_to = 0;  // as of the other kinds, in its own versions
-  bool synced = false;     // listed at least once
-  uint64_t lists = 0;      // so many times
-  bool behind = false;     // its watch broke, and is not current again
+  int64_t seen_up_to = 0;      // as of the other kinds, in its own versions
+  bool synced = false;         // listed at least once
+  uint64_t lists = 0;          // so many times
+  bool behind = false;         // its watch broke, and is not current again
+  Time behind_since = kNever;  // since when its first list has not come
+  bool let_go = false;         // it is waited for no more, as long as it is not listed
   Heard heard{};
 };
 

@@ -53,8 +53,7 @@ struct Taker {
     const auto feed = world.engines.find(engine);
     if (feed == world.engines.end()) return;
     feed->second.behind = behind;
-    // The first list is on its way: how long that takes counts from here.
-    if (behind && feed->second.heard.last == Time{}) feed->second.heard.Hear(world.now);
+    if (behind) feed->second.behind_since = std::min(feed->second.behind_since, world.now);
   }
   void Advance(Kind kind, const std::string& engine, int64_t version) const {
     if (int64_t* known = world.SeenUpTo(kind, engine)) *known = std::max(*known, version);
@@ -234,17 +233,27 @@ Core::Core(std::vector<api::EngineTraits> engines) : world_(std::make_unique<Wor
 }
 Core::~Core() = default;
 
+namespace {
+
+// The first list of an engine may fail for ever, as for want of a right.
+void LetGoOfUnlisted(World& world) {
+  for (auto& [name, engine] : world.engines) {
+    if (engine.synced || engine.let_go || engine.behind_since == kNever) continue;
+    engine.let_go = world.now >= engine.behind_since + kFresh;
+    if (!engine.let_go) world.WakeAt(engine.behind_since + kFresh);
+  }
+}
+
+}  // namespace
+
 StepResult Core::Step(std::span<const Event> events, Time now) {
   World& world = *world_;
   world.now = now;
   world.wake = kNever;
   for (const Event& event : events) std::visit(Taker{world, versions_went_back_}, event);
   if (versions_went_back_) return {};
-  if (world.ready()) {
-    Decide(world);
-  } else {
-    for (const auto& [name, engine] : world.engines) WakeWhenUnseen(world, name);
-  }
+  LetGoOfUnlisted(world);
+  if (world.ready()) Decide(world);
   return {std::exchange(world.effects, {}), std::exchange(world.milestones, {}), world.wake};
 }
 

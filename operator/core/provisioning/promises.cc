@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "operator/core/budgets/budgets.h"
+#include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/launch.h"
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
@@ -27,9 +29,20 @@ bool IsVacantFor(const World& world, const Shape& shape, const ScaleState& scale
                              : server->phase == "NotReady";
 }
 
+// Before its engine has said what it has: a server that is on its way is believed for as long as
+// that may take, and one that is registered is no longer on its way.
+bool IsBelieved(const World& world, const ScaleState& scale) {
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine == nullptr || engine->synced) return true;
+  const auto& status = scale.object.status;
+  if (world.servers.On(status.node_name) != nullptr) return false;
+  return !status.requested_at || world.now < *status.requested_at + ProvisionTimeout(world, scale);
+}
+
 // Its room can be promised to a task of the shape.
 bool IsToCome(const World& world, const Shape& shape, const ScaleState& scale, bool hidden) {
-  return IsInflight(scale) || IsVacantFor(world, shape, scale, hidden);
+  return (IsInflight(scale) && IsBelieved(world, scale)) ||
+         IsVacantFor(world, shape, scale, hidden);
 }
 
 bool HasRoom(const World& world, const Shape& shape, const ScaleState& scale) {

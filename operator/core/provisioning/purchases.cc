@@ -17,6 +17,7 @@
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
+#include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
 
 namespace spillway::core {
@@ -120,7 +121,12 @@ std::optional<int64_t> PriceAhead(const World& world, const Shape& shape) {
 // Whether nothing is bought for the task yet, since the last server that was did not take it. It is
 // looked at again when that is over.
 bool MustWait(World& world, TaskState& task) {
-  const auto until = RefusedInCloud(world, task);
+  auto until = RefusedInCloud(world, task);
+  // Others give way to it meanwhile: a server would be bought to be given back.
+  const Reservation* kept = ReservationOn(world.scheduling, task.shape->reserved);
+  if (!until && kept != nullptr && kept->made_way && kept->stopped && kept->task == *task.key &&
+      kept->start != kNever && kept->start > world.now)
+    until = kept->start;
   if (until) world.tasks.Wake(task, *until);
   return until.has_value();
 }

@@ -62,13 +62,23 @@ std::optional<Time> StartOf(const World& world, const Shape& shape, int64_t rank
   return std::max(first, world.now) + shape.runs.value() * rounds;
 }
 
+// By our own clock where this process has asked for its deletion, whether that was taken or not.
+std::optional<Time> AskedToEnd(const TaskState& task, const api::Pod& pod) {
+  if (!task.pods_deleted) return pod.asked_to_end;
+  const auto deletion = task.pods_deleted->find(pod.meta.uid);
+  if (deletion == task.pods_deleted->end() || deletion->second.asked_at == Time{})
+    return pod.asked_to_end;
+  return deletion->second.asked_at;
+}
+
 // Its pods there are told to go, or will be: each has the grace that it asks for.
 End EndOfStopped(const World& world, const TaskState& task, const std::string& node) {
   End end{world.now + kStopAllowance, false, true};
   Time by{};
   for (const auto& [attempt, pod] : task.owner->pods) {
-    if (pod->node_name == node && !pod->terminal() && pod->asked_to_end)
-      by = std::max(by, *pod->asked_to_end + pod->grace + kStopAllowance);
+    const auto asked = AskedToEnd(task, *pod);
+    if (pod->node_name == node && !pod->terminal() && asked)
+      by = std::max(by, *asked + pod->grace + kStopAllowance);
   }
   if (by != Time{}) end.time = world.now < by ? by : kNever;
   return end;

@@ -20,9 +20,12 @@ bool HasRun(const TaskState& task, Time begin) {
   const api::TaskStatus& status = task.object.status;
   if (status.phase == api::TaskPhase::kRunning || api::Finished(status.phase)) return true;
   if (status.started_at && *status.started_at >= begin) return true;
-  if (status.attempts.empty()) return false;
-  const api::Attempt& last = status.attempts.back();
-  return last.started_at && !(last.reason == kTakenBack);
+  // An attempt that did not fit, or was refused, tells nothing of those before it.
+  for (auto at = status.attempts.rbegin(); at != status.attempts.rend(); ++at) {
+    if (at->reason == kTakenBack) return false;
+    if (at->started_at) return true;
+  }
+  return false;
 }
 
 // Of the members, those that are bound or have run to an end.

@@ -55,18 +55,34 @@ struct Choice {
   auto Cost() const { return std::pair(victims.back()->priority, victims.size()); }
 };
 
+bool MayTake(const World& world, const TaskState& task, const ServerState* server) {
+  if (server == nullptr || !server->schedulable || !task.shape->fits.Test(server->slot))
+    return false;
+  const Reservation* kept = ReservationOn(world.scheduling, server->slot);
+  if (kept != nullptr && kept->shape != task.shape && kept->priority >= task.priority) return false;
+  return MayPay(world, task, server->object.spec.price_micros);
+}
+
 Choice SelectCandidate(World& world, const TaskState& task) {
   Choice best;
   for (ServerState* server : world.servers.slots) {
-    if (server == nullptr || !server->schedulable || !task.shape->fits.Test(server->slot)) continue;
-    const Reservation* kept = ReservationOn(world.scheduling, server->slot);
-    if (kept != nullptr && kept->shape != task.shape && kept->priority >= task.priority) continue;
-    if (!MayPay(world, task, server->object.spec.price_micros)) continue;
+    if (!MayTake(world, task, server)) continue;
     Choice choice{server, Victims(world, task, *server)};
     if (choice.victims.empty()) continue;
     if (best.server == nullptr || choice.Cost() < best.Cost()) best = std::move(choice);
   }
   return best;
+}
+
+// A server on which those that were told to go leave room enough, such as when another leader has
+// told them; null if there is none.
+const ServerState* WhereRoomIsMade(const World& world, const TaskState& task) {
+  for (const ServerState* server : world.servers.slots) {
+    if (!MayTake(world, task, server)) continue;
+    const auto prospect = Foresee(world, *task.shape, *server);
+    if (prospect && prospect->stopped && prospect->start > world.now) return server;
+  }
+  return nullptr;
 }
 
 // It is looked at again when that should have come true.
@@ -88,16 +104,14 @@ bool IsPaused(World& world, const TaskState& task) {
   return true;
 }
 
-bool Wants(const World& world, const TaskState& task, const Buyable& buyable) {
+bool Wants(const TaskState& task, const Buyable& buyable) {
   const Preemption says = task.object.spec.preemption;
   if (!task.may_preempt || !task.nominated.empty()) return false;
-  if (says == Preemption::kNever ||
-      (says == Preemption::kUnset && world.scheduling.preemptible == 0))
-    return false;
-  return !buyable(task);
+  return says != Preemption::kNever && !buyable(task);
 }
 
 void IssuePreemption(Decisions& decisions, TaskState& victim, const TaskState& to) {
+  victim.made_way = false;
   const std::string why = "gave way to task " + *to.key + " of priority " +
                           std::to_string(to.priority) + " (its own is " +
                           std::to_string(victim.priority) + ")";
@@ -136,13 +150,18 @@ std::vector<TaskState*> Victims(World& world, const TaskState& task, const Serve
 }
 
 void Preempt(World& world, Decisions& decisions, const Buyable& buyable) {
+  if (world.scheduling.preemptible == 0) return;
   const auto wanting = WaitingShapes(world, [&](const Shape& shape, const TaskState&) {
     return shape.unschedulable && !RoomIsComing(world, shape);
   });
   for (auto& [turn, shape] : wanting) {
     const TaskState* first =
         shape->waiting.First(world, [&](const TaskState& task) { return !IsPaused(world, task); });
-    if (first == nullptr || !Wants(world, *first, buyable)) continue;
+    if (first == nullptr || !Wants(*first, buyable)) continue;
+    if (const ServerState* server = WhereRoomIsMade(world, *first)) {
+      ReserveServer(world, *shape, *server, true);
+      continue;
+    }
     const Choice choice = SelectCandidate(world, *first);
     if (choice.server == nullptr) continue;
     for (TaskState* victim : choice.victims) IssuePreemption(decisions, *victim, *first);
@@ -156,7 +175,9 @@ void NoteMadeWay(const World& world, TaskState& task) {
 }
 
 void NoteInVain(const World& world, TaskState& task) {
-  if (!std::exchange(task.made_way, false)) return;
+  const auto& attempts = task.object.status.attempts;
+  const bool ran = !attempts.empty() && attempts.back().started_at.has_value();
+  if (!std::exchange(task.made_way, false) || ran) return;
   VainPreemptions& in_vain = task.admission->in_vain;
   in_vain.priority = task.priority;
   in_vain.at = world.now;

@@ -36,12 +36,12 @@ bool Look(const World& world, Reservation& kept) {
   if (!prospect) return false;
   if (prospect->start != kNever) {
     kept.blind_since = kNever;
-  } else if (kept.blind_since == kNever || prospect->ends < kept.ends) {
+  } else if (kept.blind_since == kNever || prospect->unknown < kept.unknown) {
     kept.blind_since = world.now;
   }
   kept.start = prospect->start;
   kept.stopped = prospect->stopped;
-  kept.ends = prospect->ends;
+  kept.unknown = prospect->unknown;
   kept.spare = prospect->spare;
   kept.used_then = server->usage->used;
   kept.gap = kept.start == kNever ? Duration{0} : kept.start - world.now;
@@ -105,20 +105,29 @@ bool Starves(World& world, const Shape& shape, const TaskState& first) {
   return false;
 }
 
+// Whether there is room once those have gone that were told to, and are not overdue.
+bool StoppedAreEnough(Room room, const std::vector<Leaving>& leaving) {
+  for (const Leaving& each : leaving) {
+    if (each.end.stopped && each.end.time != kNever) room.Leave(*each.demand);
+  }
+  return room.Fits();
+}
+
 }  // namespace
 
 std::optional<Prospect> Foresee(const World& world, const Shape& shape, const ServerState& server) {
   const api::Node& node = *server.node->object;
   if (AmountsMisfit(shape.requests, node.allocatable)) return std::nullopt;
   Room room(shape, server);
-  Prospect out{world.now, {}, 0, true};
+  Prospect out{world.now, {}};
   const auto leaving = LeavingNode(world, node.meta.name, When::kAtTheLatest);
+  out.stopped = StoppedAreEnough(room, leaving);
   for (auto next = leaving.begin(); !room.Fits(); ++next) {
     if (next == leaving.end()) return std::nullopt;
     room.Leave(*next->demand);
     out.start = next->end.time;
-    out.stopped = out.stopped && next->end.stopped;
     ++out.ends;
+    out.unknown += next->end.time == kNever ? 1 : 0;
   }
   if (shape.exclusive) return out;
   room.Join(*shape.demand);

@@ -48,7 +48,9 @@ struct Prospect {
   Time start = kNever;   // when the shape fits; kNever: after the end of a task without a deadline
   api::Resources spare;  // what is left beside it then
   double ends = 0;       // tasks that must have ended
-  bool stopped = true;   // each of them was told to
+  double unknown = 0;    // of those, the ones of which nobody knows when
+  // Those that were told to go are enough, whoever else goes before.
+  bool stopped = false;
 };
 // Nothing where the shape would not even fit without any task. Pods that are not ours stay.
 std::optional<Prospect> Foresee(const World& world, const Shape& shape, const ServerState& server);

@@ -40,8 +40,8 @@ struct Reservation {
   std::string task;      // the key of its first task when it was made
   int64_t priority = 0;  // of its first task
   Time start = kNever;   // when it is expected to start; kNever: not known
-  bool stopped = false;  // whatever must end before was told to
-  double ends = 0;       // tasks that must end before
+  bool stopped = false;  // those that were told to go are enough
+  double unknown = 0;    // tasks that must end before, and of which nobody knows when
   // Since when the start has not been known and none of them has ended; kNever: it is known.
   Time blind_since = kNever;
   bool made_way = false;  // tasks gave way for it

@@ -290,7 +290,7 @@ bool IsLeftOver(const Context& context, const Servers& servers, const std::strin
   if (node.object || !node.servers.empty() || servers.ledger.On(name).pods > 0) return false;
   if (!node.gone && (node.renewed || !context.Synced(Kind::kNode))) return false;
   // It may be of a node of this name that is on its way to us.
-  return !node.load || context.now >= node.load->observed + kLoadKept;
+  return !node.load || context.now >= node.load_arrived + kLoadKept;
 }
 
 }  // namespace

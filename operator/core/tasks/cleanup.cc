@@ -1,7 +1,5 @@
 #include "operator/core/tasks/cleanup.h"
 
-#include <utility>
-
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/pod_name.h"
@@ -26,10 +24,11 @@ void DeletePod(World& world, TaskState& task, const api::Pod& pod, std::optional
   if (!task.pods_deleted) task.pods_deleted.emplace();
   Deletion& deletion = (*task.pods_deleted)[pod.meta.uid];
   // Who was to end it may be gone since.
-  if (grace == 0 && !std::exchange(deletion.forced, true)) deletion.sent = false;
+  if (grace == 0 && !deletion.forced) deletion.sent = false;
   Time wake = kNever;
   if (!MayDelete(world, deletion, &wake)) return world.tasks.Wake(task, wake);
   deletion.sent = true;
+  deletion.forced = grace == 0;
   if (deletion.asked_at == Time{}) deletion.asked_at = world.now;
   Write write{Verb::kDelete, Kind::kPod, pod.meta.ns, pod.meta.name,
               pod.meta.uid,  0,          nullptr,     grace};

@@ -55,6 +55,7 @@ void Suspend(World& world, TaskState& task) {
   status.started_at.reset();
   status.explanation.reset();
   status.forecast.reset();
+  task.made_way = false;
   task.nominated.clear();
   ChangeConditions(task, [&](auto& conditions) {
     // It goes no further by itself: whoever waits for its end is told so at once.

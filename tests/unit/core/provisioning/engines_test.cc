@@ -286,6 +286,41 @@ TEST_F(EnginesTest, OneThatIsWatchedAndCannotBeListedHoldsOnlyItsOwnPoolsAfterAW
   EXPECT_EQ(machines.asked, 1);
 }
 
+TEST_F(EnginesTest, OneThatIsWatchedAndWhoseListsBreakOffIsNotWaitedForWithoutEnd) {
+  AddTask("t", "m");
+  api.AddPool("m", "8", 0, "machines");
+  api.Settle();
+  api::CloudServer server = machines.servers.begin()->second;
+  server.engine = "machines";
+  api.Restart();
+  api.AddServer("s");
+  api.AddTask("local");
+  for (int i = 0; i < 8; ++i) {
+    api.Push(Behind{Kind::kCloudServer, "machines"});
+    api.Push(Seen{server, true});
+    api.Advance(seconds(15));
+  }
+  EXPECT_EQ(api.ServerOf("local"), "s");
+}
+
+TEST_F(EnginesTest, AServerThatIsFullIsNotPromisedWhileItsEngineCannotBeListed) {
+  api.AddPool("m", "8", 10, "machines");
+  api.AddPool("l", "8", 0, "leases");
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}}, "7");
+  api.Settle();
+  Provide(machines, "n");
+  TellMachines();
+  api.Advance(seconds(5));
+  ASSERT_TRUE(api.pods.contains("ns/t-1")) << api.Says("t");
+  api.Restart();
+  Poll();
+  api.Push(Behind{Kind::kCloudServer, "machines"});
+  api.Advance(kFresh + seconds(10));
+  api.AddTask("u", {{"placement", {{"policy", "CloudOnly"}}}}, "7");
+  api.Advance(seconds(10));
+  EXPECT_EQ(leases.asked, 1) << api.Says("u");
+}
+
 TEST_F(EnginesTest, AfterARestartAPurchaseWhoseEngineCannotBeListedIsKeptAndMadeOnce) {
   api.AddPool("m", "8", 0, "machines");
   AddTask("t", "m");

@@ -283,6 +283,22 @@ TEST_F(StartedGangTest, GoesOnWhileMembersAreRetried) {
   EXPECT_EQ(api.Phase("a"), "Running") << api.Says("a");
 }
 
+TEST_F(StartedGangTest, GoesOnWhereTheNextAttemptOfAMemberIsRefused) {
+  api.Advance(seconds(700));
+  api.SetPod("a-1", PodPhase::kFailed, 1);
+  api.Advance(seconds(70));
+  ASSERT_TRUE(api.pods.contains("ns/a-2")) << api.Says("a");
+  api.SetPod("a-2", PodPhase::kRunning);
+  api.Advance(seconds(500));
+  api.SetPod("b-1", PodPhase::kFailed, 1);
+  api.Advance(seconds(70));
+  ASSERT_TRUE(api.pods.contains("ns/b-2")) << api.Says("b");
+  api.pods.at("ns/b-2").reason = "UnexpectedAdmissionError";
+  api.SetPod("b-2", PodPhase::kFailed);
+  api.Advance(seconds(90));
+  EXPECT_EQ(api.Phase("a"), "Running") << api.Says("a");
+}
+
 bool AloneAfter(const std::vector<const char*>& reasons) {
   Gang gang;
   gang.size = 2;

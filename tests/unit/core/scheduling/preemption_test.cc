@@ -291,6 +291,33 @@ TEST_F(SlowToGoTest, ItIsWaitedForAsLongAsItsGraceLasts) {
   EXPECT_EQ(scenario.Pass(seconds(20)).Dump(), "a leaves s1\nb leaves s2\nurgent waits");
 }
 
+TEST_F(SlowToGoTest, ItIsWaitedForWhereAnotherEndsBeforeIt) {
+  scenario.api.slow_deletion = true;
+  scenario.Server("s1", "3").Running(Low("a").Cpu("2"));
+  scenario.Running(Task("x").Priority(20).Local().With("activeDeadlineSeconds", 100));
+  scenario.Server("s2", "2").Running(Low("b").Priority(2).Cpu("2"));
+  scenario.api.pods.at("ns/a-1").grace = seconds(300);
+  scenario.api.Change(scenario.api.pods.at("ns/a-1"));
+  scenario.Waiting(High("urgent").Cpu("2")).Pass(seconds(60));
+  EXPECT_EQ(scenario.Dump(), "a leaves s1\nb on s2\nurgent waits\nx on s1");
+}
+
+TEST_F(SlowToGoTest, TheNextLeaderWaitsForItAsWell) {
+  Begin(seconds(300));
+  EXPECT_EQ(scenario.Restart().Pass(seconds(10)).Dump(), "a leaves s1\nb on s2\nurgent waits");
+}
+
+TEST_F(SlowToGoTest, AnotherGivesWayOnceTheFirstIsOverdueThatMayNotBeDeleted) {
+  scenario.api.refuse = [](const Write& write) -> std::optional<Error> {
+    if (write.verb != Verb::kDelete) return std::nullopt;
+    return Error{ErrorKind::kForbidden, "denied"};
+  };
+  Begin(seconds(30));
+  EXPECT_EQ(scenario.Pass(seconds(50)).Dump(), "a on s1\nb on s2\nurgent waits");
+  scenario.api.refuse = nullptr;
+  EXPECT_EQ(scenario.Pass(seconds(20)).Dump(), "a on s1\nb leaves s2\nurgent waits");
+}
+
 TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenItIsOverdue) {
   Begin(seconds(30));
   const Time due = scenario.api.world().scheduling.reserved.at(0).start;
