@@ -274,6 +274,10 @@ std::set<std::string> Checks::Unregistered() const {
   if (api_.RuleFor(write) != nullptr) return out;
   write.verb = core::Verb::kDelete;  // of the one that was there for the machine before
   if (api_.RuleFor(write) != nullptr) return out;
+  // It may be given back since, and nobody be told.
+  write.kind = Kind::kScale;
+  write.verb = core::Verb::kPatchStatus;
+  if (api_.RuleFor(write) != nullptr) return out;
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*object);
     const auto* claim = api_.Get<api::CloudServer>(cloud::NodeClaimName(scale.meta.uid));

@@ -69,7 +69,7 @@ class AtRestTest : public testing::Test {
       [this](const Replica& by, const core::Write& write) { checks.After(by, write); },
       [this](const Replica& by) { checks.Turned(by); },
       [this](const Replica& by, const core::Effect& effect) { checks.Tried(by, effect); },
-      [this](const Replica&, const core::Write& write) { checks.Failed(write); },
+      [this](const Replica&, const core::Effect& effect) { checks.Failed(effect); },
       [](const core::Write&) {},
       [](const core::Effect& effect, bool carried) { return carried && IsStatus(effect); }};
   Replica first{0, world}, second{1, world};

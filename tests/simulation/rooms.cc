@@ -35,7 +35,9 @@ bool Checks::Counts(const Replica& replica, const Pod& pod) const {
   const bool moved = record != nullptr && record->bound > record->version;
   if (moved && !replica.HasSeen(Kind::kPod, record->bound)) return false;
   // Of one without a node and without a task, anybody may say where it is to go.
-  if (pod.intended && (record == nullptr || TaskOf(*witness_.OwnerOf(pod)) == nullptr))
+  const TaskRequest* task = record == nullptr ? nullptr : TaskOf(*witness_.OwnerOf(pod));
+  if (pod.intended &&
+      (task == nullptr || !replica.HasSeen(Kind::kTask, task->meta.resource_version)))
     return false;
   const auto origin = origins_.find(pod.meta.uid);
   if (origin == origins_.end() || replica.HasSeen(Kind::kPod, origin->second.version)) return true;
