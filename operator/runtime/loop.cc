@@ -27,6 +27,8 @@ constexpr milliseconds kLoadEvery{10'000}, kLoadRetry{20'000};
 // Answers that are waited for at the end; main gives up later.
 constexpr milliseconds kLastAnswers{4'000};
 constexpr milliseconds kAfterException{1'000};
+// So long the first lists may take; see EndsAfterFailure.
+constexpr milliseconds kMostListing{120'000};
 
 Duration Monotonic() {
   return std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch());
@@ -208,7 +210,7 @@ std::vector<core::Event> Loop::Wait(Time wake, std::stop_token stop) {
 }
 
 bool EndsAfterFailure(milliseconds age, milliseconds young, bool ready) {
-  return !ready || age >= young;
+  return age >= (ready ? young : std::min(young, kMostListing));
 }
 
 // What is known after it is half of what has happened: an answer that is waited for may be lost. A

@@ -28,7 +28,7 @@ struct LoopOptions {
 };
 
 // Whether a process of that age in which a step of the core has failed ends now. One that is not
-// ready decides nothing without what it has lost; another may lead meanwhile.
+// ready after two minutes decides nothing without what it has lost; another may lead meanwhile.
 bool EndsAfterFailure(std::chrono::milliseconds age, std::chrono::milliseconds young, bool ready);
 
 class Loop {

@@ -6,11 +6,13 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/admitted_pods.h"
 #include "operator/core/scheduling/assume.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
+#include "operator/core/tasks/attempt_times.h"
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/kept.h"
@@ -59,6 +61,23 @@ bool IsPaid(const World& world, const TaskState& task) {
 }  // namespace
 
 bool IsRecordedFirst(const TaskState& task) { return task.object.spec.retry.loss_limit == 0; }
+
+void NoteRanAfterAll(const World& world, TaskState& task) {
+  auto& attempts = task.object.status.attempts;
+  if (!IsRecordedFirst(task) || attempts.empty() || attempts.back().started_at) return;
+  const api::Pod* pod = PodOf(task, attempts.back().attempt);
+  if (pod == nullptr || !pod->started_any) return;
+  const Time created = std::min(pod->meta.created, world.now);
+  attempts.back().started_at = std::clamp(FirstStart(*pod).value_or(world.now), created, world.now);
+  task.status_due = world.now;
+}
+
+bool RanAfterAll(const TaskState& task) {
+  const auto& attempts = task.object.status.attempts;
+  if (!IsRecordedFirst(task) || attempts.empty() || !attempts.back().started_at) return false;
+  const std::string& reason = attempts.back().reason;
+  return reason == kUnschedulable || reason == kDoesNotFit;
+}
 
 bool IsUnsettled(const TaskState& task) {
   const auto& record = task.object.status.assignment;

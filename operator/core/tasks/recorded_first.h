@@ -14,6 +14,10 @@ namespace spillway::core {
 inline constexpr std::chrono::seconds kLongestTurn{25};
 
 bool IsRecordedFirst(const TaskState& task);
+// A pod that was taken back before it ran, for want of a node or of room, may be started before its
+// deletion arrives. It counts as having run then, and no other follows.
+void NoteRanAfterAll(const World& world, TaskState& task);
+bool RanAfterAll(const TaskState& task);
 // Nobody knows what has become of its last creation: the pod may appear yet, or have been and gone
 // unseen. Its record stays, and the next creation is of the same pod.
 bool IsUnsettled(const TaskState& task);

@@ -58,7 +58,8 @@ TEST(LoopTest, EndsByItselfOnceAStepOfTheCoreThrows) {
   Silence transport;
   const cloud::Engines engines;
   Metrics metrics;
-  Loop loop(transport, engines, metrics, {.workers = 4, .identity = "test"});
+  const LoopOptions old{.workers = 4, .identity = "test", .young = milliseconds(0)};
+  Loop loop(transport, engines, metrics, old);
   loop.Push(Broken());
   const std::stop_source nobody_stops_it;
   loop.Run(nobody_stops_it.get_token());
@@ -96,9 +97,10 @@ TEST(LoopTest, EndsForAStepThatThrewOnceItIsNoLongerYoungThoughNoOtherThrows) {
   EXPECT_TRUE(EndsByItself(milliseconds(500), seconds(20)));
 }
 
-TEST(LoopTest, OnlyAYoungProcessThatKnowsEverythingGoesOnAfterAFailure) {
+TEST(LoopTest, AYoungProcessGoesOnAfterAFailureIfItIsReadyOrMayBecomeSo) {
   EXPECT_FALSE(EndsAfterFailure(seconds(599), seconds(600), true));
-  EXPECT_TRUE(EndsAfterFailure(seconds(599), seconds(600), false));
+  EXPECT_FALSE(EndsAfterFailure(seconds(119), seconds(600), false));
+  EXPECT_TRUE(EndsAfterFailure(seconds(120), seconds(600), false));
   EXPECT_TRUE(EndsAfterFailure(seconds(600), seconds(600), true));
 }
 

@@ -112,6 +112,28 @@ TEST_F(StuckTest, APodThatHasNoNodeIsTakenBackForOthers) {
   EXPECT_EQ(api.Status("t").retries, 0);
 }
 
+TEST_F(StuckTest, OneThatRunsAfterItWasTakenBackIsTheLastOfATaskThatMayNotBeLost) {
+  api.AddTask("t", {{"retry", {{"lossLimit", 0}}}}, "2");
+  api.Settle();
+  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+  SayUnschedulable("t-1");
+  api.Advance(seconds(12));
+  ASSERT_EQ(api.Status("t").attempts.size(), 1u);
+  Pod().unscheduled = false;
+  Pod().waiting_reason.clear();
+  Pod().started_any = true;
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Settle();
+  api.hangs = nullptr;
+  api.Remove(api.pods, "ns/t-1");
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Phase("t"), "Failed") << api.Says("t");
+  EXPECT_EQ(api.Says("t"),
+            "its pod ran after it had been taken back, and spec.retry.lossLimit is 0");
+  EXPECT_EQ(api.pods_made, 1);
+  EXPECT_TRUE(api.Status("t").attempts.at(0).started_at);
+}
+
 TEST_F(StuckTest, ItIsTriedAgainEverMoreSeldom) {
   Start();
   for (int i = 0; i < 600; ++i) {
