@@ -29,16 +29,6 @@ bool IsVacantFor(const World& world, const Shape& shape, const ScaleState& scale
                              : server->phase == "NotReady";
 }
 
-// Before its engine has said what it has: a server that is on its way is believed for as long as
-// that may take, and one that is registered is no longer on its way.
-bool IsBelieved(const World& world, const ScaleState& scale) {
-  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
-  if (engine == nullptr || engine->synced) return true;
-  const auto& status = scale.object.status;
-  if (world.servers.On(status.node_name) != nullptr) return false;
-  return !status.requested_at || world.now < *status.requested_at + ProvisionTimeout(world, scale);
-}
-
 // Its room can be promised to a task of the shape.
 bool IsToCome(const World& world, const Shape& shape, const ScaleState& scale, bool hidden) {
   return (IsInflight(scale) && IsBelieved(world, scale)) ||
@@ -113,6 +103,14 @@ void ForgetNomination(World& world, TaskState& task) {
 }
 
 }  // namespace
+
+bool IsBelieved(const World& world, const ScaleState& scale) {
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine == nullptr || engine->synced) return true;
+  const auto& status = scale.object.status;
+  if (world.servers.On(status.node_name) != nullptr) return false;
+  return !status.requested_at || world.now < *status.requested_at + ProvisionTimeout(world, scale);
+}
 
 bool IsToldOfServer(const TaskState& task) {
   return !task.nominated.empty() && task.object.status.phase == api::TaskPhase::kScaling;

@@ -16,6 +16,7 @@
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
 #include "operator/core/scheduling/payment.h"
+#include "operator/core/scheduling/preemption.h"
 #include "operator/core/scheduling/refusals.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/scheduling/waiting.h"
@@ -55,8 +56,8 @@ std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& nee
         at->second.object.meta.uid, EngineOf(world.provisioning, at->second));
     const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
                            server != nullptr && !server->deleting && server->ending.empty();
-    lasts = IsInflight(at->second) || at->second.asking || returning || IsUntold(at->second) ||
-            MayHostYet(world, at->second);
+    lasts = (IsInflight(at->second) && IsBelieved(world, at->second)) || at->second.asking ||
+            returning || IsUntold(at->second) || MayHostYet(world, at->second);
   }
   return {last, lasts};
 }
@@ -124,8 +125,9 @@ bool MustWait(World& world, TaskState& task) {
   auto until = RefusedInCloud(world, task);
   // Others give way to it meanwhile: a server would be bought to be given back.
   const Reservation* kept = ReservationOn(world.scheduling, task.shape->reserved);
-  if (!until && kept != nullptr && kept->made_way && kept->stopped && kept->task == *task.key &&
-      kept->start != kNever && kept->start > world.now)
+  if (!until && kept != nullptr && kept->made_way && kept->stopped && kept->start > world.now &&
+      kept->start <= world.now + kWorthWaiting &&
+      task.shape->waiting.First(world).position.task == &task)
     until = kept->start;
   if (until) world.tasks.Wake(task, *until);
   return until.has_value();

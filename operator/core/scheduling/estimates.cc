@@ -68,7 +68,8 @@ std::optional<Time> AskedToEnd(const TaskState& task, const api::Pod& pod) {
   const auto deletion = task.pods_deleted->find(pod.meta.uid);
   if (deletion == task.pods_deleted->end() || deletion->second.asked_at == Time{})
     return pod.asked_to_end;
-  return deletion->second.asked_at;
+  // What was refused first may have been taken later.
+  return std::max(deletion->second.asked_at, pod.asked_to_end.value_or(Time{}));
 }
 
 // Its pods there are told to go, or will be: each has the grace that it asks for.

@@ -74,15 +74,24 @@ Choice SelectCandidate(World& world, const TaskState& task) {
   return best;
 }
 
-// A server on which those that were told to go leave room enough, such as when another leader has
-// told them; null if there is none.
+// So long what somebody else has told to go is waited for before others are told as well.
+constexpr Duration kWorthWaitingForStopped{600'000};
+
+// The server on which those that were told to go leave room enough first, such as when another
+// leader has told them; null if there is none.
 const ServerState* WhereRoomIsMade(const World& world, const TaskState& task) {
+  const ServerState* first = nullptr;
+  Time until = world.now + kWorthWaitingForStopped;
   for (const ServerState* server : world.servers.slots) {
-    if (!MayTake(world, task, server)) continue;
+    if (!MayTake(world, task, server) || !LoadFits(task.shape->requests, *server, nullptr))
+      continue;
     const auto prospect = Foresee(world, *task.shape, *server);
-    if (prospect && prospect->stopped && prospect->start > world.now) return server;
+    if (!prospect || !prospect->stopped || prospect->start <= world.now || prospect->start > until)
+      continue;
+    first = server;
+    until = prospect->start;
   }
-  return nullptr;
+  return first;
 }
 
 // It is looked at again when that should have come true.
@@ -111,7 +120,7 @@ bool Wants(const TaskState& task, const Buyable& buyable) {
 }
 
 void IssuePreemption(Decisions& decisions, TaskState& victim, const TaskState& to) {
-  victim.made_way = false;
+  victim.made_way = 0;
   const std::string why = "gave way to task " + *to.key + " of priority " +
                           std::to_string(to.priority) + " (its own is " +
                           std::to_string(victim.priority) + ")";
@@ -158,12 +167,12 @@ void Preempt(World& world, Decisions& decisions, const Buyable& buyable) {
     const TaskState* first =
         shape->waiting.First(world, [&](const TaskState& task) { return !IsPaused(world, task); });
     if (first == nullptr || !Wants(*first, buyable)) continue;
-    if (const ServerState* server = WhereRoomIsMade(world, *first)) {
-      ReserveServer(world, *shape, *server, true);
-      continue;
-    }
     const Choice choice = SelectCandidate(world, *first);
     if (choice.server == nullptr) continue;
+    if (const ServerState* server = WhereRoomIsMade(world, *first)) {
+      ReserveServer(world, *shape, *server);
+      continue;
+    }
     for (TaskState* victim : choice.victims) IssuePreemption(decisions, *victim, *first);
     ReserveServer(world, *shape, *choice.server, true);
   }
@@ -171,13 +180,16 @@ void Preempt(World& world, Decisions& decisions, const Buyable& buyable) {
 
 void NoteMadeWay(const World& world, TaskState& task) {
   const Reservation* kept = ReservationOn(world.scheduling, task.shape->reserved);
-  task.made_way = kept != nullptr && kept->shape == task.shape && kept->made_way;
+  const bool made = kept != nullptr && kept->shape == task.shape && kept->made_way;
+  task.made_way = made ? task.binding->attempt : 0;
 }
 
 void NoteInVain(const World& world, TaskState& task) {
   const auto& attempts = task.object.status.attempts;
-  const bool ran = !attempts.empty() && attempts.back().started_at.has_value();
-  if (!std::exchange(task.made_way, false) || ran) return;
+  const int64_t attempt = std::exchange(task.made_way, 0);
+  const bool ran = !attempts.empty() && attempts.back().attempt == attempt &&
+                   attempts.back().started_at.has_value();
+  if (attempt == 0 || ran) return;
   VainPreemptions& in_vain = task.admission->in_vain;
   in_vain.priority = task.priority;
   in_vain.at = world.now;
@@ -185,7 +197,7 @@ void NoteInVain(const World& world, TaskState& task) {
 }
 
 void NoteNotInVain(TaskState& task) {
-  task.made_way = false;
+  task.made_way = 0;
   if (task.admission == nullptr) return;
   // Those that give way run as well.
   VainPreemptions& in_vain = task.admission->in_vain;

@@ -250,7 +250,7 @@ void AwaitAnswer(World& world, TaskState& task) {
 void TakeBackUnfit(World& world, TaskState& task, const api::Pod& pod, const std::string& unfit) {
   const std::string why =
       "pod " + pod.meta.name + " does not fit as it was admitted: " + unfit + "; it is taken back";
-  task.made_way = false;  // the next attempt asks for what this one was found to need
+  task.made_way = 0;  // the next attempt asks for what this one was found to need
   StopAttempt(world, task, kDoesNotFit, why);
   DescribeWaiting(world, task, TaskPhase::kPending, why);
   RecordEvent(world, task, true, kDoesNotFit, why);

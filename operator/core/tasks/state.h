@@ -100,7 +100,7 @@ struct TaskState {
   bool unsure = false;            // a pod may appear whose creation was given up
   bool anothers = false;          // a pod may appear that another leader has recorded
   bool may_preempt = true;
-  bool made_way = false;      // others gave way to its pod, which has not run yet
+  int64_t made_way = 0;       // the attempt that others gave way to, if it has not run yet
   bool overdue_told = false;  // by an Event, since its status was written last
   Time may_appear_until{};    // that pod, since this process asked for it last, or saw the record
   api::TaskRequest object;    // status: as it should be written

@@ -55,7 +55,7 @@ void Suspend(World& world, TaskState& task) {
   status.started_at.reset();
   status.explanation.reset();
   status.forecast.reset();
-  task.made_way = false;
+  task.made_way = 0;
   task.nominated.clear();
   ChangeConditions(task, [&](auto& conditions) {
     // It goes no further by itself: whoever waits for its end is told so at once.
@@ -167,6 +167,7 @@ void TellClassless(World& world, TaskState& task, const std::string& missing) {
 
 void Await(World& world, TaskState& task) {
   TaskStatus& status = task.object.status;
+  NoteRanAfterAll(world, task);
   if (task.object.spec.suspend) return;
   if (task.object.meta.deleted) return RestKept(world, task);
   if (status.phase == TaskPhase::kSuspended) {
@@ -189,6 +190,9 @@ void Await(World& world, TaskState& task) {
   if (AwaitsLatePod(world, task)) return;
   if (HasChanged(world, task)) return Dequeue(world, task);
   if (AwaitsPod(world, task)) return TellLingering(world, task);
+  if (RanAfterAll(task))
+    return Expire(world, task, "LossLimitExceeded",
+                  "its pod ran after it had been taken back, and spec.retry.lossLimit is 0");
   if (const auto missing = Prioritize(world, task)) return TellClassless(world, task, *missing);
   status.retry_at.reset();
   Enqueue(world, task);
