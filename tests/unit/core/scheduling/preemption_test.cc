@@ -253,6 +253,35 @@ TEST_F(RefusedUrgentTest, OthersGiveWayToItsLikeInAnotherNamespaceAtOnce) {
   EXPECT_EQ(scenario.Dump(), "a waits\nurgent waits\nns2/other on s1");
 }
 
+TEST(PreemptionTest, NobodyGivesWayInVainAgainAndAgainToOneThatRanBefore) {
+  Scenario scenario;
+  ApiModel& api = scenario.api;
+  scenario.Server("s1", "2").Running(High("urgent"));
+  api.refuse = [](const Write& write) {
+    const bool urgent = write.verb == Verb::kCreate && write.kind == Kind::kPod &&
+                        write.name.starts_with("urgent");
+    return urgent ? std::optional(Error{ErrorKind::kForbidden, "denied by a policy", {}})
+                  : std::nullopt;
+  };
+  api.Remove(api.pods, "ns/urgent-1");
+  scenario.Waiting(Low("a").Cpu("2")).Pass(std::chrono::hours(1));
+  EXPECT_GE(api.pods_made, 3);
+  EXPECT_LE(api.pods_made, 9) << "of a, but one";
+}
+
+// Tasks that are suspended may take long to end, and have given way to nobody.
+TEST(PreemptionTest, OthersGiveWayWhereWhatEndsByItselfTakesLong) {
+  Scenario scenario;
+  scenario.api.slow_deletion = true;
+  scenario.Server("s1").Running(Low("long")).Server("s2").Running(Low("a"));
+  scenario.api.pods.at("ns/long-1").grace = std::chrono::hours(24);
+  scenario.api.Change(scenario.api.pods.at("ns/long-1"));
+  scenario.api.tasks.at("ns/long").spec.suspend = true;
+  scenario.api.Change(scenario.api.tasks.at("ns/long"));
+  scenario.Pass(seconds(2)).Waiting(High("urgent")).Pass(seconds(5));
+  EXPECT_EQ(scenario.Dump(), "a leaves s2\nlong leaves s1\nurgent waits");
+}
+
 // Such as after a resize in place.
 TEST(PreemptionTest, WhatAPodHasBookedCountsAndNotWhatItsTemplateAsksFor) {
   Scenario scenario;
