@@ -55,7 +55,11 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     given_back_.insert(write->uid);
   if (write->kind == Kind::kTask && write->verb == core::Verb::kPatchStatus) {
     CheckAssignment(replica, *write);
-    recorded_.emplace(replica.id(), RecordOf(*write));
+    // Who decides the very same once it is recorded has not told of it.
+    const auto* known = api_.Get<TaskRequest>(write->key());
+    if (known == nullptr || known->meta.uid != write->uid || !known->status.assignment ||
+        RecordOf(*known) != RecordOf(*write))
+      recorded_.emplace(replica.id(), RecordOf(*write));
     const auto phase = api::GetString(write->body, "phase");
     if (phase == "Succeeded" || phase == "Failed" || phase == "Cancelled")
       concluded_.emplace(replica.id(), write->uid);
