@@ -259,7 +259,7 @@ TEST_F(FailuresTest, KarpenterTransient) {
   Block("karpenter.sh", "v1", "nodeclaims");
   AddPool("p");
   AddTask("t", "1s");
-  ExpectAskedAgain("p", "may not answer", [&] { Unblock(); });
+  ExpectAskedAgain("p", "failed calling webhook", [&] { Unblock(); });
 }
 
 TEST_F(FailuresTest, KarpenterUnauthenticated) {
@@ -288,7 +288,7 @@ TEST_F(FailuresTest, ClusterApiTransientWithoutAnAnswer) {
   Block("cluster.x-k8s.io", "v1beta2", "machinesets");
   AddMachinePool("p", "none");
   AddTask("t", "1s");
-  ExpectAskedAgain("p", "may not answer", [&] { Unblock(); });
+  ExpectAskedAgain("p", "failed calling webhook", [&] { Unblock(); });
 }
 
 TEST_F(FailuresTest, ClusterApiUnauthenticatedByTheApiServer) {

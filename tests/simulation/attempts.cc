@@ -57,7 +57,10 @@ void Checks::CheckAssignment(const Replica& replica, const core::Write& write) {
   const bool ended = std::any_of(attempts.begin(), attempts.end(), [&](const api::Json& attempt) {
     return api::GetInt(attempt, "attempt") == bound;
   });
-  if (pod != nullptr && !ended && api_.Get<Pod>(pod->key) != nullptr &&
+  // Nor is it followed where it is ended as soon as it appears, since nobody waits for it any more;
+  // and before it is bound, nobody knows where it will be.
+  const Pod* there = pod == nullptr ? nullptr : api_.Get<Pod>(pod->key);
+  if (there != nullptr && !there->intended && !ended && !stopped_.contains(pod->uid) &&
       api::GetString(assignment, "nodeName") != pod->node)
     Violate("assignment-truth", pod->key + " is on node " + pod->node + ", its task says " +
                                     api::GetString(assignment, "nodeName"));
