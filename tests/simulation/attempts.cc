@@ -160,6 +160,7 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   if (pending && origin != origins_.end() && origin->second.replica == replica.id() &&
       replica.UntoldUntil(write.uid) >= origin->second.decided + core::kSlowAnswer)
     witness_.Blame(write.uid, "was given up before it was seen");
+  if (pending && pod->intended) witness_.Blame(write.uid, "was not bound");
   const api::Resources asked = *api::PodRequests(api::GetObject(*task->spec.pod_template, "spec"));
   if (pending && !(pod->requests == asked))
     witness_.Blame(write.uid, "was admitted with more than it asked for");
