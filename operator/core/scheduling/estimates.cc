@@ -82,6 +82,7 @@ End EndOfStopped(const World& world, const TaskState& task, const std::string& n
       by = std::max(by, *asked + pod->grace + kStopAllowance);
   }
   if (by != Time{}) end.time = world.now < by ? by : kNever;
+  if (end.time == by) end.doubted = by;
   return end;
 }
 
@@ -93,14 +94,16 @@ End ExpectedEnd(const World& world, const TaskState& task, const std::string& no
   const Time begin = started.value_or(task.binding->assigned_at + kStartAllowance);
   const auto& deadline = task.object.spec.active_deadline;
   End end;
-  if (deadline && world.now < begin + *deadline + kStopAllowance + kOverdue)
+  if (deadline && world.now < begin + *deadline + kStopAllowance + kOverdue) {
     end.time = std::max(begin + *deadline, world.now) + kStopAllowance;
+    end.doubted = begin + *deadline + kStopAllowance + kOverdue;
+  }
   if (task.shape->runs.known() && (!deadline || when == When::kProbably)) {
     // What has run for longer than its like ends at any moment.
     const Time usual = begin + task.shape->runs.value();
     const Time expected = std::max(usual, world.now + kStartAllowance);
-    const bool overdue = when == When::kAtTheLatest && world.now >= usual + kOverdue;
-    if (expected < end.time && !overdue) end = {expected, true, false};
+    const Time doubted = when == When::kAtTheLatest ? usual + kOverdue : kNever;
+    if (expected < end.time && world.now < doubted) end = {expected, true, false, doubted};
   }
   return end;
 }

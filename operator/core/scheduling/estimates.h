@@ -21,6 +21,8 @@ struct End {
   Time time = kNever;     // not known
   bool observed = false;  // by earlier runs, not by a deadline
   bool stopped = false;   // it was told to
+  // When it will be overdue, so that another time, or none, is expected.
+  Time doubted = kNever;
 };
 // What should have ended so long ago may never end.
 inline constexpr Duration kOverdue{60'000};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "operator/core/scheduling/estimates.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/payment.h"
 #include "operator/core/scheduling/reservations.h"
@@ -100,6 +101,11 @@ bool RoomIsComing(World& world, const Shape& shape) {
   if (kept == nullptr || kept->shape != &shape || kept->start == kNever ||
       (!kept->stopped && kept->start > world.now + kWorthWaiting))
     return false;
+  const ServerState& server = *world.servers.slots[kept->slot];
+  const auto leaving = LeavingNode(world, server.object.spec.node_name, When::kAtTheLatest);
+  for (const Leaving& each : leaving) {
+    if (each.end.doubted > world.now) world.WakeAt(each.end.doubted);
+  }
   if (kept->start > world.now) world.WakeAt(kept->start);
   return true;
 }

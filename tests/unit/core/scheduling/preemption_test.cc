@@ -258,8 +258,8 @@ TEST(PreemptionTest, NobodyGivesWayInVainAgainAndAgainToOneThatRanBefore) {
   ApiModel& api = scenario.api;
   scenario.Server("s1", "2").Running(High("urgent"));
   api.refuse = [](const Write& write) {
-    const bool urgent = write.verb == Verb::kCreate && write.kind == Kind::kPod &&
-                        write.name.starts_with("urgent");
+    const bool urgent =
+        write.verb == Verb::kCreate && write.kind == Kind::kPod && write.name.starts_with("urgent");
     return urgent ? std::optional(Error{ErrorKind::kForbidden, "denied by a policy", {}})
                   : std::nullopt;
   };
@@ -352,6 +352,21 @@ TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenItIsOverdue) {
   const Time due = scenario.api.world().scheduling.reserved.at(0).start;
   ASSERT_NE(due, kNever);
   scenario.Pass(due - scenario.api.now - std::chrono::milliseconds(2));
+  scenario.api.silent = true;
+  scenario.api.now = due - std::chrono::milliseconds(1);
+  scenario.api.Settle();
+  EXPECT_LE(scenario.api.wake, due);
+}
+
+TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenTheFirstOfThemIsOverdue) {
+  scenario.api.slow_deletion = true;
+  scenario.Server("s1", "2").Running(Low("a")).Running(Low("b"));
+  scenario.api.pods.at("ns/b-1").grace = seconds(100);
+  scenario.api.Change(scenario.api.pods.at("ns/b-1"));
+  scenario.Pass(seconds(2)).Waiting(High("urgent").Cpu("2"));  // between two checks of the nodes
+  const Time due = scenario.api.now + seconds(60);
+  scenario.Pass(seconds(58));
+  ASSERT_EQ(scenario.Dump(), "a leaves s1\nb leaves s1\nurgent waits");
   scenario.api.silent = true;
   scenario.api.now = due - std::chrono::milliseconds(1);
   scenario.api.Settle();
