@@ -50,6 +50,8 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
       !witness_.Rested(task.meta.uid, kRested) || witness_.Unrecorded(task) || Barred(task) ||
       !HasSeenEnds(replica, task.meta.uid) || (status.retry_at && *status.retry_at > replica.now()))
     return false;
+  // No status of it could be written: it may have ended, such as for want of money.
+  if (status.conditions->empty() && api_.now >= task.meta.created + seconds(60)) return false;
   // It ends instead, by the clock of the process.
   if (task.spec.start_deadline && replica.now() >= task.meta.created + *task.spec.start_deadline)
     return false;
