@@ -168,7 +168,7 @@ void Checks::PodDecided(const Replica& replica, const core::Write& write) {
   // What is recorded first was decided on earlier.
   if (const TaskRequest* task = TaskOf(uid); task == nullptr || task->spec.retry.loss_limit > 0) {
     CheckLoad(replica, pod);
-    CheckTurn(replica, write);
+    CheckTurn(replica, uid);
     CheckRefusals(replica, write);
   }
   if (ever_decided_.insert(uid).second) decided_.insert(uid);

@@ -143,7 +143,7 @@ class Checks {
   bool Bounded(const std::string& ns) const;
   bool StandApart(const Replica& replica, const api::TaskRequest& a,
                   const api::TaskRequest& b) const;
-  void CheckTurn(const Replica& replica, const core::Write& write);
+  void CheckTurn(const Replica& replica, const std::string& task_uid);
   // Of all pods of the task.
   bool HasSeenEnds(const Replica& replica, const std::string& task_uid) const;
   // Whether it is in the queue, as far as its object and its pods tell.

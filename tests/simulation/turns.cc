@@ -75,7 +75,7 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
 bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const TaskRequest& b) const {
   constexpr size_t kTriedAtOnce = 8;
   if (api_.AddedCpu(a.meta.ns) != api_.AddedCpu(b.meta.ns)) return true;
-  if (!Bounded(a.meta.ns) && !Bounded(b.meta.ns)) return false;
+  if (!Bounded(b.meta.ns)) return false;
   std::set<std::string> tried;
   for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);
   for (const auto& [of, intent] : intents_) {
@@ -86,14 +86,10 @@ bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const Task
 }
 
 // Nothing of a higher priority that asks for the same still waits.
-void Checks::CheckTurn(const Replica& replica, const core::Write& write) {
-  const std::string& task_uid = write.uid;
-  // Budgets keep nobody from a server without a price.
-  const auto* server = api_.Get<api::RegisteredServer>(write.pod->assignment->server);
-  const bool costs = server == nullptr || server->spec.price_micros > 0;
+void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
   if (!replica.HasSeen(Kind::kPriorityClass, api_.changed(Kind::kPriorityClass)) ||
       // What is held back for want of money is looked at anew, but not at once.
-      (costs && api_.now < witness_.budget_changed + seconds(10)))
+      api_.now < witness_.budget_changed + seconds(10))
     return;
   const TaskRequest* mine = TaskOf(task_uid);
   if (mine == nullptr || mine->spec.group ||
@@ -103,7 +99,7 @@ void Checks::CheckTurn(const Replica& replica, const core::Write& write) {
     const auto& other = std::get<TaskRequest>(*object);
     // What costs money may be closed to the one and not to the other.
     if (&other == mine || other.spec.retry.loss_limit == 0 ||
-        !(PriorityOf(other) > PriorityOf(*mine)) || (costs && Bounded(other.meta.ns)) ||
+        !(PriorityOf(other) > PriorityOf(*mine)) || Bounded(other.meta.ns) ||
         !AsksForTheSame(other, *mine) || !InQueue(replica, other) ||
         StandApart(replica, other, *mine))
       continue;
