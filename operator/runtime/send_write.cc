@@ -30,7 +30,12 @@ kube::Request RequestOf(const core::Write& write) {
 }
 
 std::optional<core::Object> ObjectIn(const api::Json& answer, const core::Write& write) {
-  if (write.verb == Verb::kDelete) return std::nullopt;
+  if (write.verb == Verb::kDelete) {
+    // How it was then: a watch that is cut does not tell of what has ended since.
+    auto pod = write.kind == Kind::kPod ? api::DecodePod(answer) : Result<api::Pod>(Error{});
+    const bool it = pod && pod->meta.uid == write.uid && pod->meta.name == write.name;
+    return it ? std::optional<core::Object>(std::move(*pod)) : std::nullopt;
+  }
   if (write.verb == Verb::kCreate && write.kind == Kind::kPod) {
     auto pod = api::DecodeCreatedPod(answer);
     return pod ? std::optional<core::Object>(std::move(*pod)) : std::nullopt;

@@ -236,6 +236,11 @@ Answer ApiServer::Delete(const Write& write) {
     marked.meta.deleted = now;
     Put(marked);
   }
+  if (pod != nullptr) {  // the answer tells how it was
+    const Object last = *all.at(write.key());
+    if (at_once) Remove(write.kind, write.key());
+    return std::optional(last);
+  }
   if (at_once) Remove(write.kind, write.key());
   return std::optional<Object>();
 }

@@ -81,11 +81,22 @@ TEST(SendWriteTest, WhatWasThereAndCannotBeReadMayBeOurs) {
   EXPECT_TRUE(outcome.error->ambiguous);
 }
 
-TEST(SendWriteTest, ADeletionReportsNoObject) {
+TEST(SendWriteTest, TheDeletionOfAPodReportsHowItWas) {
   Answers answers({{200, kPod, {}}});
-  const core::Outcome outcome = SendWrite(Write(Verb::kDelete, Kind::kPod), answers, {});
+  core::Write write = Write(Verb::kDelete, Kind::kPod);
+  write.uid = "u-2";
+  const core::Outcome outcome = SendWrite(write, answers, {});
   EXPECT_FALSE(outcome.error);
-  EXPECT_FALSE(outcome.object);
+  ASSERT_TRUE(outcome.object);
+  EXPECT_EQ(std::get<api::Pod>(*outcome.object).node_name, "n");
+}
+
+TEST(SendWriteTest, NoOtherDeletionReportsAnObject) {
+  constexpr char kDone[] = R"({"kind":"Status","status":"Success","details":{"uid":"u-1"}})";
+  Answers answers({{200, kPod, {}}, {200, kDone, {}}, {200, kPod, {}}});
+  EXPECT_FALSE(SendWrite(Write(Verb::kDelete, Kind::kPod), answers, {}).object) << "another uid";
+  EXPECT_FALSE(SendWrite(Write(Verb::kDelete, Kind::kPod), answers, {}).object) << "a Status";
+  EXPECT_FALSE(SendWrite(Write(Verb::kDelete, Kind::kServer), answers, {}).object);
 }
 
 TEST(SendWriteTest, AConflictIsReportedAsItIs) {

@@ -105,6 +105,29 @@ TEST_F(LateSuccessTest, EndsATaskWhoseAttemptOfThatNumberHadFailed) {
   ExpectSuccess(1);
 }
 
+// The watch of pods is cut meanwhile.
+TEST_F(LateSuccessTest, EndsATaskThatIsSuspendedByWhatTheAnswerToItsPodsDeletionSays) {
+  Start({{"retry", {{"lossLimit", 0}}}});
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Advance(seconds(5));
+  api::Pod last = api.pods.at("ns/t-1");
+  last.phase = PodPhase::kSucceeded;
+  last.termination = api::Termination{0, "Completed", "done", last.started, api.now};
+  api.Advance(seconds(5));
+  api.hangs = [&](const Write& write) {
+    if (write.verb != Verb::kDelete || write.kind != Kind::kPod) return false;
+    last.meta.deleted = last.asked_to_end = api.now;
+    last.meta.resource_version = api.pods.at("ns/t-1").meta.resource_version + 1'000;
+    api.Push(Outcome{Verb::kDelete, Kind::kPod, "ns/t-1", write.uid, std::nullopt, last});
+    return true;
+  };
+  api.tasks.at("ns/t").spec.suspend = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  api.Advance(seconds(5));
+  ExpectSuccess(1);
+}
+
 TEST_F(LateSuccessTest, EndsATaskThoughItsPodIsGoneInTheSameStep) {
   Start();
   Lose("t-1");
