@@ -21,12 +21,6 @@ constexpr size_t kMostReleased = 1'000;
 // So long the watch of claims waits for the Events of one.
 constexpr std::chrono::milliseconds kWatchWaits{3'000};
 
-kube::Request EventsRequest(const std::string& claim) {
-  kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
-  request.path += "&fieldSelector=involvedObject.name%3D" + claim;
-  return request;
-}
-
 // The engine's words.
 std::string MessageOf(const Json& object) {
   return Bounded(api::GetString(object, "message"), kMostConditionMessage);
@@ -177,8 +171,7 @@ Result<api::CloudServer> Karpenter::Decode(const Json& object, std::stop_token s
   if (!server || !server->deleting || server->node_name.empty() || IsReleased(server->uid))
     return server;
   const kube::Deadline deadline(kWatchWaits, std::move(stop));
-  const auto events = kube::Call(transport_, EventsRequest(server->name), deadline.token());
-  const std::string why = events ? InterruptionIn(*events) : "";
+  const std::string why = InterruptionIn(EventsOf(server->name, deadline.token()));
   if (why.empty()) return server;
   server->ending = "NodeClaim " + server->name + " is interrupted by its cloud: " + why;
   server->ends_at.reset();
@@ -188,6 +181,13 @@ Result<api::CloudServer> Karpenter::Decode(const Json& object, std::stop_token s
 bool Karpenter::IsReleased(const std::string& uid) const {
   const std::lock_guard lock(mutex_);
   return std::find(released_.begin(), released_.end(), uid) != released_.end();
+}
+
+Json Karpenter::EventsOf(const std::string& claim, std::stop_token stop) {
+  kube::Request request = kube::ListRequest(kube::kEvents, "", 50, "");
+  request.path += "&fieldSelector=involvedObject.name%3D" + claim;
+  const auto events = kube::Call(transport_, request, std::move(stop));
+  return events ? *events : Json::object();
 }
 
 Result<Ensured> Karpenter::Ensure(const std::string& request_name, const std::string& request_uid,
@@ -217,8 +217,7 @@ Result<Unit> Karpenter::Release(const api::CloudServer& server, std::stop_token 
 }
 
 Refusal Karpenter::Diagnose(const api::CloudServer& server, std::stop_token stop) {
-  const auto events = kube::Call(transport_, EventsRequest(server.name), std::move(stop));
-  return DiagnoseEvents(events ? *events : Json::object());
+  return DiagnoseEvents(EventsOf(server.name, std::move(stop)));
 }
 
 }  // namespace spillway::cloud

@@ -44,6 +44,8 @@ class Karpenter : public Engine {
   // With a look at why a claim is deleted that we have not given back.
   Result<api::CloudServer> Decode(const api::Json& object, std::stop_token stop);
   bool IsReleased(const std::string& uid) const;
+  // Of the claim of that name; empty if they cannot be had.
+  api::Json EventsOf(const std::string& claim, std::stop_token stop);
 
   kube::Transport& transport_;
   mutable std::mutex mutex_;

@@ -223,18 +223,6 @@ void Decide(World& world) {
   WakeForTheRest(world);
 }
 
-}  // namespace
-
-Core::Core(std::vector<api::EngineTraits> engines) : world_(std::make_unique<World>()) {
-  for (api::EngineTraits& traits : engines) {
-    const std::string name = traits.name;
-    world_->engines[name] = {std::move(traits)};
-  }
-}
-Core::~Core() = default;
-
-namespace {
-
 // The first list of an engine may fail for ever, as for want of a right.
 void LetGoOfUnlisted(World& world) {
   for (auto& [name, engine] : world.engines) {
@@ -245,6 +233,14 @@ void LetGoOfUnlisted(World& world) {
 }
 
 }  // namespace
+
+Core::Core(std::vector<api::EngineTraits> engines) : world_(std::make_unique<World>()) {
+  for (api::EngineTraits& traits : engines) {
+    const std::string name = traits.name;
+    world_->engines[name] = {std::move(traits)};
+  }
+}
+Core::~Core() = default;
 
 StepResult Core::Step(std::span<const Event> events, Time now) {
   World& world = *world_;

@@ -3,6 +3,7 @@
 
 #include "operator/core/world.h"
 #include "tests/simulation/checks.h"
+#include "tests/simulation/nodes.h"
 
 namespace spillway::simulation {
 
@@ -63,7 +64,7 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
   // Once a pod was created, the operator knows what admission adds, and counts that as well. Room
   // on an empty server may have been kept before it knew.
   if (!empty) used.cpu_milli += api.AddedCpu(task.meta.ns);
-  return used.cpu_milli <= node.allocatable.cpu_milli && used.memory <= node.allocatable.memory;
+  return Fits(used, node.allocatable);
 }
 
 void Checks::Settled(const Replica& replica) {

@@ -11,11 +11,11 @@ using api::Pod;
 using api::PodPhase;
 using std::chrono::seconds;
 
+}  // namespace
+
 bool Fits(const api::Resources& used, const api::Resources& total) {
   return used.cpu_milli <= total.cpu_milli && used.memory <= total.memory;
 }
-
-}  // namespace
 
 void Nodes::Add(const std::string& name, const api::Resources& offers) {
   locals_[name] = offers;

@@ -87,6 +87,8 @@ class Nodes {
   bool hostile_ = false;
 };
 
+// Whether a node that offers so much has room for all of that.
+bool Fits(const api::Resources& used, const api::Resources& total);
 // Whether the task's pods may be on a node with the taint, as its template says.
 bool Tolerates(const api::TaskRequest& task, const api::Taint& taint);
 

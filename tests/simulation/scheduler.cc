@@ -2,6 +2,7 @@
 
 #include "operator/base/json.h"
 #include "operator/core/scheduling/match.h"
+#include "tests/simulation/nodes.h"
 #include "tests/simulation/witness.h"
 
 namespace spillway::simulation {
@@ -35,8 +36,7 @@ std::vector<std::string> Scheduler::Feasible(const Pod& pod) const {
       const Pod& other = std::get<Pod>(*each);
       if (other.node_name == name && !other.intended && !other.terminal()) used += other.requests;
     }
-    if (used.cpu_milli <= node.allocatable.cpu_milli && used.memory <= node.allocatable.memory)
-      out.push_back(name);
+    if (Fits(used, node.allocatable)) out.push_back(name);
   }
   return out;
 }

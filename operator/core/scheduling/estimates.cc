@@ -94,16 +94,15 @@ End ExpectedEnd(const World& world, const TaskState& task, const std::string& no
   const Time begin = started.value_or(task.binding->assigned_at + kStartAllowance);
   const auto& deadline = task.object.spec.active_deadline;
   End end;
-  if (deadline && world.now < begin + *deadline + kStopAllowance + kOverdue) {
-    end.time = std::max(begin + *deadline, world.now) + kStopAllowance;
-    end.doubted = begin + *deadline + kStopAllowance + kOverdue;
-  }
+  const Time doubted = deadline ? begin + *deadline + kStopAllowance + kOverdue : kNever;
+  if (deadline && world.now < doubted)
+    end = {std::max(begin + *deadline, world.now) + kStopAllowance, false, false, doubted};
   if (task.shape->runs.known() && (!deadline || when == When::kProbably)) {
     // What has run for longer than its like ends at any moment.
     const Time usual = begin + task.shape->runs.value();
     const Time expected = std::max(usual, world.now + kStartAllowance);
-    const Time doubted = when == When::kAtTheLatest ? usual + kOverdue : kNever;
-    if (expected < end.time && world.now < doubted) end = {expected, true, false, doubted};
+    const Time overdue = when == When::kAtTheLatest ? usual + kOverdue : kNever;
+    if (expected < end.time && world.now < overdue) end = {expected, true, false, overdue};
   }
   return end;
 }

@@ -56,6 +56,7 @@ struct Choice {
   auto Cost() const { return std::pair(victims.back()->priority, victims.size()); }
 };
 
+// Whether the task may have the server, once there is room.
 bool MayTake(const World& world, const TaskState& task, const ServerState* server) {
   if (server == nullptr || !server->schedulable || !task.shape->fits.Test(server->slot))
     return false;
@@ -95,7 +96,8 @@ const ServerState* WhereRoomIsMade(const World& world, const TaskState& task) {
   return first;
 }
 
-// It is looked at again when that should have come true.
+// It is looked at again when that should have come true, or when one of those that leave is
+// overdue.
 bool RoomIsComing(World& world, const Shape& shape) {
   const Reservation* kept = ReservationOn(world.scheduling, shape.reserved);
   if (kept == nullptr || kept->shape != &shape || kept->start == kNever ||

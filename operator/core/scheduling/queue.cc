@@ -84,24 +84,29 @@ void Queue::Erase(Tenant& tenant, const QueuePosition& position) {
   }
 }
 
-Turn Queue::First(const World& world) const {
-  Turn first;
-  for (const auto& [tenant, line] : lines_) {
-    const Turn turn{*line.begin(), ShareOf(world, *tenant)};
-    if (first.position.task == nullptr || turn < first) first = turn;
-  }
-  return first;
-}
+namespace {
 
-TaskState* Queue::First(const World& world,
-                        const std::function<bool(const TaskState&)>& meant) const {
+// Of the lines' first tasks that are meant, the one whose turn it is; without a task if none is.
+template <typename Lines, typename Meant>
+Turn FirstOf(const World& world, const Lines& lines, const Meant& meant) {
   Turn first;
-  for (const auto& [tenant, line] : lines_) {
+  for (const auto& [tenant, line] : lines) {
     const Turn turn{*line.begin(), ShareOf(world, *tenant)};
     const bool earlier = first.position.task == nullptr || turn < first;
     if (earlier && meant(*turn.position.task)) first = turn;
   }
-  return first.position.task;
+  return first;
+}
+
+}  // namespace
+
+Turn Queue::First(const World& world) const {
+  return FirstOf(world, lines_, [](const TaskState&) { return true; });
+}
+
+TaskState* Queue::First(const World& world,
+                        const std::function<bool(const TaskState&)>& meant) const {
+  return FirstOf(world, lines_, meant).position.task;
 }
 
 size_t Queue::Count() const {

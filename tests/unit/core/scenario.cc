@@ -102,6 +102,15 @@ Scenario& Scenario::Pass(std::chrono::milliseconds time) {
   return *this;
 }
 
+Time Scenario::WakeJustBefore(Time due) {
+  using std::chrono::milliseconds;
+  Pass(due - api.now - milliseconds(2));
+  api.silent = true;
+  api.now = due - milliseconds(1);
+  api.Settle();
+  return api.wake;
+}
+
 const api::Pod* Scenario::PodOf(const api::ObjectMeta& task) const {
   for (const auto& [key, pod] : api.pods) {
     if (IsLivePodOf(task, pod)) return &pod;

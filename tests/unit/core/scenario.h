@@ -68,6 +68,8 @@ class Scenario {
   Scenario& DeletedGo();
   Scenario& Restart();
   Scenario& Pass(std::chrono::milliseconds time);
+  // When the core wants to be called, as it says just before that time, when nothing is heard.
+  Time WakeJustBefore(Time due);
 
   // Every task on a line of its own, by namespace (unless it is ns) and name: "on <node>" with a
   // pod there, "leaves <node>" once that was told to go, "waits", "waits for the cloud" once a

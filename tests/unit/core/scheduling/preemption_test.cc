@@ -225,11 +225,7 @@ TEST_F(RefusedUrgentTest, NobodyGivesWayInVainAgainAndAgain) {
 TEST_F(RefusedUrgentTest, IsLookedAtAgainWhenThePauseIsOver) {
   const Time until = PausedUntil();
   ASSERT_GT(until, api.now + seconds(5));
-  api.Advance(until - api.now - std::chrono::milliseconds(2));
-  api.silent = true;
-  api.now = until - std::chrono::milliseconds(1);
-  api.Settle();
-  EXPECT_LE(api.wake, until);
+  EXPECT_LE(scenario.WakeJustBefore(until), until);
 }
 
 TEST_F(RefusedUrgentTest, StartsWhereThereIsRoomMeanwhile) {
@@ -351,11 +347,7 @@ TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenItIsOverdue) {
   Begin(seconds(30));
   const Time due = scenario.api.world().scheduling.reserved.at(0).start;
   ASSERT_NE(due, kNever);
-  scenario.Pass(due - scenario.api.now - std::chrono::milliseconds(2));
-  scenario.api.silent = true;
-  scenario.api.now = due - std::chrono::milliseconds(1);
-  scenario.api.Settle();
-  EXPECT_LE(scenario.api.wake, due);
+  EXPECT_LE(scenario.WakeJustBefore(due), due);
 }
 
 TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenTheFirstOfThemIsOverdue) {
@@ -367,10 +359,7 @@ TEST_F(SlowToGoTest, ItIsLookedAtAgainWhenTheFirstOfThemIsOverdue) {
   const Time due = scenario.api.now + seconds(60);
   scenario.Pass(seconds(58));
   ASSERT_EQ(scenario.Dump(), "a leaves s1\nb leaves s1\nurgent waits");
-  scenario.api.silent = true;
-  scenario.api.now = due - std::chrono::milliseconds(1);
-  scenario.api.Settle();
-  EXPECT_LE(scenario.api.wake, due);
+  EXPECT_LE(scenario.WakeJustBefore(due), due);
 }
 
 // A bought server's kubelet has refused the pod, and no other is bought for a while.
