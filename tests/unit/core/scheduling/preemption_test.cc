@@ -206,6 +206,7 @@ class RefusedUrgentTest : public testing::Test {
       return urgent ? std::optional(Error{ErrorKind::kForbidden, "denied by a policy", {}})
                     : std::nullopt;
     };
+    scenario.Pass(seconds(2));  // between two checks of the nodes
     scenario.Waiting(High("urgent")).Pass(seconds(10));
   }
   Time PausedUntil() const {
@@ -298,6 +299,7 @@ class SlowToGoTest : public testing::Test {
     scenario.Server("s2").Running(Low("b").Priority(2));
     scenario.api.pods.at("ns/a-1").grace = grace;
     scenario.api.Change(scenario.api.pods.at("ns/a-1"));
+    scenario.Pass(seconds(2));  // between two checks of the nodes
     scenario.Waiting(High("urgent")).Pass(seconds(1));
   }
 
