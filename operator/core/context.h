@@ -20,6 +20,9 @@ inline constexpr Duration kMostSilence{10'000};
 inline constexpr Duration kFresh{90'000};
 // So long may it take until a watch that comes back has told all that it had missed.
 inline constexpr Duration kBacklog{15'000};
+// After a pause that is longer, what a watch tells may be as old as that, and not all of it.
+// Between two pauses there is time to look at what was told: more than kBacklog.
+inline constexpr Duration kPause{20'000};
 
 // How long a request may still arrive whose sender is gone, or whose answer was lost.
 inline constexpr std::chrono::minutes kLateArrival{2};
@@ -30,7 +33,7 @@ struct Heard {
   Time row{};   // since when without a long pause
 
   void Hear(Time now) {
-    if (now > last + kFresh) row = now;
+    if (now > last + kPause) row = now;
     last = now;
   }
 };

@@ -194,6 +194,30 @@ TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
   EXPECT_EQ(api.pods_made, 2);
 }
 
+// The other kinds' watches go on.
+TEST_F(TaskTest, ANodeIsNotLostByTheFirstWordsOfAWatchThatWasSilentForAWhile) {
+  Start();
+  api.AddServer("s2");
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.nodes["s1"].ready = api::NodeReady::kUnknown;
+  api.Change(api.nodes["s1"]);
+  api.silent = true;
+  const auto pass = [&](int64_t time) {
+    for (int64_t i = 0; i < time; i += 5) {
+      api.Advance(seconds(5));
+      api.Push(Bookmark{Kind::kPod, 0});
+    }
+  };
+  pass(65);
+  api.Change(api.nodes["s2"]);
+  pass(10);
+  ASSERT_EQ(api.pods_made, 1);
+  api.nodes["s1"].ready = api::NodeReady::kTrue;
+  api.Change(api.nodes["s1"]);
+  pass(90);
+  EXPECT_EQ(api.pods_made, 1);
+}
+
 // The node controller, which would take it off, may be down itself.
 TEST_F(TaskTest, ATaintThatIsLeftOnANodeThatIsReadyAgainLosesNothing) {
   Start();
