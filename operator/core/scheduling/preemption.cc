@@ -174,7 +174,8 @@ void Preempt(World& world, Decisions& decisions, const Buyable& buyable) {
   for (auto& [turn, shape] : wanting) {
     const TaskState* first =
         shape->waiting.First(world, [&](const TaskState& task) { return !IsPaused(world, task); });
-    if (first == nullptr || !Wants(*first, buyable)) continue;
+    // Those that gave way to one that may not start would have done so in vain.
+    if (first == nullptr || !Wants(*first, buyable) || !decisions.MayStart(*first)) continue;
     const Choice choice = SelectCandidate(world, *first);
     if (choice.server == nullptr) continue;
     if (const ServerState* server = WhereRoomIsMade(world, *first)) {

@@ -266,6 +266,17 @@ TEST(PreemptionTest, NobodyGivesWayInVainAgainAndAgainToOneThatRanBefore) {
   EXPECT_LE(api.pods_made, 9) << "of a, but one";
 }
 
+// The status that must tell of its pod first is not answered.
+TEST(PreemptionTest, NobodyGivesWayToOneThatMayNotStart) {
+  const api::Json once{{"lossLimit", 0}};
+  Scenario scenario;
+  scenario.api.statuses_hang_in = "team";
+  scenario.Server("s1").Waiting(Task("hangs").In("team").With("retry", once));
+  scenario.Pass(seconds(6)).Running(Low("a"));
+  scenario.Waiting(High("urgent").In("team").With("retry", once)).Pass(seconds(3));
+  EXPECT_EQ(scenario.Dump(), "a on s1\nteam/hangs waits\nteam/urgent waits");
+}
+
 // Tasks that are suspended may take long to end, and have given way to nobody.
 TEST(PreemptionTest, OthersGiveWayWhereWhatEndsByItselfTakesLong) {
   Scenario scenario;
