@@ -53,9 +53,11 @@ std::string NotTaken(World& world, const TaskState& task) {
 }
 
 // Budgets may have been changed since it was bound. What it commits counts already, if it does.
+// What runs for a moment is estimated at nothing, and has a price all the same.
 bool IsPaid(const World& world, const TaskState& task) {
-  const int64_t cost = task.creating->estimated_micros;
-  return cost == 0 || LeftOf(world.budgets, *task.account) >= cost - task.committed;
+  const Binding& binding = *task.creating;
+  return binding.price_micros == 0 ||
+         LeftOf(world.budgets, *task.account) >= binding.estimated_micros - task.committed;
 }
 
 }  // namespace

@@ -124,6 +124,28 @@ TEST(BudgetsTest, ATaskThatIsNotCoveredIsNotBoundToAServerWithAPrice) {
   EXPECT_EQ(api.Phase("t"), "Pending");
 }
 
+// Its status has to tell of its pod first, and meanwhile nothing is left of the budget.
+TEST(BudgetsTest, NeitherDoesOneBeginThatIsEstimatedAtNothing) {
+  ApiModel api;
+  api::Budget& budget = api.AddBudget("b", "1");
+  AddPaidServer(api, "paid");
+  api.AddTask("u", kAnHour);
+  api.servers["paid"].spec.price_micros = 1'000;
+  api.Change(api.servers["paid"]);
+  api.hangs = [](const Write& write) {
+    return write.verb == Verb::kPatchStatus && write.name == "t";
+  };
+  api.AddTask("t", {{"activeDeadlineSeconds", 1}, {"retry", {{"lossLimit", 0}}}});
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1u);
+  budget.spec.amount_micros = 0;
+  api.Change(budget);
+  api.Settle();
+  api.Unblock();
+  api.Settle();
+  EXPECT_FALSE(Runs(api, "t-1"));
+}
+
 TEST(BudgetsTest, AServerWithoutAPriceTakesItStill) {
   ApiModel api;
   api.AddBudget("b", "0");
