@@ -74,7 +74,9 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
 // many kinds of pods as may be at once are tried in its namespace for the first time.
 bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const TaskRequest& b) const {
   constexpr size_t kTriedAtOnce = 8;
-  if (api_.AddedCpu(a.meta.ns) != api_.AddedCpu(b.meta.ns)) return true;
+  // What it adds is known in each namespace by itself, once a pod of the kind was created there.
+  const int64_t added = std::max(api_.AddedCpu(a.meta.ns), api_.AddedCpu(b.meta.ns));
+  if (added > 0 && a.meta.ns != b.meta.ns) return true;
   if (!Bounded(b.meta.ns)) return false;
   std::set<std::string> tried;
   for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);
