@@ -235,9 +235,8 @@ Checks::Waits Checks::Idle(const Replica& replica) const {
       const auto& server = std::get<api::RegisteredServer>(*entry);
       const auto* node = api_.Get<api::Node>(server.spec.node_name);
       if (node == nullptr || (server.spec.price_micros > 0 && Bounded(task.meta.ns)) ||
-          witness_.Down(node->meta.name, seconds(0)) ||
-          witness_.RefusedBy(node->meta.name, kPassedOver) || Promised(*node, kPromised) ||
-          AwaitsHeartbeat(replica, *node))
+          witness_.Down(node->meta.name, seconds(0)) || PassedOver(task, *node) ||
+          Promised(*node, kPromised) || AwaitsHeartbeat(replica, *node))
         continue;
       if (server.spec.cloud && !IsInUse(server)) continue;
       if (WouldFit(task, server, *node, api_) && !KeptForAnother(task, server, *node))

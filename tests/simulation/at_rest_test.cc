@@ -99,6 +99,49 @@ TEST_F(AtRestTest, AnAttemptOfItsOwnIsNotWaitedFor) {
   EXPECT_EQ(checks.Idle(first), (Checks::Waits{{kTask, "s0"}}));
 }
 
+// What kube-scheduler had no node for.
+class TakenBackTest : public testing::Test {
+ protected:
+  void TakeBack(const std::string& uid, bool complained = true) {
+    api::Pod pod;
+    pod.meta.ns = "ns";
+    pod.meta.name = pod.meta.uid = uid;
+    pod.node_name = "s0";
+    core::Write write;
+    write.uid = "t";
+    witness.Created(write, core::Object(pod));
+    if (complained) witness.Blame(uid, "unschedulable");
+    witness.TakenBack(uid, asked);
+  }
+
+  api::Resources asked = *api::DecodeResources({{"cpu", "2"}});
+  Witness witness;
+};
+
+TEST_F(TakenBackTest, ItsServerIsPassedOverByWhoAsksForTheSame) {
+  TakeBack("a");
+  EXPECT_TRUE(witness.HasNoneFor("s0", asked));
+  EXPECT_FALSE(witness.HasNoneFor("s1", asked));
+  EXPECT_FALSE(witness.HasNoneFor("s0", *api::DecodeResources({{"cpu", "1"}})));
+  witness.now += seconds(15);
+  EXPECT_FALSE(witness.HasNoneFor("s0", asked));
+}
+
+TEST_F(TakenBackTest, ItsServerIsPassedOverForLongerTheNextTime) {
+  TakeBack("a");
+  witness.now += seconds(15);
+  TakeBack("b");
+  witness.now += seconds(20);
+  EXPECT_TRUE(witness.HasNoneFor("s0", asked));
+  witness.now += seconds(5);
+  EXPECT_FALSE(witness.HasNoneFor("s0", asked));
+}
+
+TEST_F(TakenBackTest, NoServerIsPassedOverWhereNobodyComplained) {
+  TakeBack("a", false);
+  EXPECT_FALSE(witness.HasNoneFor("s0", asked));
+}
+
 // Task u says that pool spot can be asked.
 class UnboughtTest : public AtRestTest {
  protected:

@@ -146,6 +146,11 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   if (preempted_.contains({*owner, record->attempt}) ||
       GivesWay(replica, *task, LowestPriorityOf(*task, *record)))
     witness_.Blame(write.uid, "gave way");
+  // As the process may see it.
+  const bool pending = pod == nullptr || pod->phase == api::PodPhase::kPending ||
+                       !replica.HasSeen(Kind::kPod, pod->meta.resource_version);
+  const api::Resources asked = *api::PodRequests(api::GetObject(*task->spec.pod_template, "spec"));
+  if (pending) witness_.TakenBack(write.uid, asked);
   if (pod == nullptr) return;
   // The process may end before it has written that, and the next one's clock be behind.
   if (const auto within = task->spec.start_deadline;
@@ -153,15 +158,11 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     witness_.Blame(write.uid, "did not start in time");
   if (const auto* node = api_.Get<api::Node>(pod->node_name); node != nullptr && IsTakenAway(*node))
     witness_.Blame(write.uid, "its server is to go");
-  // As the process may see it.
-  const bool pending = pod->phase == api::PodPhase::kPending ||
-                       !replica.HasSeen(Kind::kPod, pod->meta.resource_version);
   const auto origin = origins_.find(write.uid);
   if (pending && origin != origins_.end() && origin->second.replica == replica.id() &&
       replica.UntoldUntil(write.uid) >= origin->second.decided + core::kSlowAnswer)
     witness_.Blame(write.uid, "was given up before it was seen");
   if (pending && pod->intended) witness_.Blame(write.uid, "was not bound");
-  const api::Resources asked = *api::PodRequests(api::GetObject(*task->spec.pod_template, "spec"));
   if (pending && !(pod->requests == asked))
     witness_.Blame(write.uid, "was admitted with more than it asked for");
 }

@@ -168,6 +168,7 @@ class Checks {
   bool Barred(const api::TaskRequest& task) const;
   bool AwaitsAnother(const Replica& replica, const api::TaskRequest& task) const;
   bool AwaitsHeartbeat(const Replica& replica, const api::Node& node) const;
+  bool PassedOver(const api::TaskRequest& task, const api::Node& node) const;
   bool MayBeTaken(const api::TaskRequest& task, const api::RegisteredServer& server,
                   const api::Node& node) const;
   bool KeptForAnother(const api::TaskRequest& task, const api::RegisteredServer& server,

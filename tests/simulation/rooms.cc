@@ -207,6 +207,14 @@ Time Checks::RegisteredAt(const std::string& node) const {
   return Time{};
 }
 
+// Its kubelet has refused a pod, or kube-scheduler had no node for one like the task's that was to
+// be there.
+bool Checks::PassedOver(const TaskRequest& task, const api::Node& node) const {
+  return witness_.RefusedBy(node.meta.name, kPassedOver) ||
+         witness_.HasNoneFor(node.meta.name,
+                             *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec")));
+}
+
 // By another task, of which the status is to tell before there is a pod.
 bool Checks::MayBeTaken(const TaskRequest& task, const api::RegisteredServer& server,
                         const api::Node& node) const {
@@ -236,9 +244,9 @@ void Checks::CheckRefusals(const Replica& replica, const core::Write& write) {
     const auto* node = api_.Get<api::Node>(server.spec.node_name);
     if (node == nullptr || server.spec.node_name == node_name ||
         (server.spec.price_micros > 0 && Bounded(task->meta.ns)) ||
-        witness_.Down(node->meta.name, seconds(120)) ||
-        witness_.RefusedBy(node->meta.name, seconds(660)) || IsTakenAway(*node) ||
-        given_back_.contains(server.meta.uid) || MayBeTaken(*task, server, *node) ||
+        witness_.Down(node->meta.name, seconds(120)) || PassedOver(*task, *node) ||
+        IsTakenAway(*node) || given_back_.contains(server.meta.uid) ||
+        MayBeTaken(*task, server, *node) ||
         // What is decided on and not there yet has its room as well.
         Promised(*node) || !WouldFit(*task, server, *node, api_) ||
         KeptForAnother(*task, server, *node))

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/core/scheduling/admission.h"
+#include "operator/core/scheduling/refusals.h"
 
 namespace spillway::simulation {
 namespace {
@@ -12,6 +13,8 @@ using std::chrono::seconds;
 
 // The operator's own patience: a node that is not ready for so long has lost its pods.
 constexpr Duration kLostAfter = seconds(60);
+// Until a process does what it may do again.
+constexpr Duration kLooksAgain = seconds(5);
 
 }  // namespace
 
@@ -139,6 +142,7 @@ void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
   PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
   if (pod.cause.empty()) pod.cause = cause;
   pod.gave_way = pod.gave_way || cause == "gave way";
+  if (cause == "unschedulable") pod.unbound = pod.node;
   if (cause != "refused") return;
   pod.refused = true;
   nodes_[pod.node].refused = now;
@@ -187,6 +191,32 @@ bool Witness::Unproven(const std::string& ns) const {
 bool Witness::RefusedBy(const std::string& node, Duration within) const {
   const auto at = nodes_.find(node);
   return at != nodes_.end() && at->second.refused != Time{} && now < at->second.refused + within;
+}
+
+void Witness::TakenBack(const std::string& pod_uid, const api::Resources& asked) {
+  const PodRecord* pod = RecordOf(pod_uid);
+  if (pod == nullptr || pod->unbound.empty()) return;
+  auto& all = nodes_[pod->unbound].unbound[{asked.cpu_milli, asked.memory}];
+  std::erase_if(all, [&](const auto& each) { return each.second == pod_uid; });
+  all.emplace_back(now, pod_uid);
+}
+
+bool Witness::HasNoneFor(const std::string& node, const api::Resources& asked) const {
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end()) return false;
+  const auto pods = at->second.unbound.find({asked.cpu_milli, asked.memory});
+  if (pods == at->second.unbound.end()) return false;
+  Time last{};
+  int times = 0;  // in a row
+  for (const auto& [taken, uid] : pods->second) {
+    times = taken < last + core::kForgetRefusal ? times + 1 : 1;
+    last = taken;
+  }
+  // What its kubelet refused is counted with them.
+  const bool both = RefusedBy(node, core::kForgetRefusal + core::kPassOver.last);
+  const Duration pass =
+      both ? Duration(core::kPassOver.last) : Duration(BackoffAfter(times, core::kPassOver, 0));
+  return now < last + pass + kLooksAgain;
 }
 
 const TaskRecord* Witness::Task(const std::string& uid) const {

@@ -33,6 +33,7 @@ struct PodRecord {
   bool gave_way = false;                 // or is its group taken back
   bool unclear = false;                  // deleted after its end, or before: its clock is wrong
   std::string cause;                     // what was done to it from outside; empty: nothing
+  std::string unbound;                   // was to be there when kube-scheduler had no node
   bool disrupted = false;                // by the cluster, not by a decision of the operator
   bool own_fault = false;                // it failed, and nothing had been done to it
   bool turned_away = false;              // it ran, and its end tells nothing of that
@@ -111,6 +112,11 @@ class Witness {
   std::optional<int64_t> LowestOf(const std::string& priority_class, Time since) const;
   // Whether its kubelet has refused a pod within that time.
   bool RefusedBy(const std::string& node, Duration within) const;
+  // The end of the pod, which was to be bound by kube-scheduler, was decided on. If that had no
+  // node for it, who asks for the same passes over the one that it was to be on, for a while.
+  void TakenBack(const std::string& pod_uid, const api::Resources& asked);
+  // Whether that while may last, of one that had such pods taken back.
+  bool HasNoneFor(const std::string& node, const api::Resources& asked) const;
   // Whether the purchase had a server that its engine called ready, be it another than now.
   bool WasReady(const std::string& request_uid) const { return ready_.contains(request_uid); }
   // Whether a task's pod ever ran, or was to run, there.
@@ -131,6 +137,8 @@ class Witness {
     std::vector<std::pair<Time, Time>> downs;
     Time appeared{}, vanished{}, refused{};
     std::map<std::pair<int64_t, int64_t>, Time> took;  // by what they request: when one last began
+    // By what their templates request: the pods that were taken back, in order of that time.
+    std::map<std::pair<int64_t, int64_t>, std::vector<std::pair<Time, std::string>>> unbound;
   };
   void PodChanged(const api::Pod* before, const api::Pod* after, bool ours);
   void Judge(Health& node) const;
