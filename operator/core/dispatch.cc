@@ -29,7 +29,7 @@ struct Observer {
   void operator()(const Other& object) const {
     OnSeen(world, object);
   }
-  void operator()(const api::Budget& object) const { OnSeen(world.budgets, object); }
+  void operator()(const api::Budget& object) const { OnSeen(world, world.budgets, object); }
   void operator()(const api::Node& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::NodeLease& object) const { OnSeen(world, world.servers, object); }
   void operator()(const api::RegisteredServer& object) const {

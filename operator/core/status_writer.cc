@@ -3,13 +3,58 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "operator/base/json.h"
 #include "operator/core/deletion.h"
 
 namespace spillway::core {
+namespace {
+
+size_t StoredIn(const Object& object) {
+  return std::visit(
+      [](const auto& each) {
+        if constexpr (requires { EncodeStatus(each.status); }) {
+          return Fingerprint(EncodeStatus(each.status));
+        } else {
+          return size_t{0};
+        }
+      },
+      object);
+}
+
+// The answer tells what of our patch is stored: what is known is that, or came after it.
+bool Stands(const StatusWriter& writer, const api::ObjectMeta& known,
+            const std::optional<Object>& answer) {
+  return !answer || VersionOf(*answer) >= known.resource_version ||
+         StoredIn(*answer) == writer.stored;
+}
+
+void WriteAgainLater(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta) {
+  if (!writer.over) writer.over.emplace();
+  // Nobody has done so for long.
+  if (context.now >= writer.over->not_before + 2 * kWrittenOver.last) writer.over->Succeed();
+  writer.over->Fail(context.now, meta.uid, "", kWrittenOver);
+}
+
+}  // namespace
 
 size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(Dump(status)); }
+
+void TakeStatus(StatusWriter& writer, const api::Json& status) {
+  writer.written = writer.stored = Fingerprint(status);
+  if (!writer.in_flight) writer.sent = writer.written;
+}
+
+bool WrittenOver(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta,
+                 const api::Json& status) {
+  const size_t fingerprint = Fingerprint(status);
+  if (fingerprint == writer.stored) return false;
+  writer.written = writer.stored = fingerprint;
+  if (writer.in_flight) return false;
+  WriteAgainLater(context, writer, meta);
+  return true;
+}
 
 bool WriteStatus(Context& context, StatusWriter& writer, Kind kind, const api::ObjectMeta& meta,
                  api::Json status, Time* wake) {
@@ -35,11 +80,16 @@ const char* StatusAgain(const Error& error) {
 }
 
 bool StatusWritten(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta,
-                   const std::optional<Error>& error) {
+                   const Outcome& outcome) {
   writer.in_flight = false;
+  const auto& error = outcome.error;
   if (!error) {
-    writer.written = writer.sent;
     writer.refused.reset();
+    if (Stands(writer, meta, outcome.object)) {
+      writer.written = writer.sent;
+    } else {
+      WriteAgainLater(context, writer, meta);
+    }
     return false;
   }
   if (!writer.refused) writer.refused.emplace();

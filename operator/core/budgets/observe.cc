@@ -4,7 +4,7 @@
 
 namespace spillway::core {
 
-void OnSeen(Budgets& budgets, const api::Budget& object) {
+void OnSeen(const Context& context, Budgets& budgets, const api::Budget& object) {
   const std::string key = object.meta.key();
   const auto at = budgets.by_key.find(key);
   if (at != budgets.by_key.end() &&
@@ -15,10 +15,11 @@ void OnSeen(Budgets& budgets, const api::Budget& object) {
   if (added) {
     budget = {};
     budget.object = object;
-    budget.writer.written = Fingerprint(EncodeStatus(object.status));
+    TakeStatus(budget.writer, EncodeStatus(object.status));
   } else {
     budget.object.meta = object.meta;
     budget.object.spec = object.spec;
+    SeeStatus(context, budget, object.status);
   }
   Account& account = budgets.accounts[object.meta.ns];
   account.budgets.insert(key);

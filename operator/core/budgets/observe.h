@@ -8,7 +8,7 @@
 namespace spillway::core {
 
 // A state that is older than the one known is ignored.
-void OnSeen(Budgets& budgets, const api::Budget& object);
+void OnSeen(const Context& context, Budgets& budgets, const api::Budget& object);
 void OnBudgetGone(Budgets& budgets, const std::string& key);
 
 }  // namespace spillway::core

@@ -19,7 +19,7 @@ void OnSeen(World& world, const api::ServerPool& object) {
   const bool added = !world.provisioning.pools.contains(object.meta.name);
   PoolState& pool = world.provisioning.pools[object.meta.name];
   if (!added && pool.object.meta.resource_version >= object.meta.resource_version) return;
-  if (added) pool.writer.written = Fingerprint(EncodeStatus(object.status));
+  if (added) TakeStatus(pool.writer, EncodeStatus(object.status));
   if (!added && pool.object.meta.generation != object.meta.generation) {
     pool.hold_until = Time{};  // what was wrong may be fixed
     pool.failures = 0;
@@ -31,7 +31,7 @@ void OnSeen(World& world, const api::ServerPool& object) {
   const api::ServerPoolStatus status = added ? object.status : pool.object.status;
   pool.object = object;
   pool.object.status = status;
-  if (!added) return;
+  if (!added) return SeeStatus(world, pool, object.status);
   for (const auto& [name, scale] : world.provisioning.scales) {
     if (scale.object.pool != object.meta.name) continue;
     RememberFailure(world, scale);
@@ -96,8 +96,10 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
         scale.object.status = object.status;
         TakeHearsay(world, scale);
         scale.settled.reset();
-        scale.writer.written = Fingerprint(EncodeStatus(object.status));
+        TakeStatus(scale.writer, EncodeStatus(object.status));
         RememberFailure(world, scale);
+      } else {
+        SeeStatus(world, scale, object.status);
       }
       return;
     }
@@ -118,7 +120,7 @@ void OnSeen(World& world, const api::ScaleRequest& object) {
   scale.created = true;
   scale.costed_at = world.now;
   scale.seen_ended = object.status.finished_at.has_value();
-  scale.writer.written = Fingerprint(EncodeStatus(object.status));
+  TakeStatus(scale.writer, EncodeStatus(object.status));
   TakeHearsay(world, scale);
   if (const auto pool = world.provisioning.pools.find(object.pool);
       pool != world.provisioning.pools.end())

@@ -67,6 +67,12 @@ void OnLeaseGone(Servers& servers, const std::string& key) {
 
 namespace {
 
+// What stands in its status is not what was written.
+void TellAnew(Servers& servers, ServerState& server) {
+  server.digest = {};
+  servers.Touch(server);
+}
+
 // Its node has one server less.
 void Detach(Servers& servers, ServerState& server) {
   const std::string& name = server.object.spec.node_name;
@@ -125,14 +131,16 @@ void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& obj
     server.slot = servers.index.Claim();
     servers.slots.resize(servers.index.slots());
     servers.slots[server.slot] = &server;
-    server.writer.written = Fingerprint(EncodeStatus(object.status));
+    TakeStatus(server.writer, EncodeStatus(object.status));
   } else {
     const bool same = server.object.meta.generation == object.meta.generation &&
                       server.object.meta.deleted == object.meta.deleted;
     if (!same) Detach(servers, server);
     server.object.meta = object.meta;
     server.object.spec = object.spec;
-    if (same) return;  // an echo of our own status
+    if (WrittenOver(context, server.writer, object.meta, EncodeStatus(object.status)))
+      TellAnew(servers, server);
+    if (same) return;  // its status alone
   }
   NodeState& node = servers.nodes[object.spec.node_name];
   server.node = &node;
@@ -146,15 +154,16 @@ void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& obj
 void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome) {
   const auto server = servers.by_name.find(outcome.key);
   if (outcome.verb == Verb::kPatchStatus) {
-    if (server != servers.by_name.end()) {
-      servers.Touch(server->second);
-      // It is to be written again, as soon as its writer may.
-      if (outcome.error && server->second.object.meta.uid == outcome.request_uid) {
-        server->second.digest = {};
-        server->second.object.status.phase.clear();
-      }
-    }
-    return ConcludeStatus(context, servers.by_name, outcome);
+    ConcludeStatus(context, servers.by_name, outcome);
+    if (server == servers.by_name.end()) return;
+    ServerState& state = server->second;
+    servers.Touch(state);
+    if (state.writer.written == state.writer.sent || state.object.meta.uid != outcome.request_uid)
+      return;
+    TellAnew(servers, state);
+    // As soon as its writer may.
+    if (outcome.error) state.object.status.phase.clear();
+    return;
   }
   if (outcome.verb == Verb::kDelete) return ServerDeleted(context, servers, outcome);
   if (!outcome.error) return;

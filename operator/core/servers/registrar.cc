@@ -143,8 +143,8 @@ void DescribeServer(Context& context, Servers& servers, ServerState& server) {
   const ServerDigest digest = Digest(servers, server);
   const bool turned = server.phase != server.object.status.phase;
   const Duration pause = PauseAfter(servers, server.digest, digest);
-  if (!turned && context.now < server.writer.last + pause)
-    return servers.Wake(server, server.writer.last + pause);
+  const Time due = std::max(server.writer.last + pause, server.writer.AgainAt());
+  if (!turned && context.now < due) return servers.Wake(server, due);
   api::RegisteredServerStatus status = Describe(context, servers, server);
   Time wake = kNever;
   if (!WriteStatus(context, server.writer, Kind::kServer, server.object.meta, EncodeStatus(status),

@@ -77,6 +77,13 @@ void GiveWay(World& world, TaskState& task, TaskStatus stored) {
   world.tasks.touched.insert(*task.key);
 }
 
+bool MayWriteOver(const TaskState& task, const TaskStatus& stored) {
+  if (Finished(task.object.status.phase)) return true;
+  if (LastEnded(stored) > LastEnded(task)) return false;
+  const Assignment* record = IsRecordedFirst(task) ? stored.assignment.get() : nullptr;
+  return record == nullptr || record->attempt <= LatestAttempt(task) || Told(task, *record);
+}
+
 void NoteStored(World& world, TaskState& task, const TaskStatus& stored) {
   if (task.records) task.records->stored.reset();
   if (!MayGiveWay(task)) return;

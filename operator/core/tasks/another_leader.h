@@ -11,6 +11,9 @@ namespace spillway::core {
 
 // Another leader has written this status of the task, and ours gives way to it.
 void GiveWay(World& world, TaskState& task, api::TaskStatus stored);
+// Ours may be written over this one without any news of the task. What tells of attempts that are
+// not known here is left as it is until there are.
+bool MayWriteOver(const TaskState& task, const api::TaskStatus& stored);
 // This status of the task stands in the API server. Whose it is may be known only once a patch of
 // ours is answered.
 void NoteStored(World& world, TaskState& task, const api::TaskStatus& stored);

@@ -1,5 +1,6 @@
 #include "operator/core/tasks/observe.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -111,6 +112,9 @@ void OnSeen(World& world, const api::TaskRequest& object) {
       ++world.generation;
     task.object.meta = object.meta;
     task.object.meta.labels.clear();
+    if (MayWriteOver(task, object.status) &&
+        WrittenOver(world, task.writer, object.meta, EncodeStatus(object.status)))
+      task.status_due = std::min(task.status_due, world.now);
     NoteStored(world, task, object.status);
     task.object.spec.priority = object.spec.priority;
     task.object.spec.priority_class = object.spec.priority_class;
@@ -158,11 +162,13 @@ void OnTaskOutcome(World& world, const Outcome& outcome) {
                   "could not be deleted: " + error->message + kAgain);
     return;
   }
-  if (StatusWritten(world, task.writer, task.object.meta, error))
+  if (StatusWritten(world, task.writer, task.object.meta, outcome))
     RecordEvent(world, task, true, "StatusRefused",
                 "the status was refused: " + error->message + StatusAgain(*error));
   task.overdue_told = task.overdue_told && error;
   StatusRecorded(world, task, error);
+  if (!error && task.writer.written != task.writer.sent)
+    task.status_due = std::min(task.status_due, world.now);
   SettleStored(world, task, error);
   if (error && error->kind != ErrorKind::kNotFound) task.status_due = world.now;
 }

@@ -63,7 +63,7 @@ bool SaysElse(const TaskStatus& status) {
 
 void TakeStored(const World& world, TaskState& task, TaskStatus stored) {
   NoteSpent(*task.account, stored);
-  task.writer.written = Fingerprint(EncodeStatus(stored));
+  TakeStatus(task.writer, EncodeStatus(stored));
   task.assigned_written =
       stored.phase == TaskPhase::kAssigned || stored.phase == TaskPhase::kRunning;
   // The clock of the process that wrote it may have been far ahead.

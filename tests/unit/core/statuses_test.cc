@@ -196,5 +196,109 @@ TEST_F(StatusesTest, ThatOfAServerIsWrittenSoonAfterItWasRefused) {
   EXPECT_EQ(api.servers.at("small").status.phase, "NotReady");
 }
 
+// Another process leads as well, and writes whatever it likes.
+class WrittenOverTest : public StatusesTest {
+ protected:
+  WrittenOverTest() {
+    api.AddPool("p");
+    api.AddBudget("b", "100");
+    api.AddTask("t", {}, "2");
+    api.Advance(seconds(60));
+  }
+  // Nothing but what has changed in it: a status does not count as a generation.
+  template <typename T>
+  void Save(T& object) {
+    --object.meta.generation;
+    api.Change(object);
+  }
+  template <typename T>
+  void Clear(T& object) {
+    object.status = {};
+    Save(object);
+  }
+};
+
+TEST_F(WrittenOverTest, OneOfAnyKindIsWrittenAgain) {
+  ASSERT_EQ(api.scales.size(), 1U);
+  api::ScaleRequest& scale = api.scales.begin()->second;
+  const std::string phase = api.Phase("t"), message = scale.status.message;
+  ASSERT_NE(phase, "");
+  ASSERT_NE(message, "");
+  Clear(api.tasks.at("ns/t"));
+  Clear(api.servers.at("small"));
+  Clear(api.pools.at("p"));
+  Clear(api.budgets.at("ns/b"));
+  scale.status.message = "another";
+  Save(scale);
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.Phase("t"), phase);
+  EXPECT_EQ(api.servers.at("small").status.phase, "Ready");
+  EXPECT_FALSE(api.pools.at("p").status.conditions.empty());
+  EXPECT_FALSE(api.budgets.at("ns/b").status.conditions.empty());
+  EXPECT_EQ(scale.status.message, message);
+}
+
+TEST_F(WrittenOverTest, ByOneThatGoesOnItIsWrittenEverMoreSeldom) {
+  const auto writes = [&] { return api.tries[{Verb::kPatchStatus, Kind::kServer}]; };
+  const int tasks = api.task_writes, servers = writes();
+  for (int i = 0; i < 7'200; ++i) {
+    if (api.Phase("t") != "") Clear(api.tasks.at("ns/t"));
+    if (api.servers.at("small").status.phase != "") Clear(api.servers.at("small"));
+    api.RenewLease("small");
+    api.Advance(seconds(1));
+  }
+  EXPECT_GT(api.task_writes - tasks, 7'200 / 300);
+  EXPECT_LE(api.task_writes - tasks, 7'200 / 150 + 10);
+  EXPECT_LE(writes() - servers, 7'200 / 150 + 10);
+}
+
+TEST_F(WrittenOverTest, BeforeOursIsAnsweredItIsWrittenAgain) {
+  std::optional<Write> sent;
+  api.hangs = [&](const Write& write) {
+    if (write.verb != Verb::kPatchStatus || write.kind != Kind::kTask) return false;
+    sent = write;
+    return true;
+  };
+  api.tasks.at("ns/t").spec.suspend = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Advance(seconds(5));
+  ASSERT_TRUE(sent);
+  api.hangs = nullptr;
+  api::TaskRequest& task = api.tasks.at("ns/t");
+  task.status.phase = api::TaskPhase::kSuspended;
+  Save(task);
+  const api::TaskRequest answer = task;
+  Clear(task);
+  api.Push(Outcome{Verb::kPatchStatus, Kind::kTask, "ns/t", task.meta.uid, std::nullopt, answer});
+  api.Advance(seconds(30));
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+}
+
+// As one does that was made for an older operator.
+TEST_F(WrittenOverTest, WhatASchemaLeavesOutIsNotWrittenAgain) {
+  api.Remove(api.pools, "p");
+  api.Advance(seconds(600));
+  ASSERT_EQ(api.Phase("t"), "Pending");
+  const int writes = api.task_writes;
+  // The model leaves out what is told of servers.
+  for (int i = 0; i < 10; ++i) {
+    api.tasks.at("ns/t").meta.labels["i"] = std::to_string(i);
+    Save(api.tasks.at("ns/t"));
+    api.Advance(seconds(10));
+  }
+  EXPECT_EQ(api.task_writes, writes);
+}
+
+TEST_F(WrittenOverTest, WhatTellsOfLaterAttemptsIsLeftWhileNothingHappensHere) {
+  api.Remove(api.pools, "p");
+  api.Advance(seconds(600));
+  api::TaskRequest& task = api.tasks.at("ns/t");
+  task.status.attempts.push_back({});
+  task.status.attempts.back().attempt = 1;
+  Save(task);
+  api.Advance(seconds(60));
+  EXPECT_EQ(task.status.attempts.size(), 1U);
+}
+
 }  // namespace
 }  // namespace spillway::core

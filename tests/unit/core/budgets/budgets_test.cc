@@ -47,7 +47,7 @@ class AccountTest : public testing::Test {
     budget.meta.name = "b";
     budget.meta.resource_version = 1;
     budget.spec.amount_micros = 1'000'000;
-    OnSeen(budgets, budget);
+    OnSeen(context, budgets, budget);
     BeginPeriods(context, budgets);
   }
   Context context;
