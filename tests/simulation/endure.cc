@@ -114,7 +114,10 @@ void Episode::Endure() {
     if (illness.judged) JudgeOthers(since);
     const Replica& replica = *replicas_.front();
     const Duration least = std::max<Duration>(milliseconds(500), world_.latency);
-    Pass(std::clamp<Duration>(replica.wake() - replica.now(), least, seconds(10)));
+    // A quick answer that is not taken up would look like one that hangs.
+    const Duration next =
+        std::min(replica.wake() - replica.now(), replica.next_arrival() - api_.now);
+    Pass(std::clamp<Duration>(next, least, seconds(10)));
   }
   checks_.BoundPurchases(std::nullopt);
   Heal();

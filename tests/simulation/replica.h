@@ -2,6 +2,7 @@
 // out, with watches and requests that are as late as the simulation lets them be.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <functional>
@@ -166,6 +167,14 @@ class Replica {
   bool Idle();
   // Requests are on their way, or wait for their turn: what becomes of them is told to the core.
   bool awaits_answers() const { return !flights_.empty() || machine_.waiting() > 0; }
+  // When the next request arrives, if all goes on.
+  Time next_arrival() const {
+    Time next = kNever;
+    for (const Flight& flight : flights_) {
+      if (!flight.arrived) next = std::min(next, flight.arrives);
+    }
+    return next;
+  }
   // Someone sets the machine's clock, or NTP sets it right.
   void JumpClock(Duration by) { clock_ahead_ += by; }
   void SetClock() { clock_ahead_ = Duration{0}; }
