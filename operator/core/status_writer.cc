@@ -11,7 +11,7 @@
 namespace spillway::core {
 namespace {
 
-size_t StoredIn(const Object& object) {
+size_t StatusIn(const Object& object) {
   return std::visit(
       [](const auto& each) {
         if constexpr (requires { EncodeStatus(each.status); }) {
@@ -27,7 +27,7 @@ size_t StoredIn(const Object& object) {
 bool Stands(const StatusWriter& writer, const api::ObjectMeta& known,
             const std::optional<Object>& answer) {
   return !answer || VersionOf(*answer) >= known.resource_version ||
-         StoredIn(*answer) == writer.stored;
+         StatusIn(*answer) == writer.stored;
 }
 
 void WriteAgainLater(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta) {
@@ -43,7 +43,7 @@ size_t Fingerprint(const api::Json& status) { return std::hash<std::string>{}(Du
 
 void TakeStatus(StatusWriter& writer, const api::Json& status) {
   writer.written = writer.stored = Fingerprint(status);
-  if (!writer.in_flight) writer.sent = writer.written;
+  if (!writer.in_flight) writer.sent = writer.ours = writer.written;
 }
 
 bool WrittenOver(const Context& context, StatusWriter& writer, const api::ObjectMeta& meta,
@@ -52,6 +52,11 @@ bool WrittenOver(const Context& context, StatusWriter& writer, const api::Object
   if (fingerprint == writer.stored) return false;
   writer.written = writer.stored = fingerprint;
   if (writer.in_flight) return false;
+  // A patch of ours has arrived of which nobody knew.
+  if (fingerprint == writer.sent) {
+    writer.ours = fingerprint;
+    return false;
+  }
   WriteAgainLater(context, writer, meta);
   return true;
 }
@@ -85,6 +90,7 @@ bool StatusWritten(const Context& context, StatusWriter& writer, const api::Obje
   const auto& error = outcome.error;
   if (!error) {
     writer.refused.reset();
+    writer.ours = writer.sent;
     if (Stands(writer, meta, outcome.object)) {
       writer.written = writer.sent;
     } else {

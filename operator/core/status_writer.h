@@ -25,7 +25,8 @@ inline constexpr BackoffRange kWrittenOver{std::chrono::milliseconds(20'000),
 struct StatusWriter {
   size_t written = 0;  // fingerprint of the status as the API server has it
   size_t stored = 0;   // the same, as it is read: a schema may leave out some of what is written
-  size_t sent = 0;  // of the patch in flight, or sent last; before the first, of what stood there
+  size_t sent = 0;     // of the patch in flight, or sent last
+  size_t ours = 0;     // of the last that has stood: what says the same is no news
   bool in_flight = false;
   Boxed<StatusRefusal> refused;
   Boxed<Backoff> over;  // ours was written over
@@ -34,9 +35,10 @@ struct StatusWriter {
   Time AgainAt() const { return over ? over->not_before : Time{}; }
   // When a status with this fingerprint may be sent.
   Time NotBefore(size_t fingerprint) const {
-    const Time any = refused ? refused->not_before : Time{};
-    if (fingerprint != sent) return any;
-    return std::max({any, AgainAt(), refused ? refused->same_not_before : Time{}});
+    Time at = fingerprint == ours ? AgainAt() : Time{};
+    if (!refused) return at;
+    if (fingerprint == sent) at = std::max(at, refused->same_not_before);
+    return std::max(at, refused->not_before);
   }
 };
 

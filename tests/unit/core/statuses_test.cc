@@ -274,6 +274,40 @@ TEST_F(WrittenOverTest, BeforeOursIsAnsweredItIsWrittenAgain) {
   EXPECT_EQ(api.Phase("t"), "Suspended");
 }
 
+TEST_F(WrittenOverTest, NewsThatAreRefusedOnceAreNoRepetition) {
+  Clear(api.tasks.at("ns/t"));
+  api.Settle();
+  int refusals = 0;
+  api.refuse = [&](const Write& write) -> std::optional<Error> {
+    if (write.verb != Verb::kPatchStatus || write.kind != Kind::kTask || refusals++ > 0)
+      return std::nullopt;
+    return Error{ErrorKind::kConflict, "it has changed", {}};
+  };
+  api.tasks.at("ns/t").spec.suspend = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Advance(seconds(2));
+  EXPECT_EQ(refusals, 2);
+  EXPECT_EQ(api.Phase("t"), "Suspended");
+}
+
+TEST_F(WrittenOverTest, OursThatArrivesWithoutAnAnswerIsNotAnothers) {
+  api.hangs = [](const Write& write) { return write.kind == Kind::kBudget; };
+  api.budgets.at("ns/b").spec.amount_micros = 1;
+  api.Change(api.budgets.at("ns/b"));
+  api.Advance(seconds(60));
+  ASSERT_GT(api.hanging(), 0U);
+  api.hangs = nullptr;
+  const api::Budget& known = api.world().budgets.by_key.at("ns/b").object;
+  api::Budget& budget = api.budgets.at("ns/b");
+  api.Push(Outcome{Verb::kPatchStatus, Kind::kBudget, "ns/b", budget.meta.uid,
+                   Error{ErrorKind::kUnavailable, "timed out", {}}, std::nullopt});
+  api.refuse = Denies(Verb::kPatchStatus, Kind::kBudget, {ErrorKind::kForbidden, "no", {}});
+  budget.status = known.status;
+  Save(budget);
+  api.Settle();
+  EXPECT_FALSE(api.world().budgets.by_key.at("ns/b").writer.over);
+}
+
 // As one does that was made for an older operator.
 TEST_F(WrittenOverTest, WhatASchemaLeavesOutIsNotWrittenAgain) {
   api.Remove(api.pools, "p");
