@@ -74,6 +74,10 @@ class ApiServer {
   Witness* witness = nullptr;
   std::vector<Rule> rules;
   std::map<std::string, Admission> admission;  // by namespace
+  // What it was until that time: what was learned of it is remembered for a while.
+  std::map<std::string, Admission> admission_before;
+  Time admission_until{};
+  void EndAdmission();
   // The kind that nobody may list or watch, such as for want of a right; and until when.
   std::optional<Kind> denied;
   Time denied_until{};
@@ -130,6 +134,8 @@ class ApiServer {
   const api::Json* Manifest(const std::string& uid) const;
   // What admission adds to the CPU of each pod of the namespace.
   int64_t AddedCpu(const std::string& ns) const;
+  // The most that the operator may reckon with, who may have learned it before that ended.
+  int64_t ReckonedCpu(const std::string& ns) const;
   // What a rule says to the write, if one holds.
   const Rule* RuleFor(const core::Write& write) const;
   // Carries out a write of the operator; the object as it is afterwards (none of a deletion).

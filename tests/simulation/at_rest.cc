@@ -46,13 +46,13 @@ bool Suits(const TaskRequest& task, const api::RegisteredServer& server, const a
 }
 
 bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node,
-              const ApiServer& api, bool empty) {
+              const ApiServer& api, Room room) {
   if (!Suits(task, server, node)) return false;
   api::Resources used = *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec"));
   int64_t tasks = 0;
   for (const auto& [key, object] : api.All(Kind::kPod)) {
     const Pod& pod = std::get<Pod>(*object);
-    if (empty || pod.node_name != node.meta.name || pod.terminal()) continue;
+    if (room == Room::kOfEmpty || pod.node_name != node.meta.name || pod.terminal()) continue;
     used += pod.requests;
     const PodRecord* record = api.witness->RecordOf(pod);
     if (record == nullptr) continue;
@@ -63,7 +63,7 @@ bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, cons
   if (server.spec.max_tasks && tasks >= *server.spec.max_tasks) return false;
   // Once a pod was created, the operator knows what admission adds, and counts that as well. Room
   // on an empty server may have been kept before it knew.
-  if (!empty) used.cpu_milli += api.AddedCpu(task.meta.ns);
+  if (room == Room::kForSure) used.cpu_milli += api.ReckonedCpu(task.meta.ns);
   return Fits(used, node.allocatable);
 }
 
@@ -111,7 +111,8 @@ bool Checks::KeptForAnother(const TaskRequest& task, const api::RegisteredServer
         std::all_of(record->pods.begin(), record->pods.end(), [&](const PodRecord& pod) {
           return pod.over || witness_.Lost(pod.node, pod.asked);
         });
-    if (waits && WouldFit(other, server, node, api_, true) && !WouldFit(other, server, node, api_))
+    if (waits && WouldFit(other, server, node, api_, Room::kOfEmpty) &&
+        !WouldFit(other, server, node, api_))
       return true;
   }
   return false;
@@ -147,7 +148,7 @@ int Checks::Wanting(const api::RegisteredServer& server, const api::Node& node) 
     const bool runs = record != nullptr && std::any_of(record->pods.begin(), record->pods.end(),
                                                        [](const auto& pod) { return !pod.over; });
     if (!api::Finished(task.status.phase) && !task.spec.suspend && !task.meta.deleted && !runs &&
-        WouldFit(task, server, node, api_))
+        WouldFit(task, server, node, api_, Room::kPerhaps))
       ++tasks;
   }
   return tasks;
@@ -246,6 +247,17 @@ Checks::Waits Checks::Idle(const Replica& replica) const {
   return out;
 }
 
+// Whether it says that the pool can be asked, and not that it waits for a purchase all the same:
+// the last server that was bought for it did not take it, or that purchase lasts.
+bool Checks::SaysAvailable(const TaskRequest& task, const std::string& pool) {
+  const std::string& summary = task.status.explanation->summary;
+  const auto has = [&](const std::string& words) {
+    return summary.find(words) != std::string::npos;
+  };
+  return has(pool + " available") && !has("; no other server is bought for it before ") &&
+         !has("; nothing else is bought for it while ScaleRequest ");
+}
+
 // By what the operator itself says of the pools, which depends on much that it has seen.
 Checks::Waits Checks::Unbought(const Replica& replica) const {
   Waits out;
@@ -259,9 +271,8 @@ Checks::Waits Checks::Unbought(const Replica& replica) const {
       continue;
     for (const auto& [name, entry] : api_.All(Kind::kPool)) {
       const auto& pool = std::get<api::ServerPool>(*entry);
-      const bool says =
-          task.status.explanation->summary.find(name + " available") != std::string::npos;
-      if (says && (pool.spec.price_micros == 0 || !Bounded(task.meta.ns))) out.emplace(key, name);
+      if (SaysAvailable(task, name) && (pool.spec.price_micros == 0 || !Bounded(task.meta.ns)))
+        out.emplace(key, name);
     }
   }
   return out;
@@ -306,11 +317,20 @@ bool Checks::StatusRefusedOfLate(const TaskRequest& task) const {
                      [&](const Rule& rule) { return rule.Holds(status, api_.now - seconds(400)); });
 }
 
+// Where two leaders have written over each other so often, what is to be written again waits for
+// more than a minute.
+bool Checks::IsWrittenLate(const TaskRequest& task) const {
+  constexpr int kSoonAgain = 4;  // each was written over twice at most: 40 s
+  const auto at = writers_.find(task.meta.uid);
+  return at != writers_.end() && at->second.changes > kSoonAgain;
+}
+
 std::set<std::string> Checks::Misleading() const {
   std::set<std::string> out;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
-    if (api::Finished(task.status.phase) || StatusRefusedOfLate(task)) continue;
+    if (api::Finished(task.status.phase) || StatusRefusedOfLate(task) || IsWrittenLate(task))
+      continue;
     const auto* says = api::FindCondition(*task.status.conditions, "Reconciling");
     if (says != nullptr && PriorityOf(task) && !task.spec.priority_class.empty() &&
         says->message.str().starts_with("PriorityClass " + task.spec.priority_class))

@@ -99,6 +99,36 @@ TEST_F(AtRestTest, AnAttemptOfItsOwnIsNotWaitedFor) {
   EXPECT_EQ(checks.Idle(first), (Checks::Waits{{kTask, "s0"}}));
 }
 
+TEST(ApiServerTest, WhatAdmissionAddedMayBeReckonedWithForAWhile) {
+  ApiServer api;
+  api.admission["ns"] = {false, 300};
+  EXPECT_EQ(api.ReckonedCpu("ns"), 300);
+  api.EndAdmission();
+  EXPECT_EQ(api.AddedCpu("ns"), 0);
+  EXPECT_EQ(api.ReckonedCpu("ns"), 300);
+  EXPECT_EQ(api.ReckonedCpu("team"), 0);
+  api.now += minutes(11);
+  EXPECT_EQ(api.ReckonedCpu("ns"), 300) << "by a slow clock it is ten minutes";
+  api.now += seconds(30);
+  EXPECT_EQ(api.ReckonedCpu("ns"), 0);
+}
+
+TEST(WitnessTest, ANodeIsLostAfterAMinuteByAClockThatGoesATenthFaster) {
+  Witness witness;
+  api::Node node;
+  node.meta.name = "s0";
+  node.ready = api::NodeReady::kTrue;
+  const core::Object seen(node);
+  witness.Changed(nullptr, &seen, false);
+  witness.now += seconds(1);
+  const Time since = witness.now;
+  witness.Silent("s0", true);
+  witness.now += seconds(54);
+  EXPECT_FALSE(witness.Lost("s0", since));
+  witness.now += seconds(1);
+  EXPECT_TRUE(witness.Lost("s0", since));
+}
+
 // What kube-scheduler had no node for.
 class TakenBackTest : public testing::Test {
  protected:
@@ -169,6 +199,21 @@ TEST_F(UnboughtTest, ATaskDoesNotWaitForLongWhileAPoolCanBeAsked) {
   EXPECT_EQ(Unbought(), Checks::Waits{}) << "it is new";
   Pass(minutes(3));
   EXPECT_EQ(Unbought(), (Checks::Waits{{"ns/u", "spot"}}));
+}
+
+TEST_F(UnboughtTest, ExceptWhileItWaitsForAPurchase) {
+  for (const char* why : {"; no other server is bought for it before 2027-01-15T08:00:00Z: the one "
+                          "that was did not take it",
+                          "; nothing else is bought for it while ScaleRequest spw-1-0 lasts"}) {
+    api::TaskRequest task = *api.Get<api::TaskRequest>("ns/u");
+    api::Explanation says = *task.status.explanation;
+    says.summary = "0 of 1 servers fit: 1 insufficient cpu; pools: spot available";
+    says.summary += why;
+    task.status.explanation = std::make_shared<const api::Explanation>(says);
+    api.Put(task);
+    Pass(minutes(3));
+    EXPECT_EQ(Unbought(), Checks::Waits{}) << why;
+  }
 }
 
 TEST_F(UnboughtTest, ExceptWhereABudgetMayCloseWhatHasAPrice) {

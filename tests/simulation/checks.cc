@@ -1,6 +1,7 @@
 #include "tests/simulation/checks.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "operator/cloud/karpenter.h"
 #include "operator/core/tasks/status.h"
@@ -224,6 +225,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
     std::erase_if(recorded_, [&, record = RecordOf(write)](const auto& each) {
       return each.second == record && each.first != replica.id();
     });
+    if (write.kind == Kind::kTask) NoteWriter(replica, write.uid);
     ++statuses_;
     ++costs_[write.uid].statuses;
     // It comes before the pod, and is taken back if there will be none.
@@ -231,6 +233,12 @@ void Checks::After(const Replica& replica, const core::Write& write) {
       ++costs_[write.uid].recorded;
     CheckCost(write.uid, write.key());
   }
+}
+
+void Checks::NoteWriter(const Replica& replica, const std::string& task_uid) {
+  const auto [at, first] = writers_.try_emplace(task_uid, Writer{replica.id()});
+  Writer& writer = at->second;
+  if (std::exchange(writer.last, replica.id()) != replica.id() && overlap_) ++writer.changes;
 }
 
 void Checks::CheckCost(const std::string& uid, const std::string& key) {

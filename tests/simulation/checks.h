@@ -118,7 +118,16 @@ class Checks {
     std::optional<int> disturbed = {};  // before its first write
   };
 
+  // Who has written a task's status last, and how often one that leads beside another has done so
+  // after the other.
+  struct Writer {
+    int last = 0, changes = 0;
+  };
+
+  void NoteWriter(const Replica& replica, const std::string& task_uid);
+  bool IsWrittenLate(const api::TaskRequest& task) const;
   bool StatusRefusedOfLate(const api::TaskRequest& task) const;
+  static bool SaysAvailable(const api::TaskRequest& task, const std::string& pool);
   bool KnowsKind(const Replica& replica, Kind kind) const;
   void CheckGround(const Replica& replica, const core::Effect& effect);
   void CheckAsked(const Replica& replica, const core::AskCloud& ask);
@@ -141,6 +150,8 @@ class Checks {
   int64_t BegunFor(const Replica& replica, const api::TaskRequest& task) const;
   // Whether servers with a price may be closed to the namespace's tasks.
   bool Bounded(const std::string& ns) const;
+  std::set<std::string> TriedIn(const Replica& replica, const std::string& ns) const;
+  bool TriesLike(const Replica& replica, const api::TaskRequest& task) const;
   bool StandApart(const Replica& replica, const api::TaskRequest& a,
                   const api::TaskRequest& b) const;
   void CheckTurn(const Replica& replica, const std::string& task_uid);
@@ -246,6 +257,7 @@ class Checks {
   std::map<std::string, std::optional<int64_t>> began_with_;  // priorities, by the pods' keys
   std::map<std::string, int> created_;                        // how often a pod of this name was
   std::map<std::string, Cost> costs_;                         // of tasks, by uid
+  std::map<std::string, Writer> writers_;                     // likewise
   std::optional<api::TaskRequest> before_;
   Time sent_at_{};  // when the pod was decided on that is being created
   // How far the clocks of processes have been behind and ahead of the one that is right.
@@ -262,9 +274,12 @@ bool IsOffered(const api::Node& node);
 // without what the core uses.
 bool Suits(const api::TaskRequest& task, const api::RegisteredServer& server,
            const api::Node& node);
-// Whether it has the room as well. empty: if nothing ran there.
+// kForSure: with the most that the operator may reckon with; kPerhaps: with what the task requests
+// itself; kOfEmpty: the same if nothing ran there.
+enum class Room { kForSure, kPerhaps, kOfEmpty };
+// Whether it has the room as well.
 bool WouldFit(const api::TaskRequest& task, const api::RegisteredServer& server,
-              const api::Node& node, const ApiServer& api, bool empty = false);
+              const api::Node& node, const ApiServer& api, Room room = Room::kForSure);
 
 // Why it waits, as its status explains it.
 std::string Says(const api::TaskRequest& task);

@@ -32,8 +32,10 @@ int64_t Checks::BegunFor(const Replica& replica, const TaskRequest& task) const 
                      (!GivenUp(replica, origin->second.decided) && !failed_.contains(last.key));
   const bool runs = waits && !last.over && !last.asked_to_end && !stopped_.contains(last.uid) &&
                     !recorded && !witness_.Down(last.node, Duration{0});
-  // What appeared after it had been given up was estimated again, by what was known then.
-  return own && runs && begun == 0 && !TakenUp(replica, last) ? last.estimate : begun;
+  // What appeared after it had been given up, or was bound elsewhere, was estimated again, by what
+  // was known then.
+  return own && runs && begun == 0 && !last.moved && !TakenUp(replica, last) ? last.estimate
+                                                                             : begun;
 }
 
 int64_t Checks::UsedOf(const Replica& replica, const api::Budget& budget,

@@ -223,7 +223,7 @@ bool Checks::MayBeTaken(const TaskRequest& task, const api::RegisteredServer& se
     const auto& other = std::get<TaskRequest>(*entry.second);
     return other.meta.uid != task.meta.uid && !other.meta.deleted &&
            other.spec.retry.loss_limit == 0 && !api::Finished(other.status.phase) &&
-           WouldFit(other, server, node, api_);
+           WouldFit(other, server, node, api_, Room::kPerhaps);
   });
 }
 

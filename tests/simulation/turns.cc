@@ -52,8 +52,11 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
     return false;
   // No status of it could be written: it may have ended, such as for want of money.
   if (status.conditions->empty() && api_.now >= task.meta.created + seconds(60)) return false;
-  // It ends instead, by the clock of the process.
+  // It ends instead, by the clock of the process; that it does may not be written yet.
   if (task.spec.start_deadline && replica.now() >= task.meta.created + *task.spec.start_deadline)
+    return false;
+  if (task.spec.active_deadline && status.started_at &&
+      replica.now() >= *status.started_at + *task.spec.active_deadline)
     return false;
   // Where pods are refused, or nobody answers, only some are tried.
   if (witness_.RefusedIn(task.meta.ns, kPassedOver) || witness_.Unproven(task.meta.ns))
@@ -69,27 +72,57 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
   });
 }
 
+// The pods of the namespace whose creation the process has decided on, and which it has no answer
+// of.
+std::set<std::string> Checks::TriedIn(const Replica& replica, const std::string& ns) const {
+  std::set<std::string> tried;
+  for (const std::string& key : replica.Unanswered(ns + "/")) tried.insert(key);
+  for (const auto& [of, intent] : intents_) {
+    const std::string& key = of.first;
+    if (intent.replica == replica.id() && key.starts_with(ns + "/")) tried.insert(key);
+  }
+  return tried;
+}
+
+// Whether one of the task's kind is tried in its namespace, or may be. The others of it are hidden
+// then, in their own line alone.
+bool Checks::TriesLike(const Replica& replica, const TaskRequest& task) const {
+  // Of one that is gone nobody knows what it asked for.
+  const auto is_like = [&](const TaskRequest* other) {
+    return other == nullptr || AsksForTheSame(*other, task);
+  };
+  const auto tried = TriedIn(replica, task.meta.ns);
+  const auto& tasks = api_.All(Kind::kTask);
+  return std::any_of(tried.begin(), tried.end(),
+                     [&](const std::string& pod) {
+                       return is_like(api_.Get<TaskRequest>(pod.substr(0, pod.rfind('-'))));
+                     }) ||
+         std::any_of(tasks.begin(), tasks.end(), [&](const auto& entry) {
+           // What is recorded first is tried from then on, long before its pod is asked for.
+           const auto& other = std::get<TaskRequest>(*entry.second);
+           return other.meta.ns == task.meta.ns && other.spec.retry.loss_limit == 0 &&
+                  !api::Finished(other.status.phase) && witness_.Rested(other.meta.uid, {}) &&
+                  AsksForTheSame(other, task);
+         });
+}
+
 // Whether they do not stand in one line: admission makes other pods of them, or the budgets of one
-// of them may close to it what costs money. What stands in another line is not waited for while as
-// many kinds of pods as may be at once are tried in its namespace for the first time.
+// of them may close to it what costs money. What stands in another line is not waited for while one
+// of its kind is tried in its namespace, or as many kinds as may be at once.
 bool Checks::StandApart(const Replica& replica, const TaskRequest& a, const TaskRequest& b) const {
   constexpr size_t kTriedAtOnce = 8;
   // What it adds is known in each namespace by itself, once a pod of the kind was created there.
-  const int64_t added = std::max(api_.AddedCpu(a.meta.ns), api_.AddedCpu(b.meta.ns));
+  const int64_t added = std::max(api_.ReckonedCpu(a.meta.ns), api_.ReckonedCpu(b.meta.ns));
   if (added > 0 && a.meta.ns != b.meta.ns) return true;
-  if (!Bounded(b.meta.ns)) return false;
-  std::set<std::string> tried;
-  for (const std::string& key : replica.Unanswered(a.meta.ns + "/")) tried.insert(key);
-  for (const auto& [of, intent] : intents_) {
-    const std::string& key = of.first;
-    if (intent.replica == replica.id() && key.starts_with(a.meta.ns + "/")) tried.insert(key);
-  }
-  return tried.size() >= kTriedAtOnce;
+  return Bounded(b.meta.ns) &&
+         (TriedIn(replica, a.meta.ns).size() >= kTriedAtOnce || TriesLike(replica, a));
 }
 
 // Nothing of a higher priority that asks for the same still waits.
 void Checks::CheckTurn(const Replica& replica, const std::string& task_uid) {
-  if (!replica.HasSeen(Kind::kPriorityClass, api_.changed(Kind::kPriorityClass)) ||
+  if (!KnowsKind(replica, Kind::kPriorityClass) ||
+      // By one that is gone tasks are held until that is told.
+      !KnowsKind(replica, Kind::kBudget) ||
       // What is held back for want of money is looked at anew, but not at once.
       api_.now < witness_.budget_changed + seconds(10))
     return;

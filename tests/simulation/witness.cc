@@ -4,6 +4,7 @@
 
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/refusals.h"
+#include "operator/core/tasks/lost_pods.h"
 
 namespace spillway::simulation {
 namespace {
@@ -11,8 +12,9 @@ namespace {
 using api::Pod;
 using std::chrono::seconds;
 
-// The operator's own patience: a node that is not ready for so long has lost its pods.
-constexpr Duration kLostAfter = seconds(60);
+// The operator's own patience: a node that is not ready for so long has lost its pods. Its clock,
+// once it was set ahead, goes a tenth faster until it is right.
+constexpr Duration kLostAfter = core::kLostServerGrace * 10 / 11;
 // Until a process does what it may do again.
 constexpr Duration kLooksAgain = seconds(5);
 
@@ -113,6 +115,7 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   if (known == pods_.end()) return;
   PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
   if (after != nullptr && before->intended && !after->intended) {
+    pod.moved = pod.node != after->node_name;
     pod.node = after->node_name;
     pod.bound = after->meta.resource_version;
     hosted_.insert(pod.node);

@@ -19,6 +19,7 @@ struct PodRecord {
   std::string key, uid, node;
   int64_t attempt = 0, version = 0;     // version: of its creation
   int64_t bound = 0;                    // the version that told of its node
+  bool moved = false;                   // which is not the one that was asked for
   Time asked{}, began{};                // when it was decided on, and created
   int64_t estimate = 0;                 // what it was expected to cost when it was decided on
   std::optional<api::Termination> end;  // of its main container
