@@ -135,7 +135,7 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
 }
 
 // The version of what is known under the key; 0 if nothing is.
-int64_t VersionOf(const World& world, const Gone& gone) {
+int64_t KnownVersion(const World& world, const Gone& gone) {
   const auto in = [&](const auto& map) {
     const auto at = map.find(gone.key);
     return at == map.end() ? 0 : at->second.object.meta.resource_version;
@@ -170,7 +170,7 @@ void Observe(World& world, const Object& object) { std::visit(Observer{world}, o
 
 void Forget(World& world, const Gone& gone) {
   // An answer has told of the one that was made under its name since.
-  if (gone.resource_version > 0 && VersionOf(world, gone) > gone.resource_version) return;
+  if (gone.resource_version > 0 && KnownVersion(world, gone) > gone.resource_version) return;
   if (gone.kind == Kind::kTask) {
     const auto task = world.tasks.by_key.find(gone.key);
     if (task != world.tasks.by_key.end() && task->second.uid() != gone.uid) return;
