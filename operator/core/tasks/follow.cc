@@ -71,6 +71,19 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
     NewBinding(world, task);
 }
 
+// The pod may be elsewhere than was asked for: whoever has bound it has the last word. One that is
+// not bound may be that of a creation that was given up, or of another leader's.
+void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
+  const Binding& binding = *task.binding;
+  if (pod.node_name.empty() || pod.node_name == binding.node_name) return;
+  if (pod.intended && world.servers.On(pod.node_name) == nullptr) return;
+  task.binding = BindingOf(world, task, binding.attempt, pod, binding.assigned_at);
+  task.object.status.assignment = task.binding;
+  Commit(world, task, task.binding->estimated_micros);
+  task.assigned_untold = true;
+  if (task.assigned_written) task.status_due = world.now;
+}
+
 // The last of the pods whose end no record tells.
 void AdoptUnrecorded(World& world, TaskState& task) {
   for (const auto& [attempt, seen] : task.owner->pods) {
@@ -85,6 +98,8 @@ void AdoptUnrecorded(World& world, TaskState& task) {
 }  // namespace
 
 void Adopt(World& world, TaskState& task) {
+  const api::Pod* bound = task.binding ? PodOf(task, task.binding->attempt) : nullptr;
+  if (bound != nullptr) FollowNode(world, task, *bound);
   if (const auto attempt = LateSuccess(world, task)) {
     MakeWay(world, task, *attempt);
     AdoptPod(world, task, *attempt, *PodOf(task, *attempt));
@@ -175,19 +190,6 @@ void NoteInit(const World& world, TaskState& task, const api::Pod& pod) {
 // The pod of the binding was created, by what its creation was answered or because it is seen.
 void Confirm(World& world, TaskState& task) {
   if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
-}
-
-// The pod may be elsewhere than was asked for: whoever has bound it has the last word. One that is
-// not bound may be that of a creation that was given up, or of another leader's.
-void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
-  const Binding& binding = *task.binding;
-  if (pod.node_name.empty() || pod.node_name == binding.node_name) return;
-  if (pod.intended && world.servers.On(pod.node_name) == nullptr) return;
-  task.binding = BindingOf(world, task, binding.attempt, pod, binding.assigned_at);
-  task.object.status.assignment = task.binding;
-  Commit(world, task, task.binding->estimated_micros);
-  task.assigned_untold = true;
-  if (task.assigned_written) task.status_due = world.now;
 }
 
 // The kubelet refused the pod: it has not run, so that is neither a failure nor a loss. Another
@@ -302,7 +304,6 @@ void Follow(World& world, TaskState& task) {
                        lost.value_or("the pod was deleted"));
   }
   Confirm(world, task);
-  FollowNode(world, task, *pod);
   // What must not run twice is left to its kubelet, which may start it before it is deleted.
   if (std::exchange(task.unsure, false) && task.object.spec.retry.loss_limit > 0) {
     if (const std::string unfit = Unfit(world, task, *pod); !unfit.empty())

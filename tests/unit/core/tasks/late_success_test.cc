@@ -78,6 +78,17 @@ TEST_F(LateSuccessTest, EndsATaskThatRunsOnceMore) {
   EXPECT_EQ(api.Status("t").result->cost, "3");
 }
 
+// By kube-scheduler, and nothing was told of it until all was over.
+TEST_F(LateSuccessTest, WhatWasBoundElsewhereBeforeIsRecordedThere) {
+  Start();
+  api.AddServer("s2");
+  api.pods.at("ns/t-1").node_name = "s2";
+  api.SetPod("t-1", PodPhase::kFailed, 1);
+  BeginByAnother(2, PodPhase::kSucceeded);
+  ExpectSuccess(2);
+  EXPECT_EQ(api.Status("t").attempts.front().server, "s2");
+}
+
 TEST_F(LateSuccessTest, EndsATaskWhoseAttemptOfThatNumberWasDeletedAndSaidHowItEnded) {
   api.slow_deletion = true;
   Start();
