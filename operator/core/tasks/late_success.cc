@@ -20,6 +20,8 @@ bool StoppedTooLate(const World& world, TaskState& task, int64_t attempt, const 
   const auto& attempts = task.object.status.attempts;
   if (task.binding || attempts.empty() || attempts.back().attempt != attempt) return false;
   if (attempts.back().exit_code) return false;
+  const auto& told = task.object.status.assignment;
+  if (told && told->attempt > attempt) return false;
   if (task.creating && task.creating->attempt != attempt) return false;
   if (task.owner->pods.back().first != attempt) return false;
   // How a pod has ended is judged by the binding: it is that of this pod meanwhile.

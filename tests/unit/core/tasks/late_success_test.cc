@@ -201,6 +201,24 @@ TEST_F(LateSuccessTest, IsNoneIfOnlyItsNodesClockSaysThatItWasBeforeItsEndWasAsk
   EXPECT_TRUE(api.pods.contains("ns/t-2"));
 }
 
+// Its pod is gone, and the end of that attempt could not be written.
+TEST_F(LateSuccessTest, IsNoneIfByThatClockAndTheStatusTellsOfALaterAttempt) {
+  Start();
+  Lose("t-1");
+  api.Advance(seconds(10));
+  ASSERT_EQ(api.Status("t").assignment->attempt, 2);
+  api.pods.clear();
+  api::Pod& pod = api.pods["ns/t-1"] = first_;
+  pod.phase = PodPhase::kSucceeded;
+  pod.meta.deleted = pod.asked_to_end = api.now;
+  pod.termination =
+      api::Termination{0, "Completed", "", api.now - seconds(60), api.now - seconds(30)};
+  api.Restart();
+  api.Advance(seconds(5));
+  EXPECT_NE(api.Phase("t"), "Succeeded");
+  EXPECT_EQ(api.Status("t").attempts.back().attempt, 2);
+}
+
 TEST_F(LateSuccessTest, EndsATaskThatMayNotBeLost) {
   Start({{"retry", {{"limit", 3}, {"lossLimit", 0}, {"backoffSeconds", 30}}}});
   api.SetPod("t-1", PodPhase::kFailed, 1);
