@@ -235,6 +235,12 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   }
 }
 
+// Who has decided the very same meanwhile has not told of it.
+void Checks::Arrived(const core::Write& write) {
+  std::erase_if(recorded_,
+                [record = RecordOf(write)](const auto& each) { return each.second == record; });
+}
+
 void Checks::NoteWriter(const Replica& replica, const std::string& task_uid) {
   const auto [at, first] = writers_.try_emplace(task_uid, Writer{replica.id()});
   Writer& writer = at->second;

@@ -39,6 +39,8 @@ class Checks {
   // Around a write that the API server accepts.
   void Before(const core::Write& write);
   void After(const Replica& replica, const core::Write& write);
+  // A task's status, of whose sender nothing is known.
+  void Arrived(const core::Write& write);
   // Two processes believe to lead. One that does not know yet what the other has done may give a
   // server back too early, and it is bought again.
   void Overlap(bool overlap) { witness_.overlap = overlap_ = overlap; }

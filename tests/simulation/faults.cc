@@ -106,6 +106,7 @@ bool Episode::LateWrite(Random& random) {
   const auto answer = api_.Carry(write);
   if (answer && write.kind == Kind::kPod && write.verb == core::Verb::kCreate)
     witness_.Late(write.uid);
+  if (answer && write.kind == Kind::kTask) checks_.Arrived(write);
   return answer.ok();
 }
 
