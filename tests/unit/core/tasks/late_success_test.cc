@@ -212,7 +212,7 @@ TEST_F(LateSuccessTest, IsNoneIfByThatClockAndTheStatusTellsOfALaterAttempt) {
   pod.phase = PodPhase::kSucceeded;
   pod.meta.deleted = pod.asked_to_end = api.now;
   pod.termination =
-      api::Termination{0, "Completed", "", api.now - seconds(60), api.now - seconds(30)};
+      api::Termination{0, "Completed", "", api.now - seconds(8), api.now - seconds(5)};
   api.Restart();
   api.Advance(seconds(5));
   EXPECT_NE(api.Phase("t"), "Succeeded");
