@@ -116,8 +116,13 @@ void Checks::CheckLosses(const core::Write& write, const TaskRequest& task) {
                     [&](const api::Attempt& each) { return each.attempt == number; }))
       continue;
     const auto of = [&](const PodRecord& pod) { return pod.attempt == number; };
+    // Of a pod that was bound elsewhere, and is gone, only where it was to be may be known.
+    const auto& meant = task.status.assignment;
     const auto lost = [&](const PodRecord& pod) {
-      return of(pod) && witness_.Lost(pod.node, pod.asked);
+      return of(pod) && (witness_.Lost(pod.node, pod.asked) ||
+                         (pod.moved && meant && meant->attempt == number &&
+                          api_.Get<api::Pod>(pod.key) == nullptr &&
+                          witness_.Lost(meant->node_name, pod.asked)));
     };
     const auto& pods = record->pods;
     if (std::any_of(pods.begin(), pods.end(), of) && std::none_of(pods.begin(), pods.end(), lost))
