@@ -265,8 +265,10 @@ void Replica::Recover() {
 
 bool Replica::Double(Kind kind) {
   const Wire* wire = WireOf(kind);
-  const auto& last = wire == nullptr ? streams_[static_cast<size_t>(kind)].last : wire->last();
-  if (!last) return false;
+  const Stream& stream = streams_[static_cast<size_t>(kind)];
+  const auto& last = wire == nullptr ? stream.last : wire->last();
+  if (!last || (wire == nullptr ? world_.api.now < stream.hangs_until : wire->hangs()))
+    return false;
   inbox_.push_back(*last);
   return true;
 }

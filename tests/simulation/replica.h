@@ -113,7 +113,7 @@ class Replica {
   void Hang(Kind kind, Duration time);
   // Everybody notices.
   void Recover();
-  // The last event arrives once more.
+  // The last event arrives once more; false if there is none, or the watch hangs.
   bool Double(Kind kind);
   // What nodes use arrives, in its order.
   void Measure(core::Measured measured) { inbox_.push_back(std::move(measured)); }

@@ -49,6 +49,7 @@ class Wire {
   bool BreakTwice();
   // The connection is dead until then, and nobody notices before it has been silent for too long.
   void Hang(Time until);
+  bool hangs() const { return api_.now < hangs_until_; }
   // Connections work, and nobody waits any more before the next.
   void Recover();
   // The last event since the list.
