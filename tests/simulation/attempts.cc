@@ -168,10 +168,11 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
 }
 
 // Whether the process can know that the pod has ended by itself: somebody must have told it of that
-// end, and, where clocks are wrong, before the deletion. Which of the two came first, a node's
-// clock says then to nobody else.
+// end, and, where clocks are wrong or both were in one second, before the deletion. Which of the
+// two came first, a node's clock says then to nobody else.
 bool Checks::KnowsEnd(const Replica& replica, const PodRecord& pod) const {
-  return witness_.clocks_wrong ? replica.HasMetEndedFirst(pod.uid) : replica.HasMetEnded(pod.uid);
+  return witness_.clocks_wrong || pod.unclear ? replica.HasMetEndedFirst(pod.uid)
+                                              : replica.HasMetEnded(pod.uid);
 }
 
 // What has ended well is never begun anew, nor, with a loss limit of 0, what may have run and was

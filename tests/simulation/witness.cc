@@ -123,7 +123,8 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   const bool deleted = after == nullptr || (after->meta.deleted && !before->meta.deleted);
   if (deleted && pod.cause.empty() && (!ours || overlap)) pod.cause = "deleted";
   if (deleted && after != nullptr && !pod.over) pod.asked_to_end = true;
-  pod.unclear = pod.unclear || (deleted && pod.over && clocks_wrong);
+  const auto second = [](Time time) { return std::chrono::floor<seconds>(time); };
+  if (deleted && pod.over) pod.unclear |= clocks_wrong || second(*pod.over) >= second(now);
   if (after != nullptr && after->phase == api::PodPhase::kRunning && !pod.ran) {
     pod.ran = now;
     nodes_[pod.node].took[pod.requests] = now;
