@@ -274,6 +274,9 @@ void FailAttempt(World& world, TaskState& task, const api::Pod& pod) {
   End(world, task, TaskPhase::kFailed, reason, message);
 }
 
+// Who has run for so long before it was lost begins a new row of losses.
+constexpr Duration kHeldOut{60'000};
+
 void LoseAttempt(World& world, TaskState& task, const std::string& cause,
                  const std::string& words) {
   const api::Pod* pod = PodOf(task, task.binding->attempt);
@@ -300,6 +303,7 @@ void LoseAttempt(World& world, TaskState& task, const std::string& cause,
     return EndLost(world, task, text);
   Unbind(world, task, reason, text);
   // The first loss is answered at once, a row of them ever more slowly, up to a minute.
+  if (attempt.started_at && *attempt.finished_at >= *attempt.started_at + kHeldOut) task.losses = 0;
   const int doublings = std::min(task.losses++, 6);
   if (doublings > 0) BackOff(world, task, std::min(Duration{1000 << doublings}, Duration{60'000}));
   DescribeWaiting(world, task, TaskPhase::kPending, text);

@@ -169,7 +169,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   status.phase = TaskPhase::kRunning;
   ReportRunning(world, task);
   status.retry_at.reset();
-  task.losses = task.refusals = task.unschedulable = 0;
+  task.refusals = task.unschedulable = 0;
   task.refused_in_cloud.reset();
   task.stuck.reset();
   NoteAccepted(world, task);

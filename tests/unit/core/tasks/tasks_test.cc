@@ -155,6 +155,20 @@ TEST_F(TaskTest, ALostServerIsNoRetry) {
   EXPECT_FALSE(api.pods.contains("ns/t-1")) << "nobody else ends a pod of a vanished node";
 }
 
+// As the garbage collector does it, while nobody tells that the task is gone.
+TEST_F(TaskTest, PodsThatAreDeletedAsSoonAsTheyRunAreFollowedEverMoreSlowly) {
+  Start({{"retry", {{"lossLimit", 64}}}});
+  for (int i = 0; i < 600; ++i) {
+    for (const auto& [key, pod] : std::map(api.pods)) {
+      api.SetPod(pod.meta.name, PodPhase::kRunning);
+      api.Settle();
+      api.Remove(api.pods, key);
+    }
+    api.Advance(std::chrono::milliseconds(100));
+  }
+  EXPECT_LE(api.pods_made, 8) << "in a minute";
+}
+
 TEST_F(TaskTest, AnUnreadyServerIsLostAfterAGracePeriod) {
   Start();
   api.AddServer("s2");
