@@ -22,6 +22,17 @@ class TaskTest : public testing::Test {
     api.AddTask("t", std::move(spec));
     api.Settle();
   }
+  // It runs on s1, and s2 has room as well.
+  void Run() {
+    Start();
+    api.AddServer("s2");
+    api.SetPod("t-1", PodPhase::kRunning);
+  }
+  // Of s1.
+  void SetReady(api::NodeReady ready) {
+    api.nodes["s1"].ready = ready;
+    api.Change(api.nodes["s1"]);
+  }
   void End(const std::string& pod, int64_t code, const std::string& output = "") {
     api.SetPod(pod, code == 0 ? PodPhase::kSucceeded : PodPhase::kFailed, code, output);
     api.Settle();
@@ -142,9 +153,7 @@ TEST_F(TaskTest, RetriesOnlyTheExitCodesItNames) {
 }
 
 TEST_F(TaskTest, ALostServerIsNoRetry) {
-  Start();
-  api.AddServer("s2");
-  api.SetPod("t-1", PodPhase::kRunning);
+  Run();
   api.Settle();
   api.Remove(api.nodes, "s1");
   api.Settle();
@@ -170,11 +179,8 @@ TEST_F(TaskTest, PodsThatAreDeletedAsSoonAsTheyRunAreFollowedEverMoreSlowly) {
 }
 
 TEST_F(TaskTest, AnUnreadyServerIsLostAfterAGracePeriod) {
-  Start();
-  api.AddServer("s2");
-  api.SetPod("t-1", PodPhase::kRunning);
-  api.nodes["s1"].ready = api::NodeReady::kUnknown;
-  api.Change(api.nodes["s1"]);
+  Run();
+  SetReady(api::NodeReady::kUnknown);
   api.Settle();
   api.Advance(kLostServerGrace - seconds(1));
   EXPECT_EQ(api.pods_made, 1);
@@ -184,9 +190,7 @@ TEST_F(TaskTest, AnUnreadyServerIsLostAfterAGracePeriod) {
 
 // Its Lease, which tells of that, comes later than the Node.
 TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
-  Start();
-  api.AddServer("s2");
-  api.SetPod("t-1", PodPhase::kRunning);
+  Run();
   api.RenewLease("s1");
   const auto pass = [&](int64_t time) {
     for (int64_t i = 0; i < time; i += 5) {
@@ -198,8 +202,7 @@ TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
   };
   pass(45);
   ASSERT_NE(api.world().servers.nodes.at("s1").not_ready_since, kNever);
-  api.nodes["s1"].ready = api::NodeReady::kUnknown;
-  api.Change(api.nodes["s1"]);
+  SetReady(api::NodeReady::kUnknown);
   api.Settle();
   api.RenewLease("s1");
   pass(50);
@@ -210,11 +213,8 @@ TEST_F(TaskTest, AServerThatWasWellBetweenSilenceAndBeingUnreadyIsNotLostYet) {
 
 // The other kinds' watches go on.
 TEST_F(TaskTest, ANodeIsNotLostByTheFirstWordsOfAWatchThatWasSilentForAWhile) {
-  Start();
-  api.AddServer("s2");
-  api.SetPod("t-1", PodPhase::kRunning);
-  api.nodes["s1"].ready = api::NodeReady::kUnknown;
-  api.Change(api.nodes["s1"]);
+  Run();
+  SetReady(api::NodeReady::kUnknown);
   api.silent = true;
   const auto pass = [&](int64_t time) {
     for (int64_t i = 0; i < time; i += 5) {
@@ -226,24 +226,20 @@ TEST_F(TaskTest, ANodeIsNotLostByTheFirstWordsOfAWatchThatWasSilentForAWhile) {
   api.Change(api.nodes["s2"]);
   pass(10);
   ASSERT_EQ(api.pods_made, 1);
-  api.nodes["s1"].ready = api::NodeReady::kTrue;
-  api.Change(api.nodes["s1"]);
+  SetReady(api::NodeReady::kTrue);
   pass(90);
   EXPECT_EQ(api.pods_made, 1);
 }
 
 // The node controller, which would take it off, may be down itself.
 TEST_F(TaskTest, ATaintThatIsLeftOnANodeThatIsReadyAgainLosesNothing) {
-  Start();
-  api.AddServer("s2");
-  api.SetPod("t-1", PodPhase::kRunning);
+  Run();
   api.nodes["s1"].ready = api::NodeReady::kUnknown;
   api.nodes["s1"].taints = {{"node.kubernetes.io/unreachable", "", "NoExecute"}};
   api.Change(api.nodes["s1"]);
   api.Settle();
   api.Advance(kLostServerGrace - seconds(10));
-  api.nodes["s1"].ready = api::NodeReady::kTrue;
-  api.Change(api.nodes["s1"]);
+  SetReady(api::NodeReady::kTrue);
   for (int i = 0; i < 24; ++i) {
     api.Advance(seconds(10));
     api.Change(api.nodes["s2"]);
@@ -254,9 +250,7 @@ TEST_F(TaskTest, ATaintThatIsLeftOnANodeThatIsReadyAgainLosesNothing) {
 }
 
 TEST_F(TaskTest, AnOutageOfTheApiServerLosesNoServer) {
-  Start();
-  api.AddServer("s2");
-  api.SetPod("t-1", PodPhase::kRunning);
+  Run();
   api.Settle();
   api.silent = true;
   api.Advance(seconds(600));
@@ -328,22 +322,19 @@ class NodeThatCameBackTest : public TaskTest {
 
 TEST_F(NodeThatCameBackTest, IsNotLostIfItWasUnreadyBeforeItsPodWasBound) {
   first_ = api.pods.at("ns/t-1");
-  api.nodes["s1"].ready = api::NodeReady::kUnknown;
-  api.Change(api.nodes["s1"]);
+  SetReady(api::NodeReady::kUnknown);
   api.Advance(kLostServerGrace + seconds(1));
   ASSERT_EQ(api.Status("t").attempts.size(), 1u);
   BindByAnother();
   EXPECT_EQ(api.Phase("t"), "Running");
-  api.nodes["s1"].ready = api::NodeReady::kTrue;
-  api.Change(api.nodes["s1"]);
+  SetReady(api::NodeReady::kTrue);
   api.Advance(seconds(10));
   EXPECT_EQ(api.Phase("t"), "Running");
 }
 
 TEST_F(NodeThatCameBackTest, IsLostIfItIsStillUnreadyAfterItsPodWasBound) {
   first_ = api.pods.at("ns/t-1");
-  api.nodes["s1"].ready = api::NodeReady::kUnknown;
-  api.Change(api.nodes["s1"]);
+  SetReady(api::NodeReady::kUnknown);
   api.Advance(kLostServerGrace + seconds(1));
   BindByAnother();
   api.Advance(seconds(10));
