@@ -251,13 +251,10 @@ Answer ApiServer::Delete(const Write& write) {
     marked.meta.deleted = now;
     Put(marked);
   }
-  if (pod != nullptr) {  // the answer tells how it was
-    const Object last = *all.at(write.key());
-    if (at_once) Remove(write.kind, write.key());
-    return std::optional(last);
-  }
+  std::optional<Object> last;  // of a pod the answer tells how it was
+  if (pod != nullptr) last = *all.at(write.key());
   if (at_once) Remove(write.kind, write.key());
-  return std::optional<Object>();
+  return last;
 }
 
 void ApiServer::Compact(size_t keep) {

@@ -45,10 +45,14 @@ bool Suits(const TaskRequest& task, const api::RegisteredServer& server, const a
   });
 }
 
+api::Resources TemplateRequests(const TaskRequest& task) {
+  return *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec"));
+}
+
 bool WouldFit(const TaskRequest& task, const api::RegisteredServer& server, const api::Node& node,
               const ApiServer& api, Room room) {
   if (!Suits(task, server, node)) return false;
-  api::Resources used = *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec"));
+  api::Resources used = TemplateRequests(task);
   int64_t tasks = 0;
   for (const auto& [key, object] : api.All(Kind::kPod)) {
     const Pod& pod = std::get<Pod>(*object);

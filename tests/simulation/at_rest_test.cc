@@ -184,8 +184,12 @@ class UnboughtTest : public AtRestTest {
     task.meta.name = "u";
     task.status = {};
     task.status.phase = api::TaskPhase::kPending;
+    Explain(std::move(task), "");
+  }
+  // more: what it says besides.
+  void Explain(api::TaskRequest task, const std::string& more) {
     api::Explanation says;
-    says.summary = "0 of 1 servers fit: 1 insufficient cpu; pools: spot available";
+    says.summary = "0 of 1 servers fit: 1 insufficient cpu; pools: spot available" + more;
     task.status.explanation = std::make_shared<const api::Explanation>(says);
     api.Put(task);
   }
@@ -205,12 +209,7 @@ TEST_F(UnboughtTest, ExceptWhileItWaitsForAPurchase) {
   for (const char* why : {"; no other server is bought for it before 2027-01-15T08:00:00Z: the one "
                           "that was did not take it",
                           "; nothing else is bought for it while ScaleRequest spw-1-0 lasts"}) {
-    api::TaskRequest task = *api.Get<api::TaskRequest>("ns/u");
-    api::Explanation says = *task.status.explanation;
-    says.summary = "0 of 1 servers fit: 1 insufficient cpu; pools: spot available";
-    says.summary += why;
-    task.status.explanation = std::make_shared<const api::Explanation>(says);
-    api.Put(task);
+    Explain(*api.Get<api::TaskRequest>("ns/u"), why);
     Pass(minutes(3));
     EXPECT_EQ(Unbought(), Checks::Waits{}) << why;
   }

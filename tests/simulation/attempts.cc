@@ -149,7 +149,7 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   // As the process may see it.
   const bool pending = pod == nullptr || pod->phase == api::PodPhase::kPending ||
                        !replica.HasSeen(Kind::kPod, pod->meta.resource_version);
-  const api::Resources asked = *api::PodRequests(api::GetObject(*task->spec.pod_template, "spec"));
+  const api::Resources asked = TemplateRequests(*task);
   if (pending) witness_.TakenBack(write.uid, asked);
   if (pod == nullptr) return;
   // The process may end before it has written that, and the next one's clock be behind.

@@ -221,10 +221,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   if (before_ && before_->meta.uid == write.uid) {
     CheckResult(replica, write);
     CheckFaults(write);
-    // Two that have decided the very same: it is told of by the one whose status was taken.
-    std::erase_if(recorded_, [&, record = RecordOf(write)](const auto& each) {
-      return each.second == record && each.first != replica.id();
-    });
+    Arrived(write, replica.id());
     if (write.kind == Kind::kTask) NoteWriter(replica, write.uid);
     ++statuses_;
     ++costs_[write.uid].statuses;
@@ -235,10 +232,11 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   }
 }
 
-// Who has decided the very same meanwhile has not told of it.
-void Checks::Arrived(const core::Write& write) {
-  std::erase_if(recorded_,
-                [record = RecordOf(write)](const auto& each) { return each.second == record; });
+// Of those that have decided the very same, the one whose status was taken has told of it.
+void Checks::Arrived(const core::Write& write, std::optional<int> by) {
+  std::erase_if(recorded_, [&, record = RecordOf(write)](const auto& each) {
+    return each.second == record && each.first != by;
+  });
 }
 
 void Checks::NoteWriter(const Replica& replica, const std::string& task_uid) {

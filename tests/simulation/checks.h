@@ -39,8 +39,9 @@ class Checks {
   // Around a write that the API server accepts.
   void Before(const core::Write& write);
   void After(const Replica& replica, const core::Write& write);
-  // A task's status, of whose sender nothing is known.
-  void Arrived(const core::Write& write);
+  // The API server has taken the status of a task. by: the process that has sent it, if that is
+  // known.
+  void Arrived(const core::Write& write, std::optional<int> by = std::nullopt);
   // Two processes believe to lead. One that does not know yet what the other has done may give a
   // server back too early, and it is bought again.
   void Overlap(bool overlap) { witness_.overlap = overlap_ = overlap; }
@@ -276,6 +277,8 @@ bool IsOffered(const api::Node& node);
 // without what the core uses.
 bool Suits(const api::TaskRequest& task, const api::RegisteredServer& server,
            const api::Node& node);
+// What a pod of its template requests.
+api::Resources TemplateRequests(const api::TaskRequest& task);
 // kForSure: with the most that the operator may reckon with; kPerhaps: with what the task requests
 // itself; kOfEmpty: the same if nothing ran there.
 enum class Room { kForSure, kPerhaps, kOfEmpty };

@@ -211,8 +211,7 @@ Time Checks::RegisteredAt(const std::string& node) const {
 // be there.
 bool Checks::PassedOver(const TaskRequest& task, const api::Node& node) const {
   return witness_.RefusedBy(node.meta.name, kPassedOver) ||
-         witness_.HasNoneFor(node.meta.name,
-                             *api::PodRequests(api::GetObject(*task.spec.pod_template, "spec")));
+         witness_.HasNoneFor(node.meta.name, TemplateRequests(task));
 }
 
 // By another task, of which the status is to tell before there is a pod.
