@@ -39,27 +39,35 @@ bool IsUntold(const ScaleState& scale) {
   return withdrawn && IsOpenToOthers(scale);
 }
 
-// The number behind the last purchase for the need (the uid of a task, or of a pool), and whether
-// that one still lasts.
-std::pair<int64_t, bool> LastPurchase(const World& world, const std::string& need) {
-  const std::string prefix = "spw-" + need + "-";
+// Nothing else is bought for those that it was bought for.
+bool Lasts(const World& world, const ScaleState& scale) {
+  // Nor is the next made before the engine has taken the one before back; one that it takes away by
+  // itself may last as long as others run there.
+  const auto* server = ServerOf(world, scale);
+  const bool returning = scale.object.status.phase == ScalePhase::kReleasing && server != nullptr &&
+                         !server->deleting && server->ending.empty();
+  return (IsInflight(scale) && IsBelieved(world, scale)) || scale.asking || returning ||
+         IsUntold(scale) || MayHostYet(world, scale);
+}
+
+// By the numbers behind them.
+struct Bought {
   int64_t last = 0;
-  bool lasts = false;
+  int64_t lasting = 0;  // 0: none
+};
+
+// What was bought for the need (the uid of a task, or of a pool). To a new leader one before the
+// last may be open, since no status has told of its end.
+Bought BoughtFor(const World& world, const std::string& need) {
+  const std::string prefix = "spw-" + need + "-";
+  Bought bought;
   for (auto at = world.provisioning.scales.lower_bound(prefix);
        at != world.provisioning.scales.end() && at->first.starts_with(prefix); ++at) {
     const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
-    if (number < last) continue;
-    last = number;
-    // Nor is the next made before the engine has taken the one before back; one that it takes away
-    // by itself may last as long as others run there.
-    const auto* server = world.provisioning.cloud_servers.For(
-        at->second.object.meta.uid, EngineOf(world.provisioning, at->second));
-    const bool returning = at->second.object.status.phase == ScalePhase::kReleasing &&
-                           server != nullptr && !server->deleting && server->ending.empty();
-    lasts = (IsInflight(at->second) && IsBelieved(world, at->second)) || at->second.asking ||
-            returning || IsUntold(at->second) || MayHostYet(world, at->second);
+    bought.last = std::max(bought.last, number);
+    if (Lasts(world, at->second)) bought.lasting = std::max(bought.lasting, number);
   }
-  return {last, lasts};
+  return bought;
 }
 
 ScaleState& CreateScaleRequest(World& world, const PoolState& pool, const std::string& need,
@@ -143,13 +151,13 @@ ScaleState* ServerFor(World& world, TaskState& task, Plan& plan, bool* paused) {
       return &world.provisioning.scales.at(coming->object.meta.name);
     plan.nothing_coming = task.account->budgets.empty();
   }
-  const auto [last, lasts] = LastPurchase(world, task.uid());
-  *paused = lasts || MustWait(world, task);
+  const Bought bought = BoughtFor(world, task.uid());
+  *paused = bought.lasting > 0 || MustWait(world, task);
   if (*paused) return nullptr;
   const PoolState* pool = BestPool(world, *task.shape, most);
   if (!plan.registering) plan.registering = Registering(world);
   if (pool == nullptr || *plan.registering) return nullptr;
-  ScaleState& scale = CreateScaleRequest(world, *pool, task.uid(), last + 1);
+  ScaleState& scale = CreateScaleRequest(world, *pool, task.uid(), bought.last + 1);
   scale.object.meta.labels[api::kTaskNameLabel] = task.object.meta.name;
   scale.object.shape = EncodeResources(task.shape->requests);
   plan.fresh.push_back(&scale);
@@ -165,7 +173,7 @@ void KeepStock(World& world, std::vector<ScaleState*>& fresh) {
     for (int64_t lacks = PoolLacks(world, pool); lacks > 0 && PoolMayBuy(world, pool, nullptr);
          --lacks) {
       fresh.push_back(&CreateScaleRequest(world, pool, pool.object.meta.uid,
-                                          LastPurchase(world, pool.object.meta.uid).first + 1));
+                                          BoughtFor(world, pool.object.meta.uid).last + 1));
       world.WakeAt(world.now);  // promised to a task, it is stock no more
     }
   }
@@ -331,9 +339,9 @@ std::string ExplainPurchase(const World& world, const TaskState& task) {
   if (const auto until = RefusedInCloud(world, task))
     return "; no other server is bought for it before " + FormatTime(*until) +
            ": the one that was did not take it";
-  const auto [last, lasts] = LastPurchase(world, task.uid());
-  if (!lasts) return "";
-  return "; nothing else is bought for it while ScaleRequest " + PurchaseName(task.uid(), last) +
+  const int64_t lasting = BoughtFor(world, task.uid()).lasting;
+  if (lasting == 0) return "";
+  return "; nothing else is bought for it while ScaleRequest " + PurchaseName(task.uid(), lasting) +
          " lasts";
 }
 

@@ -39,6 +39,11 @@ class SecondPurchaseTest : public testing::Test {
     api.Change(api.nodes.at(node));
     api.Settle();
   }
+  void Suspend(const std::string& task, bool suspend) {
+    api.tasks.at("ns/" + task).spec.suspend = suspend;
+    api.Change(api.tasks.at("ns/" + task));
+    api.Settle();
+  }
   void HangCreations() {
     api.hangs = [](const Write& write) {
       return write.verb == Verb::kCreate && write.kind == Kind::kPod;
@@ -91,6 +96,27 @@ TEST_F(SecondPurchaseTest, NothingIsWithdrawnWhileThePodOfOneWhoseRoomWasTakenMa
   api.Advance(seconds(20));
   for (const auto& [name, scale] : api.scales)
     EXPECT_LT(scale.status.phase, api::ScalePhase::kReleasing) << scale.status.message;
+}
+
+// A leader had given the first back, and bought the second in vain. Of the first it could not tell,
+// so that the next leader begins with that anew.
+TEST_F(SecondPurchaseTest, NotWhileOneBeforeTheLastIsBeingGivenBack) {
+  Buy(1);
+  const std::string need = "spw-" + api.tasks.at("ns/a").meta.uid;
+  api::ScaleRequest& last = api.scales[need + "-2"] = api.scales.at(need + "-1");
+  last.meta.name = need + "-2", last.meta.uid = "last";
+  last.status.phase = api::ScalePhase::kReleased, last.status.finished_at = api.now;
+  api.Restart();
+  api.releases_hang = true;
+  Suspend("a", true);
+  ASSERT_EQ(api.scales.at(need + "-1").status.phase, api::ScalePhase::kReleasing);
+  Suspend("a", false);
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.scales_made, 1);
+  EXPECT_THAT(api.Summary("a"), testing::HasSubstr("while ScaleRequest " + need + "-1 lasts"));
+  api.Remove(api.claims, api.claims.begin()->first);
+  api.Settle();
+  EXPECT_TRUE(api.scales.contains(need + "-3"));
 }
 
 }  // namespace
