@@ -18,6 +18,9 @@ constexpr Duration kAfterHanging = seconds(100);
 }  // namespace
 
 void Episode::GoOn(Replica& replica) {
+  // What has arrived meanwhile leaves its worker free for the next.
+  while (replica.Carry(0, Fate::kGood)) continue;
+  while (replica.Answer(0)) continue;
   replica.LookAround();
   for (size_t kind = 0; kind < core::kKinds; ++kind)
     replica.Deliver(static_cast<Kind>(kind), 1'000);
