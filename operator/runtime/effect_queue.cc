@@ -47,6 +47,11 @@ struct Classifier {
 constexpr int kMostPassedOver = 3;
 constexpr size_t kManyRefusals = 1'000;
 
+// Nothing follows from it but what is told.
+bool MayBeDropped(const core::Effect& effect) {
+  return std::holds_alternative<core::Note>(effect) || std::holds_alternative<core::AskWhy>(effect);
+}
+
 bool Tells(const core::Effect& effect) {
   const auto* write = std::get_if<core::Write>(&effect);
   return write != nullptr ? write->verb == core::Verb::kPatchStatus
@@ -93,13 +98,13 @@ EffectQueue::Lane& EffectQueue::LaneOf(Group& group, const core::Effect& effect)
 
 void EffectQueue::Wait(Group& group, const core::Effect& effect, int change) {
   size_ += static_cast<size_t>(change);
-  if (!std::holds_alternative<core::Note>(effect)) return;
+  if (!MayBeDropped(effect)) return;
   notes_ += static_cast<size_t>(change);
   group.notes += static_cast<size_t>(change);
 }
 
 bool EffectQueue::HasRoom(const core::Effect& effect) const {
-  if (!std::holds_alternative<core::Note>(effect)) return true;
+  if (!MayBeDropped(effect)) return true;
   const auto group = groups_.find(EffectGroup(effect));
   return notes_ + (group == groups_.end() ? 0 : group->second.notes) < kMostNotes;
 }
@@ -108,6 +113,7 @@ std::optional<core::Effect> EffectQueue::Push(core::Effect effect, Time now) {
   if (!HasRoom(effect)) return effect;
   std::string key = EffectKey(effect);
   Object& object = Find(key, effect);
+  if (std::holds_alternative<core::AskWhy>(effect) && !object.waiting.empty()) return effect;
   Wait(object.group->second, effect, 1);
   object.waiting.push_back({std::move(effect), key, 0, now});
   if (object.waiting.size() == 1 && !object.held) Offer(key, object, now);

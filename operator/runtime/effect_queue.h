@@ -11,9 +11,10 @@
 // engine's requests those of each pool are such lanes, with twice as much. The slow lanes of all
 // classes and those of engines have half of the workers together; beyond that, one for each class.
 //
-// Events that wait are bounded, since nobody else holds them back: beyond that the new ones are
-// dropped. A namespace has at most as many waiting as there is room left for, so that one does not
-// take the others' room.
+// Events that wait, and questions about pods, are bounded, since nobody else holds them back:
+// beyond that the new ones are dropped, and so is a question about a pod of which one waits. A
+// namespace has at most as many waiting as there is room left for, so that one does not take the
+// others' room.
 //
 // An effect that waits for its next try is not in flight and takes no worker. After a refusal, the
 // next effect on the same object waits as well, longer each time. No threads and no clock here, so
@@ -42,7 +43,7 @@ std::string EffectClass(const core::Effect& effect);
 
 // An effect that is slow, whether it has ended or not, lets its lane have less in flight.
 inline constexpr std::chrono::seconds kSlowEffect{2};
-// So many Events may wait, of all namespaces.
+// So many Events and questions about pods may wait, of all namespaces.
 inline constexpr size_t kMostNotes = 20'000;
 // The wait before the next effect on an object whose last one was refused.
 inline constexpr BackoffRange kAfterRefusal{std::chrono::milliseconds(100),

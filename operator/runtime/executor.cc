@@ -92,12 +92,15 @@ void Executor::Push(std::vector<core::Effect> effects) {
 
 // The log is then the only place that has what they say.
 void Executor::TellDropped(const std::vector<core::Effect>& dropped) {
+  bool any = false;
   for (const core::Effect& effect : dropped) {
-    metrics_.CountWrite("create", "events", false);
     const auto* note = std::get_if<core::Note>(&effect);
-    if (const auto line = note != nullptr ? LineOf(*note) : std::nullopt) WriteLines({*line});
+    if (note == nullptr) continue;  // a question is asked again, if it still matters
+    any = true;
+    metrics_.CountWrite("create", "events", false);
+    if (const auto line = LineOf(*note)) WriteLines({*line});
   }
-  if (!drops_told_.exchange(true))
+  if (any && !drops_told_.exchange(true))
     Warn("the API server does not take Events fast enough, dropping new ones",
          {{"most", static_cast<int64_t>(kMostNotes)}});
 }

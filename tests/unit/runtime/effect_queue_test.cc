@@ -36,6 +36,7 @@ core::Write Deletion(const std::string& name, const std::string& ns = "ns") {
 core::Note EventOf(const std::string& name, const std::string& ns = "ns") {
   return {core::Kind::kTask, ns, name, name, true, "FailedCreate", "no", 0};
 }
+core::AskWhy QuestionOf(const std::string& pod) { return {"ns", pod, pod, "task"}; }
 // Pushes so many as Make(name, ns) makes.
 void PushMany(EffectQueue& queue, int count, const std::string& ns, const auto& make) {
   for (int i = 0; i < count; ++i) queue.Push(make("t" + std::to_string(i), ns), kStart);
@@ -289,6 +290,25 @@ TEST(EffectQueueTest, TooManyEventsAreDroppedAndNothingElseIs) {
   const auto refused = queue.Push(EventOf("new", "flood"), kStart);
   ASSERT_TRUE(refused);
   EXPECT_EQ(std::get<core::Note>(*refused).name, "new");
+}
+
+TEST(EffectQueueTest, OfQuestionsAboutAPodOneWaits) {
+  EffectQueue queue;
+  EXPECT_FALSE(queue.Push(QuestionOf("p"), kStart));
+  EXPECT_TRUE(queue.Push(QuestionOf("p"), kStart));
+  EXPECT_FALSE(queue.Push(QuestionOf("q"), kStart));
+  EXPECT_EQ(queue.size(), 2u);
+  ASSERT_TRUE(queue.Pop(kStart));
+  EXPECT_FALSE(queue.Push(QuestionOf("p"), kStart)) << "the one before is on its way";
+}
+
+TEST(EffectQueueTest, QuestionsAboutPodsThatAreGoneAreBoundedAsEventsAre) {
+  EffectQueue queue;
+  size_t taken = 0;
+  while (taken < kMostNotes && !queue.Push(QuestionOf("p" + std::to_string(taken)), kStart))
+    ++taken;
+  EXPECT_EQ(taken, kMostNotes / 2);
+  EXPECT_FALSE(queue.Push(Create("t"), kStart));
 }
 
 TEST(EffectQueueTest, EventsThatWereSentMakeRoom) {
