@@ -75,6 +75,16 @@ void NoteArrived(TaskState* task, const api::Pod& pod) {
     task->unsure = task->anothers = false;
 }
 
+bool IsAskedToEnd(const api::Pod& pod) { return pod.asked_to_end || pod.meta.deleted; }
+
+// The answer to its deletion came first: what the watch tells now says that it had ended by itself.
+void OnEarlierSeen(World& world, PodState& state, const api::Pod& pod) {
+  const bool itself = state.object.meta.uid == pod.meta.uid;
+  if (!itself || !pod.terminal() || IsAskedToEnd(pod) || state.seen_ended) return;
+  state.seen_ended = true;
+  TouchOwner(world, state);
+}
+
 }  // namespace
 
 void OnPodGone(World& world, const std::string& key) {
@@ -100,7 +110,8 @@ void OnSeen(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
   if (const auto at = world.servers.pods.find(key); at != world.servers.pods.end()) {
     const api::Pod& known = at->second.object;
-    if (known.meta.resource_version >= pod.meta.resource_version) return;
+    if (known.meta.resource_version >= pod.meta.resource_version)
+      return OnEarlierSeen(world, at->second, pod);
     if (known.meta.uid != pod.meta.uid) {
       OnPodGone(world, key);
     } else if (ChangesHands(known, pod)) {
@@ -115,11 +126,10 @@ void OnSeen(World& world, const api::Pod& pod) {
   KeepStart(known, state.object);
   state.object.meta.labels.clear();
   state.object.admitted.reset();
-  const bool asked = pod.asked_to_end || pod.meta.deleted;
   if (!pod.terminal()) {
-    state.seen_ending = asked;
+    state.seen_ending = IsAskedToEnd(pod);
     state.seen_ended = false;
-  } else if (!asked) {
+  } else if (!IsAskedToEnd(pod)) {
     state.seen_ended = true;
   }
   if (pod.terminal() && !world.scheduling.closed.empty()) EaseQuota(world, pod.meta.ns);

@@ -139,6 +139,34 @@ TEST_F(LateSuccessTest, EndsATaskThatIsSuspendedByWhatTheAnswerToItsPodsDeletion
   ExpectSuccess(1);
 }
 
+// Its node's clock, which is ahead, says that it ended later.
+TEST_F(LateSuccessTest, EndsATaskWhosePodIsSeenToHaveEndedAfterTheAnswerToItsDeletion) {
+  Start();
+  api.SetPod("t-1", PodPhase::kRunning);
+  api.Advance(seconds(5));
+  api::Pod ended = api.pods.at("ns/t-1");
+  ended.phase = PodPhase::kSucceeded;
+  ended.meta.resource_version += 500;
+  api.hangs = [&](const Write& write) {
+    if (write.verb != Verb::kDelete || write.kind != Kind::kPod) return false;
+    ended.termination =
+        api::Termination{0, "Completed", "done", ended.started, api.now + seconds(60)};
+    api::Pod last = ended;
+    last.meta.deleted = last.asked_to_end = api.now;
+    last.meta.resource_version += 500;
+    api.Push(Outcome{Verb::kDelete, Kind::kPod, "ns/t-1", write.uid, std::nullopt, last});
+    return true;
+  };
+  api.tasks.at("ns/t").spec.suspend = true;
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  api.Advance(seconds(5));
+  ASSERT_NE(api.Phase("t"), "Succeeded");
+  api.Push(Seen{ended});
+  api.Settle();
+  ExpectSuccess(1);
+}
+
 TEST_F(LateSuccessTest, EndsATaskThoughItsPodIsGoneInTheSameStep) {
   Start();
   Lose("t-1");
