@@ -32,11 +32,9 @@ std::string PurchaseName(const std::string& need, int64_t number) {
   return "spw-" + need + "-" + std::to_string(number);
 }
 
-// It was withdrawn, which nobody else knows.
+// It is over, which nobody else knows.
 bool IsUntold(const ScaleState& scale) {
-  const ScalePhase phase = scale.object.status.phase;
-  const bool withdrawn = phase == ScalePhase::kReleasing || phase == ScalePhase::kReleased;
-  return withdrawn && IsOpenToOthers(scale);
+  return scale.object.status.phase > ScalePhase::kProvisioning && IsOpenToOthers(scale);
 }
 
 // Nothing else is bought for those that it was bought for.

@@ -119,5 +119,29 @@ TEST_F(SecondPurchaseTest, NotWhileOneBeforeTheLastIsBeingGivenBack) {
   EXPECT_TRUE(api.scales.contains(need + "-3"));
 }
 
+// A new leader would find it open, and ask its engine for it beside the other one.
+TEST_F(SecondPurchaseTest, NotBeforeItIsToldThatTheFirstHasFailed) {
+  api.AddPool("spot", "1", 10);
+  api.AddPool("on-demand", "1");
+  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+  api.refuse =
+      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
+  api.AddTask("a");
+  api.Advance(seconds(890));
+  api.ensure_error.reset();
+  api.now += seconds(100);
+  api.Advance(seconds(5));
+  const std::string need = "spw-" + api.tasks.at("ns/a").meta.uid;
+  ASSERT_EQ(api.world().provisioning.scales.at(need + "-1").object.status.phase,
+            api::ScalePhase::kFailed);
+  EXPECT_EQ(api.scales_made, 1);
+  EXPECT_THAT(api.Summary("a"), testing::HasSubstr("while ScaleRequest " + need + "-1 lasts"));
+  api.refuse = nullptr;
+  api.Advance(seconds(70));
+  EXPECT_EQ(api.scales.at(need + "-1").status.phase, api::ScalePhase::kFailed);
+  EXPECT_EQ(api.scales_made, 2);
+  EXPECT_EQ(api.claims_made, 1);
+}
+
 }  // namespace
 }  // namespace spillway::core
