@@ -7,6 +7,7 @@
 
 #include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/scale_status.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/match.h"
 #include "operator/core/scheduling/payment.h"
@@ -74,6 +75,11 @@ class FutureLabels {
   const PoolState& pool_;
   std::map<std::string, std::vector<std::string>> known_;
 };
+
+bool IsOver(const ScaleState& scale) {
+  const api::ScalePhase phase = scale.object.status.phase;
+  return phase == api::ScalePhase::kFailed || phase == api::ScalePhase::kReleased;
+}
 
 bool MayMatchAny(const std::vector<NodeSelectorTerm>& terms, FutureLabels& labels) {
   const auto field = [](const api::Requirement& wish) {
@@ -206,15 +212,23 @@ int64_t PoolServers(const World& world, const std::string& pool) {
   const auto known = world.provisioning.pools.find(pool);
   const int64_t orphans = known == world.provisioning.pools.end() ? 0 : known->second.orphans;
   return orphans +
-         std::count_if(
-             world.provisioning.scales.begin(), world.provisioning.scales.end(),
-             [&](const auto& entry) {
-               const ScaleState& scale = entry.second;
-               const api::ScalePhase phase = scale.object.status.phase;
-               if (scale.object.pool != pool || LeftToEngine(world, scale)) return false;
-               return (phase != api::ScalePhase::kFailed && phase != api::ScalePhase::kReleased) ||
-                      scale.asking || world.provisioning.cloud_servers.Has(scale.object.meta.uid);
-             });
+         std::count_if(world.provisioning.scales.begin(), world.provisioning.scales.end(),
+                       [&](const auto& entry) {
+                         const ScaleState& scale = entry.second;
+                         if (scale.object.pool != pool || LeftToEngine(world, scale)) return false;
+                         return !IsOver(scale) || scale.asking ||
+                                world.provisioning.cloud_servers.Has(scale.object.meta.uid);
+                       });
+}
+
+int64_t PoolPlacesTaken(const World& world, const std::string& pool) {
+  const auto& scales = world.provisioning.scales;
+  return PoolServers(world, pool) +
+         std::count_if(scales.begin(), scales.end(), [&](const auto& entry) {
+           const ScaleState& scale = entry.second;
+           return scale.object.pool == pool && IsOver(scale) && !scale.asking &&
+                  IsOpenToOthers(scale);
+         });
 }
 
 bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why) {
@@ -228,7 +242,7 @@ bool PoolMayBuy(const World& world, const PoolState& pool, FitError* why) {
                           ToString(pool.error) + ": " + pool.error_message,
                       "", 0, 0});
   }
-  const int64_t servers = PoolServers(world, name);
+  const int64_t servers = PoolPlacesTaken(world, name);
   if (servers >= pool.object.spec.max_servers) {
     return Fail(why, {"PoolFull", "full",
                       "has " + std::to_string(servers) + " of at most " +

@@ -34,5 +34,8 @@ std::optional<int64_t> PricePayable(const World& world, const TaskState& task, H
 // Servers of the pool that were asked for or are there, and those that its engine has not taken
 // back yet.
 int64_t PoolServers(const World& world, const std::string& pool);
+// As many as its spec.maxServers bounds: with them those that another leader could still ask for,
+// since nothing tells yet that they are over.
+int64_t PoolPlacesTaken(const World& world, const std::string& pool);
 
 }  // namespace spillway::core

@@ -248,7 +248,7 @@ bool MayBuyAll(const World& world, const std::vector<TaskState*>& unplaced) {
     const PoolState* pool = BestPool(world, shape);
     if (pool == nullptr) return false;
     const api::ServerPoolSpec& spec = pool->object.spec;
-    if (PoolServers(world, pool->object.meta.name) + ++bought[pool] > spec.max_servers)
+    if (PoolPlacesTaken(world, pool->object.meta.name) + ++bought[pool] > spec.max_servers)
       return false;
     rooms.emplace_back(pool, shape.exclusive ? api::Resources{} : PoolRoom(*pool));
     if (!shape.exclusive) rooms.back().second -= shape.requests;

@@ -93,7 +93,8 @@ bool StatusStands(const ScaleState& scale) {
 }
 
 bool IsOpenToOthers(const ScaleState& scale) {
-  return !scale.ensured && scale.object.status.backend_name.empty() && !StatusStands(scale);
+  return !scale.ensured && !scale.seen_ended && scale.object.status.backend_name.empty() &&
+         !StatusStands(scale);
 }
 
 void HoldPool(World& world, const ScaleState& scale, CloudError error, const std::string& message,

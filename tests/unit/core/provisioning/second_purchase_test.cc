@@ -143,5 +143,26 @@ TEST_F(SecondPurchaseTest, NotBeforeItIsToldThatTheFirstHasFailed) {
   EXPECT_EQ(api.claims_made, 1);
 }
 
+TEST_F(SecondPurchaseTest, NorDoesAnotherTakeItsPlaceInThePoolBeforeThat) {
+  api.AddPool("spot", "1", 10);
+  api.pools.at("spot").spec.max_servers = 1;
+  api.Change(api.pools.at("spot"));
+  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+  api.refuse =
+      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
+  api.AddTask("a");
+  api.Advance(seconds(890));
+  api.ensure_error.reset();
+  api.now += seconds(100);
+  api.Advance(seconds(5));
+  api.AddTask("b");
+  api.Advance(seconds(320));
+  EXPECT_EQ(api.scales_made, 1);
+  api.refuse = nullptr;
+  api.Restart();
+  api.Advance(seconds(300));
+  EXPECT_EQ(api.claims_made, 1);
+}
+
 }  // namespace
 }  // namespace spillway::core
