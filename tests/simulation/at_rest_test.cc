@@ -129,6 +129,23 @@ TEST(WitnessTest, ANodeIsLostAfterAMinuteByAClockThatGoesATenthFaster) {
   EXPECT_TRUE(witness.Lost("s0", since));
 }
 
+TEST(WitnessTest, ANodeIsAnotherIfItCameBackAtTheMomentOfTheDecision) {
+  Witness witness;
+  witness.now += seconds(1);
+  api::Node node;
+  node.meta.name = "s0";
+  node.ready = api::NodeReady::kTrue;
+  const core::Object seen(node);
+  witness.Changed(nullptr, &seen, false);
+  EXPECT_FALSE(witness.Lost("s0", witness.now)) << "the first of its name";
+  witness.now += seconds(1);
+  witness.Changed(&seen, nullptr, false);
+  witness.now += seconds(1);
+  witness.Changed(nullptr, &seen, false);
+  EXPECT_TRUE(witness.Lost("s0", witness.now));
+  EXPECT_FALSE(witness.Lost("s0", witness.now + seconds(1)));
+}
+
 // What kube-scheduler had no node for.
 class TakenBackTest : public testing::Test {
  protected:

@@ -69,7 +69,9 @@ bool Witness::Lost(const std::string& node, Time since) const {
   const auto at = nodes_.find(node);
   if (at == nodes_.end()) return true;
   const Health& health = at->second;
-  if (!health.there || health.vanished >= since || health.appeared > since) return true;
+  if (!health.there || health.vanished >= since) return true;
+  // It is another than before. What happened at one moment happened in either order.
+  if (health.vanished != Time{} && health.appeared >= since) return true;
   const auto long_enough = [&](Time from, Time to) {
     return to >= since && to - from >= kLostAfter;
   };
