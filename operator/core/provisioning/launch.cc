@@ -8,6 +8,7 @@
 #include "operator/core/provisioning/delays.h"
 #include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/hearsay.h"
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/promises.h"
@@ -93,6 +94,7 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   const bool fresh = status.backend_uid != server.uid;
   scale.diagnose_sent = false;  // that was asked of one before, or too early
   scale.asked_before_until = {};
+  scale.hearsay.reset();
   NoteBackend(status, server);
   if (fresh) {
     SetPhase(world, scale, ScalePhase::kProvisioning,
@@ -231,8 +233,9 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   // Where its server is seen by now, one of the tries has arrived.
   const CloudServer* server = ServerOf(world, scale);
   const bool there = server != nullptr && !server->deleting;
-  if (!outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists || there)
-    return NoDelay(world, scale);
+  const bool made = !outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists;
+  if (made || outcome.error->ambiguous) NoteMade(world, scale);
+  if (made || there) return NoDelay(world, scale);
   // It was withdrawn meanwhile, or has timed out.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return;
   const CloudError kind = ClassOf(outcome);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/hearsay.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/servers/registrar.h"
 #include "operator/core/world.h"
@@ -67,14 +68,6 @@ bool Further(api::ScalePhase a, api::ScalePhase b) {
     return 0;
   };
   return rank(a) > rank(b);
-}
-
-void TakeHearsay(const World& world, ScaleState& scale) {
-  const api::ScalePhase phase = scale.object.status.phase;
-  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
-  if (engine != nullptr &&
-      (phase == api::ScalePhase::kProvisioning || phase == api::ScalePhase::kReady))
-    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now};
 }
 
 // Its engine may have been asked, and nothing of it is known.

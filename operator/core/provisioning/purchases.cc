@@ -8,6 +8,7 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/launch.h"
 #include "operator/core/provisioning/patience.h"
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/promises.h"
@@ -37,15 +38,20 @@ bool IsUntold(const ScaleState& scale) {
   return scale.object.status.phase > ScalePhase::kProvisioning && IsOpenToOthers(scale);
 }
 
+// Its server is given back, and the engine has not begun with that. One that the engine takes away
+// by itself may last as long as others run there. What is not seen is waited for as long as a
+// server may take.
+bool IsReturning(const World& world, const ScaleState& scale) {
+  if (scale.object.status.phase != ScalePhase::kReleasing) return false;
+  const auto* server = ServerOf(world, scale);
+  if (server != nullptr) return !server->deleting && server->ending.empty();
+  return scale.hearsay && world.now < scale.hearsay->at + ProvisionTimeout(world, scale);
+}
+
 // Nothing else is bought for those that it was bought for.
 bool Lasts(const World& world, const ScaleState& scale) {
-  // Nor is the next made before the engine has taken the one before back; one that it takes away by
-  // itself may last as long as others run there.
-  const auto* server = ServerOf(world, scale);
-  const bool returning = scale.object.status.phase == ScalePhase::kReleasing && server != nullptr &&
-                         !server->deleting && server->ending.empty();
-  return (IsInflight(scale) && IsBelieved(world, scale)) || scale.asking || returning ||
-         IsUntold(scale) || MayHostYet(world, scale);
+  return (IsInflight(scale) && IsBelieved(world, scale)) || scale.asking ||
+         IsReturning(world, scale) || IsUntold(scale) || MayHostYet(world, scale);
 }
 
 // By the numbers behind them.
@@ -395,7 +401,7 @@ void WithdrawPurchases(World& world) {
     if (HasServer(world, scale)) continue;
     const std::string why = "no task waits for it any more";
     const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
-                       scale.asked_before_until != Time{};
+                       scale.asked_before_until != Time{} || scale.hearsay;
     const ScalePhase before = std::exchange(scale.object.status.phase,
                                             asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
     scale.object.status.message = why;

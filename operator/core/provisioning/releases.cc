@@ -10,6 +10,7 @@
 #include "operator/core/provisioning/bare_nodes.h"
 #include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/hearsay.h"
 #include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/servers/registrar.h"
@@ -183,7 +184,8 @@ void Release(World& world, ScaleState& scale) {
   if (vacant) DeleteServer(world, scale);
   if (vacant || EngineDrains(world, EngineOf(world.provisioning, scale))) AskRelease(world, scale);
   if (!vacant) return;
-  if (ServerOf(world, scale) != nullptr || scale.asking) return;  // there may be one yet
+  const bool unseen = KeepHearsay(world, scale);
+  if (ServerOf(world, scale) != nullptr || scale.asking || unseen) return;  // there may be one yet
   if ((IsHeld(scale) && !scale.given_back) || !NodeGone(world, scale))
     return SayWhatIsLeft(world, scale);
   if (IsOpenToOthers(scale)) return;  // who may make a server of it

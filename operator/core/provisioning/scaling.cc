@@ -6,6 +6,7 @@
 #include "operator/core/provisioning/delays.h"
 #include "operator/core/provisioning/endings.h"
 #include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/hearsay.h"
 #include "operator/core/provisioning/joining.h"
 #include "operator/core/provisioning/launch.h"
 #include "operator/core/provisioning/pool_fit.h"
@@ -22,9 +23,6 @@ using api::CloudServer;
 using api::ScalePhase;
 using api::ScaleStatus;
 using std::chrono::seconds;
-
-// For so long a polled engine may tell what it has listed before.
-constexpr Duration kListKept{10'000};
 
 // Why a server that has joined can do nothing for its money; empty if it can.
 std::string Useless(World& world, const ScaleState& scale) {
@@ -144,34 +142,6 @@ void UpdateCost(World& world, ScaleState& scale, bool moved) {
   scale.costed_at = world.now;
   const Duration used = status.finished_at.value_or(world.now) - *since;
   status.cost_so_far = api::FormatPrice(CostOf(price, used));
-}
-
-// True if the engine has told since then what it has. The list of a polled one that comes next may
-// have been begun before, the one after it was not, but it may be kept. A watch has come as far as
-// that once it tells of a later version, or after a while in which it was heard of: versions of
-// another API server are others.
-bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told) {
-  if (!engine.traits.polled) {
-    if (engine.seen_up_to >= told.version) return true;
-    const Time until = std::max(told.at + kFresh, engine.heard.row + kBacklog);
-    if (world.now < until) world.WakeAt(until);
-    return world.now >= until && engine.heard.last >= told.at + kBacklog;
-  }
-  const Time until = told.at + kListKept;
-  if (world.now < until) world.WakeAt(until);
-  return world.now >= until && engine.lists >= told.lists + 2;
-}
-
-// True while the engine's word so far may be older than what another process has told of the
-// server; then that is forgotten.
-bool KeepHearsay(World& world, ScaleState& scale) {
-  if (!scale.hearsay) return false;
-  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
-  if (engine != nullptr && ServerOf(world, scale) == nullptr &&
-      !WakeUnlessTold(world, *engine, *scale.hearsay))
-    return true;
-  scale.hearsay.reset();
-  return false;
 }
 
 // Why nothing can be seen of the server that the purchase had, if nothing can: the engine's first

@@ -46,8 +46,8 @@ struct Delay {
   Time told_at{};
 };
 
-// Another process has told of a server that this one has not seen: what its engine said before that
-// does not show whether it is there.
+// Another process, or the engine as it was asked, has told of a server that is not seen: what the
+// engine said it has before that does not show whether it is there.
 struct Hearsay {
   int64_t version = 0;  // of the object that told of it
   uint64_t lists = 0;   // of the engine until then

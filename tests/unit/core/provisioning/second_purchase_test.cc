@@ -44,6 +44,16 @@ class SecondPurchaseTest : public testing::Test {
     api.Change(api.tasks.at("ns/" + task));
     api.Settle();
   }
+  // Of the first one; nothing is seen of a server.
+  void AnswerPurchase(const std::optional<Error>& error) {
+    const api::ObjectMeta& meta = api.scales.begin()->second.meta;
+    Outcome answer;
+    answer.verb = Verb::kCreate, answer.kind = Kind::kCloudServer;
+    answer.key = meta.name, answer.request_uid = meta.uid, answer.error = error;
+    api.purchases_hang = false;
+    api.Push(answer);
+    api.Settle();
+  }
   void HangCreations() {
     api.hangs = [](const Write& write) {
       return write.verb == Verb::kCreate && write.kind == Kind::kPod;
@@ -117,6 +127,44 @@ TEST_F(SecondPurchaseTest, NotWhileOneBeforeTheLastIsBeingGivenBack) {
   api.Remove(api.claims, api.claims.begin()->first);
   api.Settle();
   EXPECT_TRUE(api.scales.contains(need + "-3"));
+}
+
+// The engine has made a server for it, which is not seen yet.
+TEST_F(SecondPurchaseTest, NotBeforeTheServerOfTheFirstIsSeenToBeGivenBack) {
+  api.purchases_hang = true;
+  Buy(1);
+  Suspend("a", true);
+  AnswerPurchase(std::nullopt);
+  Suspend("a", false);
+  api.Advance(seconds(10));
+  const api::ScaleRequest& first = api.scales.begin()->second;
+  ASSERT_EQ(first.status.phase, api::ScalePhase::kReleasing);
+  EXPECT_EQ(api.scales_made, 1);
+  api::CloudServer claim;
+  claim.engine = cloud::kKarpenter, claim.kind = "NodeClaim", claim.uid = "claim";
+  claim.name = cloud::NodeClaimName(first.meta.uid), claim.request_uid = first.meta.uid;
+  claim.pool = "p";
+  api.claims[claim.name] = claim;
+  api.Change(api.claims[claim.name]);
+  api.Settle();
+  EXPECT_EQ(api.releases_asked, 1);
+  EXPECT_EQ(api.scales_made, 2);
+}
+
+TEST_F(SecondPurchaseTest, NotWhileTheServerOfTheFirstMayBeThereThoughItsEngineDidNotAnswer) {
+  api.purchases_hang = true;
+  Buy(1);
+  Suspend("a", true);
+  Error late{ErrorKind::kUnavailable, "the request timed out", {}};
+  late.ambiguous = true;
+  AnswerPurchase(late);
+  Suspend("a", false);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.scales_made, 1);
+  api.Advance(seconds(90));
+  api.Push(Bookmark{Kind::kCloudServer, 0, cloud::kKarpenter});  // nothing has come
+  api.Advance(seconds(20));
+  EXPECT_EQ(api.scales_made, 2);
 }
 
 // A new leader would find it open, and ask its engine for it beside the other one.

@@ -1,0 +1,62 @@
+#include "operator/core/provisioning/hearsay.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "operator/core/provisioning/engines.h"
+#include "operator/core/provisioning/launch.h"
+#include "operator/core/provisioning/scale_status.h"
+
+namespace spillway::core {
+namespace {
+
+// For so long a polled engine may tell what it has listed before.
+constexpr Duration kListKept{10'000};
+
+// True if the engine has told since then what it has. The list of a polled one that comes next may
+// have been begun before, the one after it was not, but it may be kept. A watch has come as far as
+// that once it tells of a later version, or after a while in which it was heard of: versions of
+// another API server are others.
+bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told) {
+  if (!engine.traits.polled) {
+    if (engine.seen_up_to >= told.version) return true;
+    const Time until = std::max(told.at + kFresh, engine.heard.row + kBacklog);
+    if (world.now < until) world.WakeAt(until);
+    return world.now >= until && engine.heard.last >= told.at + kBacklog;
+  }
+  const Time until = told.at + kListKept;
+  if (world.now < until) world.WakeAt(until);
+  return world.now >= until && engine.lists >= told.lists + 2;
+}
+
+}  // namespace
+
+void TakeHearsay(const World& world, ScaleState& scale) {
+  const api::ScalePhase phase = scale.object.status.phase;
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine != nullptr &&
+      (phase == api::ScalePhase::kProvisioning || phase == api::ScalePhase::kReady))
+    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now};
+}
+
+void NoteMade(const World& world, ScaleState& scale) {
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine == nullptr || ServerOf(world, scale) != nullptr) return;
+  // The answer does not tell the version of what was made.
+  scale.hearsay = {std::numeric_limits<int64_t>::max(), engine->lists, world.now};
+}
+
+bool KeepHearsay(World& world, ScaleState& scale) {
+  if (!scale.hearsay) return false;
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine != nullptr && ServerOf(world, scale) == nullptr &&
+      !WakeUnlessTold(world, *engine, *scale.hearsay)) {
+    const Time given_up = scale.hearsay->at + ProvisionTimeout(world, scale);
+    if (world.now < given_up) world.WakeAt(given_up);
+    return true;
+  }
+  scale.hearsay.reset();
+  return false;
+}
+
+}  // namespace spillway::core
