@@ -16,6 +16,7 @@
 #include "operator/core/tasks/attempts.h"
 #include "operator/core/tasks/follow.h"
 #include "operator/core/tasks/kept.h"
+#include "operator/core/tasks/lost_pods.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/tasks/tasks.h"
 
@@ -58,6 +59,15 @@ bool IsPaid(const World& world, const TaskState& task) {
   const Binding& binding = *task.creating;
   return binding.price_micros == 0 ||
          LeftOf(world.budgets, *task.account) >= binding.estimated_micros - task.committed;
+}
+
+// Why the pod is not created although the status tells of it; empty if it is. A pod of an earlier
+// attempt may have appeared meanwhile, of another leader.
+std::string WhyNotSent(World& world, const TaskState& task) {
+  Time wake = kNever;
+  if (const api::Pod* pod = Lingering(world, task, &wake))
+    return "pod " + pod->meta.name + " of an earlier attempt may still run";
+  return IsPaid(world, task) ? NotTaken(world, task) : "a Budget was changed";
 }
 
 }  // namespace
@@ -162,7 +172,7 @@ void DropUnwanted(World& world, TaskState& task) {
 }
 
 void SendHeld(World& world, TaskState& task) {
-  const std::string why = IsPaid(world, task) ? NotTaken(world, task) : "a Budget was changed";
+  const std::string why = WhyNotSent(world, task);
   if (!why.empty()) {
     DropHeld(world, task);
     if (task.binding) Unassign(world, task, "FailedCreate", why);

@@ -541,6 +541,30 @@ TEST_F(AnotherLeaderTest, WhatItTakesBackIsBegunHere) {
   ExpectCreatedOnce();
 }
 
+// Which counts as over here, since it gave way before anything was seen of it.
+TEST_F(AnotherLeaderTest, NothingIsCreatedBesideAPodOfAnEarlierAttempt) {
+  api.AddServer("s2", "1");
+  api.slow_deletion = true;
+  api.hangs = IsStatus;
+  api.AddTask("t", kOnce);
+  api::Attempt over;
+  over.attempt = 1, over.server = "s2", over.pod_name = "t-1", over.reason = "Preempted";
+  api.tasks.at("ns/t").status.attempts = {over};
+  api.Change(api.tasks.at("ns/t"));
+  api.Settle();
+  api.pods["ns/t-1"] = Made("s2");
+  api.SetPod("t-1", api::PodPhase::kPending);
+  api.Settle();
+  api.hangs = nullptr;
+  api.Unblock();
+  api.Advance(seconds(5));
+  ASSERT_TRUE(api.pods.contains("ns/t-1"));
+  EXPECT_EQ(api.pods_made, 0);
+  api.Remove(api.pods, "ns/t-1");
+  api.Advance(seconds(5));
+  EXPECT_EQ(api.pods_made, 1) << api.Says("t");
+}
+
 TEST_F(AnotherLeaderTest, ATaskThatIsCancelledMeanwhileEnds) {
   Meet("s1");
   api.tasks["ns/t"].spec.cancel = true;
