@@ -21,6 +21,7 @@
 #include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/carry_out.h"
 #include "operator/core/tasks/changed_pods.h"
+#include "operator/core/tasks/observe_pods.h"
 #include "operator/core/tasks/overruns.h"
 #include "operator/core/tasks/recorded_first.h"
 #include "operator/core/tasks/status.h"
@@ -190,6 +191,7 @@ void Decide(World& world) {
   // 2. Servers: which there are, and which take tasks.
   ReconcileServers(world);
   // 3. Tasks: follow those that run, end them, queue those that wait.
+  ForgetEarlyGone(world);
   DeleteChanged(world);
   const std::vector<TaskState*> recorded = ReconcileTasks(world);
   // 4. Purchases move on; a server that is given back takes no task in this very step.

@@ -53,7 +53,9 @@ void TellKnown(const World& world, const ApiServer& api, Kind kind, const Tell& 
     case Kind::kScale:
       return TellAll(world.provisioning.scales, tell);
     case Kind::kPod:
-      return TellAll(world.servers.pods, tell);
+      return TellAll(world.servers.pods, [&](const std::string& pod, int64_t version) {
+        if (world.ready() || !world.tasks.early_gone.contains(pod)) tell(pod, version);
+      });
     case Kind::kNode:
       return TellNodes(world, tell);
     case Kind::kCloudServer:

@@ -85,13 +85,10 @@ void OnEarlierSeen(World& world, PodState& state, const api::Pod& pod) {
   TouchOwner(world, state);
 }
 
-}  // namespace
-
-void OnPodGone(World& world, const std::string& key) {
-  ChangedGone(world, key);
+void ForgetPod(World& world, const std::string& key) {
   const auto at = world.servers.pods.find(key);
-  if (at == world.servers.pods.end()) return;
   PodState& pod = at->second;
+  world.tasks.early_gone.erase(key);
   TouchOwner(world, pod);
   TakeEnd(world, pod);
   NoteArrived(TaskOf(pod), pod.object);
@@ -106,6 +103,24 @@ void OnPodGone(World& world, const std::string& key) {
   world.servers.pods.erase(at);
 }
 
+}  // namespace
+
+void OnPodGone(World& world, const std::string& key) {
+  ChangedGone(world, key);
+  const auto at = world.servers.pods.find(key);
+  if (at == world.servers.pods.end()) return;
+  const PodState& pod = at->second;
+  if (!world.ready() && pod.owner != nullptr && pod.object.terminal()) {
+    world.tasks.early_gone.insert(key);
+  } else {
+    ForgetPod(world, key);
+  }
+}
+
+void ForgetEarlyGone(World& world) {
+  for (const std::string& key : std::exchange(world.tasks.early_gone, {})) ForgetPod(world, key);
+}
+
 void OnSeen(World& world, const api::Pod& pod) {
   const std::string key = pod.meta.key();
   if (const auto at = world.servers.pods.find(key); at != world.servers.pods.end()) {
@@ -113,7 +128,8 @@ void OnSeen(World& world, const api::Pod& pod) {
     if (known.meta.resource_version >= pod.meta.resource_version)
       return OnEarlierSeen(world, at->second, pod);
     if (known.meta.uid != pod.meta.uid) {
-      OnPodGone(world, key);
+      ChangedGone(world, key);
+      ForgetPod(world, key);
     } else if (ChangesHands(known, pod)) {
       TouchOwner(world, at->second);
       Disown(world, at->second);

@@ -13,5 +13,8 @@ struct World;
 void OnSeen(World& world, const api::Pod& pod);
 void OnPodGone(World& world, const std::string& key);
 void OnPodOutcome(World& world, const Outcome& outcome);
+// What pods said at their end counts, though they went before anything could be made of it: those
+// are kept until everything was listed.
+void ForgetEarlyGone(World& world);
 
 }  // namespace spillway::core

@@ -158,6 +158,8 @@ struct Tasks {
   Time overruns_at{};                              // when costs beyond estimates are counted next
   Alarms wakes;                                    // tasks to look at later
   std::map<std::string, ChangedPod> changed_pods;  // by their own keys
+  // Keys of pods that had ended and went before anything may be decided; see ForgetEarlyGone.
+  std::set<std::string> early_gone;
 
   // The task is looked at again at that time, if not before.
   void Wake(TaskState& task, Time time);
