@@ -31,6 +31,11 @@ bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told)
 
 }  // namespace
 
+Time MayComeUntil(const World& world, const ScaleState& scale) {
+  const Time requested = scale.object.status.requested_at.value_or(world.now);
+  return std::max(requested, scale.sent_at) + ProvisionTimeout(world, scale);
+}
+
 void TakeHearsay(const World& world, ScaleState& scale) {
   const api::ScalePhase phase = scale.object.status.phase;
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
@@ -51,8 +56,8 @@ bool KeepHearsay(World& world, ScaleState& scale) {
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
   if (engine != nullptr && ServerOf(world, scale) == nullptr &&
       !WakeUnlessTold(world, *engine, *scale.hearsay)) {
-    const Time given_up = scale.hearsay->at + ProvisionTimeout(world, scale);
-    if (world.now < given_up) world.WakeAt(given_up);
+    const Time until = MayComeUntil(world, scale);
+    if (world.now < until) world.WakeAt(until);
     return true;
   }
   scale.hearsay.reset();

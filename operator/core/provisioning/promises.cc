@@ -106,9 +106,11 @@ void ForgetNomination(World& world, TaskState& task) {
 
 bool IsBelieved(const World& world, const ScaleState& scale) {
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
-  if (engine == nullptr || engine->synced) return true;
   const auto& status = scale.object.status;
-  if (world.servers.On(status.node_name) != nullptr) return false;
+  // By the word of another leader alone it is neither ready nor given up.
+  const bool unseen = status.phase == ScalePhase::kProvisioning && scale.hearsay;
+  if (engine == nullptr || (engine->synced && !unseen)) return true;
+  if (!engine->synced && world.servers.On(status.node_name) != nullptr) return false;
   return !status.requested_at || world.now < *status.requested_at + ProvisionTimeout(world, scale);
 }
 

@@ -8,7 +8,7 @@
 
 #include "operator/core/budgets/budgets.h"
 #include "operator/core/provisioning/engines.h"
-#include "operator/core/provisioning/launch.h"
+#include "operator/core/provisioning/hearsay.h"
 #include "operator/core/provisioning/patience.h"
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/promises.h"
@@ -45,7 +45,7 @@ bool IsReturning(const World& world, const ScaleState& scale) {
   if (scale.object.status.phase != ScalePhase::kReleasing) return false;
   const auto* server = ServerOf(world, scale);
   if (server != nullptr) return !server->deleting && server->ending.empty();
-  return scale.hearsay && world.now < scale.hearsay->at + ProvisionTimeout(world, scale);
+  return scale.hearsay && world.now < MayComeUntil(world, scale);
 }
 
 // Nothing else is bought for those that it was bought for.

@@ -442,6 +442,38 @@ TEST_F(EnginesTest, NorByOneThatHasSaidNothingSince) {
   EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kFailed);
 }
 
+// Once its server would have come, another is bought, though nothing is seen of that.
+TEST_F(EnginesTest, AfterARestartATaskWaitsNoLongerForAnEngineThatCannotBeListed) {
+  api.AddPool("m", "8", 10, "machines");
+  api.AddPool("l", "8", 0, "leases");
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
+  api.Settle();
+  ASSERT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning);
+  api.Advance(seconds(600));
+  api.Restart();
+  Poll();
+  api.Push(Behind{Kind::kCloudServer, "machines"});
+  api.Advance(seconds(290));
+  EXPECT_EQ(leases.asked, 0);
+  api.Advance(seconds(30));
+  EXPECT_EQ(leases.asked, 1) << api.Says("t");
+}
+
+TEST_F(EnginesTest, NorForOneThatIsSilentSinceItsFirstList) {
+  api.AddPool("m", "8", 10, "machines");
+  api.AddPool("l", "8", 0, "leases");
+  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
+  api.Settle();
+  api.Restart();
+  api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
+  Poll();
+  api.Push(Behind{Kind::kCloudServer, "machines"});
+  api.Advance(seconds(880));
+  EXPECT_EQ(leases.asked, 0);
+  api.Advance(seconds(40));
+  EXPECT_EQ(leases.asked, 1) << api.Says("t");
+}
+
 TEST_F(EnginesTest, WhatAnotherEngineHasForTheRequestIsGivenBack) {
   api.AddPool("m", "8", 0, "machines");
   AddTask("t", "m");
