@@ -47,7 +47,7 @@ void TakeHearsay(const World& world, ScaleState& scale) {
 void NoteMade(const World& world, ScaleState& scale) {
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
   if (engine == nullptr || ServerOf(world, scale) != nullptr) return;
-  // The answer does not tell the version of what was made.
+  // Its version is not known.
   scale.hearsay = {std::numeric_limits<int64_t>::max(), engine->lists, world.now};
 }
 

@@ -234,7 +234,8 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   const CloudServer* server = ServerOf(world, scale);
   const bool there = server != nullptr && !server->deleting;
   const bool made = !outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists;
-  if (made || outcome.error->ambiguous) NoteMade(world, scale);
+  // What an answer brings with it is seen by now, or was before.
+  if (!outcome.object && (made || outcome.error->ambiguous)) NoteMade(world, scale);
   if (made || there) return NoDelay(world, scale);
   // It was withdrawn meanwhile, or has timed out.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return;

@@ -44,15 +44,28 @@ class SecondPurchaseTest : public testing::Test {
     api.Change(api.tasks.at("ns/" + task));
     api.Settle();
   }
-  // Of the first one; nothing is seen of a server.
-  void AnswerPurchase(const std::optional<Error>& error) {
-    const api::ObjectMeta& meta = api.scales.begin()->second.meta;
+  void AnswerPurchase(const api::ObjectMeta& meta, const std::optional<Error>& error,
+                      std::optional<Object> server = std::nullopt) {
     Outcome answer;
     answer.verb = Verb::kCreate, answer.kind = Kind::kCloudServer;
     answer.key = meta.name, answer.request_uid = meta.uid, answer.error = error;
+    answer.object = std::move(server);
     api.purchases_hang = false;
     api.Push(answer);
     api.Settle();
+  }
+  // That of the first one comes. As it was then.
+  api::CloudServer SeeServer() {
+    const std::string& uid = api.scales.begin()->second.meta.uid;
+    api::CloudServer claim;
+    claim.engine = cloud::kKarpenter, claim.kind = "NodeClaim", claim.uid = "claim";
+    claim.name = cloud::NodeClaimName(uid), claim.request_uid = uid;
+    claim.pool = api.scales.begin()->second.pool;
+    api.claims[claim.name] = claim;
+    api.Change(api.claims[claim.name]);
+    const api::CloudServer seen = api.claims[claim.name];
+    api.Settle();
+    return seen;
   }
   void HangCreations() {
     api.hangs = [](const Write& write) {
@@ -134,20 +147,28 @@ TEST_F(SecondPurchaseTest, NotBeforeTheServerOfTheFirstIsSeenToBeGivenBack) {
   api.purchases_hang = true;
   Buy(1);
   Suspend("a", true);
-  AnswerPurchase(std::nullopt);
+  AnswerPurchase(api.scales.begin()->second.meta, std::nullopt);
   Suspend("a", false);
   api.Advance(seconds(10));
   const api::ScaleRequest& first = api.scales.begin()->second;
   ASSERT_EQ(first.status.phase, api::ScalePhase::kReleasing);
   EXPECT_EQ(api.scales_made, 1);
-  api::CloudServer claim;
-  claim.engine = cloud::kKarpenter, claim.kind = "NodeClaim", claim.uid = "claim";
-  claim.name = cloud::NodeClaimName(first.meta.uid), claim.request_uid = first.meta.uid;
-  claim.pool = "p";
-  api.claims[claim.name] = claim;
-  api.Change(api.claims[claim.name]);
-  api.Settle();
+  SeeServer();
   EXPECT_EQ(api.releases_asked, 1);
+  EXPECT_EQ(api.scales_made, 2);
+}
+
+// The answer comes last, and tells of what was seen to come and to go.
+TEST_F(SecondPurchaseTest, ItIsMadeOnceTheFirstWasGivenBackBeforeItsEngineAnswered) {
+  api.purchases_hang = true;
+  Buy(1);
+  Suspend("a", true);
+  const api::CloudServer server = SeeServer();
+  ASSERT_EQ(api.releases_asked, 1);
+  ASSERT_TRUE(api.claims.empty());
+  AnswerPurchase(api.scales.begin()->second.meta, std::nullopt, Object(server));
+  EXPECT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kReleased);
+  Suspend("a", false);
   EXPECT_EQ(api.scales_made, 2);
 }
 
@@ -157,7 +178,7 @@ TEST_F(SecondPurchaseTest, NotWhileTheServerOfTheFirstMayBeThereThoughItsEngineD
   Suspend("a", true);
   Error late{ErrorKind::kUnavailable, "the request timed out", {}};
   late.ambiguous = true;
-  AnswerPurchase(late);
+  AnswerPurchase(api.scales.begin()->second.meta, late);
   Suspend("a", false);
   api.Advance(seconds(10));
   EXPECT_EQ(api.scales_made, 1);
