@@ -252,7 +252,7 @@ bool MayBuyAll(const World& world, const std::vector<TaskState*>& unplaced) {
       continue;
     }
     const PoolState* pool = BestPool(world, shape);
-    if (pool == nullptr) return false;
+    if (pool == nullptr || BoughtFor(world, task->uid()).lasting > 0) return false;
     const api::ServerPoolSpec& spec = pool->object.spec;
     if (PoolPlacesTaken(world, pool->object.meta.name) + ++bought[pool] > spec.max_servers)
       return false;

@@ -172,6 +172,26 @@ TEST_F(SecondPurchaseTest, ItIsMadeOnceTheFirstWasGivenBackBeforeItsEngineAnswer
   EXPECT_EQ(api.scales_made, 2);
 }
 
+// The others would be paid for in vain.
+TEST_F(SecondPurchaseTest, NorForAnyOfAGroupWhileTheServerOfOneOfItMayBeThere) {
+  api.purchases_hang = true;
+  api.AddPool("p", "1");
+  for (const char* name : {"a", "b"}) api.AddTask(name, {{"group", {{"name", "g"}, {"size", 2}}}});
+  api.Settle();
+  ASSERT_EQ(api.scales_made, 2);
+  Suspend("a", true);
+  Suspend("b", true);
+  AnswerPurchase(api.scales.begin()->second.meta, std::nullopt);
+  AnswerPurchase(api.scales.rbegin()->second.meta, Error{ErrorKind::kUnavailable, "no", {}});
+  ASSERT_EQ(api.scales.rbegin()->second.status.phase, api::ScalePhase::kReleased);
+  Suspend("a", false);
+  Suspend("b", false);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.scales_made, 2);
+  SeeServer();
+  EXPECT_EQ(api.scales_made, 4);
+}
+
 TEST_F(SecondPurchaseTest, NotWhileTheServerOfTheFirstMayBeThereThoughItsEngineDidNotAnswer) {
   api.purchases_hang = true;
   Buy(1);
