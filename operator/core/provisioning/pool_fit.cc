@@ -81,6 +81,13 @@ bool IsOver(const ScaleState& scale) {
   return phase == api::ScalePhase::kFailed || phase == api::ScalePhase::kReleased;
 }
 
+// It is there, may be or may come, as far as this process can tell.
+bool IsCounted(const World& world, const ScaleState& scale) {
+  if (LeftToEngine(world, scale)) return false;
+  return !IsOver(scale) || scale.asking ||
+         world.provisioning.cloud_servers.Has(scale.object.meta.uid);
+}
+
 bool MayMatchAny(const std::vector<NodeSelectorTerm>& terms, FutureLabels& labels) {
   const auto field = [](const api::Requirement& wish) {
     return wish.key == "metadata.name" && Matches(wish, std::string(kSomeValue));
@@ -211,14 +218,10 @@ std::optional<int64_t> PricePayable(const World& world, const TaskState& task, H
 int64_t PoolServers(const World& world, const std::string& pool) {
   const auto known = world.provisioning.pools.find(pool);
   const int64_t orphans = known == world.provisioning.pools.end() ? 0 : known->second.orphans;
-  return orphans +
-         std::count_if(world.provisioning.scales.begin(), world.provisioning.scales.end(),
-                       [&](const auto& entry) {
-                         const ScaleState& scale = entry.second;
-                         if (scale.object.pool != pool || LeftToEngine(world, scale)) return false;
-                         return !IsOver(scale) || scale.asking ||
-                                world.provisioning.cloud_servers.Has(scale.object.meta.uid);
-                       });
+  const auto& scales = world.provisioning.scales;
+  return orphans + std::count_if(scales.begin(), scales.end(), [&](const auto& entry) {
+           return entry.second.object.pool == pool && IsCounted(world, entry.second);
+         });
 }
 
 int64_t PoolPlacesTaken(const World& world, const std::string& pool) {
@@ -226,7 +229,7 @@ int64_t PoolPlacesTaken(const World& world, const std::string& pool) {
   return PoolServers(world, pool) +
          std::count_if(scales.begin(), scales.end(), [&](const auto& entry) {
            const ScaleState& scale = entry.second;
-           return scale.object.pool == pool && IsOver(scale) && !scale.asking &&
+           return scale.object.pool == pool && IsOver(scale) && !IsCounted(world, scale) &&
                   IsOpenToOthers(scale);
          });
 }

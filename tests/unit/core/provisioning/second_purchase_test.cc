@@ -253,5 +253,26 @@ TEST_F(SecondPurchaseTest, NorDoesAnotherTakeItsPlaceInThePoolBeforeThat) {
   EXPECT_EQ(api.claims_made, 1);
 }
 
+// A leader before had asked for it, of which nobody knew.
+TEST_F(SecondPurchaseTest, ItTakesOnePlaceThoughItsServerComesBeforeThat) {
+  api.AddPool("spot", "1");
+  api.pools.at("spot").spec.max_servers = 2;
+  api.Change(api.pools.at("spot"));
+  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+  api.refuse =
+      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
+  api.AddTask("a");
+  api.Advance(seconds(890));
+  api.ensure_error.reset();
+  api.now += seconds(100);
+  api.Advance(seconds(5));
+  api.releases_hang = true;
+  SeeServer();
+  ASSERT_TRUE(api.world().provisioning.scales.begin()->second.object.status.finished_at);
+  api.AddTask("b");
+  api.Advance(seconds(320));
+  EXPECT_EQ(api.scales_made, 2);
+}
+
 }  // namespace
 }  // namespace spillway::core
