@@ -36,19 +36,22 @@ Time MayComeUntil(const World& world, const ScaleState& scale) {
   return std::max(requested, scale.sent_at) + ProvisionTimeout(world, scale);
 }
 
-void TakeHearsay(const World& world, ScaleState& scale) {
-  const api::ScalePhase phase = scale.object.status.phase;
-  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
-  if (engine != nullptr &&
-      (phase == api::ScalePhase::kProvisioning || phase == api::ScalePhase::kReady))
-    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now};
-}
-
 void NoteMade(const World& world, ScaleState& scale) {
   const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
   if (engine == nullptr || ServerOf(world, scale) != nullptr) return;
   // Its version is not known.
   scale.hearsay = {std::numeric_limits<int64_t>::max(), engine->lists, world.now};
+}
+
+void TakeHearsay(const World& world, ScaleState& scale) {
+  const api::ScaleStatus& status = scale.object.status;
+  const EngineFeed* engine = world.Engine(EngineOf(world.provisioning, scale));
+  if (engine == nullptr) return;
+  if (status.phase == api::ScalePhase::kProvisioning || status.phase == api::ScalePhase::kReady)
+    scale.hearsay = {scale.object.meta.resource_version, engine->lists, world.now};
+  // It was withdrawn, and perhaps while its engine was asked.
+  if (status.phase == api::ScalePhase::kReleasing && status.backend_name.empty())
+    NoteMade(world, scale);
 }
 
 bool KeepHearsay(World& world, ScaleState& scale) {

@@ -8,7 +8,7 @@ namespace spillway::core {
 
 // The ScaleRequest was seen as another process has left it.
 void TakeHearsay(const World& world, ScaleState& scale);
-// The engine was asked for a server, and has made it or may have; its answer does not show it.
+// The engine was asked for a server, and has made it or may have; no answer shows it.
 void NoteMade(const World& world, ScaleState& scale);
 // True while that is the last that is known of the server; then it is forgotten.
 bool KeepHearsay(World& world, ScaleState& scale);

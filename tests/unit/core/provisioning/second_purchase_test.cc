@@ -158,6 +158,21 @@ TEST_F(SecondPurchaseTest, NotBeforeTheServerOfTheFirstIsSeenToBeGivenBack) {
   EXPECT_EQ(api.scales_made, 2);
 }
 
+TEST_F(SecondPurchaseTest, NorThenByANewLeader) {
+  api.purchases_hang = true;
+  Buy(1);
+  Suspend("a", true);
+  ASSERT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kReleasing);
+  api.Restart();
+  api.purchases_hang = false;
+  Suspend("a", false);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.scales_made, 1);
+  SeeServer();
+  EXPECT_EQ(api.releases_asked, 1);
+  EXPECT_EQ(api.scales_made, 2);
+}
+
 // The answer comes last, and tells of what was seen to come and to go.
 TEST_F(SecondPurchaseTest, ItIsMadeOnceTheFirstWasGivenBackBeforeItsEngineAnswered) {
   api.purchases_hang = true;
