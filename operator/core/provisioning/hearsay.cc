@@ -32,7 +32,7 @@ bool WakeUnlessTold(World& world, const EngineFeed& engine, const Hearsay& told)
 }  // namespace
 
 Time MayComeUntil(const World& world, const ScaleState& scale) {
-  const Time requested = scale.object.status.requested_at.value_or(world.now);
+  const Time requested = scale.object.status.requested_at.value_or(scale.hearsay->at);
   return std::max(requested, scale.sent_at) + ProvisionTimeout(world, scale);
 }
 
@@ -61,7 +61,8 @@ bool KeepHearsay(World& world, ScaleState& scale) {
       !WakeUnlessTold(world, *engine, *scale.hearsay)) {
     const Time until = MayComeUntil(world, scale);
     if (world.now < until) world.WakeAt(until);
-    return true;
+    // One that was never listed may be so no more, and there is nothing to ask it for.
+    if (engine->synced || world.now < until) return true;
   }
   scale.hearsay.reset();
   return false;

@@ -12,7 +12,7 @@ void TakeHearsay(const World& world, ScaleState& scale);
 void NoteMade(const World& world, ScaleState& scale);
 // True while that is the last that is known of the server; then it is forgotten.
 bool KeepHearsay(World& world, ScaleState& scale);
-// Until when a server that is not seen may take, whoever has asked for it. Nobody waits longer.
+// Until when a server may take that is known by that alone; nothing else waits for it longer.
 Time MayComeUntil(const World& world, const ScaleState& scale);
 
 }  // namespace spillway::core

@@ -459,6 +459,22 @@ TEST_F(EnginesTest, AfterARestartATaskWaitsNoLongerForAnEngineThatCannotBeListed
   EXPECT_EQ(leases.asked, 1) << api.Says("t");
 }
 
+TEST_F(EnginesTest, NorIsAPurchaseThatWasWithdrawnWhileThatWasAskedKeptForIt) {
+  api.AddPool("m", "8", 0, "machines");
+  AddTask("t", "m");
+  api::ScaleStatus& told = api.scales.begin()->second.status;
+  told.phase = api::ScalePhase::kReleasing;
+  told.backend_name.clear();
+  api.tasks.clear();
+  api.Restart();
+  Poll();
+  api.Push(Behind{Kind::kCloudServer, "machines"});
+  api.Advance(seconds(890));
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kReleasing);
+  api.Advance(seconds(20));
+  EXPECT_EQ(ScaleOf("m").phase, api::ScalePhase::kReleased);
+}
+
 TEST_F(EnginesTest, NorForOneThatIsSilentSinceItsFirstList) {
   api.AddPool("m", "8", 10, "machines");
   api.AddPool("l", "8", 0, "leases");
