@@ -1,18 +1,15 @@
 // PlanPurchases of scaling.h.
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "operator/core/budgets/budgets.h"
-#include "operator/core/provisioning/engines.h"
-#include "operator/core/provisioning/hearsay.h"
+#include "operator/core/provisioning/bought.h"
 #include "operator/core/provisioning/patience.h"
 #include "operator/core/provisioning/pool_fit.h"
 #include "operator/core/provisioning/promises.h"
-#include "operator/core/provisioning/scale_status.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/fit.h"
 #include "operator/core/scheduling/gangs.h"
@@ -25,54 +22,7 @@
 namespace spillway::core {
 namespace {
 
-using api::ScalePhase;
-
 bool MayUseCloud(const Shape& shape) { return shape.placement.policy != api::Policy::kLocalOnly; }
-
-std::string PurchaseName(const std::string& need, int64_t number) {
-  return "spw-" + need + "-" + std::to_string(number);
-}
-
-// It is over, which nobody else knows.
-bool IsUntold(const ScaleState& scale) {
-  return scale.object.status.phase > ScalePhase::kProvisioning && IsOpenToOthers(scale);
-}
-
-// Its server is given back, and the engine has not begun with that. One that the engine takes away
-// by itself may last as long as others run there. What is not seen is waited for as long as a
-// server may take.
-bool IsReturning(const World& world, const ScaleState& scale) {
-  if (scale.object.status.phase != ScalePhase::kReleasing) return false;
-  const auto* server = ServerOf(world, scale);
-  if (server != nullptr) return !server->deleting && server->ending.empty();
-  return scale.hearsay && world.now < MayComeUntil(world, scale);
-}
-
-// Nothing else is bought for those that it was bought for.
-bool Lasts(const World& world, const ScaleState& scale) {
-  return (IsInflight(scale) && IsBelieved(world, scale)) || scale.asking ||
-         IsReturning(world, scale) || IsUntold(scale) || MayHostYet(world, scale);
-}
-
-// By the numbers behind them.
-struct Bought {
-  int64_t last = 0;
-  int64_t lasting = 0;  // 0: none
-};
-
-// What was bought for the need (the uid of a task, or of a pool). To a new leader one before the
-// last may be open, since no status has told of its end.
-Bought BoughtFor(const World& world, const std::string& need) {
-  const std::string prefix = "spw-" + need + "-";
-  Bought bought;
-  for (auto at = world.provisioning.scales.lower_bound(prefix);
-       at != world.provisioning.scales.end() && at->first.starts_with(prefix); ++at) {
-    const int64_t number = std::strtoll(at->first.c_str() + prefix.size(), nullptr, 10);
-    bought.last = std::max(bought.last, number);
-    if (Lasts(world, at->second)) bought.lasting = std::max(bought.lasting, number);
-  }
-  return bought;
-}
 
 ScaleState& CreateScaleRequest(World& world, const PoolState& pool, const std::string& need,
                                int64_t number) {
@@ -302,13 +252,6 @@ void PlanGang(World& world, const Gang& gang, Plan& plan) {
   if (next != kNever) world.WakeAt(next);
 }
 
-// Of a pod on a server of its pool nobody knows whether it was created.
-bool AwaitsAnswers(const World& world, const ScaleState& scale) {
-  const auto& overdue = world.scheduling.overdue;
-  return std::any_of(overdue.begin(), overdue.end(),
-                     [&](const auto& entry) { return entry.second == scale.object.pool; });
-}
-
 void Send(World& world, const std::vector<ScaleState*>& fresh) {
   for (ScaleState* scale : fresh) {
     scale->asked = scale->object;
@@ -325,15 +268,6 @@ std::vector<bool> WhichArePromised(const World& world) {
     if (scale.created) out.push_back(scale.nominated > 0);
   }
   return out;
-}
-
-// A leader before has made a server of it, without having told so: those who waited may run there.
-// Of one that is gone only the registration is left.
-bool HasServer(World& world, const ScaleState& scale) {
-  const ServerState* own = OwnServer(world, scale);
-  if (own == nullptr) return false;
-  return own->usage->tasks > 0 || ServerOf(world, scale) != nullptr ||
-         EngineMisfit(world, EngineOf(world.provisioning, scale));
 }
 
 }  // namespace
@@ -384,35 +318,6 @@ std::vector<UnpaidTask> PlanPurchases(World& world) {
   // Which are idle, and which are spares, goes by that.
   if (WhichArePromised(world) != before) world.WakeAt(world.now);
   return std::move(plan.held);
-}
-
-void WithdrawPurchases(World& world) {
-  for (auto& [name, scale] : world.provisioning.scales) {
-    if (!scale.created || IsWanted(world, scale) || !IsInflight(scale) ||
-        scale.object.status.phase == ScalePhase::kReady)
-      continue;
-    // It takes up its place: a server may be on its way, and a task may want it yet.
-    if (world.now < scale.asked_before_until) {
-      world.WakeAt(scale.asked_before_until);
-      continue;
-    }
-    // Others may have taken their room meanwhile: where their pods come after all, they wait anew.
-    if (AwaitsAnswers(world, scale)) continue;
-    if (HasServer(world, scale)) continue;
-    const std::string why = "no task waits for it any more";
-    const bool asked = scale.ensured || !scale.object.status.backend_name.empty() ||
-                       scale.asked_before_until != Time{} || scale.hearsay;
-    const ScalePhase before = std::exchange(scale.object.status.phase,
-                                            asked ? ScalePhase::kReleasing : ScalePhase::kReleased);
-    scale.object.status.message = why;
-    if (!asked) scale.object.status.finished_at = world.now;
-    ReportScale(world, scale, before);
-    api::SetProgress(scale.object.status.conditions,
-                     asked ? api::Progress::kReconciling : api::Progress::kReady, "Withdrawn", why,
-                     scale.object.meta.generation, world.now);
-    RecordEvent(world, scale, false, "Withdrawn", why);
-    world.WakeAt(world.now);
-  }
 }
 
 }  // namespace spillway::core
