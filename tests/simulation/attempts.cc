@@ -18,6 +18,18 @@ bool Tells(const PodRecord& pod, const api::TaskResult& result) {
          result.output.substr(0, kHead) == pod.end->message.substr(0, kHead);
 }
 
+// What others have taken on its node since it was decided on is in its way.
+bool LacksRoom(const ApiServer& api, const Pod& pod) {
+  const auto* node = api.Get<api::Node>(pod.node_name);
+  if (node == nullptr) return false;
+  api::Resources used;
+  for (const auto& [key, object] : api.All(Kind::kPod)) {
+    const Pod& each = std::get<Pod>(*object);
+    if (each.node_name == pod.node_name && !each.terminal()) used += each.requests;
+  }
+  return !Fits(used, node->allocatable);
+}
+
 }  // namespace
 
 void Checks::CheckOnlyPod(const Replica& replica, const Pod& pod, const std::string& task_uid) {
@@ -163,6 +175,7 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
       replica.UntoldUntil(write.uid) >= origin->second.decided + core::kSlowAnswer)
     witness_.Blame(write.uid, "was given up before it was seen");
   if (pending && pod->intended) witness_.Blame(write.uid, "was not bound");
+  if (pending && LacksRoom(api_, *pod)) witness_.Blame(write.uid, "has no room left");
   if (pending && !(pod->requests == asked))
     witness_.Blame(write.uid, "was admitted with more than it asked for");
 }
