@@ -139,6 +139,7 @@ bool Checks::TriedOfLate(const std::string& task) const {
       std::any_of(api_.rules.begin(), api_.rules.end(),
                   [&](const Rule& rule) { return rule.Holds(status, api_.now - seconds(65)); }))
     return true;
+  if (object->spec.retry.loss_limit == 0 && IsRecordOverdue(object->meta.ns)) return true;
   return !witness_.Rested(uid, seconds(65)) ||
          std::any_of(intents_.begin(), intents_.end(),
                      [&](const auto& intent) { return intent.second.task_uid == uid; });

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operator/cloud/karpenter.h"
+#include "operator/core/scheduling/admission.h"
 #include "operator/core/tasks/status.h"
 #include "operator/core/world.h"
 #include "operator/runtime/event_body.h"
@@ -26,6 +27,9 @@ void Checks::Violate(std::string invariant, std::string message) {
 }
 
 namespace {
+
+// Its turn of 25 s at most, 5 s more, and a pause of a minute at most; clocks may be slow.
+constexpr Duration kUnrecordedFor = std::chrono::seconds(95);
 
 Record RecordOf(const core::Write& write) {
   const api::Json& told = api::GetObject(write.body, "assignment");
@@ -61,6 +65,7 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
     if (known == nullptr || known->meta.uid != write->uid || !known->status.assignment ||
         RecordOf(*known) != RecordOf(*write))
       recorded_.emplace(replica.id(), RecordOf(*write));
+    NoteRecording(*write);
     const auto phase = api::GetString(write->body, "phase");
     if (phase == "Succeeded" || phase == "Failed" || phase == "Cancelled")
       concluded_.emplace(replica.id(), write->uid);
@@ -233,7 +238,24 @@ void Checks::After(const Replica& replica, const core::Write& write) {
 }
 
 // Of those that have decided the very same, the one whose status was taken has told of it.
+void Checks::NoteRecording(const core::Write& write) {
+  const TaskRequest* task = TaskOf(write.uid);
+  if (task == nullptr || task->spec.retry.loss_limit > 0) return;
+  const auto [at, first] = recording_.try_emplace(write.uid, write.ns, api_.now);
+  if (!first && api_.now >= at->second.second + kUnrecordedFor) at->second.second = api_.now;
+}
+
+bool Checks::IsRecordOverdue(const std::string& ns) const {
+  return std::any_of(recording_.begin(), recording_.end(), [&](const auto& entry) {
+    const auto& [of, since] = entry.second;
+    return of == ns && api_.now >= since + core::kSlowAnswer && api_.now < since + kUnrecordedFor;
+  });
+}
+
 void Checks::Arrived(const core::Write& write, std::optional<int> by) {
+  if (const auto at = recording_.find(write.uid);
+      at != recording_.end() && api_.now < at->second.second + core::kSlowAnswer)
+    recording_.erase(at);
   std::erase_if(recorded_, [&, record = RecordOf(write)](const auto& each) {
     return each.second == record && each.first != by;
   });

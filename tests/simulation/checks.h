@@ -202,6 +202,10 @@ class Checks {
                 std::optional<int64_t> own) const;
   void NotePreempted(const Replica& replica, const core::Note& note);
   void Stops(const Replica& replica, const core::Write& write);
+  void NoteRecording(const core::Write& write);
+  // A status that has to come first was not taken in time: others of its namespace wait for a
+  // while.
+  bool IsRecordOverdue(const std::string& ns) const;
   bool IsInflight(const api::ScaleRequest& scale) const;
   bool IsInUse(const api::RegisteredServer& server) const;
   bool IsTakenAway(const api::Node& node) const;
@@ -236,6 +240,9 @@ class Checks {
   // Pods that were decided on and are not there yet, by name and process: two that both lead may
   // decide on the same.
   std::map<std::pair<std::string, int>, Intent> intents_;
+  // By uid, of tasks whose status has to come first: the namespace, and since when one was not
+  // taken.
+  std::map<std::string, std::pair<std::string, Time>> recording_;
   // Purchases of that kind: by whom, and of which pool.
   std::map<std::string, std::pair<int, std::string>> purchases_;
   // Tasks that get a pod for the first time in this step, and all that ever did; by uid.
