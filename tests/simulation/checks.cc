@@ -219,6 +219,7 @@ void Checks::After(const Replica& replica, const core::Write& write) {
     ++created_[write.key()];
     if (overlap_) witness_.Late(write.uid);
     ++costs_[write.uid].pods;
+    NoteTried(write.uid, &Kindred::made);
     CheckPods(write);
     CheckCost(write.uid, write.key());
   }
@@ -237,7 +238,6 @@ void Checks::After(const Replica& replica, const core::Write& write) {
   }
 }
 
-// Of those that have decided the very same, the one whose status was taken has told of it.
 void Checks::NoteRecording(const core::Write& write) {
   const TaskRequest* task = TaskOf(write.uid);
   if (task == nullptr || task->spec.retry.loss_limit > 0) return;
@@ -252,6 +252,7 @@ bool Checks::IsRecordOverdue(const std::string& ns) const {
   });
 }
 
+// Of those that have decided the very same, the one whose status was taken has told of it.
 void Checks::Arrived(const core::Write& write, std::optional<int> by) {
   if (const auto at = recording_.find(write.uid);
       at != recording_.end() && api_.now < at->second.second + core::kSlowAnswer)
@@ -294,6 +295,7 @@ void Checks::Failed(const core::Write& write) {
   if (write.kind == Kind::kPod && write.verb == core::Verb::kCreate) {
     failed_.insert(write.key());
     witness_.Refused(write.uid, write.ns);
+    NoteTried(write.uid, &Kindred::refused);
     witness_.Late(write.uid);  // it may be there all the same
     Forget(write);
   }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/simulation/api_server.h"
 #include "tests/simulation/cloud.h"
@@ -87,6 +88,11 @@ class Checks {
   size_t statuses() const { return statuses_; }
 
  private:
+  // When pods of the tasks of a namespace that ask for the same as this one were created last.
+  struct Kindred {
+    api::TaskRequest one;
+    Time refused{}, made{};
+  };
   struct Intent {
     int replica = 0;
     std::string node, task_uid;
@@ -206,6 +212,9 @@ class Checks {
   // A status that has to come first was not taken in time: others of its namespace wait for a
   // while.
   bool IsRecordOverdue(const std::string& ns) const;
+  // Whether no pod of the task's kind was made since one was refused: one is tried at a time then.
+  bool IsKindRefused(const api::TaskRequest& task) const;
+  void NoteTried(const std::string& task_uid, Time Kindred::*what);
   bool IsInflight(const api::ScaleRequest& scale) const;
   bool IsInUse(const api::RegisteredServer& server) const;
   bool IsTakenAway(const api::Node& node) const;
@@ -263,7 +272,8 @@ class Checks {
   int begun_ = 0;                      // processes since then, and the one that was there
   std::map<std::string, int> bought_;  // for each need, since then
   int bought_meanwhile_ = 0;           // in all, whenever that was counted
-  std::set<std::string> failed_;       // pods whose creators were told that there is none
+  std::vector<Kindred> kinds_;
+  std::set<std::string> failed_;  // pods whose creators were told that there is none
   std::map<std::string, std::optional<int64_t>> began_with_;  // priorities, by the pods' keys
   std::map<std::string, int> created_;                        // how often a pod of this name was
   std::map<std::string, Cost> costs_;                         // of tasks, by uid

@@ -41,6 +41,23 @@ bool Checks::HasSeenEnds(const Replica& replica, const std::string& task_uid) co
   });
 }
 
+void Checks::NoteTried(const std::string& task_uid, Time Kindred::*what) {
+  const TaskRequest* task = TaskOf(task_uid);
+  if (task == nullptr) return;
+  const auto at = std::find_if(kinds_.begin(), kinds_.end(), [&](const Kindred& kind) {
+    return kind.one.meta.ns == task->meta.ns && AsksForTheSame(kind.one, *task);
+  });
+  Kindred& kind = at == kinds_.end() ? kinds_.emplace_back(Kindred{*task}) : *at;
+  kind.*what = api_.now;
+}
+
+bool Checks::IsKindRefused(const TaskRequest& task) const {
+  return std::any_of(kinds_.begin(), kinds_.end(), [&](const Kindred& kind) {
+    return kind.refused > kind.made && kind.one.meta.ns == task.meta.ns &&
+           AsksForTheSame(kind.one, task);
+  });
+}
+
 bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
   const api::TaskStatus& status = task.status;
   if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
@@ -59,7 +76,8 @@ bool Checks::InQueue(const Replica& replica, const TaskRequest& task) const {
       replica.now() >= *status.started_at + *task.spec.active_deadline)
     return false;
   // Where pods are refused, or nobody answers, only some are tried.
-  if (witness_.RefusedIn(task.meta.ns, kPassedOver) || witness_.Unproven(task.meta.ns))
+  if (witness_.RefusedIn(task.meta.ns, kPassedOver) || witness_.Unproven(task.meta.ns) ||
+      IsKindRefused(task))
     return false;
   // That a pod was created may not have been told yet.
   for (const std::string& key : replica.Unanswered(task.meta.ns + "/")) {
