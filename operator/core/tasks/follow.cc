@@ -67,8 +67,7 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
     return CountPod(world, world.servers.pods.at(pod.meta.key()));
   }
   task.binding = BindingOf(world, task, attempt, pod, pod.meta.created);
-  if (is_told ? told->node_name != pod.node_name : world.servers.On(pod.node_name) != nullptr)
-    NewBinding(world, task);
+  if (!is_told || told->node_name != pod.node_name) NewBinding(world, task);
 }
 
 // The pod may be elsewhere than was asked for: whoever has bound it has the last word. One that is

@@ -89,6 +89,21 @@ TEST_F(LateSuccessTest, WhatWasBoundElsewhereBeforeIsRecordedThere) {
   EXPECT_EQ(api.Status("t").attempts.front().server, "s2");
 }
 
+// A new leader has only the record of the attempt before.
+TEST_F(LateSuccessTest, IsRecordedWhereItsPodWasThoughThatIsNoServer) {
+  Start();
+  api.SetPod("t-1", PodPhase::kFailed, 1);
+  api::Pod pod = first_;
+  pod.meta.name = "t-2", pod.meta.uid = "another's", pod.node_name = "n";
+  api.pods["ns/t-2"] = pod;
+  api.SetPod("t-2", PodPhase::kSucceeded, 0, "done");
+  api.AddNode("n", "1");
+  api.Restart();
+  api.Settle();
+  ExpectSuccess(2);
+  EXPECT_EQ(api.Status("t").assignment->node_name, "n");
+}
+
 TEST_F(LateSuccessTest, EndsATaskWhoseAttemptOfThatNumberWasDeletedAndSaidHowItEnded) {
   api.slow_deletion = true;
   Start();
