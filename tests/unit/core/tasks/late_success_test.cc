@@ -45,6 +45,7 @@ class LateSuccessTest : public testing::Test {
     EXPECT_EQ(api.Phase("t"), "Succeeded") << api.Says("t");
     ASSERT_TRUE(api.Status("t").result);
     EXPECT_EQ(api.Status("t").result->output, "done");
+    ASSERT_TRUE(api.Status("t").assignment);
     EXPECT_EQ(api.Status("t").assignment->attempt, attempt);
     EXPECT_EQ(api.Status("t").attempts.back().attempt, attempt);
     EXPECT_EQ(api.Status("t").attempts.back().exit_code, 0);
