@@ -47,6 +47,9 @@ bool RenewNomination(World& world, TaskState& task, ScaleState& scale) {
       !IsToCome(world, *task.shape, scale, task.admission->closed) ||
       !HasRoom(world, *task.shape, scale))
     return false;
+  // One whose promise was taken back for want of money has it again once it can pay.
+  const int64_t price = PoolOf(world.provisioning, scale)->object.spec.price_micros;
+  if (task.nominated.empty() && !MayPay(world, task, price)) return false;
   Nominate(world, task, scale);
   return true;
 }
