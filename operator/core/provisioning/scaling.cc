@@ -71,13 +71,21 @@ void EndPredecessor(World& world, const ScaleState& scale) {
   EndServer(world, world.servers, *server, Ending{"its machine was replaced", {}, world.now});
 }
 
+// Also one that must not run twice, and is in no queue while no status can tell of it.
+bool Waits(const World& world, const TaskState& task) {
+  const api::TaskPhase phase = task.object.status.phase;
+  const bool may_begin = !api::Finished(phase) && phase != api::TaskPhase::kSuspended;
+  return task.queued || (may_begin && task.binding == nullptr && world.now >= task.not_before &&
+                         world.now < task.tenant->unrecorded_until);
+}
+
 // Nobody used the server for as long as its pool keeps it. Whoever it was bought for and waits all
 // the same would not use the next one either.
 void GiveBackIdle(World& world, ScaleState& scale, const ServerState* registered) {
   if (registered != nullptr) {
     for (const api::TaskRef& buyer : scale.object.for_tasks) {
       TaskState* task = world.tasks.ByUid(buyer.uid);
-      if (task == nullptr || !task->queued) continue;
+      if (task == nullptr || !Waits(world, *task)) continue;
       NoteUnusedInCloud(world, *task, registered->object.meta.name);
     }
   }
