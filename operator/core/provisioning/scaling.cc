@@ -74,7 +74,8 @@ void EndPredecessor(World& world, const ScaleState& scale) {
 // Also one that must not run twice, and is in no queue while no status can tell of it.
 bool Waits(const World& world, const TaskState& task) {
   const api::TaskPhase phase = task.object.status.phase;
-  const bool may_begin = !api::Finished(phase) && phase != api::TaskPhase::kSuspended;
+  const bool may_begin = task.object.spec.retry.loss_limit == 0 && !api::Finished(phase) &&
+                         phase != api::TaskPhase::kSuspended;
   return task.queued || (may_begin && task.binding == nullptr && world.now >= task.not_before &&
                          world.now < task.tenant->unrecorded_until);
 }
