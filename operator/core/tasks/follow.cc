@@ -48,10 +48,21 @@ std::shared_ptr<const Binding> BindingOf(const World& world, const api::Assignme
       Binding{told, known ? server->second.object.spec.price_micros : 0});
 }
 
+// Nobody knows where the pod of the binding will be, so that there is no assignment to tell of.
+void DescribeUnbound(World& world, TaskState& task) {
+  task.assigned_untold = false;
+  DescribeWaiting(world, task, TaskPhase::kPending,
+                  "pod " + task.binding->pod_name + " is not bound to a node yet");
+  task.status_due = std::min(task.status_due, world.now + kExplainAfter);
+}
+
 // The task, which is in no queue, has been bound by somebody else, or before a restart.
 void NewBinding(World& world, TaskState& task) {
   task.nominated.clear();
-  DescribeBound(world, task);
+  if (task.binding->node_name.empty())
+    DescribeUnbound(world, task);
+  else
+    DescribeBound(world, task);
   Commit(world, task, task.binding->estimated_micros);
 }
 
@@ -73,10 +84,11 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
 // The pod may be elsewhere than was asked for: whoever has bound it has the last word. One that is
 // not bound may be that of a creation that was given up, or of another leader's.
 void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
-  const Binding& binding = *task.binding;
-  if (pod.node_name.empty() || pod.node_name == binding.node_name) return;
+  const auto before = task.binding;
+  if (pod.node_name.empty() || pod.node_name == before->node_name) return;
   if (pod.intended && world.servers.On(pod.node_name) == nullptr) return;
-  task.binding = BindingOf(world, task, binding.attempt, pod, binding.assigned_at);
+  task.binding = BindingOf(world, task, before->attempt, pod, before->assigned_at);
+  if (before->node_name.empty()) return NewBinding(world, task);
   task.object.status.assignment = task.binding;
   Commit(world, task, task.binding->estimated_micros);
   task.assigned_untold = true;
