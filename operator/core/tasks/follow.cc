@@ -81,12 +81,19 @@ void AdoptPod(World& world, TaskState& task, int64_t attempt, const api::Pod& po
   if (!is_told || told->node_name != pod.node_name) NewBinding(world, task);
 }
 
+// Its node was no server when the binding was made. It may be one since, of another name.
+bool IsOnNoServer(const World& world, const Binding& binding) {
+  return binding.server == binding.node_name && !world.servers.by_name.contains(binding.server);
+}
+
 // The pod may be elsewhere than was asked for: whoever has bound it has the last word. One that is
 // not bound may be that of a creation that was given up, or of another leader's.
 void FollowNode(World& world, TaskState& task, const api::Pod& pod) {
   const auto before = task.binding;
-  if (pod.node_name.empty() || pod.node_name == before->node_name) return;
-  if (pod.intended && world.servers.On(pod.node_name) == nullptr) return;
+  const ServerState* server = world.servers.On(pod.node_name);
+  if (pod.node_name.empty() || (pod.intended && server == nullptr)) return;
+  const bool registered = server != nullptr && IsOnNoServer(world, *before);
+  if (pod.node_name == before->node_name && !registered) return;
   task.binding = BindingOf(world, task, before->attempt, pod, before->assigned_at);
   if (before->node_name.empty()) return NewBinding(world, task);
   task.object.status.assignment = task.binding;

@@ -25,6 +25,14 @@ class UntoldPodTest : public testing::Test {
     api.Restart();
     api.Advance(seconds(10));
   }
+  void Register(const std::string& name, const std::string& node) {
+    api::RegisteredServer server = api.servers.at("s1");
+    server.meta.name = server.meta.uid = name;
+    server.spec.node_name = node, server.spec.price_micros = 3600 * 1'000'000LL;
+    api.servers[name] = server;
+    api.Change(api.servers.at(name));
+    api.Settle();
+  }
   ApiModel api;
 };
 
@@ -44,6 +52,22 @@ TEST_F(UntoldPodTest, IsToldOfOnceItIsBound) {
   EXPECT_EQ(api.Phase("t"), "Assigned");
   EXPECT_EQ(api.Status("t").assignment->server, "s1");
   EXPECT_EQ(api.Says("t", "Assigned"), "bound to server s1 as pod t-2");
+}
+
+TEST_F(UntoldPodTest, IsOfTheServerThatItsNodeIsRegisteredAsMeanwhile) {
+  api.AddNode("n", "4");
+  Find("n", false);
+  api.SetPod("t-2", PodPhase::kRunning);
+  api.Advance(seconds(10));
+  ASSERT_EQ(api.Status("t").assignment->server, "n");
+  Register("big", "n");
+  api.Advance(seconds(10));
+  api.SetPod("t-2", PodPhase::kSucceeded);
+  api.Settle();
+  ASSERT_TRUE(api.Status("t").result) << api.Says("t");
+  EXPECT_EQ(api.Status("t").assignment->server, "big");
+  EXPECT_EQ(api.Status("t").attempts.back().server, "big");
+  EXPECT_EQ(api.Status("t").result->cost, "20");
 }
 
 }  // namespace
