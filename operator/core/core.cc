@@ -7,6 +7,7 @@
 #include "operator/core/explain/explain.h"
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/pool_fit.h"
+#include "operator/core/provisioning/promises.h"
 #include "operator/core/provisioning/scaling.h"
 #include "operator/core/scheduling/admission.h"
 #include "operator/core/scheduling/admitted_pods.h"
@@ -157,6 +158,16 @@ void HoldUnpaid(World& world, Decisions& decisions, const std::vector<UnpaidTask
   }
 }
 
+// Whoever a server was bought for before this process began has the money for it, as it had then,
+// before others take that.
+void KeepEarlierPromises(World& world) {
+  if (world.provisioning.plan > 0) return;
+  BeginPlan(world);
+  KeepPromises(world);
+  TellNominations(world);
+  world.WakeAt(world.now);
+}
+
 void BuyMissing(World& world, Decisions& decisions) {
   std::vector<UnpaidTask> unpaid = PlanPurchases(world);
   TellNominations(world);
@@ -204,6 +215,7 @@ void Decide(World& world) {
   BeginPeriods(world, world.budgets);
   CountOverruns(world);
   EaseHeld(world);
+  KeepEarlierPromises(world);
   KeepReservations(world);
   // 6. Place what waits on the servers that are there.
   HoldUnpaid(world, decisions, PlaceWaiting(world, decisions));

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "tests/unit/core/api_model.h"
 
 namespace spillway::core {
@@ -40,6 +42,27 @@ TEST(PromisesTest, WhoCannotPayItAnyMoreIsNotPromisedAgainWhatWasBoughtForIt) {
   SetBudget(api, 1'000'000);
   EXPECT_NE(task.nominated, "") << api.Says("t");
   EXPECT_EQ(api.scales_made, 1);
+}
+
+TEST(PromisesTest, WhatWasBoughtByTheLeaderBeforeIsPaidBeforeOthersTakeTheMoney) {
+  ApiModel api;
+  api.AddPool("p");
+  api.AddBudget("b", "0.5");
+  api.AddTask("big", Json::object(), "6");
+  api.Settle();
+  ASSERT_EQ(api.scales_made, 1);
+  api.AddServer("s1", "2");
+  api.servers.at("s1").spec.price_micros = 400'000;
+  api.Change(api.servers.at("s1"));
+  api.AddTask("small", Json::object(), "2");
+  api.Advance(std::chrono::seconds(10));
+  ASSERT_EQ(api.Phase("small"), "Pending");
+  api.Restart();
+  api.Advance(std::chrono::seconds(10));
+  EXPECT_EQ(api.Phase("big"), "Scaling") << api.Says("big");
+  EXPECT_EQ(api.Phase("small"), "Pending");
+  EXPECT_EQ(api.world().budgets.accounts.at("ns").committed, 400'000);
+  EXPECT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kProvisioning);
 }
 
 }  // namespace
