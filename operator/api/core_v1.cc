@@ -108,7 +108,9 @@ Result<Pod> DecodeCreatedPod(const Json& object) {
   Admitted& admitted = pod->admitted.emplace();
   admitted.node_selector = GetStringMap(spec, "nodeSelector");
   admitted.affinity = {{"affinity", GetObject(spec, "affinity")}};
-  admitted.for_scheduler = pod->intended;
+  // It may have bound it by now, where the answer was asked for once more.
+  const Json& annotations = GetObject(GetObject(object, "metadata"), "annotations");
+  admitted.for_scheduler = pod->intended || annotations.contains(kNodeAnnotation);
   admitted.tolerations = DecodeTolerations(spec);
   return pod;
 }

@@ -66,6 +66,17 @@ Pod PodWith(const Json& container_state) {
         {{"reason", endless}, {"message", endless}, {"containerStatuses", {container}}}}});
 }
 
+// Its affinity is ours in part: nothing that admission has added.
+TEST(PodTest, IsForTheSchedulerAlsoOnceThatHasBoundIt) {
+  Json body{{"metadata", {{"name", "p"}, {"annotations", {{kNodeAnnotation, "s1"}}}}},
+            {"spec", {{"nodeName", "s2"}}}};
+  EXPECT_TRUE(DecodeCreatedPod(body)->admitted->for_scheduler);
+  body["metadata"].erase("annotations");
+  EXPECT_FALSE(DecodeCreatedPod(body)->admitted->for_scheduler);
+  body["spec"].erase("nodeName");
+  EXPECT_TRUE(DecodeCreatedPod(body)->admitted->for_scheduler);
+}
+
 TEST(PodTest, WordsOfOthersAreBounded) {
   const Pod pod =
       PodWith({{"waiting", {{"reason", "a\nb"}, {"message", std::string(100'000, 'x')}}}});
