@@ -97,6 +97,13 @@ class EnginesTest : public testing::Test {
     for (const auto& [key, server] : machines.servers) keys.insert(key);
     api.Push(Listed{Kind::kCloudServer, ++machines.version, std::move(keys), "machines"});
   }
+  // A server for task t; that of leases would do as well.
+  void BuyFromMachinesFirst(const std::string& cpu = "1") {
+    api.AddPool("m", "8", 10, "machines");
+    api.AddPool("l", "8", 0, "leases");
+    api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}}, cpu);
+    api.Settle();
+  }
   // Another process leads, and its list of machines is older than the server of the task.
   void LeadWithAnOldList() {
     api.AddPool("m", "8", 0, "machines");
@@ -304,10 +311,7 @@ TEST_F(EnginesTest, OneThatIsWatchedAndWhoseListsBreakOffIsNotWaitedForWithoutEn
 }
 
 TEST_F(EnginesTest, AServerThatIsFullIsNotPromisedWhileItsEngineCannotBeListed) {
-  api.AddPool("m", "8", 10, "machines");
-  api.AddPool("l", "8", 0, "leases");
-  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}}, "7");
-  api.Settle();
+  BuyFromMachinesFirst("7");
   Provide(machines, "n");
   TellMachines();
   api.Advance(seconds(5));
@@ -444,10 +448,7 @@ TEST_F(EnginesTest, NorByOneThatHasSaidNothingSince) {
 
 // Once its server would have come, another is bought, though nothing is seen of that.
 TEST_F(EnginesTest, AfterARestartATaskWaitsNoLongerForAnEngineThatCannotBeListed) {
-  api.AddPool("m", "8", 10, "machines");
-  api.AddPool("l", "8", 0, "leases");
-  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
-  api.Settle();
+  BuyFromMachinesFirst();
   ASSERT_EQ(ScaleOf("m").phase, api::ScalePhase::kProvisioning);
   api.Advance(seconds(600));
   api.Restart();
@@ -476,10 +477,7 @@ TEST_F(EnginesTest, NorIsAPurchaseThatWasWithdrawnWhileThatWasAskedKeptForIt) {
 }
 
 TEST_F(EnginesTest, NorForOneThatIsSilentSinceItsFirstList) {
-  api.AddPool("m", "8", 10, "machines");
-  api.AddPool("l", "8", 0, "leases");
-  api.AddTask("t", {{"placement", {{"policy", "CloudOnly"}}}});
-  api.Settle();
+  BuyFromMachinesFirst();
   api.Restart();
   api.Push(Listed{Kind::kCloudServer, 1, {}, "machines"});
   Poll();

@@ -44,6 +44,24 @@ class SecondPurchaseTest : public testing::Test {
     api.Change(api.tasks.at("ns/" + task));
     api.Settle();
   }
+  // A server is bought for a, and its engine asked, which does not answer; then nobody waits for
+  // it.
+  void WithdrawWhileAsked() {
+    api.purchases_hang = true;
+    Buy(1);
+    Suspend("a", true);
+  }
+  // A server that was bought for a could not be asked for, and is too late; no status can tell so.
+  void FailUntold() {
+    api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
+    api.refuse =
+        Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
+    api.AddTask("a");
+    api.Advance(seconds(890));
+    api.ensure_error.reset();
+    api.now += seconds(100);
+    api.Advance(seconds(5));
+  }
   void AnswerPurchase(const api::ObjectMeta& meta, const std::optional<Error>& error,
                       std::optional<Object> server = std::nullopt) {
     Outcome answer;
@@ -144,9 +162,7 @@ TEST_F(SecondPurchaseTest, NotWhileOneBeforeTheLastIsBeingGivenBack) {
 
 // The engine has made a server for it, which is not seen yet.
 TEST_F(SecondPurchaseTest, NotBeforeTheServerOfTheFirstIsSeenToBeGivenBack) {
-  api.purchases_hang = true;
-  Buy(1);
-  Suspend("a", true);
+  WithdrawWhileAsked();
   AnswerPurchase(api.scales.begin()->second.meta, std::nullopt);
   Suspend("a", false);
   api.Advance(seconds(10));
@@ -159,9 +175,7 @@ TEST_F(SecondPurchaseTest, NotBeforeTheServerOfTheFirstIsSeenToBeGivenBack) {
 }
 
 TEST_F(SecondPurchaseTest, NorThenByANewLeader) {
-  api.purchases_hang = true;
-  Buy(1);
-  Suspend("a", true);
+  WithdrawWhileAsked();
   ASSERT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kReleasing);
   api.Restart();
   api.purchases_hang = false;
@@ -175,9 +189,7 @@ TEST_F(SecondPurchaseTest, NorThenByANewLeader) {
 
 // The answer comes last, and tells of what was seen to come and to go.
 TEST_F(SecondPurchaseTest, ItIsMadeOnceTheFirstWasGivenBackBeforeItsEngineAnswered) {
-  api.purchases_hang = true;
-  Buy(1);
-  Suspend("a", true);
+  WithdrawWhileAsked();
   const api::CloudServer server = SeeServer();
   ASSERT_EQ(api.releases_asked, 1);
   ASSERT_TRUE(api.claims.empty());
@@ -208,9 +220,7 @@ TEST_F(SecondPurchaseTest, NorForAnyOfAGroupWhileTheServerOfOneOfItMayBeThere) {
 }
 
 TEST_F(SecondPurchaseTest, NotWhileTheServerOfTheFirstMayBeThereThoughItsEngineDidNotAnswer) {
-  api.purchases_hang = true;
-  Buy(1);
-  Suspend("a", true);
+  WithdrawWhileAsked();
   Error late{ErrorKind::kUnavailable, "the request timed out", {}};
   late.ambiguous = true;
   AnswerPurchase(api.scales.begin()->second.meta, late);
@@ -227,14 +237,7 @@ TEST_F(SecondPurchaseTest, NotWhileTheServerOfTheFirstMayBeThereThoughItsEngineD
 TEST_F(SecondPurchaseTest, NotBeforeItIsToldThatTheFirstHasFailed) {
   api.AddPool("spot", "1", 10);
   api.AddPool("on-demand", "1");
-  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
-  api.refuse =
-      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
-  api.AddTask("a");
-  api.Advance(seconds(890));
-  api.ensure_error.reset();
-  api.now += seconds(100);
-  api.Advance(seconds(5));
+  FailUntold();
   const std::string need = "spw-" + api.tasks.at("ns/a").meta.uid;
   ASSERT_EQ(api.world().provisioning.scales.at(need + "-1").object.status.phase,
             api::ScalePhase::kFailed);
@@ -251,14 +254,7 @@ TEST_F(SecondPurchaseTest, NorDoesAnotherTakeItsPlaceInThePoolBeforeThat) {
   api.AddPool("spot", "1", 10);
   api.pools.at("spot").spec.max_servers = 1;
   api.Change(api.pools.at("spot"));
-  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
-  api.refuse =
-      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
-  api.AddTask("a");
-  api.Advance(seconds(890));
-  api.ensure_error.reset();
-  api.now += seconds(100);
-  api.Advance(seconds(5));
+  FailUntold();
   api.AddTask("b");
   api.Advance(seconds(320));
   EXPECT_EQ(api.scales_made, 1);
@@ -273,14 +269,7 @@ TEST_F(SecondPurchaseTest, ItTakesOnePlaceThoughItsServerComesBeforeThat) {
   api.AddPool("spot", "1");
   api.pools.at("spot").spec.max_servers = 2;
   api.Change(api.pools.at("spot"));
-  api.ensure_error = Error{ErrorKind::kUnavailable, "the webhook did not answer", {}};
-  api.refuse =
-      Denies(Verb::kPatchStatus, Kind::kScale, Error{ErrorKind::kForbidden, "a policy", {}});
-  api.AddTask("a");
-  api.Advance(seconds(890));
-  api.ensure_error.reset();
-  api.now += seconds(100);
-  api.Advance(seconds(5));
+  FailUntold();
   api.releases_hang = true;
   SeeServer();
   ASSERT_TRUE(api.world().provisioning.scales.begin()->second.object.status.finished_at);

@@ -41,6 +41,12 @@ class LateSuccessTest : public testing::Test {
     api.SetPod(pod.meta.name, phase, 0, "done");
     api.Settle();
   }
+  void Suspend() {
+    api.tasks.at("ns/t").spec.suspend = true;
+    api.Change(api.tasks.at("ns/t"));
+    api.Settle();
+    api.Advance(seconds(5));
+  }
   void ExpectSuccess(int64_t attempt) {
     EXPECT_EQ(api.Phase("t"), "Succeeded") << api.Says("t");
     ASSERT_TRUE(api.Status("t").result);
@@ -148,10 +154,7 @@ TEST_F(LateSuccessTest, EndsATaskThatIsSuspendedByWhatTheAnswerToItsPodsDeletion
     api.Push(Outcome{Verb::kDelete, Kind::kPod, "ns/t-1", write.uid, std::nullopt, last});
     return true;
   };
-  api.tasks.at("ns/t").spec.suspend = true;
-  api.Change(api.tasks.at("ns/t"));
-  api.Settle();
-  api.Advance(seconds(5));
+  Suspend();
   ExpectSuccess(1);
 }
 
@@ -173,10 +176,7 @@ TEST_F(LateSuccessTest, EndsATaskWhosePodIsSeenToHaveEndedAfterTheAnswerToItsDel
     api.Push(Outcome{Verb::kDelete, Kind::kPod, "ns/t-1", write.uid, std::nullopt, last});
     return true;
   };
-  api.tasks.at("ns/t").spec.suspend = true;
-  api.Change(api.tasks.at("ns/t"));
-  api.Settle();
-  api.Advance(seconds(5));
+  Suspend();
   ASSERT_NE(api.Phase("t"), "Succeeded");
   api.Push(Seen{ended});
   api.Settle();
