@@ -219,8 +219,10 @@ int64_t LastEnded(const TaskStatus& status) {
 
 int64_t LastEnded(const TaskState& task) { return LastEnded(task.object.status); }
 
+bool IsAskedToEnd(const api::Pod& pod) { return pod.asked_to_end || pod.meta.deleted; }
+
 std::optional<bool> SeenToEndOnRequest(const World& world, const api::Pod& pod) {
-  if (!pod.asked_to_end && !pod.meta.deleted) return pod.disrupted;
+  if (!IsAskedToEnd(pod)) return pod.disrupted;
   const auto state = world.servers.pods.find(pod.meta.key());
   if (state == world.servers.pods.end()) return std::nullopt;
   if (state->second.seen_ending) return true;

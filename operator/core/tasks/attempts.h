@@ -41,6 +41,8 @@ void RecordEarlier(World& world, TaskState& task);
 // Stopped on purpose (Cancelled, Suspended, Preempted, a deadline). Does nothing without a binding.
 void StopAttempt(World& world, TaskState& task, const std::string& reason,
                  const std::string& message = "stopped by Spillway");
+// Somebody has asked for its end, whether it has ended since or not.
+bool IsAskedToEnd(const api::Pod& pod);
 // Whether the pod, which has ended, was asked to before that; nothing if only its node's clock can
 // tell.
 std::optional<bool> SeenToEndOnRequest(const World& world, const api::Pod& pod);

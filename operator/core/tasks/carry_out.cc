@@ -84,7 +84,7 @@ namespace {
 const api::Pod* TakenPod(const TaskState& task) {
   const api::Pod* pod = task.binding ? PodOf(task, task.binding->attempt) : nullptr;
   if (pod == nullptr || pod->phase != api::PodPhase::kRunning) return nullptr;
-  return pod->asked_to_end || pod->meta.deleted ? pod : nullptr;
+  return IsAskedToEnd(*pod) ? pod : nullptr;
 }
 
 }  // namespace

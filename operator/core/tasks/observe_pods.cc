@@ -75,8 +75,6 @@ void NoteArrived(TaskState* task, const api::Pod& pod) {
     task->unsure = task->anothers = false;
 }
 
-bool IsAskedToEnd(const api::Pod& pod) { return pod.asked_to_end || pod.meta.deleted; }
-
 // The answer to its deletion came first: what the watch tells now says that it had ended by itself.
 void OnEarlierSeen(World& world, PodState& state, const api::Pod& pod) {
   const bool itself = state.object.meta.uid == pod.meta.uid;
