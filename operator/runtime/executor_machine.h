@@ -35,7 +35,7 @@ class ExecutorMachine {
     bool news = false;                  // the error is worth a line in the log
   };
 
-  // Returns the effect if it is dropped, since too many of its kind wait.
+  // Returns the effect if it is dropped; see EffectQueue.
   std::optional<core::Effect> Push(core::Effect effect, Time now) {
     return queue_.Push(std::move(effect), now);
   }

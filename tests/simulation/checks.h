@@ -88,7 +88,8 @@ class Checks {
   size_t statuses() const { return statuses_; }
 
  private:
-  // When pods of the tasks of a namespace that ask for the same as this one were created last.
+  // Tasks of one namespace that ask for the same as this one, and when a pod of theirs was refused
+  // or made last.
   struct Kindred {
     api::TaskRequest one;
     Time refused{}, made{};
@@ -208,6 +209,7 @@ class Checks {
                 std::optional<int64_t> own) const;
   void NotePreempted(const Replica& replica, const core::Note& note);
   void Stops(const Replica& replica, const core::Write& write);
+  // A status has been decided on; it counts if its task has a loss limit of 0.
   void NoteRecording(const core::Write& write);
   // A status that has to come first was not taken in time: others of its namespace wait for a
   // while.
