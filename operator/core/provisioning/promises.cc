@@ -166,7 +166,9 @@ void KeepPromises(World& world) {
   for (auto& [name, scale] : world.provisioning.scales) {
     if (!IsInflight(scale) && !MayHostYet(world, scale)) continue;
     for (const api::TaskRef& buyer : scale.object.for_tasks) {
-      if (TaskState* task = world.tasks.ByUid(buyer.uid)) RenewNomination(world, *task, scale);
+      TaskState* task = world.tasks.ByUid(buyer.uid);
+      if (task != nullptr && (task->nominated.empty() || task->nominated == name))
+        RenewNomination(world, *task, scale);
     }
   }
   std::vector<std::pair<QueuePosition, TaskState*>> waiting;

@@ -16,9 +16,10 @@ void BeginPlan(World& world);
 // Before its engine has said what it has: a server that is on its way is believed for as long as
 // that may take, and one that is registered is no longer on its way.
 bool IsBelieved(const World& world, const ScaleState& scale);
-// Renews what was promised before, where it still holds. Tasks that a server was bought for come
-// first, so that it is not promised away from them; then those that wait for one already, of which
-// those that are hidden (see admission.h) are promised another if theirs is taken.
+// Renews what was promised before, where it still holds. Tasks that a server was bought for, and
+// that have no promise of another, come first, so that it is not promised away from them; then
+// those that wait for one already, of which those that are hidden (see admission.h) are promised
+// another if theirs is taken.
 void KeepPromises(World& world);
 // Whether the task's status says that it waits for a server on its way.
 bool IsToldOfServer(const TaskState& task);

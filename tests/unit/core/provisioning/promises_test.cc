@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <string>
+#include <vector>
 
 #include "tests/unit/core/api_model.h"
 
@@ -10,6 +13,7 @@ namespace spillway::core {
 namespace {
 
 using api::Json;
+using std::chrono::seconds;
 
 void Suspend(ApiModel& api, bool suspend) {
   api.tasks.at("ns/t").spec.suspend = suspend;
@@ -55,14 +59,57 @@ TEST(PromisesTest, WhatWasBoughtByTheLeaderBeforeIsPaidBeforeOthersTakeTheMoney)
   api.servers.at("s1").spec.price_micros = 400'000;
   api.Change(api.servers.at("s1"));
   api.AddTask("small", Json::object(), "2");
-  api.Advance(std::chrono::seconds(10));
+  api.Advance(seconds(10));
   ASSERT_EQ(api.Phase("small"), "Pending");
   api.Restart();
-  api.Advance(std::chrono::seconds(10));
+  api.Advance(seconds(10));
   EXPECT_EQ(api.Phase("big"), "Scaling") << api.Says("big");
   EXPECT_EQ(api.Phase("small"), "Pending");
   EXPECT_EQ(api.world().budgets.accounts.at("ns").committed, 400'000);
   EXPECT_EQ(api.scales.begin()->second.status.phase, api::ScalePhase::kProvisioning);
+}
+
+// The server that was bought for ns/t is there, and pods of its kind are refused there, of which
+// another is tried again and again. So it is promised one that comes for a third.
+class TwicePromisedTest : public testing::Test {
+ protected:
+  TwicePromisedTest() {
+    api.AddPool("own", "8", 10);
+    api.AddPool("large", "16");
+    api.refuse = [&](const Write& write) -> std::optional<Error> {
+      if (write.verb == Verb::kPatchStatus && write.kind == Kind::kTask && write.name == "t")
+        told.push_back(write.body.dump());
+      if (write.verb != Verb::kCreate || write.kind != Kind::kPod) return std::nullopt;
+      return Error{ErrorKind::kForbidden, "pods \"t-1\" is forbidden", {}};
+    };
+    api.AddTask("t");
+    api.Settle();
+    api.ProvideServer("n1");
+    api.Advance(seconds(30));
+    api.AddTask("large", Json::object(), "12");
+    api.AddTask("tried", {{"priority", 1}});
+    api.Advance(seconds(30));
+    told.clear();
+  }
+
+  ApiModel api;
+  std::vector<std::string> told;
+};
+
+TEST_F(TwicePromisedTest, APromiseThatHoldsIsKeptBeforeWhatWasBoughtForTheTask) {
+  ASSERT_EQ(api.scales_made, 2);
+  api.Advance(seconds(200));
+  EXPECT_LE(told.size(), 2u) << api.Says("t");
+}
+
+TEST_F(TwicePromisedTest, WhoLosesAPromiseHasWhatWasBoughtForItAtOnce) {
+  ASSERT_NE(api.Says("t").find("pool large"), std::string::npos) << api.Says("t");
+  const auto large = std::find_if(api.claims.begin(), api.claims.end(),
+                                  [](const auto& each) { return each.second.pool == "large"; });
+  api.Remove(api.claims, large->first);
+  api.Settle();
+  EXPECT_NE(api.Says("t").find("pool own"), std::string::npos) << api.Says("t");
+  EXPECT_EQ(told.size(), 1u);
 }
 
 }  // namespace
