@@ -66,6 +66,8 @@ class Checks {
   Waits Unbought(const Replica& replica) const;
   // What is ready and paid for, and is no server that tasks could go to.
   std::set<std::string> Unregistered() const;
+  // Purchases that wait for a server which their engine had, and has no more.
+  std::set<std::string> Unnoticed(const Replica& replica) const;
   // What statuses of tasks tell that is not so any more.
   std::set<std::string> Misleading() const;
   // A pod was asked for, or ended, or was refused, not long ago: the task may wait by itself.

@@ -88,7 +88,8 @@ std::vector<std::string> Cloud::Names() {
       if (manner.refuses) out.push_back(std::string(manner.engine) + what);
     }
   }
-  for (const char* what : {"a machine is replaced", "a successor was used", "a successor was not"})
+  for (const char* what : {"a machine is replaced", "a successor was used", "a successor was not",
+                           "a server goes before the answer"})
     out.push_back(what);
   return out;
 }
@@ -117,7 +118,18 @@ Result<cloud::Ensured> Cloud::Ensure(const Manner& manner, const std::string& re
   claim.pool = pool.meta.name;
   size_of_[name] = pool.spec.resources;
   api_.Put(claim);
-  return cloud::Ensured(*api_.Get<CloudServer>(name));
+  const CloudServer made = *api_.Get<CloudServer>(name);
+  if (!manner.polled) GiveUpAtOnce(made, mood == Mood::kNoCapacity ? 2 : 12);
+  return cloud::Ensured(made);
+}
+
+// One of so many goes before the answer is heard, and another is gone by then.
+void Cloud::GiveUpAtOnce(const CloudServer& claim, size_t one_of) {
+  const size_t way = std::hash<std::string>{}(claim.name) % one_of;
+  if (way > 1) return;
+  happened_("a server goes before the answer");
+  Delete(claim);
+  if (way == 1) TakeAway(*api_.Get<CloudServer>(claim.name));
 }
 
 Result<std::vector<CloudServer>> Cloud::List(const std::string& engine) const {

@@ -70,6 +70,7 @@ class Cloud {
   }
   // Whether the request ever led to a server, or to a refusal.
   bool Answered(const std::string& request_uid) const;
+  bool AllAnswer() const { return silent_.empty(); }
   // Whether its machine goes, and has a successor.
   bool IsDying(const std::string& node) const;
 
@@ -78,6 +79,7 @@ class Cloud {
   void Provide(const api::CloudServer& claim);
   bool Arrive(const api::CloudServer& claim);
   bool Refuse(const api::CloudServer& claim);
+  void GiveUpAtOnce(const api::CloudServer& claim, size_t one_of);
   void TakeAway(const api::CloudServer& claim);
   void Replace(const api::CloudServer& claim, bool at_once);
   bool EndDying(const api::CloudServer& claim);

@@ -97,9 +97,11 @@ bool Episode::Settle(Random&) {
 void Episode::HoldStill() {
   const Replica& replica = *replicas_.front();
   Checks::Waits waits = checks_.Idle(replica), unbought = checks_.Unbought(replica);
-  std::set<std::string> unregistered = checks_.Unregistered(), misleading = checks_.Misleading();
+  std::set<std::string> unregistered = checks_.Unregistered(), misleading = checks_.Misleading(),
+                        unnoticed = checks_.Unnoticed(replica);
   const auto all_is_well = [&] {
-    return waits.empty() && unbought.empty() && unregistered.empty() && misleading.empty();
+    return waits.empty() && unbought.empty() && unregistered.empty() && misleading.empty() &&
+           unnoticed.empty();
   };
   const auto keep = [](auto& before, const auto& now) {
     std::erase_if(before, [&](const auto& each) { return !now.contains(each); });
@@ -111,6 +113,7 @@ void Episode::HoldStill() {
     keep(unbought, checks_.Unbought(replica));
     keep(unregistered, checks_.Unregistered());
     keep(misleading, checks_.Misleading());
+    keep(unnoticed, checks_.Unnoticed(replica));
   }
   if (checks_.violation()) return;
   for (const auto& [key, server] : waits)
@@ -122,6 +125,7 @@ void Episode::HoldStill() {
   for (const std::string& what : unregistered)
     checks_.Violate("unused", what + ", which is ready, and is not registered");
   for (const std::string& what : misleading) checks_.Violate("misleading", what);
+  for (const std::string& what : unnoticed) checks_.Violate("unnoticed", what);
 }
 
 void Episode::Calm() {

@@ -89,17 +89,22 @@ void Ensure(World& world, ScaleState& scale) {
                                    scale.object.meta.uid, std::move(asked)});
 }
 
-void Provision(World& world, ScaleState& scale, const CloudServer& server) {
+void NoteProvisioning(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
   const bool fresh = status.backend_uid != server.uid;
-  scale.diagnose_sent = false;  // that was asked of one before, or too early
-  scale.asked_before_until = {};
-  scale.hearsay.reset();
   NoteBackend(status, server);
   if (fresh) {
     SetPhase(world, scale, ScalePhase::kProvisioning,
              server.kind + " " + server.name + " was made");
   }
+}
+
+void Provision(World& world, ScaleState& scale, const CloudServer& server) {
+  ScaleStatus& status = scale.object.status;
+  scale.diagnose_sent = false;  // that was asked of one before, or too early
+  scale.asked_before_until = {};
+  scale.hearsay.reset();
+  NoteProvisioning(world, scale, server);
   if (server.error != CloudError::kNone)
     return FailScale(world, scale, server.error, server.message);
   if (!server.message.empty() && server.message != status.message && !server.ready) {
@@ -236,6 +241,9 @@ void CloudAsked(World& world, ScaleState& scale, const Outcome& outcome) {
   const bool made = !outcome.error || outcome.error->kind == ErrorKind::kAlreadyExists;
   // What an answer brings with it is seen by now, or was before.
   if (!outcome.object && (made || outcome.error->ambiguous)) NoteMade(world, scale);
+  // It may be on its way out by now, or gone, and never have been seen otherwise.
+  if (outcome.object && scale.object.status.phase <= ScalePhase::kRequested)
+    NoteProvisioning(world, scale, std::get<CloudServer>(*outcome.object));
   if (made || there) return NoDelay(world, scale);
   // It was withdrawn meanwhile, or has timed out.
   if (scale.object.status.phase > ScalePhase::kProvisioning) return;
