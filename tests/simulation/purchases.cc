@@ -155,11 +155,8 @@ void Checks::CheckPool(const Replica& replica, const core::Write& write) {
 std::set<std::string> Checks::Unnoticed(const Replica& replica) const {
   std::set<std::string> out;
   // What the process before had asked for may be made late.
-  if (replica.listed() == kNever || api_.now < replica.listed() + core::kLateArrival) return out;
-  core::Write status;
-  status.verb = core::Verb::kPatchStatus;
-  status.kind = Kind::kScale;
-  if (api_.RuleFor(status) != nullptr || !cloud_.AllAnswer()) return out;
+  const bool late = replica.listed() == kNever || api_.now < replica.listed() + core::kLateArrival;
+  if (late || StatusRefusedOfLate(Kind::kScale, "") || !cloud_.AllAnswer()) return out;
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*object);
     const bool waits = scale.status.phase == api::ScalePhase::kRequested ||
