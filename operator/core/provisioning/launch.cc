@@ -92,6 +92,7 @@ void Ensure(World& world, ScaleState& scale) {
 void NoteProvisioning(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
   const bool fresh = status.backend_uid != server.uid;
+  scale.hearsay.reset();
   NoteBackend(status, server);
   if (fresh) {
     SetPhase(world, scale, ScalePhase::kProvisioning,
@@ -103,7 +104,6 @@ void Provision(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
   scale.diagnose_sent = false;  // that was asked of one before, or too early
   scale.asked_before_until = {};
-  scale.hearsay.reset();
   NoteProvisioning(world, scale, server);
   if (server.error != CloudError::kNone)
     return FailScale(world, scale, server.error, server.message);

@@ -78,6 +78,19 @@ TEST_F(LaunchTest, AServerThatIsGoneBeforeItsEngineAnswersHasFailed) {
   ExpectReplaced();
 }
 
+TEST_F(LaunchTest, AServerOfTheSecondTryThatIsGoneBeforeItsEngineAnswersHasFailed) {
+  api.purchases_hang = true;
+  Outcome lost{Verb::kCreate, Kind::kCloudServer, "", made.request_uid, {}, {}};
+  lost.engine = cloud::kKarpenter;
+  lost.error = Error{ErrorKind::kUnavailable, "the request timed out", {}, true};
+  api.Push(lost);
+  api.Advance(seconds(10));
+  api.purchases_hang = false;
+  Answer();
+  SeeGone();
+  ExpectReplaced();
+}
+
 TEST_F(LaunchTest, AServerThatCameAndWentBetweenTwoListsHasFailed) {
   api.Push(Listed{Kind::kCloudServer, 1'002, {}, cloud::kKarpenter});
   api.Settle();
