@@ -226,8 +226,13 @@ void ScaleCreated(World& world, ScaleState& scale, const Outcome& outcome) {
       RejectChanged(world, scale, std::get<api::ScaleRequest>(*outcome.object)))
     return;
   if (!outcome.error) Announce(world, scale);
-  // It is seen, or will be; where it was seen by now, another leader has made it.
-  if (!outcome.error || by_another || scale.created) return;
+  // Where it was seen by now in spite of an error, another leader has made it.
+  if (scale.created) return;
+  if (outcome.object) {  // it would be seen by now, if it were not gone again
+    world.provisioning.scales.erase(outcome.key);
+    return;
+  }
+  if (!outcome.error || by_another) return;  // it will be seen
   HoldPool(world, scale, CloudError::kTransient, outcome.error->message, world.now);
   NoteNotCreated(world, scale, outcome.error->message);
 }

@@ -6,6 +6,7 @@
 #include "operator/core/provisioning/engines.h"
 #include "operator/core/provisioning/hearsay.h"
 #include "operator/core/provisioning/scaling.h"
+#include "operator/core/servers/observe.h"
 #include "operator/core/servers/registrar.h"
 #include "operator/core/world.h"
 
@@ -169,6 +170,7 @@ void OnScaleOutcome(World& world, const Outcome& outcome) {
 }
 
 void OnRegistrationOutcome(World& world, const Outcome& outcome) {
+  if (IsGoneAgain(world.servers, outcome)) return OnRegistrationGone(world, outcome.key);
   if (outcome.verb != Verb::kCreate || !outcome.error) return;
   const std::string& why = outcome.error->message;
   for (auto& [name, scale] : world.provisioning.scales) {

@@ -151,6 +151,12 @@ void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& obj
   NodeChanged(context, servers, object.spec.node_name);
 }
 
+bool IsGoneAgain(const Servers& servers, const Outcome& outcome) {
+  if (outcome.verb != Verb::kCreate || !outcome.object) return false;
+  const std::string& name = std::get<api::RegisteredServer>(*outcome.object).meta.name;
+  return name == outcome.key && !servers.by_name.contains(name);
+}
+
 void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome) {
   const auto server = servers.by_name.find(outcome.key);
   if (outcome.verb == Verb::kPatchStatus) {
@@ -166,6 +172,13 @@ void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome)
     return;
   }
   if (outcome.verb == Verb::kDelete) return ServerDeleted(context, servers, outcome);
+  if (IsGoneAgain(servers, outcome)) {
+    const auto node = servers.nodes.find(outcome.key);
+    if (node == servers.nodes.end()) return;
+    node->second.registering = false;
+    servers.to_reconcile.insert(outcome.key);
+    return;
+  }
   if (!outcome.error) return;
   const std::string& why = outcome.error->message;
   if (const auto node = servers.nodes.find(outcome.key); node != servers.nodes.end()) {

@@ -22,6 +22,9 @@ void OnNodeGone(Context& context, Servers& servers, const std::string& name);
 // key: the Lease's namespace and name.
 void OnLeaseGone(Servers& servers, const std::string& key);
 void OnServerGone(Servers& servers, const std::string& name);
+// The answer to a creation tells of a RegisteredServer that is not known: it has come and gone.
+// REQUIRES: what the answer brings was taken up.
+bool IsGoneAgain(const Servers& servers, const Outcome& outcome);
 void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome);
 
 }  // namespace spillway::core

@@ -1,0 +1,92 @@
+// What was asked for came and went, and no watch has told of it: a list took the place of what was
+// missed while the watch was cut.
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "tests/unit/core/api_model.h"
+
+namespace spillway::core {
+namespace {
+
+using std::chrono::seconds;
+
+class MissedTest : public testing::Test {
+ protected:
+  MissedTest() { api.AddPool("p"); }
+  // The next creation of the kind is carried out, and its object is gone again before the answer.
+  void Miss(Kind kind) {
+    api.hangs = [=, this](const Write& write) {
+      if (write.verb == Verb::kCreate && write.kind == kind) name = write.name;
+      return write.verb == Verb::kCreate && write.kind == kind;
+    };
+  }
+  template <typename T>
+  void Answer(T made, std::optional<Error> error = std::nullopt) {
+    api.hangs = nullptr;
+    made.meta.name = name, made.meta.uid = "made", made.meta.resource_version = 900;
+    const Kind kind = KindOf(made);
+    api.Push(Listed{kind, 1'000, {}});
+    api.Settle();
+    api.Push(Outcome{Verb::kCreate, kind, name, "", std::move(error), made});
+    api.Settle();
+  }
+
+  ApiModel api;
+  std::string name;
+};
+
+TEST_F(MissedTest, APurchaseThatIsGoneBeforeItsAnswerIsMadeAnew) {
+  Miss(Kind::kScale);
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1U);
+  Answer(api.world().provisioning.scales.at(name).object);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(MissedTest, SoIsOneThatWasThereAlready) {
+  Miss(Kind::kScale);
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1U);
+  Answer(api.world().provisioning.scales.at(name).object,
+         Error{ErrorKind::kAlreadyExists, "exists", {}});
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
+  EXPECT_EQ(api.claims_made, 1);
+}
+
+TEST_F(MissedTest, ABoughtServerWhoseRegistrationIsGoneIsRegisteredAnew) {
+  api.AddTask("t");
+  api.Settle();
+  Miss(Kind::kServer);
+  api.ProvideServer("n");
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1U);
+  api::RegisteredServer made;
+  made.spec.node_name = "n";
+  Answer(made);
+  api.Advance(seconds(10));
+  EXPECT_TRUE(api.servers.contains(name));
+  EXPECT_EQ(api.ServerOf("t"), name) << api.Says("t");
+}
+
+TEST_F(MissedTest, ALabelledNodeWhoseRegistrationIsGoneIsRegisteredAnew) {
+  Miss(Kind::kServer);
+  api.AddNode("n", "4");
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1U);
+  api::RegisteredServer made;
+  made.spec.node_name = "n";
+  Answer(made);
+  api.Advance(seconds(10));
+  EXPECT_TRUE(api.servers.contains("n"));
+}
+
+}  // namespace
+}  // namespace spillway::core
