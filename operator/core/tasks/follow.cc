@@ -205,11 +205,6 @@ void NoteInit(const World& world, TaskState& task, const api::Pod& pod) {
   if (pod.init_started && !since) since = RunsSince(world, task, pod);
 }
 
-// The pod of the binding was created, by what its creation was answered or because it is seen.
-void Confirm(World& world, TaskState& task) {
-  if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
-}
-
 // The kubelet refused the pod: it has not run, so that is neither a failure nor a loss. Another
 // server is tried at once; where all of them refuse, ever more seldom.
 void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
@@ -227,6 +222,10 @@ void TurnAway(World& world, TaskState& task, const api::Pod& pod) {
 }
 
 }  // namespace
+
+void Confirm(World& world, TaskState& task) {
+  if (!std::exchange(task.confirmed, true)) ReportBound(world, task);
+}
 
 void Unassign(World& world, TaskState& task, const std::string& reason, const std::string& why) {
   task.binding.reset();
@@ -297,13 +296,16 @@ bool MayHaveMade(const TaskState& task, const Error& error) {
 void GivenUp(World& world, TaskState& task, const Outcome& outcome) {
   const auto why = ExplainAdmission(task);
   const std::string pod = outcome.key.substr(outcome.key.find('/') + 1);
-  const bool over = AttemptOf(task.object.meta.name, pod) <= LastEnded(task);
+  const int64_t attempt = AttemptOf(task.object.meta.name, pod);
+  const bool over = attempt <= LastEnded(task);
   const bool may_be = outcome.error && (over ? MayHaveMade(*outcome.error)
                                              : task.unsure && MayHaveMade(task, *outcome.error));
   if (may_be) {
     task.unsure = true;
     task.may_appear_until = world.now + kLateArrival;
   }
+  // It would be seen by now, if it were not gone again.
+  if (IsOfTask(task, outcome.object) && PodOf(task, attempt) == nullptr) task.unsure = false;
   if (over || task.binding || !outcome.error || why == nullptr ||
       Finished(task.object.status.phase) || task.object.spec.suspend)
     return;
@@ -347,7 +349,8 @@ void PodCreated(World& world, TaskState& task, const Outcome& outcome) {
   if (!task.binding || task.object.meta.ns + "/" + task.binding->pod_name != outcome.key) {
     return GivenUp(world, task, outcome);
   }
-  if (!outcome.error) return Confirm(world, task);
+  // One that was seen is followed, though it may be gone, whatever its creation is answered.
+  if (!outcome.error || task.confirmed) return Confirm(world, task);
   const Error& error = *outcome.error;
   if (error.kind == ErrorKind::kAlreadyExists && IsOfTask(task, outcome.object)) {
     return Confirm(world, task);  // an earlier try succeeded, or another leader was faster

@@ -14,6 +14,8 @@ inline constexpr Duration kTellRestartsAgain{60'000};
 void Adopt(World& world, TaskState& task);
 // Follows the attempt, whose binding must be set, by what is seen of its pod and its node.
 void Follow(World& world, TaskState& task);
+// The pod of the binding was created, by what its creation was answered or because it was seen.
+void Confirm(World& world, TaskState& task);
 // The pod that was asked for does not exist, as far as is known: the task waits, and says why.
 void Unassign(World& world, TaskState& task, const std::string& reason, const std::string& why);
 // How the creation of a task's pod ended.

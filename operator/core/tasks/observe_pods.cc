@@ -25,10 +25,14 @@ void TouchOwner(World& world, const PodState& pod) {
 // What the pod said at its end counts, though it is gone before anybody has looked at its task.
 void TakeEnd(World& world, const PodState& pod) {
   TaskState* task = TaskOf(pod);
-  if (!world.ready() || task == nullptr || !pod.object.terminal()) return;
+  if (!world.ready() || task == nullptr) return;
+  const int64_t attempt = AttemptOf(task->object.meta.name, pod.object.meta.name);
+  const int64_t last = LastEnded(*task);
   const bool succeeded = pod.object.phase == api::PodPhase::kSucceeded;
-  if (succeeded || AttemptOf(task->object.meta.name, pod.object.meta.name) >= LastEnded(*task))
-    ReconcileTask(world, *task);
+  const bool ended = pod.object.terminal() && (succeeded || attempt >= last);
+  // What must not run twice may have run there, which nothing else tells.
+  const bool untold = IsRecordedFirst(*task) && !task->binding && attempt > last;
+  if (ended || untold) ReconcileTask(world, *task);
 }
 
 // Whether someone has edited it so that it belongs to another, or to nobody.
@@ -67,12 +71,14 @@ void PodDeleted(World& world, const Outcome& outcome) {
 }
 
 // Of a pod that comes and goes in one step nothing was made yet.
-void NoteArrived(TaskState* task, const api::Pod& pod) {
-  if (task == nullptr || (!IsUnsettled(*task) && !AwaitsAnother(*task) &&
-                          !(task->unsure && task->object.status.assignment)))
+void NoteArrived(World& world, TaskState* task, const api::Pod& pod) {
+  if (task == nullptr) return;
+  const int64_t attempt = AttemptOf(task->object.meta.name, pod.meta.name);
+  if (task->binding && task->binding->attempt == attempt) Confirm(world, *task);
+  if (!IsUnsettled(*task) && !AwaitsAnother(*task) &&
+      !(task->unsure && task->object.status.assignment))
     return;
-  if (AttemptOf(task->object.meta.name, pod.meta.name) == task->object.status.assignment->attempt)
-    task->unsure = task->anothers = false;
+  if (attempt == task->object.status.assignment->attempt) task->unsure = task->anothers = false;
 }
 
 // The answer to its deletion came first: what the watch tells now says that it had ended by itself.
@@ -89,7 +95,7 @@ void ForgetPod(World& world, const std::string& key) {
   world.tasks.early_gone.erase(key);
   TouchOwner(world, pod);
   TakeEnd(world, pod);
-  NoteArrived(TaskOf(pod), pod.object);
+  NoteArrived(world, TaskOf(pod), pod.object);
   if (!world.scheduling.closed.empty()) EaseQuota(world, pod.object.meta.ns);
   TaskState* task = TaskOf(pod);
   if (task != nullptr && task->pods_deleted) task->pods_deleted->erase(pod.object.meta.uid);

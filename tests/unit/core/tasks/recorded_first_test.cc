@@ -305,8 +305,9 @@ class AmbiguousCreationTest : public RecordedFirstTest {
  protected:
   void ExpectLostOnce() {
     EXPECT_EQ(api.Phase("t"), "Failed");
-    EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
     EXPECT_EQ(api.pods_made, 1);
+    ASSERT_TRUE(api.Status("t").result);
+    EXPECT_EQ(api.Status("t").result->reason, "LossLimitExceeded");
   }
 };
 
@@ -341,6 +342,67 @@ TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesAtOnce) {
   api.Push(Gone{Kind::kPod, "ns/t-1", pod.meta.uid, pod.meta.resource_version + 1});
   api.unheard = false;
   api.Advance(seconds(60));
+  ExpectLostOnce();
+}
+
+// What the watch told of it came with the answer, or before it.
+TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesBeforeAnAnswerThatMeansNothing) {
+  api.unheard = true;
+  Add();
+  api.unheard = false;
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Remove(api.pods, "ns/t-1");
+  api.Push(Outcome{Verb::kCreate,
+                   Kind::kPod,
+                   "ns/t-1",
+                   api.tasks.at("ns/t").meta.uid,
+                   Error{ErrorKind::kUnavailable, "cannot reach it: reset", {}, true},
+                   {}});
+  api.Advance(seconds(180));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesLongBeforeTheAnswer) {
+  api.unheard = true;
+  Add();
+  api.unheard = false;
+  const api::Pod pod = api.pods.at("ns/t-1");
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Remove(api.pods, "ns/t-1");
+  api.Advance(seconds(8));
+  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid, {}, pod});
+  api.Advance(seconds(180));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, SoItIsWhereThePodIsGoneBeforeTheLateAnswerThatItWasMade) {
+  api.unheard = true;
+  Add();
+  api.Advance(seconds(8));
+  api.unheard = false;
+  const api::Pod pod = api.pods.at("ns/t-1");
+  api.pods.clear();
+  api.Push(Listed{Kind::kPod, 1'000, {}});
+  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid, {}, pod});
+  api.Advance(seconds(180));
+  ExpectLostOnce();
+}
+
+TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesAfterAnAnswerThatThereIsNone) {
+  api.unheard = true;
+  Add();
+  api.unheard = false;
+  api.Push(Outcome{Verb::kCreate,
+                   Kind::kPod,
+                   "ns/t-1",
+                   api.tasks.at("ns/t").meta.uid,
+                   Error{ErrorKind::kUnavailable, "pods \"t-1\" not found", {}},
+                   {}});
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 0U);
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.Remove(api.pods, "ns/t-1");
+  api.Advance(seconds(180));
   ExpectLostOnce();
 }
 
