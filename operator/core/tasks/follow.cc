@@ -178,6 +178,15 @@ void TellUnusual(World& world, TaskState& task, const api::Pod& pod) {
   world.tasks.Wake(task, task.status_due);
 }
 
+// Its server has taken it: whatever kept it from running before says nothing any more.
+void NoteTaken(World& world, TaskState& task) {
+  task.refusals = task.unschedulable = 0;
+  task.refused_in_cloud.reset();
+  task.stuck.reset();
+  NoteAccepted(world, task);
+  NoteNotInVain(task);
+}
+
 void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   TellAssigned(task);
   TaskStatus& status = task.object.status;
@@ -187,11 +196,7 @@ void MarkRunning(World& world, TaskState& task, const api::Pod& pod) {
   status.phase = TaskPhase::kRunning;
   ReportRunning(world, task);
   status.retry_at.reset();
-  task.refusals = task.unschedulable = 0;
-  task.refused_in_cloud.reset();
-  task.stuck.reset();
-  NoteAccepted(world, task);
-  NoteNotInVain(task);
+  NoteTaken(world, task);
   ChangeConditions(task, [&](auto& conditions) {
     api::SetProgress(conditions, api::Progress::kReconciling, "Running",
                      RunningText(world, task, pod), task.object.meta.generation, world.now);
@@ -329,6 +334,8 @@ void Follow(World& world, TaskState& task) {
     if (const std::string unfit = Unfit(world, task, *pod); !unfit.empty())
       return TakeBackUnfit(world, task, *pod, unfit);
   }
+  // What runs for a moment is never seen to run.
+  if (pod->terminal() && !Refused(*pod) && !WasSeenToRun(task)) NoteTaken(world, task);
   if (pod->phase == api::PodPhase::kSucceeded) return Succeed(world, task, *pod);
   if (NeverRan(*pod) && !WasSeenToRun(task)) return TurnAway(world, task, *pod);
   if (pod->phase == api::PodPhase::kFailed) return FailAttempt(world, task, *pod);

@@ -211,6 +211,39 @@ TEST_F(RefusalsTest, ABoughtServerThatRefusesIsFollowedByAnotherAfterAPause) {
   EXPECT_EQ(api.claims_made, 2);
 }
 
+// It runs for so short a time that the pod is never seen to.
+TEST_F(RefusalsTest, ATaskThatHasRunForAMomentSinceHasAnotherBoughtAtOnce) {
+  api.Remove(api.servers, "small");
+  api.Remove(api.servers, "large");
+  api.AddPool("p");
+  api.AddTask("t", {{"retry", {{"limit", 3}, {"backoffSeconds", 1}}}});
+  api.Settle();
+  api.ProvideServer("cloud-1");
+  api.Settle();
+  Refuse("t-1");
+  api.AddServer("s1");
+  api.Settle();
+  ASSERT_EQ(NodeOf("t-2"), "s1");
+  api.SetPod("t-2", PodPhase::kFailed, 1);
+  api.Settle();
+  EXPECT_FALSE(api.world().tasks.by_key.at("ns/t").refused_in_cloud);
+}
+
+TEST_F(RefusalsTest, AServerThatHasRunOneForAMomentSinceIsNotPassedOver) {
+  api.AddTask("t", {{"retry", {{"limit", 3}, {"backoffSeconds", 1}}}});
+  api.Settle();
+  ASSERT_EQ(NodeOf("t-1"), "small");
+  Refuse("t-1");
+  ASSERT_EQ(NodeOf("t-2"), "large");
+  api.Remove(api.servers, "large");
+  api.SetPod("t-2", PodPhase::kFailed, 1);
+  api.Advance(seconds(15));
+  ASSERT_EQ(NodeOf("t-3"), "small");
+  api.SetPod("t-3", PodPhase::kSucceeded);
+  api.Settle();
+  EXPECT_FALSE(api.world().tasks.by_key.at("ns/t").shape->refused);
+}
+
 TEST_F(RefusalsTest, ATaskThatIsRefusedEverywhereIsTriedEverMoreSeldom) {
   for (int i = 0; i < 50; ++i) api.AddServer("s" + std::to_string(i));
   api.AddTask("t");
