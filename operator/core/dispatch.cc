@@ -127,8 +127,12 @@ std::vector<std::string> Missing(const World& world, const Listed& listed) {
     case Kind::kBudget:
       Collect(world.budgets.by_key, listed, out, by_meta);
       break;
+    case Kind::kLease:  // told of by its watch alone: a list is as new as all that is known
+      Collect(world.servers.nodes, listed, out, [](const auto& name, const auto& node) {
+        return std::pair("kube-node-lease/" + name, int64_t{node.renewed ? 1 : 0});
+      });
+      break;
     case Kind::kNamespace:  // what is in them tells more than whether they are there
-    case Kind::kLease:
       break;
   }
   return out;

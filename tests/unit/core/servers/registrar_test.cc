@@ -228,6 +228,19 @@ TEST_F(RegistrarTest, ALeaseThatWasThereBeforeThisProcessCountsByItsOwnTime) {
   EXPECT_EQ(servers.nodes["n"].heard, At(40));
 }
 
+TEST_F(RegistrarTest, ANodeWhoseLeaseIsGoneIsNotSilent) {
+  api.AddServer("gone");
+  api.AddServer("missed");
+  api.RenewLease("gone");
+  api.RenewLease("missed");
+  api.Settle();
+  api.Push(Gone{Kind::kLease, "kube-node-lease/gone", "", 100});
+  api.Push(Listed{Kind::kLease, 100, {}});  // the watch was cut meanwhile
+  api.Advance(2 * kHeartbeatTimeout);
+  for (const char* name : {"gone", "missed"})
+    EXPECT_TRUE(api.world().servers.by_name.at(name).schedulable) << name;
+}
+
 TEST_F(RegistrarTest, ALeaseThatIsNotRenewedMakesTheNodeUnready) {
   api.AddServer("n");
   api.Settle();
