@@ -70,6 +70,12 @@ bool EndOn(World& world, const std::string& node, ServerState* server, const End
   return WakeUnlessWaited(world, node, *server->ending);
 }
 
+// Under the name of its purchase another may have been made since.
+bool HasPurchase(World& world, const ServerState& server) {
+  const auto scale = world.provisioning.scales.find(server.object.spec.scale_request);
+  return scale != world.provisioning.scales.end() && OwnServer(world, scale->second) == &server;
+}
+
 }  // namespace
 
 bool IsTheOne(const api::ScaleStatus& status, const CloudServer& server) {
@@ -114,9 +120,13 @@ bool VacateOrphan(World& world, const CloudServer& orphan) {
   const std::string& node = orphan.node_name;
   ServerState* server = node.empty() ? nullptr : world.servers.On(node);
   const std::string request = server == nullptr ? "" : server->object.spec.scale_request;
-  const bool others = server != nullptr &&
-                      (!server->object.spec.cloud || world.provisioning.scales.contains(request));
-  if (node.empty() || others || IsVacant(world, node)) return true;
+  const bool others =
+      server != nullptr && (!server->object.spec.cloud || HasPurchase(world, *server));
+  if (node.empty() || others) return true;
+  if (IsVacant(world, node)) {
+    if (server != nullptr) Unregister(world, world.servers, *server);  // it takes no task meanwhile
+    return true;
+  }
   const Ending ending{"ScaleRequest " + (request.empty() ? "of " + orphan.name : request) +
                           " is gone, and its server is given back",
                       {},

@@ -542,6 +542,33 @@ TEST_F(DeletedPurchaseTest, AlsoWhereNoOperatorRanMeanwhile) {
   ExpectLostOnce();
 }
 
+TEST_F(DeletedPurchaseTest, NoTaskGoesThereThoughNoneRanThereAndItIsStillRegistered) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api.SetPod("t-1", api::PodPhase::kSucceeded);
+  api.Settle();
+  ASSERT_EQ(api.Phase("t"), "Succeeded");
+  api.DeleteScale(Scale().meta.name);
+  api.AddTask("next");
+  api.Settle();
+  EXPECT_FALSE(api.pods.contains("ns/next-1"));
+  EXPECT_EQ(api.releases_asked, 1);
+}
+
+TEST_F(DeletedPurchaseTest, NorWhereAnotherPurchaseHasItsNameByNow) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  const api::ScaleRequest deleted = Scale();
+  api.DeleteScale(deleted.meta.name);
+  api::ScaleRequest another = deleted;
+  another.meta.uid = "another";
+  another.status = {};
+  api.scales[another.meta.name] = another;
+  api.Change(api.scales[another.meta.name]);
+  api.Settle();
+  ExpectTold();
+}
+
 TEST_F(DeletedPurchaseTest, WhatNothingDrainsIsGivenBackWhenTheyHaveEnded) {
   Run("machines");
   api.DeleteScale(Scale().meta.name);
