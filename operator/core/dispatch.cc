@@ -10,6 +10,7 @@
 #include "operator/core/scheduling/observe.h"
 #include "operator/core/scheduling/reservations.h"
 #include "operator/core/servers/observe.h"
+#include "operator/core/servers/registrar.h"
 #include "operator/core/tasks/observe.h"
 #include "operator/core/tasks/observe_pods.h"
 #include "operator/core/tasks/ownership.h"
@@ -39,10 +40,18 @@ struct Observer {
   }
 };
 
+// By somebody else.
+bool IsDeletedAtOnce(const World& world, const ServerState& server) {
+  return !server.deletion.sent && world.now < server.object.meta.created + kRegister.last;
+}
+
 void RegistrationGone(World& world, const std::string& name) {
   const auto server = world.servers.by_name.find(name);
-  if (server != world.servers.by_name.end()) ServerGone(world, server->second);
-  OnRegistrationGone(world, name);
+  const bool known = server != world.servers.by_name.end();
+  const bool at_once = known && IsDeletedAtOnce(world, server->second);
+  if (known) ServerGone(world, server->second);
+  OnRegistrationGone(world, world.servers, name, at_once);
+  OnRegistrationGone(world, name, at_once);
 }
 
 void OnKeyGone(World& world, Kind kind, const std::string& engine, const std::string& key) {

@@ -199,9 +199,8 @@ bool AwaitRegistration(World& world, ScaleState& scale, const CloudServer& serve
   }
   const std::string name = "RegisteredServer " + ServerName(world, scale);
   return AwaitUse(world, scale,
-                  scale.registration_error.empty()
-                      ? name + " is not there, or names another node"
-                      : name + " could not be created: " + scale.registration_error,
+                  scale.registration_error.empty() ? name + " is not there, or names another node"
+                                                   : name + " " + scale.registration_error,
                   false);
 }
 

@@ -144,9 +144,28 @@ void OnScaleGone(World& world, const std::string& name) {
   world.provisioning.scales.erase(at);
 }
 
-void OnRegistrationGone(World& world, const std::string& server) {
+namespace {
+
+// why: what has become of it.
+void NotRegistered(World& world, const std::string& server, const std::string& why) {
   for (auto& [name, scale] : world.provisioning.scales) {
-    if (MayBeNamed(scale, server)) scale.server_sent = false;
+    if (!MayBeNamed(scale, server)) continue;
+    scale.server_sent = false;
+    scale.registration_error = why;
+    if (scale.registration.Fail(world.now, server, why, kRegister) && world.ready())
+      RecordEvent(world, scale, true, "RegisterFailed",
+                  "RegisteredServer " + server + " " + why + kAgain);
+  }
+}
+
+}  // namespace
+
+void OnRegistrationGone(World& world, const std::string& server, bool at_once) {
+  if (at_once) return NotRegistered(world, server, kDeletedAtOnce);
+  for (auto& [name, scale] : world.provisioning.scales) {
+    if (!MayBeNamed(scale, server)) continue;
+    scale.server_sent = false;
+    scale.registration.Succeed();
   }
 }
 
@@ -170,17 +189,9 @@ void OnScaleOutcome(World& world, const Outcome& outcome) {
 }
 
 void OnRegistrationOutcome(World& world, const Outcome& outcome) {
-  if (IsGoneAgain(world.servers, outcome)) return OnRegistrationGone(world, outcome.key);
-  if (outcome.verb != Verb::kCreate || !outcome.error) return;
-  const std::string& why = outcome.error->message;
-  for (auto& [name, scale] : world.provisioning.scales) {
-    if (!MayBeNamed(scale, outcome.key)) continue;
-    scale.server_sent = false;
-    scale.registration_error = why;
-    if (scale.registration.Fail(world.now, outcome.key, why, kRegister))
-      RecordEvent(world, scale, true, "RegisterFailed",
-                  "RegisteredServer " + outcome.key + " could not be created: " + why + kAgain);
-  }
+  if (IsGoneAgain(world.servers, outcome)) return OnRegistrationGone(world, outcome.key, true);
+  if (outcome.verb == Verb::kCreate && outcome.error)
+    NotRegistered(world, outcome.key, "could not be created: " + outcome.error->message);
 }
 
 namespace {

@@ -151,6 +151,26 @@ void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& obj
   NodeChanged(context, servers, object.spec.node_name);
 }
 
+namespace {
+
+// why: what has become of what it was to be registered as.
+void StayUnregistered(Context& context, Servers& servers, const std::string& name,
+                      const std::string& why) {
+  const auto node = servers.nodes.find(name);
+  if (node == servers.nodes.end()) return;
+  node->second.registering = false;
+  node->second.registration.Fail(context.now, name, why, kRegister);
+  node->second.register_at = node->second.registration.not_before;
+}
+
+}  // namespace
+
+void OnRegistrationGone(Context& context, Servers& servers, const std::string& name, bool at_once) {
+  if (at_once) return StayUnregistered(context, servers, name, kDeletedAtOnce);
+  if (const auto node = servers.nodes.find(name); node != servers.nodes.end())
+    node->second.registration.Succeed();
+}
+
 bool IsGoneAgain(const Servers& servers, const Outcome& outcome) {
   if (outcome.verb != Verb::kCreate || !outcome.object) return false;
   const std::string& name = std::get<api::RegisteredServer>(*outcome.object).meta.name;
@@ -172,20 +192,8 @@ void OnServerOutcome(Context& context, Servers& servers, const Outcome& outcome)
     return;
   }
   if (outcome.verb == Verb::kDelete) return ServerDeleted(context, servers, outcome);
-  if (IsGoneAgain(servers, outcome)) {
-    const auto node = servers.nodes.find(outcome.key);
-    if (node == servers.nodes.end()) return;
-    node->second.registering = false;
-    servers.to_reconcile.insert(outcome.key);
-    return;
-  }
-  if (!outcome.error) return;
-  const std::string& why = outcome.error->message;
-  if (const auto node = servers.nodes.find(outcome.key); node != servers.nodes.end()) {
-    node->second.registering = false;
-    node->second.registration.Fail(context.now, outcome.key, why, kRegister);
-    node->second.register_at = node->second.registration.not_before;
-  }
+  if (IsGoneAgain(servers, outcome)) return OnRegistrationGone(context, servers, outcome.key, true);
+  if (outcome.error) StayUnregistered(context, servers, outcome.key, outcome.error->message);
 }
 
 }  // namespace spillway::core

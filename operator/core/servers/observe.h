@@ -22,6 +22,9 @@ void OnNodeGone(Context& context, Servers& servers, const std::string& name);
 // key: the Lease's namespace and name.
 void OnLeaseGone(Servers& servers, const std::string& key);
 void OnServerGone(Servers& servers, const std::string& name);
+// What a node that is labelled for it was registered as is gone. at_once: somebody deletes it as
+// soon as it is made, so that it is made again with growing pauses.
+void OnRegistrationGone(Context& context, Servers& servers, const std::string& name, bool at_once);
 // The answer to a creation tells of a RegisteredServer that is not known: it has come and gone.
 // REQUIRES: what the answer brings was taken up.
 bool IsGoneAgain(const Servers& servers, const Outcome& outcome);

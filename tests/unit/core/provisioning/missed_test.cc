@@ -9,6 +9,7 @@
 namespace spillway::core {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 class MissedTest : public testing::Test {
@@ -86,6 +87,42 @@ TEST_F(MissedTest, ALabelledNodeWhoseRegistrationIsGoneIsRegisteredAnew) {
   Answer(made);
   api.Advance(seconds(10));
   EXPECT_TRUE(api.servers.contains("n"));
+}
+
+// Such as by a controller that takes it for a stray.
+class DeletedAtOnceTest : public testing::Test {
+ protected:
+  // How often it is registered in two minutes in which somebody deletes it each time.
+  int Registrations() {
+    const int before = Made();
+    for (int i = 0; i < 240; ++i) {
+      api.Advance(milliseconds(500));
+      if (!api.servers.empty()) api.Remove(api.servers, api.servers.begin()->first);
+    }
+    return Made() - before;
+  }
+  int Made() { return api.tries[{Verb::kCreate, Kind::kServer}]; }
+
+  ApiModel api;
+};
+
+TEST_F(DeletedAtOnceTest, ABoughtServerIsRegisteredAgainWithGrowingPauses) {
+  api.AddPool("p");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("n");
+  const int made = Registrations();
+  EXPECT_GE(made, 3);
+  EXPECT_LE(made, 7);
+}
+
+TEST_F(DeletedAtOnceTest, ALabelledNodeIsRegisteredAgainWithGrowingPauses) {
+  api.AddNode("n", "4");
+  api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";
+  api.Change(api.nodes["n"]);
+  const int made = Registrations();
+  EXPECT_GE(made, 3);
+  EXPECT_LE(made, 7);
 }
 
 }  // namespace

@@ -964,6 +964,7 @@ TEST_F(ScalingTest, AServerWhoseNodeIsLostIsGivenBack) {
 TEST_F(ScalingTest, AServerThatIsUnregisteredByHandIsRegisteredAgain) {
   RunOnBought();
   ASSERT_EQ(api.servers.size(), 1u);
+  api.Advance(seconds(61));
   api.Remove(api.servers, api.servers.begin()->first);
   api.Settle();
   EXPECT_EQ(api.servers.size(), 1u);
