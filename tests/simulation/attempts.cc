@@ -168,7 +168,8 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   if (const auto within = task->spec.start_deadline;
       within && replica.now() >= task->meta.created + *within)
     witness_.Blame(write.uid, "did not start in time");
-  if (const auto* node = api_.Get<api::Node>(pod->node_name); node != nullptr && IsTakenAway(*node))
+  if (const auto* node = api_.Get<api::Node>(pod->node_name);
+      node != nullptr && (IsTakenAway(*node) || OrphanedAt(*node) != kNever))
     witness_.Blame(write.uid, "its server is to go");
   const auto origin = origins_.find(write.uid);
   if (pending && origin != origins_.end() && origin->second.replica == replica.id() &&

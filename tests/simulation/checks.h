@@ -222,6 +222,8 @@ class Checks {
   bool IsInflight(const api::ScaleRequest& scale) const;
   bool IsInUse(const api::RegisteredServer& server) const;
   bool IsTakenAway(const api::Node& node) const;
+  // When the purchase that it was bought by was deleted; kNever if it was not.
+  Time OrphanedAt(const api::Node& node) const;
   // The creation is not to come any more.
   void Forget(const core::Write& write);
   void CheckPurchase(const core::Write& write);

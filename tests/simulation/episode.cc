@@ -38,6 +38,7 @@ Episode::Episode(const Script& script, std::vector<std::string>* trace)
              [this](const Replica&, const core::Write& write) { checks_.Before(write); },
              [this](const Replica& replica, const core::Write& write) {
                checks_.After(replica, write);
+               DeleteAtOnce(write);
              },
              [this](const Replica& replica) { checks_.Turned(replica); },
              [this](const Replica& replica, const core::Effect& effect) {
@@ -138,6 +139,7 @@ const std::vector<Episode::Action>& Episode::Actions() {
       {3, true, "re-apply task", [](E& e, R& r) { return e.users_.Reapply(r); }},
       {4, true, "finalizer", [](E& e, R& r) { return e.users_.Finalize(r); }},
       {3, true, "delete pod", [](E& e, R& r) { return e.users_.DeletePod(r); }},
+      {2, true, "delete server", [](E& e, R& r) { return e.users_.DeleteServer(r); }},
       {4, true, "edit server", [](E& e, R& r) { return e.users_.Cordon(r); }},
       {2, true, "edit class", [](E& e, R& r) { return e.users_.ChangeQueue(r); }},
       {2, true, "edit budget", [](E& e, R& r) { return e.users_.ChangeBudget(r); }},

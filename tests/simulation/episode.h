@@ -65,6 +65,8 @@ class Episode {
   bool Tick(Random& random);
   bool Outage(Random& random);
   bool LookAmiss(Random& random);
+  // What the operator has just made, before it is told so.
+  void DeleteAtOnce(const core::Write& write);
   bool Break(Random& random);
   bool BreakTwice(Random& random);
   bool Hang(Random& random);

@@ -41,6 +41,16 @@ bool Episode::LookAmiss(Random& random) {
   return true;
 }
 
+void Episode::DeleteAtOnce(const core::Write& write) {
+  constexpr int64_t kOneOf = 30;
+  if (!faults() || write.verb != core::Verb::kCreate || api_.version() % kOneOf > 1) return;
+  Count("deleted as soon as it is made");
+  const bool listed = api_.version() % kOneOf == 1;
+  api_.Remove(write.kind, write.key());
+  if (!listed) return;
+  for (auto& replica : replicas_) replica->Break(write.kind);
+}
+
 bool Episode::Break(Random& random) {
   Any(random).Break(static_cast<Kind>(random.Pick(core::kKinds)));
   return true;

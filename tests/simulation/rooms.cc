@@ -159,7 +159,10 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
       Violate("wrong-server",
               pod.meta.key() + " on node " + pod.node_name + ", whose label is gone");
     // While two lead at once, one may have registered what the other gives back.
-    if (!overlap_ && KnowsAll(replica) && IsTakenAway(*node))
+    // Of a purchase that was there before the process knew all, it is not sure yet that it is gone.
+    const Time orphaned = OrphanedAt(*node);
+    const bool sure = orphaned != kNever && replica.listed() <= orphaned;
+    if (!overlap_ && KnowsAll(replica) && (IsTakenAway(*node) || sure))
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
   const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
@@ -195,6 +198,14 @@ bool Checks::IsTakenAway(const api::Node& node) const {
     return claim.node_name == node.meta.name &&
            (claim.deleting || !claim.ending.empty() || claim.error != api::CloudError::kNone);
   });
+}
+
+Time Checks::OrphanedAt(const api::Node& node) const {
+  for (const auto& [name, object] : api_.All(Kind::kCloudServer)) {
+    const auto& claim = std::get<api::CloudServer>(*object);
+    if (claim.node_name == node.meta.name) return witness_.Deleted(claim.request_uid);
+  }
+  return kNever;
 }
 
 // Since when its server is known of: of one that an admin has deleted, and that was registered

@@ -190,6 +190,14 @@ bool Users::DeletePod(Random& random) {
   return true;
 }
 
+bool Users::DeleteServer(Random& random) {
+  const Kind kind = random.OneIn(2) ? Kind::kServer : Kind::kScale;
+  const auto* entry = random.Any(api_.All(kind));
+  if (entry == nullptr || api_.IsKept(UidOf(*entry->second))) return false;
+  api_.Remove(kind, std::string(entry->first));
+  return true;
+}
+
 bool Users::Annotate(Random& random) {
   const auto* entry = random.Any(api_.All(Kind::kTask));
   if (entry == nullptr) return false;

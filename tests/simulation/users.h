@@ -28,6 +28,8 @@ class Users {
   // Deleted and applied again under the same name.
   bool Reapply(Random& random);
   bool DeletePod(Random& random);
+  // A registration, or a purchase.
+  bool DeleteServer(Random& random);
   // Someone's controller puts a finalizer on something, or takes it off.
   bool Finalize(Random& random);
   // Someone's controller marks a task, which changes nothing but its version.

@@ -40,6 +40,8 @@ void Witness::Changed(const core::Object* before, const core::Object* after, boo
     Judge(health);
   } else if (const auto* server = std::get_if<api::RegisteredServer>(&any)) {
     servers_[server->meta.name].insert(server->spec.node_name);
+  } else if (const auto* scale = std::get_if<api::ScaleRequest>(&any)) {
+    if (after == nullptr || scale->meta.deleted) deleted_.try_emplace(scale->meta.uid, now);
   } else if (const auto* claim = std::get_if<api::CloudServer>(&any)) {
     if (claim->ready) ready_.insert(claim->request_uid);
   } else if (const auto* named = std::get_if<api::PriorityClass>(&any)) {

@@ -120,6 +120,11 @@ class Witness {
   bool HasNoneFor(const std::string& node, const api::Resources& asked) const;
   // Whether the purchase had a server that its engine called ready, be it another than now.
   bool WasReady(const std::string& request_uid) const { return ready_.contains(request_uid); }
+  // When the purchase was deleted; kNever if it was not.
+  Time Deleted(const std::string& request_uid) const {
+    const auto at = deleted_.find(request_uid);
+    return at == deleted_.end() ? kNever : at->second;
+  }
   // Whether a task's pod ever ran, or was to run, there.
   bool Hosted(const std::string& node) const { return hosted_.contains(node); }
   // How many pods the task may have had without any failure of its own.
@@ -154,7 +159,8 @@ class Witness {
   std::map<std::string, std::vector<std::pair<Time, int64_t>>> values_;  // of priority classes
   std::set<std::string> hosted_;
   std::map<std::string, std::set<std::string>> servers_;
-  std::set<std::string> ready_;  // uids of purchases
+  std::set<std::string> ready_;          // uids of purchases
+  std::map<std::string, Time> deleted_;  // by the same
 };
 
 }  // namespace spillway::simulation
