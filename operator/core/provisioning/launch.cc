@@ -91,7 +91,8 @@ void Ensure(World& world, ScaleState& scale) {
 
 void NoteProvisioning(World& world, ScaleState& scale, const CloudServer& server) {
   ScaleStatus& status = scale.object.status;
-  const bool fresh = status.backend_uid != server.uid;
+  // A try that failed may have called it requested again since it was seen first.
+  const bool fresh = status.backend_uid != server.uid || status.phase < ScalePhase::kProvisioning;
   scale.hearsay.reset();
   NoteBackend(status, server);
   if (fresh) {

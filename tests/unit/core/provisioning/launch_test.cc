@@ -32,6 +32,14 @@ class LaunchTest : public testing::Test {
     outcome.engine = cloud::kKarpenter;
     api.Push(outcome);
   }
+  // The answer gets lost, and Karpenter is asked again.
+  void Lose() {
+    Outcome lost{Verb::kCreate, Kind::kCloudServer, "", made.request_uid, {}, {}};
+    lost.engine = cloud::kKarpenter;
+    lost.error = Error{ErrorKind::kUnavailable, "the request timed out", {}, true};
+    api.Push(lost);
+    api.Advance(seconds(10));
+  }
   void SeeDeleting() {
     api::CloudServer going = made;
     going.deleting = true, going.resource_version = 1'001;
@@ -80,13 +88,24 @@ TEST_F(LaunchTest, AServerThatIsGoneBeforeItsEngineAnswersHasFailed) {
 
 TEST_F(LaunchTest, AServerOfTheSecondTryThatIsGoneBeforeItsEngineAnswersHasFailed) {
   api.purchases_hang = true;
-  Outcome lost{Verb::kCreate, Kind::kCloudServer, "", made.request_uid, {}, {}};
-  lost.engine = cloud::kKarpenter;
-  lost.error = Error{ErrorKind::kUnavailable, "the request timed out", {}, true};
-  api.Push(lost);
-  api.Advance(seconds(10));
+  Lose();
   api.purchases_hang = false;
   Answer();
+  SeeGone();
+  ExpectReplaced();
+}
+
+TEST_F(LaunchTest, AServerThatWasSeenAndGoesBeforeItsSecondTryIsAnsweredHasFailed) {
+  api.Push(Seen{made});
+  api.Settle();
+  SeeDeleting();
+  api.purchases_hang = true;
+  Lose();
+  ASSERT_EQ(First().phase, api::ScalePhase::kRequested) << First().message;
+  api.purchases_hang = false;
+  Answer();
+  api.Settle();
+  EXPECT_EQ(First().phase, api::ScalePhase::kProvisioning) << "it may still run";
   SeeGone();
   ExpectReplaced();
 }
