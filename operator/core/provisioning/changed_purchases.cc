@@ -41,12 +41,11 @@ bool RejectChanged(World& world, ScaleState& scale, const ScaleRequest& admitted
   ScaleState meant;
   meant.object = asked;
   HoldPool(world, meant, CloudError::kInvalidRequest, message, world.now);
-  if (const auto at = world.provisioning.scales.find(admitted.meta.name);
-      at != world.provisioning.scales.end())
-    EndScale(world, at->second, CloudError::kInvalidRequest, message);
-  if (admitted.meta.name != asked.meta.name) {
-    NoteNotCreated(world, meant, message);
-  }
+  // What the answer brings is seen by now, if it is not gone again.
+  const auto at = world.provisioning.scales.find(admitted.meta.name);
+  const bool there = at != world.provisioning.scales.end() && at->second.created;
+  if (there) EndScale(world, at->second, CloudError::kInvalidRequest, message);
+  if (!there || admitted.meta.name != asked.meta.name) NoteNotCreated(world, meant, message);
   return true;
 }
 

@@ -60,6 +60,19 @@ TEST_F(MissedTest, SoIsOneThatWasThereAlready) {
   EXPECT_EQ(api.claims_made, 1);
 }
 
+TEST_F(MissedTest, SoIsOneThatAPolicyHasChangedOnceItsPoolIsNotHeldAnyMore) {
+  Miss(Kind::kScale);
+  api.AddTask("t");
+  api.Settle();
+  ASSERT_EQ(api.hanging(), 1U);
+  api::ScaleRequest changed = api.world().provisioning.scales.at(name).object;
+  changed.pool = "other";
+  Answer(changed);
+  api.Advance(seconds(610));
+  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
+  EXPECT_EQ(api.claims_made, 1);
+}
+
 TEST_F(MissedTest, ABoughtServerWhoseRegistrationIsGoneIsRegisteredAnew) {
   api.AddTask("t");
   api.Settle();
