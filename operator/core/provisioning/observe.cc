@@ -146,13 +146,19 @@ void OnScaleGone(World& world, const std::string& name) {
 
 namespace {
 
+// Its server is not given back yet.
+bool MayRegister(const ScaleState& scale) {
+  return scale.object.status.phase <= api::ScalePhase::kReady && !scale.object.meta.deleted;
+}
+
 // why: what has become of it.
 void NotRegistered(World& world, const std::string& server, const std::string& why) {
   for (auto& [name, scale] : world.provisioning.scales) {
     if (!MayBeNamed(scale, server)) continue;
     scale.server_sent = false;
     scale.registration_error = why;
-    if (scale.registration.Fail(world.now, server, why, kRegister) && world.ready())
+    const bool news = scale.registration.Fail(world.now, server, why, kRegister);
+    if (news && MayRegister(scale) && world.ready())
       RecordEvent(world, scale, true, "RegisterFailed",
                   "RegisteredServer " + server + " " + why + kAgain);
   }

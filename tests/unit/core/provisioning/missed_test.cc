@@ -129,6 +129,22 @@ TEST_F(DeletedAtOnceTest, ABoughtServerIsRegisteredAgainWithGrowingPauses) {
   EXPECT_LE(made, 7);
 }
 
+// As with kubectl delete --cascade=foreground.
+TEST_F(DeletedAtOnceTest, ABoughtServerThatGoesWithItsPurchaseIsNotSaidToBeRegisteredAgain) {
+  api.AddPool("p");
+  api.AddTask("t");
+  api.Settle();
+  api.ProvideServer("n");
+  api.Settle();
+  ASSERT_EQ(api.servers.size(), 1U);
+  api::ScaleRequest& scale = api.scales.begin()->second;
+  scale.meta.deleted = api.now;
+  api.Change(scale);
+  api.Remove(api.servers, api.servers.begin()->first);
+  api.Settle();
+  for (const Note& note : api.notes) EXPECT_NE(note.reason, "RegisterFailed") << note.message;
+}
+
 TEST_F(DeletedAtOnceTest, ALabelledNodeIsRegisteredAgainWithGrowingPauses) {
   api.AddNode("n", "4");
   api.nodes["n"].meta.labels[api::kRegisterLabel] = "true";

@@ -388,6 +388,20 @@ TEST_F(AmbiguousCreationTest, SoItIsWhereThePodIsGoneBeforeTheLateAnswerThatItWa
   ExpectLostOnce();
 }
 
+TEST_F(AmbiguousCreationTest, SoItIsWhereThePodIsGoneBeforeTheLateAnswerThatItWasThere) {
+  api.unheard = true;
+  Add();
+  api.Advance(seconds(8));
+  api.unheard = false;
+  const api::Pod pod = api.pods.at("ns/t-1");
+  api.pods.clear();
+  api.Push(Listed{Kind::kPod, 1'000, {}});
+  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid,
+                   Error{ErrorKind::kAlreadyExists, "exists", {}}, pod});
+  api.Advance(seconds(180));
+  ExpectLostOnce();
+}
+
 TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesAfterAnAnswerThatThereIsNone) {
   api.unheard = true;
   Add();
