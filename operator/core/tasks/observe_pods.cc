@@ -30,8 +30,9 @@ void TakeEnd(World& world, const PodState& pod) {
   const int64_t last = LastEnded(*task);
   const bool succeeded = pod.object.phase == api::PodPhase::kSucceeded;
   const bool ended = pod.object.terminal() && (succeeded || attempt >= last);
-  // What must not run twice may have run there, which nothing else tells.
-  const bool untold = IsRecordedFirst(*task) && !task->binding && attempt > last;
+  // What must not run twice may have run there, also after it was taken back, which nothing else
+  // tells.
+  const bool untold = IsRecordedFirst(*task) && !task->binding && attempt >= last;
   if (ended || untold) ReconcileTask(world, *task);
 }
 

@@ -134,6 +134,25 @@ TEST_F(StuckTest, OneThatRunsAfterItWasTakenBackIsTheLastOfATaskThatMayNotBeLost
   EXPECT_TRUE(api.Status("t").attempts.at(0).started_at);
 }
 
+// The watch tells of both at once.
+TEST_F(StuckTest, SoIsOneThatRunsAfterItWasTakenBackAndIsGoneInTheSameMoment) {
+  api.AddTask("t", {{"retry", {{"lossLimit", 0}}}}, "2");
+  api.Settle();
+  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+  SayUnschedulable("t-1");
+  api.Advance(seconds(12));
+  ASSERT_EQ(api.Status("t").attempts.size(), 1u);
+  Pod().unscheduled = false;
+  Pod().waiting_reason.clear();
+  Pod().started_any = true;
+  api.SetPod("t-1", api::PodPhase::kRunning);
+  api.hangs = nullptr;
+  api.Remove(api.pods, "ns/t-1");
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.Phase("t"), "Failed") << api.Says("t");
+  EXPECT_EQ(api.pods_made, 1);
+}
+
 TEST_F(StuckTest, ItIsTriedAgainEverMoreSeldom) {
   Start();
   for (int i = 0; i < 600; ++i) {
