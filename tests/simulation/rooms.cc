@@ -159,10 +159,11 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
       Violate("wrong-server",
               pod.meta.key() + " on node " + pod.node_name + ", whose label is gone");
     // While two lead at once, one may have registered what the other gives back.
-    // Of a purchase that was there before the process knew all, it is not sure yet that it is gone.
+    // Of a purchase that was deleted before the process knew all, it is not sure yet that it is
+    // gone.
     const Time orphaned = OrphanedAt(*node);
-    const bool sure = orphaned != kNever && replica.listed() <= orphaned;
-    if (!overlap_ && KnowsAll(replica) && (IsTakenAway(*node) || sure))
+    const bool to_go = orphaned == kNever ? IsTakenAway(*node) : replica.listed() <= orphaned;
+    if (!overlap_ && KnowsAll(replica) && to_go)
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
   const bool seen = replica.HasSeen(Kind::kTask, task->meta.resource_version);
