@@ -162,7 +162,7 @@ void Checks::CheckServer(const Replica& replica, const Pod& pod, const std::stri
     // Of a purchase that was deleted before the process knew all, it is not sure yet that it is
     // gone.
     const Time orphaned = OrphanedAt(*node);
-    const bool to_go = orphaned == kNever ? IsTakenAway(*node) : replica.listed() <= orphaned;
+    const bool to_go = orphaned == kNever ? IsTakenAway(*node) : replica.listed() < orphaned;
     if (!overlap_ && KnowsAll(replica) && to_go)
       Violate("wrong-server", pod.meta.key() + " on node " + pod.node_name + ", which is to go");
   }
