@@ -224,8 +224,9 @@ bool Checks::WaitsForServer(const Replica& replica, const TaskRequest& task) con
   const api::TaskStatus& status = task.status;
   // Where one of a group has room, the others may have none.
   if (api::Finished(status.phase) || task.spec.suspend || task.spec.cancel || task.spec.group ||
-      task.meta.deleted || (status.retry_at && *status.retry_at > api_.now) || !PriorityOf(task) ||
-      Barred(task) || witness_.Unrecorded(task) || AwaitsAnother(replica, task))
+      task.meta.deleted || (status.retry_at && *status.retry_at > replica.now()) ||
+      !PriorityOf(task) || Barred(task) || witness_.Unrecorded(task) ||
+      AwaitsAnother(replica, task))
     return false;
   // It has ended, such as for want of money, and its status was refused: a text that was called
   // invalid is sent again after up to five minutes.

@@ -99,6 +99,45 @@ TEST_F(AtRestTest, AnAttemptOfItsOwnIsNotWaitedFor) {
   EXPECT_EQ(checks.Idle(first), (Checks::Waits{{kTask, "s0"}}));
 }
 
+// Task u is tried again at some time.
+class RetryTest : public AtRestTest {
+ protected:
+  void SetClockAhead(Duration by) {
+    second.JumpClock(by);
+    Pass(minutes(2));  // it follows slowly
+  }
+  void RetryAt(Time time) {
+    api::TaskRequest task = Task();
+    task.meta.name = "u";
+    task.status = {};
+    task.status.phase = api::TaskPhase::kPending;
+    task.status.retry_at = time;
+    api.Put(task);
+  }
+  bool IsDue() {
+    second.Read();
+    return checks.Idle(second).contains({"ns/u", "s0"});
+  }
+};
+
+TEST_F(RetryTest, IsNotDueBeforeThatByASlowClock) {
+  SetClockAhead(-seconds(10));
+  RetryAt(api.now);
+  EXPECT_FALSE(IsDue());
+  Pass(seconds(9));
+  EXPECT_FALSE(IsDue());
+  Pass(seconds(1));
+  EXPECT_TRUE(IsDue());
+}
+
+TEST_F(RetryTest, IsDueAsSoonAsThatByAFastClock) {
+  SetClockAhead(seconds(10));
+  RetryAt(api.now + seconds(11));
+  EXPECT_FALSE(IsDue());
+  Pass(seconds(1));
+  EXPECT_TRUE(IsDue());
+}
+
 TEST(ApiServerTest, WhatAdmissionAddedMayBeReckonedWithForAWhile) {
   ApiServer api;
   api.admission["ns"] = {false, 300};
