@@ -1,4 +1,6 @@
 // What is bought, and how much of it.
+#include <algorithm>
+
 #include "operator/cloud/karpenter.h"
 #include "operator/core/world.h"
 #include "tests/simulation/checks.h"
@@ -10,6 +12,8 @@ using api::TaskRequest;
 using std::chrono::seconds;
 
 constexpr auto kNone = api::CloudError::kNone;
+// So long what another process has asked for may come.
+constexpr Duration kTold = core::kLateArrival + seconds(15);
 // Less than that of every pool, by what clocks may differ.
 constexpr Duration kProvisionTimeout = seconds(250);
 
@@ -154,15 +158,18 @@ void Checks::CheckPool(const Replica& replica, const core::Write& write) {
 
 std::set<std::string> Checks::Unnoticed(const Replica& replica) const {
   std::set<std::string> out;
-  // What the process before had asked for may be made late.
-  const bool late = replica.listed() == kNever || api_.now < replica.listed() + core::kLateArrival;
-  if (late || StatusRefusedOfLate(Kind::kScale, "") || !cloud_.AllAnswer()) return out;
+  if (replica.listed() == kNever || StatusRefusedOfLate(Kind::kScale, "") || !cloud_.AllAnswer())
+    return out;
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*object);
     const bool waits = scale.status.phase == api::ScalePhase::kRequested ||
                        scale.status.phase == api::ScalePhase::kProvisioning;
+    // What another process had asked for may be made late.
+    const bool late = !engine_asked_.contains({replica.id(), scale.meta.uid}) &&
+                      api_.now < std::max(replica.listed(), scale.meta.created) + kTold;
     const std::string claim = cloud::NodeClaimName(scale.meta.uid);
-    if (waits && cloud_.Answered(scale.meta.uid) && api_.Get<api::CloudServer>(claim) == nullptr)
+    if (waits && !late && cloud_.Answered(scale.meta.uid) &&
+        api_.Get<api::CloudServer>(claim) == nullptr)
       out.insert(name + " waits for " + claim + ", which is gone");
   }
   return out;

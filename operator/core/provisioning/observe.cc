@@ -135,12 +135,32 @@ void OnCloudServerGone(World& world, const std::string& engine, const std::strin
   world.provisioning.orphans_asked.erase({engine, key});
 }
 
+namespace {
+
+// It came and went before its creation was answered: until then it keeps its place, so that the
+// answer is not taken for that to another of its name.
+void AwaitAnswer(ScaleState& scale) {
+  ScaleState waits;
+  waits.object = *scale.asked;
+  waits.asked = std::move(scale.asked);
+  waits.creating = true;
+  waits.sent_at = scale.sent_at;
+  waits.nominated = scale.nominated;
+  waits.promised_whole = scale.promised_whole;
+  waits.room = scale.room;
+  waits.untold = std::move(scale.untold);
+  scale = std::move(waits);
+}
+
+}  // namespace
+
 void OnScaleGone(World& world, const std::string& name) {
   const auto at = world.provisioning.scales.find(name);
   if (at == world.provisioning.scales.end()) return;
   // What its engine still has of it is nobody's from now on.
   const std::string& uid = at->second.object.meta.uid;
   if (world.provisioning.cloud_servers.Has(uid)) world.provisioning.unknown[uid].gone = true;
+  if (at->second.asked) return AwaitAnswer(at->second);
   world.provisioning.scales.erase(at);
 }
 

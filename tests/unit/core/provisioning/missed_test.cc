@@ -48,6 +48,22 @@ TEST_F(MissedTest, APurchaseThatIsGoneBeforeItsAnswerIsMadeAnew) {
   EXPECT_EQ(api.claims_made, 1);
 }
 
+TEST_F(MissedTest, NotBeforeThatAnswerWhereItIsSeenToComeAndGo) {
+  Miss(Kind::kScale);
+  api.AddTask("t");
+  api.Settle();
+  api::ScaleRequest made = api.world().provisioning.scales.at(name).object;
+  made.meta.uid = "made", made.meta.resource_version = 900;
+  api.Push(Seen{made});
+  api.Push(Gone{Kind::kScale, name, made.meta.uid, 901});
+  api.Settle();
+  EXPECT_EQ(api.hanging(), 1U) << "the answer would be taken for that to the second";
+  Answer(made);
+  api.Advance(seconds(10));
+  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
+  EXPECT_EQ(api.claims_made, 1);
+}
+
 TEST_F(MissedTest, SoIsOneThatWasThereAlready) {
   Miss(Kind::kScale);
   api.AddTask("t");
