@@ -280,7 +280,7 @@ void Replica::Note(const core::Measured& measured, Time now) {
     const auto* node = world_.api.Get<api::Node>(metrics.node);
     const bool old = node == nullptr || now >= known.MadeAt(node->meta.created) + core::kLoadKept;
     if (metrics.observed > observed || (metrics.observed < observed && old))
-      known = {metrics, now, known.forgotten ? Time{} : known.arrived};
+      known = {metrics, now, known.arrived};
   }
 }
 
@@ -295,8 +295,6 @@ size_t Replica::Turn() {
         met_ended_first_.insert(pod->meta.uid);
       if (pod->phase == api::PodPhase::kRunning) met_running_.insert(pod->meta.uid);
     }
-    const auto* gone = std::get_if<core::Gone>(&event);
-    if (gone != nullptr && gone->kind == Kind::kNode) loads_[gone->key].forgotten = true;
     if (const auto record = RecordIn(event)) told_.try_emplace(*record, world_.api.now);
     if (const auto* measured = std::get_if<core::Measured>(&event)) Note(*measured, now);
   }

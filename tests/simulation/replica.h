@@ -42,7 +42,6 @@ Record RecordOf(const api::TaskRequest& task);
 struct Load {
   api::NodeMetrics said;
   Time arrived{}, before{};  // by the clock of the process: this, and what it was told before
-  bool forgotten = false;    // its node was told to be gone since, so that the next is the first
 
   // By that clock, if it is of the node that was created then. The node's clock may be wrong, but
   // only it tells how old the first measurement is.

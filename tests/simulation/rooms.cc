@@ -130,7 +130,9 @@ void Checks::CheckLoad(const Replica& replica, const Pod& pod) {
       continue;
     if (spec.requires_metrics && !fresh)
       Violate("unmeasured", pod.meta.key() + " on server " + name);
-    if (!fresh) continue;
+    // Of a node that was away for so long the last but one is forgotten, by which it is dated.
+    const bool first = told != nullptr && told->arrived >= told->before + core::kLoadKept;
+    if (!fresh || (first && witness_.clocks_wrong)) continue;
     if ((spec.max_cpu_percent &&
          (cpu + load->cpu_milli) * 100 > *spec.max_cpu_percent * node->allocatable.cpu_milli) ||
         (spec.max_memory_percent &&
