@@ -569,6 +569,20 @@ TEST_F(DeletedPurchaseTest, NorWhereAnotherPurchaseHasItsNameByNow) {
   ExpectTold();
 }
 
+TEST_F(DeletedPurchaseTest, NorToAMachineThatItsEngineHadGivenBefore) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api.SetPod("t-1", api::PodPhase::kSucceeded);
+  api.Settle();
+  api::CloudServer& claim = api.claims.begin()->second;
+  api.DeleteScale(Scale().meta.name);
+  claim.node_name = "n2";
+  api.Change(claim);
+  api.AddTask("next");
+  api.Settle();
+  EXPECT_FALSE(api.pods.contains("ns/next-1"));
+}
+
 TEST_F(DeletedPurchaseTest, WhatNothingDrainsIsGivenBackWhenTheyHaveEnded) {
   Run("machines");
   api.DeleteScale(Scale().meta.name);
