@@ -43,7 +43,8 @@ bool Episode::LookAmiss(Random& random) {
 
 void Episode::DeleteAtOnce(const core::Write& write) {
   constexpr int64_t kOneOf = 30;
-  if (!faults() || write.verb != core::Verb::kCreate || api_.version() % kOneOf > 1) return;
+  if (!faults() || still_ || write.verb != core::Verb::kCreate || api_.version() % kOneOf > 1)
+    return;
   Count("deleted as soon as it is made");
   const bool listed = api_.version() % kOneOf == 1;
   api_.Remove(write.kind, write.key());

@@ -18,6 +18,7 @@ constexpr Duration kAfterHanging = seconds(100);
 }  // namespace
 
 void Episode::GoOn(Replica& replica) {
+  still_ = true;
   // What has arrived meanwhile leaves its worker free for the next.
   while (replica.Carry(0, Fate::kGood)) continue;
   while (replica.Answer(0)) continue;
@@ -28,6 +29,7 @@ void Episode::GoOn(Replica& replica) {
   while (replica.Begin()) continue;
   while (replica.Carry(0, Fate::kGood)) continue;
   while (replica.Answer(0)) continue;
+  still_ = false;
 }
 
 // Everything works but the writes in one namespace: the tasks of the others get their pods in time.
