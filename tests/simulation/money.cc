@@ -17,8 +17,10 @@ int64_t Checks::BegunFor(const Replica& replica, const TaskRequest& task) const 
   int64_t begun = 0;
   for (const auto& [of, intent] : intents_) {
     const std::string& key = of.first;
+    // One that was told to give way is taken back as soon as it appears.
     if (intent.replica == replica.id() && intent.task_uid == task.meta.uid &&
-        api_.Get<Pod>(key) == nullptr && !GivenUp(replica, intent.decided))
+        api_.Get<Pod>(key) == nullptr && !GivenUp(replica, intent.decided) &&
+        !preempted_.contains({task.meta.uid, intent.assignment->attempt}))
       begun = intent.estimate;
   }
   if (record == nullptr || record->pods.empty()) return begun;
