@@ -116,13 +116,16 @@ void Checks::CheckLosses(const core::Write& write, const TaskRequest& task) {
                     [&](const api::Attempt& each) { return each.attempt == number; }))
       continue;
     const auto of = [&](const PodRecord& pod) { return pod.attempt == number; };
-    // Of a pod that was bound elsewhere, and is gone, only where it was to be may be known.
-    const auto& meant = task.status.assignment;
+    // Of a pod that was bound elsewhere, and is gone, only where it was to be may be known; before
+    // the status tells of that, by the attempt, whose server has its node's name if it is local.
+    const auto& told_of = task.status.assignment;
+    const std::string meant = told_of && told_of->attempt == number
+                                  ? told_of->node_name
+                                  : api::GetString(attempt, "server");
     const auto lost = [&](const PodRecord& pod) {
       return of(pod) && (witness_.Lost(pod.node, pod.asked) ||
-                         (pod.moved && meant && meant->attempt == number &&
-                          api_.Get<api::Pod>(pod.key) == nullptr &&
-                          witness_.Lost(meant->node_name, pod.asked)));
+                         (pod.moved && api_.Get<api::Pod>(pod.key) == nullptr &&
+                          witness_.Lost(meant, pod.asked)));
     };
     const auto& pods = record->pods;
     if (std::any_of(pods.begin(), pods.end(), of) && std::none_of(pods.begin(), pods.end(), lost))
