@@ -222,16 +222,18 @@ void OnRegistrationOutcome(World& world, const Outcome& outcome) {
 
 namespace {
 
-// One that is refused is tried again later.
+// One that is refused is tried again later. What is seen of it stays as it is.
 void OrphanReleased(World& world, const Outcome& outcome) {
   if (!outcome.error) return;
-  if (outcome.error->kind != ErrorKind::kNotFound)
-    world.provisioning.orphans_asked.erase({outcome.engine, outcome.key});
   api::CloudServer* server =
       world.provisioning.cloud_servers.Find(outcome.request_uid, outcome.engine, outcome.key);
   if (server == nullptr) return;
-  server->deleting = outcome.error->kind == ErrorKind::kNotFound;
-  if (!server->deleting) world.provisioning.orphans_at = world.now + std::chrono::seconds(30);
+  if (outcome.error->kind == ErrorKind::kNotFound) {
+    server->deleting = true;
+    return;
+  }
+  world.provisioning.orphans_asked.erase({outcome.engine, outcome.key});
+  world.provisioning.orphans_at = world.now + std::chrono::seconds(30);
 }
 
 }  // namespace

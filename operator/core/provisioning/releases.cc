@@ -94,7 +94,6 @@ void ReleaseOrphan(World& world, CloudServer& server) {
   if (!first && world.now < asked->second + kReleaseAgain)
     return world.WakeAt(asked->second + kReleaseAgain);
   asked->second = world.now;
-  server.deleting = true;
   world.effects.push_back(AskCloud{AskCloud::Op::kRelease, "", server.request_uid, {}, server});
 }
 

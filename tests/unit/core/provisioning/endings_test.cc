@@ -583,6 +583,21 @@ TEST_F(DeletedPurchaseTest, NorToAMachineThatItsEngineHadGivenBefore) {
   EXPECT_FALSE(api.pods.contains("ns/next-1"));
 }
 
+TEST_F(DeletedPurchaseTest, WhatIsSeenToGoIsNotAskedBackAgainSinceTheAnswerGotLost) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  const api::CloudServer claim = api.claims.begin()->second;
+  api.DeleteScale(Scale().meta.name);
+  api.Settle();
+  ASSERT_EQ(api.releases_asked, 1);
+  Outcome lost{Verb::kDelete, Kind::kCloudServer, claim.key(), claim.request_uid, {}, {}};
+  lost.engine = cloud::kKarpenter;
+  lost.error = Error{ErrorKind::kUnavailable, "the request timed out", {}, true};
+  api.Push(lost);
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.releases_asked, 1);
+}
+
 TEST_F(DeletedPurchaseTest, WhatNothingDrainsIsGivenBackWhenTheyHaveEnded) {
   Run("machines");
   api.DeleteScale(Scale().meta.name);
