@@ -13,9 +13,6 @@ using std::chrono::seconds;
 
 namespace {
 
-// What a process before has asked for may still arrive, and is waited for from when this one has
-// heard of it; then it is told.
-constexpr Duration kTold = core::kLateArrival + seconds(15);
 // What hangs keeps no room; what only waits for others to be carried out does.
 constexpr Duration kPromised = seconds(120);
 

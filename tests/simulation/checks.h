@@ -17,6 +17,9 @@
 
 namespace spillway::simulation {
 
+// What a process before has asked for may still arrive, and is waited for from when this one has
+// heard of it; then it is told.
+inline constexpr Duration kTold = core::kLateArrival + std::chrono::seconds(15);
 // For so long a server or a namespace that refused a pod may be passed over.
 inline constexpr Duration kPassedOver = std::chrono::seconds(660);
 

@@ -150,7 +150,7 @@ class Episode {
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::vector<std::pair<Time, core::Write>> late_;  // that nobody waits for, and since when
   Time beat_{};
-  bool still_ = false;  // nobody deletes anything
+  bool still_ = false;  // nothing is deleted as soon as it is made
   int next_id_ = 0, empty_turns_ = 0;
   std::string last_decided_;     // the key of an effect
   std::vector<size_t> weights_;  // of the actions, in this episode

@@ -12,8 +12,6 @@ using api::TaskRequest;
 using std::chrono::seconds;
 
 constexpr auto kNone = api::CloudError::kNone;
-// So long what another process has asked for may come.
-constexpr Duration kTold = core::kLateArrival + seconds(15);
 // Less than that of every pool, by what clocks may differ.
 constexpr Duration kProvisionTimeout = seconds(250);
 

@@ -33,60 +33,50 @@ class MissedTest : public testing::Test {
     api.Settle();
   }
 
+  // Of a purchase for ns/t, which is returned as it was asked for.
+  api::ScaleRequest MissPurchase() {
+    Miss(Kind::kScale);
+    api.AddTask("t");
+    api.Settle();
+    EXPECT_EQ(api.hanging(), 1U);
+    return api.world().provisioning.scales.at(name).object;
+  }
+  void ExpectMadeAnew(seconds within = seconds(10)) {
+    api.Advance(within);
+    EXPECT_EQ(api.scales_made, 1) << api.Says("t");
+    EXPECT_EQ(api.claims_made, 1);
+  }
+
   ApiModel api;
   std::string name;
 };
 
 TEST_F(MissedTest, APurchaseThatIsGoneBeforeItsAnswerIsMadeAnew) {
-  Miss(Kind::kScale);
-  api.AddTask("t");
-  api.Settle();
-  ASSERT_EQ(api.hanging(), 1U);
-  Answer(api.world().provisioning.scales.at(name).object);
-  api.Advance(seconds(10));
-  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
-  EXPECT_EQ(api.claims_made, 1);
+  Answer(MissPurchase());
+  ExpectMadeAnew();
 }
 
 TEST_F(MissedTest, NotBeforeThatAnswerWhereItIsSeenToComeAndGo) {
-  Miss(Kind::kScale);
-  api.AddTask("t");
-  api.Settle();
-  api::ScaleRequest made = api.world().provisioning.scales.at(name).object;
+  api::ScaleRequest made = MissPurchase();
   made.meta.uid = "made", made.meta.resource_version = 900;
   api.Push(Seen{made});
   api.Push(Gone{Kind::kScale, name, made.meta.uid, 901});
   api.Settle();
   EXPECT_EQ(api.hanging(), 1U) << "the answer would be taken for that to the second";
   Answer(made);
-  api.Advance(seconds(10));
-  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
-  EXPECT_EQ(api.claims_made, 1);
+  ExpectMadeAnew();
 }
 
 TEST_F(MissedTest, SoIsOneThatWasThereAlready) {
-  Miss(Kind::kScale);
-  api.AddTask("t");
-  api.Settle();
-  ASSERT_EQ(api.hanging(), 1U);
-  Answer(api.world().provisioning.scales.at(name).object,
-         Error{ErrorKind::kAlreadyExists, "exists", {}});
-  api.Advance(seconds(10));
-  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
-  EXPECT_EQ(api.claims_made, 1);
+  Answer(MissPurchase(), Error{ErrorKind::kAlreadyExists, "exists", {}});
+  ExpectMadeAnew();
 }
 
 TEST_F(MissedTest, SoIsOneThatAPolicyHasChangedOnceItsPoolIsNotHeldAnyMore) {
-  Miss(Kind::kScale);
-  api.AddTask("t");
-  api.Settle();
-  ASSERT_EQ(api.hanging(), 1U);
-  api::ScaleRequest changed = api.world().provisioning.scales.at(name).object;
+  api::ScaleRequest changed = MissPurchase();
   changed.pool = "other";
   Answer(changed);
-  api.Advance(seconds(610));
-  EXPECT_EQ(api.scales_made, 1) << api.Says("t");
-  EXPECT_EQ(api.claims_made, 1);
+  ExpectMadeAnew(seconds(610));
 }
 
 TEST_F(MissedTest, ABoughtServerWhoseRegistrationIsGoneIsRegisteredAnew) {

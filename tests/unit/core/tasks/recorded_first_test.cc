@@ -303,6 +303,28 @@ TEST_F(RecordedFirstTest, APodThatIsRefusedIsNoLossForWhoComesNext) {
 // The answer is lost, or has not come: the pod may run all the same.
 class AmbiguousCreationTest : public RecordedFirstTest {
  protected:
+  // The creation of ns/t-1 is carried out, and neither answered nor seen.
+  api::Pod AddUnheard() {
+    api.unheard = true;
+    Add();
+    api.unheard = false;
+    return api.pods.at("ns/t-1");
+  }
+  // The same, until its room is given back; by then the pod is gone, and a list tells of others.
+  api::Pod AddMissed() {
+    api.unheard = true;
+    Add();
+    api.Advance(seconds(8));
+    api.unheard = false;
+    const api::Pod pod = api.pods.at("ns/t-1");
+    api.pods.clear();
+    api.Push(Listed{Kind::kPod, 1'000, {}});
+    return pod;
+  }
+  void Answer(std::optional<Error> error, std::optional<Object> made = std::nullopt) {
+    api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid,
+                     std::move(error), std::move(made)});
+  }
   void ExpectLostOnce() {
     EXPECT_EQ(api.Phase("t"), "Failed");
     EXPECT_EQ(api.pods_made, 1);
@@ -347,71 +369,39 @@ TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesAtOnce) {
 
 // What the watch told of it came with the answer, or before it.
 TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesBeforeAnAnswerThatMeansNothing) {
-  api.unheard = true;
-  Add();
-  api.unheard = false;
+  AddUnheard();
   api.SetPod("t-1", api::PodPhase::kRunning);
   api.Remove(api.pods, "ns/t-1");
-  api.Push(Outcome{Verb::kCreate,
-                   Kind::kPod,
-                   "ns/t-1",
-                   api.tasks.at("ns/t").meta.uid,
-                   Error{ErrorKind::kUnavailable, "cannot reach it: reset", {}, true},
-                   {}});
+  Answer(Error{ErrorKind::kUnavailable, "cannot reach it: reset", {}, true});
   api.Advance(seconds(180));
   ExpectLostOnce();
 }
 
 TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesLongBeforeTheAnswer) {
-  api.unheard = true;
-  Add();
-  api.unheard = false;
-  const api::Pod pod = api.pods.at("ns/t-1");
+  const api::Pod pod = AddUnheard();
   api.SetPod("t-1", api::PodPhase::kRunning);
   api.Remove(api.pods, "ns/t-1");
   api.Advance(seconds(8));
-  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid, {}, pod});
+  Answer({}, pod);
   api.Advance(seconds(180));
   ExpectLostOnce();
 }
 
 TEST_F(AmbiguousCreationTest, SoItIsWhereThePodIsGoneBeforeTheLateAnswerThatItWasMade) {
-  api.unheard = true;
-  Add();
-  api.Advance(seconds(8));
-  api.unheard = false;
-  const api::Pod pod = api.pods.at("ns/t-1");
-  api.pods.clear();
-  api.Push(Listed{Kind::kPod, 1'000, {}});
-  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid, {}, pod});
+  Answer({}, AddMissed());
   api.Advance(seconds(180));
   ExpectLostOnce();
 }
 
 TEST_F(AmbiguousCreationTest, SoItIsWhereThePodIsGoneBeforeTheLateAnswerThatItWasThere) {
-  api.unheard = true;
-  Add();
-  api.Advance(seconds(8));
-  api.unheard = false;
-  const api::Pod pod = api.pods.at("ns/t-1");
-  api.pods.clear();
-  api.Push(Listed{Kind::kPod, 1'000, {}});
-  api.Push(Outcome{Verb::kCreate, Kind::kPod, "ns/t-1", api.tasks.at("ns/t").meta.uid,
-                   Error{ErrorKind::kAlreadyExists, "exists", {}}, pod});
+  Answer(Error{ErrorKind::kAlreadyExists, "exists", {}}, AddMissed());
   api.Advance(seconds(180));
   ExpectLostOnce();
 }
 
 TEST_F(AmbiguousCreationTest, SoItIsWhereThePodComesAndGoesAfterAnAnswerThatThereIsNone) {
-  api.unheard = true;
-  Add();
-  api.unheard = false;
-  api.Push(Outcome{Verb::kCreate,
-                   Kind::kPod,
-                   "ns/t-1",
-                   api.tasks.at("ns/t").meta.uid,
-                   Error{ErrorKind::kUnavailable, "pods \"t-1\" not found", {}},
-                   {}});
+  AddUnheard();
+  Answer(Error{ErrorKind::kUnavailable, "pods \"t-1\" not found", {}});
   api.Settle();
   ASSERT_EQ(api.hanging(), 0U);
   api.SetPod("t-1", api::PodPhase::kRunning);

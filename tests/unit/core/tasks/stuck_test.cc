@@ -27,6 +27,19 @@ class StuckTest : public testing::Test {
     api.Change(Pod(name));
     api.Settle();
   }
+  // Of a task that may not be lost, before the pod's deletion arrives.
+  void RunTakenBack() {
+    api.AddTask("t", {{"retry", {{"lossLimit", 0}}}}, "2");
+    api.Settle();
+    api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
+    SayUnschedulable("t-1");
+    api.Advance(seconds(12));
+    ASSERT_EQ(api.Status("t").attempts.size(), 1u);
+    Pod().unscheduled = false;
+    Pod().waiting_reason.clear();
+    Pod().started_any = true;
+    api.SetPod("t-1", api::PodPhase::kRunning);
+  }
   std::string Why() { return api.Says("t", "Reconciling"); }
   ApiModel api;
 };
@@ -113,16 +126,7 @@ TEST_F(StuckTest, APodThatHasNoNodeIsTakenBackForOthers) {
 }
 
 TEST_F(StuckTest, OneThatRunsAfterItWasTakenBackIsTheLastOfATaskThatMayNotBeLost) {
-  api.AddTask("t", {{"retry", {{"lossLimit", 0}}}}, "2");
-  api.Settle();
-  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
-  SayUnschedulable("t-1");
-  api.Advance(seconds(12));
-  ASSERT_EQ(api.Status("t").attempts.size(), 1u);
-  Pod().unscheduled = false;
-  Pod().waiting_reason.clear();
-  Pod().started_any = true;
-  api.SetPod("t-1", api::PodPhase::kRunning);
+  RunTakenBack();
   api.Settle();
   api.hangs = nullptr;
   api.Remove(api.pods, "ns/t-1");
@@ -136,16 +140,7 @@ TEST_F(StuckTest, OneThatRunsAfterItWasTakenBackIsTheLastOfATaskThatMayNotBeLost
 
 // The watch tells of both at once.
 TEST_F(StuckTest, SoIsOneThatRunsAfterItWasTakenBackAndIsGoneInTheSameMoment) {
-  api.AddTask("t", {{"retry", {{"lossLimit", 0}}}}, "2");
-  api.Settle();
-  api.hangs = [](const Write& write) { return write.verb == Verb::kDelete; };
-  SayUnschedulable("t-1");
-  api.Advance(seconds(12));
-  ASSERT_EQ(api.Status("t").attempts.size(), 1u);
-  Pod().unscheduled = false;
-  Pod().waiting_reason.clear();
-  Pod().started_any = true;
-  api.SetPod("t-1", api::PodPhase::kRunning);
+  RunTakenBack();
   api.hangs = nullptr;
   api.Remove(api.pods, "ns/t-1");
   api.Advance(seconds(60));
