@@ -40,7 +40,7 @@ struct Observer {
   }
 };
 
-// By somebody else.
+// By somebody else than this process.
 bool IsDeletedAtOnce(const World& world, const ServerState& server) {
   return !server.deletion.sent && world.now < server.object.meta.created + kRegister.last;
 }

@@ -18,7 +18,7 @@ void OnPoolGone(World& world, const std::string& name);
 void OnScaleGone(World& world, const std::string& name);
 // key: of the engine's object.
 void OnCloudServerGone(World& world, const std::string& engine, const std::string& key);
-// Its purchase may register it again. at_once: as of a node that is labelled for it.
+// Its purchase may register it again. at_once: see OnRegistrationGone in servers/observe.h.
 void OnRegistrationGone(World& world, const std::string& server, bool at_once);
 void OnScaleOutcome(World& world, const Outcome& outcome);
 // Of the creation of a RegisteredServer that a purchase may have led to.

@@ -153,7 +153,7 @@ void OnSeen(Context& context, Servers& servers, const api::RegisteredServer& obj
 
 namespace {
 
-// why: what has become of what it was to be registered as.
+// why: what has become of its RegisteredServer.
 void StayUnregistered(Context& context, Servers& servers, const std::string& name,
                       const std::string& why) {
   const auto node = servers.nodes.find(name);

@@ -22,8 +22,8 @@ void OnNodeGone(Context& context, Servers& servers, const std::string& name);
 // key: the Lease's namespace and name.
 void OnLeaseGone(Servers& servers, const std::string& key);
 void OnServerGone(Servers& servers, const std::string& name);
-// What a node that is labelled for it was registered as is gone. at_once: somebody deletes it as
-// soon as it is made, so that it is made again with growing pauses.
+// The RegisteredServer of a labelled node is gone. at_once: somebody has deleted it as soon as it
+// was made, so that the next one is made after a growing pause.
 void OnRegistrationGone(Context& context, Servers& servers, const std::string& name, bool at_once);
 // The answer to a creation tells of a RegisteredServer that is not known: it has come and gone.
 // REQUIRES: what the answer brings was taken up.

@@ -7,6 +7,7 @@ namespace spillway::core {
 
 // Between tries to register a server that were refused.
 inline constexpr BackoffRange kRegister{std::chrono::milliseconds(5'000), kRefused.last};
+// Why a RegisteredServer that somebody deletes at once is made again later.
 inline constexpr char kDeletedAtOnce[] = "was deleted as soon as it was made";
 
 // A node whose Lease was not renewed for this long is not ready. The kubelet renews every 10 s, and
