@@ -10,6 +10,7 @@ namespace {
 
 using api::Pod;
 using api::TaskRequest;
+using std::chrono::seconds;
 
 // A long output is cut.
 bool Tells(const PodRecord& pod, const api::TaskResult& result) {
@@ -118,11 +119,15 @@ bool Checks::GivesWay(const Replica& replica, const TaskRequest& task,
   return out;
 }
 
-// Its pod may still be on its way, and whom it gave way to be gone when that is deleted.
+// Its pod may still be on its way, and end before it is deleted; or whom it gave way to is gone
+// when that is done.
 void Checks::NotePreempted(const Replica& replica, const core::Note& note) {
   const TaskRequest* task = note.reason == "Preempted" ? TaskOf(note.uid) : nullptr;
-  if (task != nullptr && GivesWay(replica, *task, PriorityOf(*task)))
-    preempted_.emplace(note.uid, note.attempt);
+  if (task == nullptr || !GivesWay(replica, *task, PriorityOf(*task))) return;
+  preempted_.emplace(note.uid, note.attempt);
+  const TaskRecord* record = witness_.Task(note.uid);
+  const PodRecord* pod = record == nullptr ? nullptr : record->Attempt(note.attempt);
+  if (pod != nullptr && !pod->over) witness_.Blame(pod->uid, "gave way");
 }
 
 // All members of the task's group run, or have run, as their statuses tell the process: nothing of
@@ -168,6 +173,11 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   if (const auto within = task->spec.start_deadline;
       within && replica.now() >= task->meta.created + *within)
     witness_.Blame(write.uid, "did not start in time");
+  // Or that of its node says nothing of when it began.
+  const Time began = witness_.Task(*owner)->pods.front().began;
+  if (const auto within = task->spec.active_deadline;
+      within && replica.now() + seconds(1) >= began + *within)
+    witness_.Blame(write.uid, "ran too long");
   if (const auto* node = api_.Get<api::Node>(pod->node_name);
       node != nullptr && (IsTakenAway(*node) || OrphanedAt(*node) != kNever))
     witness_.Blame(write.uid, "its server is to go");

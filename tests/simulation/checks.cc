@@ -218,6 +218,9 @@ void Checks::After(const Replica& replica, const core::Write& write) {
                               api::DecodePod(runtime::Body(write))->requests};
     ++created_[write.key()];
     if (overlap_) witness_.Late(write.uid);
+    if (const PodRecord* record = witness_.RecordOf(pod);
+        record != nullptr && preempted_.contains({write.uid, record->attempt}))
+      witness_.Blame(pod.meta.uid, "gave way");
     ++costs_[write.uid].pods;
     NoteTried(write.uid, &Kindred::made);
     CheckPods(write);

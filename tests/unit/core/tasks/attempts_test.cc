@@ -604,6 +604,28 @@ TEST_F(UnansweredTest, TheNextPodComesOnceItHasAppearedAndGone) {
   EXPECT_TRUE(api.pods.contains("ns/t-2")) << api.Says("t");
 }
 
+// Ours may come yet, and needs its room then.
+TEST_F(UnansweredTest, APodOfAnotherLeaderThatComesAndGoesMeanwhileLeavesItsRoomKept) {
+  api::Pod pod;
+  pod.meta.ns = "ns";
+  pod.meta.name = "t-1";
+  pod.meta.uid = "another's";
+  pod.meta.resource_version = 1'000;
+  pod.meta.owners = {{"TaskRequest", "t", api.tasks.at("ns/t").meta.uid, true, true}};
+  pod.node_name = "s1";
+  api.Push(Seen{pod});
+  api.Settle();
+  api.Push(Gone{Kind::kPod, "ns/t-1", "another's", 1'001});
+  api.AddTask("large", {}, "4");
+  api.Settle();
+  EXPECT_FALSE(api.pods.contains("ns/large-1"));
+  Answer(ErrorKind::kForbidden);
+  api.tasks["ns/t"].spec.cancel = true;
+  api.Change(api.tasks["ns/t"]);
+  api.Advance(seconds(1));
+  EXPECT_TRUE(api.pods.contains("ns/large-1")) << api.Says("large");
+}
+
 TEST_F(UnansweredTest, TheNextPodComesAtOnceIfTheCreationWasRefused) {
   Answer(ErrorKind::kForbidden);
   api.Advance(seconds(10));
