@@ -185,7 +185,8 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
   if (pending && origin != origins_.end() && origin->second.replica == replica.id() &&
       replica.UntoldUntil(write.uid) >= origin->second.decided + core::kSlowAnswer)
     witness_.Blame(write.uid, "was given up before it was seen");
-  if (pending && pod->intended) witness_.Blame(write.uid, "was not bound");
+  const bool bound = !pod->intended && replica.HasSeen(Kind::kPod, record->bound);
+  if (pending && !bound) witness_.Blame(write.uid, "was not bound");
   if (pending && LacksRoom(api_, *pod)) witness_.Blame(write.uid, "has no room left");
   if (pending && !(pod->requests == asked))
     witness_.Blame(write.uid, "was admitted with more than it asked for");
@@ -199,6 +200,16 @@ bool Checks::KnowsEnd(const Replica& replica, const PodRecord& pod) const {
                                               : replica.HasMetEnded(pod.uid);
 }
 
+// Whether the process can know that the pod has run. Of one that was refused, or taken back before,
+// only who saw it can, and whoever was told by him; see README.md.
+bool Checks::KnowsRun(const Replica& replica, const TaskRequest& task, const PodRecord& pod) {
+  if (!pod.ran) return false;
+  if ((!pod.turned_away && !pod.taken_back) || replica.HasMetRunning(pod.uid)) return true;
+  return std::any_of(
+      task.status.attempts.begin(), task.status.attempts.end(),
+      [&](const auto& each) { return each.attempt == pod.attempt && each.started_at; });
+}
+
 // What has ended well is never begun anew, nor, with a loss limit of 0, what may have run and was
 // not stopped by its user or for others.
 void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
@@ -208,8 +219,7 @@ void Checks::CheckRunsOnce(const Replica& replica, const core::Write& write) {
   if (api_.Get<Pod>(write.key()) != nullptr) return;  // there will be no second one of its name
   int64_t ran = 0, may = 1 + task->spec.retry.limit + record->edits;
   for (const PodRecord& pod : record->pods) {
-    // That it has run, only who saw it can know; see README.md.
-    ran += pod.ran && (!pod.turned_away || replica.HasMetRunning(pod.uid)) ? 1 : 0;
+    ran += KnowsRun(replica, *task, pod) ? 1 : 0;
     may += pod.gave_way ? 1 : 0;
     const bool succeeded = pod.ended > 0 && pod.end && pod.end->exit_code == 0 &&
                            !pod.asked_to_end && pod.cause.empty();

@@ -184,6 +184,7 @@ class Checks {
   Time RegisteredAt(const std::string& node) const;
   void CheckRefusals(const Replica& replica, const core::Write& write);
   void CheckPool(const Replica& replica, const core::Write& write);
+  static bool KnowsRun(const Replica& replica, const api::TaskRequest& task, const PodRecord& pod);
   bool KnowsEnd(const Replica& replica, const PodRecord& pod) const;
   void CheckRunsOnce(const Replica& replica, const core::Write& write);
   void CheckPods(const core::Write& write);

@@ -202,9 +202,12 @@ bool Witness::RefusedBy(const std::string& node, Duration within) const {
 }
 
 void Witness::TakenBack(const std::string& pod_uid, const api::Resources& asked) {
-  const PodRecord* pod = RecordOf(pod_uid);
-  if (pod == nullptr || pod->unbound.empty()) return;
-  auto& all = nodes_[pod->unbound].unbound[{asked.cpu_milli, asked.memory}];
+  const auto known = pods_.find(pod_uid);
+  if (known == pods_.end()) return;
+  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  pod.taken_back = true;
+  if (pod.unbound.empty()) return;
+  auto& all = nodes_[pod.unbound].unbound[{asked.cpu_milli, asked.memory}];
   std::erase_if(all, [&](const auto& each) { return each.second == pod_uid; });
   all.emplace_back(now, pod_uid);
 }

@@ -38,6 +38,7 @@ struct PodRecord {
   bool disrupted = false;                // by the cluster, not by a decision of the operator
   bool own_fault = false;                // it failed, and nothing had been done to it
   bool turned_away = false;              // it ran, and its end tells nothing of that
+  bool taken_back = false;               // its end was decided on before it was known to run
 };
 
 struct TaskRecord {

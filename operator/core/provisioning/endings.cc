@@ -1,6 +1,8 @@
 #include "operator/core/provisioning/endings.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "operator/core/provisioning/engines.h"
@@ -76,6 +78,38 @@ bool HasPurchase(World& world, const ServerState& server) {
   return scale != world.provisioning.scales.end() && OwnServer(world, scale->second) == &server;
 }
 
+// Where tasks may have been put for the purchase: the node of its claim, and whatever is registered
+// for it, such as a machine that its engine gave before.
+std::set<std::string> NodesOf(const World& world, const CloudServer& claim) {
+  std::set<std::string> out;
+  if (!claim.node_name.empty()) out.insert(claim.node_name);
+  for (const auto& [name, server] : world.servers.by_name) {
+    const auto& owners = server.object.meta.owners;
+    if (server.object.spec.cloud &&
+        std::any_of(owners.begin(), owners.end(),
+                    [&](const auto& owner) { return owner.uid == claim.request_uid; }))
+      out.insert(server.object.spec.node_name);
+  }
+  return out;
+}
+
+// The same as Vacate, of one node of a purchase that is gone.
+bool VacateNode(World& world, const CloudServer& orphan, const std::string& node) {
+  ServerState* server = world.servers.On(node);
+  const std::string request = server == nullptr ? "" : server->object.spec.scale_request;
+  if (server != nullptr && (!server->object.spec.cloud || HasPurchase(world, *server))) return true;
+  if (IsVacant(world, node)) {
+    if (server != nullptr) Unregister(world, world.servers, *server);  // it takes no task meanwhile
+    return true;
+  }
+  const Ending ending{"ScaleRequest " + (request.empty() ? "of " + orphan.name : request) +
+                          " is gone, and its server is given back",
+                      {},
+                      world.now};
+  if (server != nullptr && server->ending) return WakeUnlessWaited(world, node, *server->ending);
+  return EndOn(world, node, server, ending);
+}
+
 }  // namespace
 
 bool IsTheOne(const api::ScaleStatus& status, const CloudServer& server) {
@@ -113,26 +147,16 @@ bool Vacate(World& world, const ScaleState& scale) {
 }
 
 bool HasTasks(const World& world, const CloudServer& server) {
-  return !server.node_name.empty() && !IsVacant(world, server.node_name);
+  const auto nodes = NodesOf(world, server);
+  return std::any_of(nodes.begin(), nodes.end(),
+                     [&](const std::string& node) { return !IsVacant(world, node); });
 }
 
 bool VacateOrphan(World& world, const CloudServer& orphan) {
-  const std::string& node = orphan.node_name;
-  ServerState* server = node.empty() ? nullptr : world.servers.On(node);
-  const std::string request = server == nullptr ? "" : server->object.spec.scale_request;
-  const bool others =
-      server != nullptr && (!server->object.spec.cloud || HasPurchase(world, *server));
-  if (node.empty() || others) return true;
-  if (IsVacant(world, node)) {
-    if (server != nullptr) Unregister(world, world.servers, *server);  // it takes no task meanwhile
-    return true;
-  }
-  const Ending ending{"ScaleRequest " + (request.empty() ? "of " + orphan.name : request) +
-                          " is gone, and its server is given back",
-                      {},
-                      world.now};
-  if (server != nullptr && server->ending) return WakeUnlessWaited(world, node, *server->ending);
-  return EndOn(world, node, server, ending);
+  bool vacant = true;
+  for (const std::string& node : NodesOf(world, orphan))
+    vacant = VacateNode(world, orphan, node) && vacant;
+  return vacant;
 }
 
 }  // namespace spillway::core

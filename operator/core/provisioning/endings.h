@@ -18,7 +18,7 @@ bool IsTheOne(const api::ScaleStatus& status, const api::CloudServer& server);
 // Of a purchase whose server is given back: those who run there are told until when they have time,
 // and nobody goes there any more. True once none of them is left, or can be waited for.
 bool Vacate(World& world, const ScaleState& scale);
-// Whether tasks run on the node of the claim.
+// Whether tasks run on the node of the claim, or on what else is registered for its purchase.
 bool HasTasks(const World& world, const api::CloudServer& server);
 // The same of a server whose purchase is gone.
 bool VacateOrphan(World& world, const api::CloudServer& orphan);

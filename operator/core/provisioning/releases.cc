@@ -130,29 +130,6 @@ void ReleaseUnknown(World& world) {
   });
 }
 
-// Registered for a purchase that is known to be gone, also on a machine that its engine gave
-// before.
-bool IsOfGone(const World& world, const ServerState& server) {
-  const auto& unknown = world.provisioning.unknown;
-  const auto& owners = server.object.meta.owners;
-  return server.object.spec.cloud &&
-         std::any_of(owners.begin(), owners.end(), [&](const api::OwnerReference& owner) {
-           const auto at = unknown.find(owner.uid);
-           return at != unknown.end() && at->second.gone;
-         });
-}
-
-// No task goes there until they are collected.
-void UnregisterOrphans(World& world) {
-  const auto& unknown = world.provisioning.unknown;
-  if (std::none_of(unknown.begin(), unknown.end(),
-                   [](const auto& each) { return each.second.gone; }))
-    return;
-  for (auto& [name, server] : world.servers.by_name) {
-    if (!server.releasing && IsOfGone(world, server)) Unregister(world, world.servers, server);
-  }
-}
-
 // What is added to why the server was given back while its Node is still there.
 std::string WhatIsLeft(const ScaleState& scale) {
   return "; waiting for its engine to take node " + scale.object.status.node_name +
@@ -238,7 +215,6 @@ void ReleaseOrphans(World& world) {
   std::map<std::string, int64_t> before;
   for (auto& [name, pool] : world.provisioning.pools) before[name] = std::exchange(pool.orphans, 0);
   ReleaseUnknown(world);
-  UnregisterOrphans(world);
   // They count among the servers of their pools, by which others are kept as stock.
   for (const auto& [name, pool] : world.provisioning.pools) {
     if (pool.orphans != before[name]) world.WakeAt(world.now);

@@ -583,6 +583,42 @@ TEST_F(DeletedPurchaseTest, NorToAMachineThatItsEngineHadGivenBefore) {
   EXPECT_FALSE(api.pods.contains("ns/next-1"));
 }
 
+TEST_F(DeletedPurchaseTest, NorByALeaderThatIsNotSureYetThatItIsGone) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api.SetPod("t-1", api::PodPhase::kSucceeded);
+  api.Settle();
+  api.claims.begin()->second.node_name = "n2";
+  api.scales.clear();
+  api.AddTask("next");
+  api.Restart();
+  api.Settle();
+  EXPECT_EQ(api.releases_asked, 1);
+  EXPECT_FALSE(api.pods.contains("ns/next-1"));
+}
+
+TEST_F(DeletedPurchaseTest, NorIsThatGivenBackByOneWhileTasksRunOnTheMachineBefore) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api.claims.begin()->second.node_name = "n2";
+  api.scales.clear();
+  api.Restart();
+  api.Advance(seconds(60));
+  EXPECT_EQ(api.releases_asked, 0);
+  EXPECT_FALSE(Stopped());
+}
+
+TEST_F(DeletedPurchaseTest, ThoseThatRunOnAMachineBeforeAreToldAsWell) {
+  api.slow_release = true;
+  Run(cloud::kKarpenter);
+  api::CloudServer& claim = api.claims.begin()->second;
+  api.DeleteScale(Scale().meta.name);
+  claim.node_name = "n2";
+  api.Change(claim);
+  api.Settle();
+  ExpectTold();
+}
+
 TEST_F(DeletedPurchaseTest, WhatIsSeenToGoIsNotAskedBackAgainSinceTheAnswerGotLost) {
   api.slow_release = true;
   Run(cloud::kKarpenter);
