@@ -21,6 +21,12 @@ int64_t CostInMonth(const api::ScaleStatus& status, Time month, Time now) {
   return CostOf(price, status.finished_at.value_or(now) - begin);
 }
 
+// Whether it costs more by the moment; by our clock it may begin later, as another's was ahead.
+bool IsPaidFor(const api::ScaleStatus& status) {
+  return !status.finished_at && CostsSince(status) &&
+         api::ParsePrice(status.price_per_hour).value_or(0) > 0;
+}
+
 // Each server that ended is counted once: its ScaleRequest does not stay. After a restart, those
 // that ended up to status.ended_until were.
 void CountSpending(World& world, PoolState& pool) {
@@ -34,10 +40,12 @@ void CountSpending(World& world, PoolState& pool) {
   const int64_t ended = status.ended_micros;
   const Time until = *status.ended_until;
   int64_t running = 0;
+  bool paid_for = false;
   for (auto& [name, scale] : world.provisioning.scales) {
     if (!IsOf(scale, pool)) continue;
     const auto& finished = scale.object.status.finished_at;
     const int64_t cost = CostInMonth(scale.object.status, month, world.now);
+    paid_for = paid_for || IsPaidFor(scale.object.status);
     if (!finished) {
       running = SaturatingAdd(running, cost);
     } else if (!std::exchange(scale.counted, true) && (!scale.seen_ended || *finished > until)) {
@@ -49,7 +57,7 @@ void CountSpending(World& world, PoolState& pool) {
   const Time next = pool.spent_at + kCostEvery;
   if (status.ended_micros == ended && world.now < next) {
     // What one had cost that is gone is taken off then as well.
-    if (running > 0 || status.spent_micros != status.ended_micros) world.WakeAt(next);
+    if (paid_for || status.spent_micros != status.ended_micros) world.WakeAt(next);
     return;
   }
   status.spent_micros = SaturatingAdd(status.ended_micros, running);

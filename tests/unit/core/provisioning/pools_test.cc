@@ -127,5 +127,25 @@ TEST_F(PoolsTest, WhatOneHasCostThatIsGoneIsTakenOffInTime) {
   EXPECT_LE(api.wake, due);
 }
 
+// By our clock it has cost nothing yet. What the purchase itself has cost is told at other times.
+TEST_F(PoolsTest, WhatALeaderBoughtWhoseClockWasAheadIsToldInTime) {
+  api.AddTask("t");
+  api.Settle();
+  api.LaunchServer();
+  api.Settle();
+  api.scales.begin()->second.status.requested_at = api.now + seconds(90);
+  api.Restart();
+  api.Settle();
+  api.Advance(seconds(10));
+  api.ProvideServer("cloud-t");
+  api.Settle();
+  api.hangs = [](const Write&) { return true; };
+  api.silent = true;
+  const Time due = api.world().provisioning.pools.at("spot").spent_at + seconds(60);
+  api.now = due - seconds(1);
+  api.Settle();
+  EXPECT_LE(api.wake, due);
+}
+
 }  // namespace
 }  // namespace spillway::core
