@@ -46,6 +46,8 @@ class Checks {
   // The API server has taken the status of a task. by: the process that has sent it, if that is
   // known.
   void Arrived(const core::Write& write, std::optional<int> by = std::nullopt);
+  // It has taken a purchase.
+  void Made(const core::Write& write);
   // Two processes believe to lead. One that does not know yet what the other has done may give a
   // server back too early, and it is bought again.
   void Overlap(bool overlap) { witness_.overlap = overlap_ = overlap; }
@@ -264,6 +266,9 @@ class Checks {
   std::map<std::string, std::pair<std::string, Time>> recording_;
   // Purchases of that kind: by whom, and of which pool.
   std::map<std::string, std::pair<int, std::string>> purchases_;
+  // The names of all that were made, and of those that were made once more: by a request that was
+  // on its way for so long that the first was gone.
+  std::set<std::string> made_, made_again_;
   // Tasks that get a pod for the first time in this step, and all that ever did; by uid.
   std::set<std::string> decided_, ever_decided_;
   // When a process has asked an engine for a server first: by its id and the request's uid.

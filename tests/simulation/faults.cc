@@ -118,6 +118,8 @@ bool Episode::LateWrite(Random& random) {
   if (answer && write.kind == Kind::kPod && write.verb == core::Verb::kCreate)
     witness_.Late(write.uid);
   if (answer && write.kind == Kind::kTask) checks_.Arrived(write);
+  if (answer && write.kind == Kind::kScale && write.verb == core::Verb::kCreate)
+    checks_.Made(write);
   return answer.ok();
 }
 

@@ -41,12 +41,14 @@ bool Checks::IsInflight(const api::ScaleRequest& scale) const {
 
 void Checks::CheckPurchase(const core::Write& write) {
   if (overlap_ || api_.Get<api::ScaleRequest>(write.key()) != nullptr) return;  // or refused
+  if (made_.contains(write.name)) return;
   for (const auto& [name, object] : api_.All(Kind::kPool)) {
     // A pool's stock may want several servers at once, but never more than the pool may have.
     if (write.name.starts_with("spw-" + UidOf(*object) + "-")) return;
   }
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
-    if (Need(name) == Need(write.name) && IsInflight(std::get<api::ScaleRequest>(*object)))
+    if (Need(name) == Need(write.name) && !made_again_.contains(name) &&
+        IsInflight(std::get<api::ScaleRequest>(*object)))
       Violate("bought-twice", write.name + " beside " + name);
   }
 }
@@ -58,8 +60,13 @@ void Checks::BoundPurchases(std::optional<Pace> pace) {
   bought_.clear();
 }
 
+void Checks::Made(const core::Write& write) {
+  if (!made_.insert(write.name).second) made_again_.insert(write.name);
+}
+
 // One that was made: what is refused costs nothing.
 void Checks::CountPurchase(const core::Write& write) {
+  Made(write);
   if (!pace_) return;
   ++bought_meanwhile_;
   const int bought = ++bought_[Need(write.name)];
