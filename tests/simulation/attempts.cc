@@ -19,8 +19,9 @@ bool Tells(const PodRecord& pod, const api::TaskResult& result) {
          result.output.substr(0, kHead) == pod.end->message.substr(0, kHead);
 }
 
-// What others have taken on its node since it was decided on is in its way.
-bool LacksRoom(const ApiServer& api, const Pod& pod) {
+// What others have taken on its node since it was decided on is in its way, or what the process
+// keeps there for others, whose pods it may not create yet.
+bool LacksRoom(const ApiServer& api, const core::World& world, const Pod& pod) {
   const auto* node = api.Get<api::Node>(pod.node_name);
   if (node == nullptr) return false;
   api::Resources used;
@@ -28,6 +29,11 @@ bool LacksRoom(const ApiServer& api, const Pod& pod) {
     const Pod& each = std::get<Pod>(*object);
     if (each.node_name == pod.node_name && !each.terminal()) used += each.requests;
   }
+  world.servers.ledger.ForEachOwner(pod.node_name,
+                                    [&](const core::Owner& owner, const core::Demand& demand) {
+                                      if (owner.assumed.counted() && owner.pods.empty())
+                                        used += demand.requests;
+                                    });
   return !Fits(used, node->allocatable);
 }
 
@@ -187,7 +193,8 @@ void Checks::Stops(const Replica& replica, const core::Write& write) {
     witness_.Blame(write.uid, "was given up before it was seen");
   const bool bound = !pod->intended && replica.HasSeen(Kind::kPod, record->bound);
   if (pending && !bound) witness_.Blame(write.uid, "was not bound");
-  if (pending && LacksRoom(api_, *pod)) witness_.Blame(write.uid, "has no room left");
+  if (pending && LacksRoom(api_, replica.core().world(), *pod))
+    witness_.Blame(write.uid, "has no room left");
   if (pending && !(pod->requests == asked))
     witness_.Blame(write.uid, "was admitted with more than it asked for");
 }
