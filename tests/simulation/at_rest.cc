@@ -311,13 +311,13 @@ std::set<std::string> Checks::Unregistered() const {
 }
 
 // A text that was called invalid is sent again after up to five minutes.
-bool Checks::StatusRefusedOfLate(Kind kind, const std::string& ns) const {
-  core::Write status;
-  status.verb = core::Verb::kPatchStatus;
-  status.kind = kind;
-  status.ns = ns;
+bool Checks::RefusedOfLate(core::Verb verb, Kind kind, const std::string& ns) const {
+  core::Write write;
+  write.verb = verb;
+  write.kind = kind;
+  write.ns = ns;
   return std::any_of(api_.rules.begin(), api_.rules.end(),
-                     [&](const Rule& rule) { return rule.Holds(status, api_.now - seconds(400)); });
+                     [&](const Rule& rule) { return rule.Holds(write, api_.now - seconds(400)); });
 }
 
 // Where two leaders have written over each other so often, what is to be written again waits for
@@ -332,8 +332,8 @@ std::set<std::string> Checks::Misleading() const {
   std::set<std::string> out;
   for (const auto& [key, object] : api_.All(Kind::kTask)) {
     const auto& task = std::get<TaskRequest>(*object);
-    if (api::Finished(task.status.phase) || StatusRefusedOfLate(Kind::kTask, task.meta.ns) ||
-        IsWrittenLate(task))
+    if (api::Finished(task.status.phase) ||
+        RefusedOfLate(core::Verb::kPatchStatus, Kind::kTask, task.meta.ns) || IsWrittenLate(task))
       continue;
     const auto* says = api::FindCondition(*task.status.conditions, "Reconciling");
     if (says != nullptr && PriorityOf(task) && !task.spec.priority_class.empty() &&

@@ -143,7 +143,7 @@ class Checks {
 
   void NoteWriter(const Replica& replica, const std::string& task_uid);
   bool IsWrittenLate(const api::TaskRequest& task) const;
-  bool StatusRefusedOfLate(core::Kind kind, const std::string& ns) const;
+  bool RefusedOfLate(core::Verb verb, core::Kind kind, const std::string& ns) const;
   static bool SaysAvailable(const api::TaskRequest& task, const std::string& pool);
   bool KnowsKind(const Replica& replica, Kind kind) const;
   void CheckGround(const Replica& replica, const core::Effect& effect);

@@ -163,7 +163,9 @@ void Checks::CheckPool(const Replica& replica, const core::Write& write) {
 
 std::set<std::string> Checks::Unnoticed(const Replica& replica) const {
   std::set<std::string> out;
-  if (replica.listed() == kNever || StatusRefusedOfLate(Kind::kScale, "") || !cloud_.AllAnswer())
+  // A status waits while the creation of its object is tried again, which another process has made.
+  if (replica.listed() == kNever || RefusedOfLate(core::Verb::kPatchStatus, Kind::kScale, "") ||
+      RefusedOfLate(core::Verb::kCreate, Kind::kScale, "") || !cloud_.AllAnswer())
     return out;
   for (const auto& [name, object] : api_.All(Kind::kScale)) {
     const auto& scale = std::get<api::ScaleRequest>(*object);
