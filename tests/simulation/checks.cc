@@ -67,6 +67,7 @@ void Checks::Decided(const Replica& replica, const core::Effect& effect) {
       recorded_.emplace(replica.id(), RecordOf(*write));
     NoteRecording(*write);
     const auto phase = api::GetString(write->body, "phase");
+    CheckEnd(replica, *write);
     if (phase == "Succeeded" || phase == "Failed" || phase == "Cancelled")
       concluded_.emplace(replica.id(), write->uid);
   }

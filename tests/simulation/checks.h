@@ -206,6 +206,7 @@ class Checks {
   std::optional<int64_t> PriorityOf(const api::TaskRequest& task) const;
   std::optional<int64_t> LowestPriorityOf(const api::TaskRequest& task, const PodRecord& pod) const;
   bool Knows(const Replica& replica, const api::Pod& pod) const;
+  void CheckEnd(const Replica& replica, const core::Write& write);
   void CheckResult(const Replica& replica, const core::Write& write);
   void CheckFaults(const core::Write& write);
   void CheckTruth(const Replica& replica, const core::Write& write);
