@@ -314,6 +314,7 @@ void Checks::Forget(const core::Write& write) {
 
 void Checks::Ended(const Replica& replica) {
   ++begun_;  // another follows
+  ++ended_;
   std::erase_if(intents_, [&](const auto& entry) { return entry.second.replica == replica.id(); });
   std::erase_if(purchases_, [&](const auto& entry) { return entry.second.first == replica.id(); });
   std::erase_if(engine_asked_,

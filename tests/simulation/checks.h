@@ -301,6 +301,7 @@ class Checks {
   std::string only_;
   bool overlap_ = false, hostile_ = false;
   int disturbances_ = 0;
+  int ended_ = 0;  // processes
   size_t statuses_ = 0;
 };
 

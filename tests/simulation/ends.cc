@@ -54,8 +54,8 @@ void Checks::CheckEnd(const Replica& replica, const core::Write& write) {
                                                       task->meta.created + *spec.start_deadline)
       wrong("has time until " + FormatTime(task->meta.created + *spec.start_deadline));
   } else if (reason == "LossLimitExceeded") {
-    // Of what was written before a pod was made, the next process does not know whether it was.
-    if (causes + replica.id() <= spec.retry.loss_limit)
+    // What a process has written of a pod and not made, the next one takes for lost.
+    if (causes + ended_ <= spec.retry.loss_limit)
       wrong("was lost " + std::to_string(causes) + " times at most");
   } else if (result.contains("exitCode") && !witness_.clocks_wrong) {
     // Who is cancelled or deleted is not tried again.
