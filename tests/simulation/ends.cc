@@ -54,8 +54,10 @@ void Checks::CheckEnd(const Replica& replica, const core::Write& write) {
                                                       task->meta.created + *spec.start_deadline)
       wrong("has time until " + FormatTime(task->meta.created + *spec.start_deadline));
   } else if (reason == "LossLimitExceeded") {
-    // What a process has written of a pod and not made, the next one takes for lost.
-    if (causes + ended_ <= spec.retry.loss_limit)
+    // What a process has written of a pod and not made, another takes for lost.
+    const bool others =
+        task->status.assignment && !recorded_.contains({replica.id(), RecordOf(*task)});
+    if (causes + ended_ + (others ? 1 : 0) <= spec.retry.loss_limit)
       wrong("was lost " + std::to_string(causes) + " times at most");
   } else if (result.contains("exitCode") && !witness_.clocks_wrong) {
     // Who is cancelled or deleted is not tried again.
