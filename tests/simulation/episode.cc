@@ -1,6 +1,7 @@
 #include "tests/simulation/episode.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "operator/core/world.h"
 #include "operator/runtime/pod_body.h"
@@ -274,7 +275,10 @@ void Episode::TurnOf(Replica& replica) {
   const size_t effects = replica.Turn();
   ++result_.turns;
   // A loop that is called again at once, without an event and without doing anything, spins.
-  empty_turns_ = events || effects > 0 || replica.wake() > replica.now() ? 0 : empty_turns_ + 1;
+  const bool rests = events || effects > 0 || replica.wake() > replica.now();
+  const std::pair<int, Time> turn{replica.id(), api_.now};
+  const bool same = std::exchange(turned_, turn) == turn;
+  empty_turns_ = rests ? 0 : same ? empty_turns_ + 1 : 1;
   if (empty_turns_ > 5) checks_.Violate("busy-loop", "the core wants to be called again at once");
   if (asleep && effects > 0)
     checks_.Violate(

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/simulation/checks.h"
@@ -152,8 +153,9 @@ class Episode {
   Time beat_{};
   bool still_ = false;  // nothing is deleted as soon as it is made
   int next_id_ = 0, empty_turns_ = 0;
-  std::string last_decided_;     // the key of an effect
-  std::vector<size_t> weights_;  // of the actions, in this episode
+  std::pair<int, Time> turned_{};  // who had the last turn, and when
+  std::string last_decided_;       // the key of an effect
+  std::vector<size_t> weights_;    // of the actions, in this episode
   size_t all_weights_ = 0;
   std::array<size_t, 5> fates_{};  // of 10,000 requests, by Fate
   std::array<size_t, core::kKinds> reported_{};
