@@ -201,7 +201,7 @@ bool Checks::KnowsEnd(const Replica& replica, const PodRecord& pod) const {
 }
 
 // Whether the process can know that the pod has run. Of one that was refused, or taken back before,
-// only who saw it can, and whoever was told by him; see README.md.
+// only who saw it can, or who reads that in the task's status; see README.md.
 bool Checks::KnowsRun(const Replica& replica, const TaskRequest& task, const PodRecord& pod) {
   if (!pod.ran) return false;
   if ((!pod.turned_away && !pod.taken_back) || replica.HasMetRunning(pod.uid)) return true;

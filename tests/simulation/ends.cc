@@ -47,12 +47,13 @@ void Checks::CheckEnd(const Replica& replica, const core::Write& write) {
   const api::TaskSpec& spec = task->spec;
   if (phase == "Cancelled") {
     if (!spec.cancel) wrong("nobody has cancelled it");
-  } else if (reason == "DeadlineExceeded" || reason == "StartDeadlineExceeded") {
-    if (reason == "DeadlineExceeded" ? !spec.active_deadline : !spec.start_deadline)
-      wrong("has no such deadline");
-    else if (reason == "StartDeadlineExceeded" && replica.now() + seconds(1) + fastest_ - slowest_ <
-                                                      task->meta.created + *spec.start_deadline)
-      wrong("has time until " + FormatTime(task->meta.created + *spec.start_deadline));
+  } else if (reason == "DeadlineExceeded") {
+    if (!spec.active_deadline) wrong("has no such deadline");
+  } else if (reason == "StartDeadlineExceeded") {
+    const Time until = task->meta.created + spec.start_deadline.value_or(Duration{0});
+    if (!spec.start_deadline) wrong("has no such deadline");
+    if (replica.now() + seconds(1) + fastest_ - slowest_ < until)
+      wrong("has time until " + FormatTime(until));
   } else if (reason == "LossLimitExceeded") {
     // What a process has written of a pod and not made, another takes for lost.
     const bool others =

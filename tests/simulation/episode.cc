@@ -275,10 +275,10 @@ void Episode::TurnOf(Replica& replica) {
   const size_t effects = replica.Turn();
   ++result_.turns;
   // A loop that is called again at once, without an event and without doing anything, spins.
-  const bool rests = events || effects > 0 || replica.wake() > replica.now();
+  const bool empty = !events && effects == 0 && replica.wake() <= replica.now();
   const std::pair<int, Time> turn{replica.id(), api_.now};
   const bool same = std::exchange(turned_, turn) == turn;
-  empty_turns_ = rests ? 0 : same ? empty_turns_ + 1 : 1;
+  empty_turns_ = !empty ? 0 : same ? empty_turns_ + 1 : 1;
   if (empty_turns_ > 5) checks_.Violate("busy-loop", "the core wants to be called again at once");
   if (asleep && effects > 0)
     checks_.Violate(

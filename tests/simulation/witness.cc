@@ -115,9 +115,9 @@ void Witness::Created(const core::Write& write, const core::Object& object) {
 
 void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
   const Pod& any = after != nullptr ? *after : *before;
-  const auto known = pods_.find(any.meta.uid);
-  if (known == pods_.end()) return;
-  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  PodRecord* const known = Find(any.meta.uid);
+  if (known == nullptr) return;
+  PodRecord& pod = *known;
   if (after != nullptr && before->intended && !after->intended) {
     pod.moved = pod.node != after->node_name;
     pod.node = after->node_name;
@@ -145,9 +145,9 @@ void Witness::PodChanged(const Pod* before, const Pod* after, bool ours) {
 }
 
 void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
-  const auto known = pods_.find(pod_uid);
-  if (known == pods_.end()) return;
-  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  PodRecord* const known = Find(pod_uid);
+  if (known == nullptr) return;
+  PodRecord& pod = *known;
   if (pod.cause.empty()) pod.cause = cause;
   pod.gave_way = pod.gave_way || cause == "gave way";
   if (cause == "unschedulable") pod.unbound = pod.node;
@@ -158,9 +158,9 @@ void Witness::Blame(const std::string& pod_uid, const std::string& cause) {
 
 void Witness::Disrupt(const std::string& pod_uid, const std::string& cause) {
   Blame(pod_uid, cause);
-  const auto known = pods_.find(pod_uid);
-  if (known == pods_.end()) return;
-  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  PodRecord* const known = Find(pod_uid);
+  if (known == nullptr) return;
+  PodRecord& pod = *known;
   pod.disrupted = true;
   if (cause != "turned away") return;
   pod.turned_away = true;
@@ -173,8 +173,7 @@ int Witness::OwnFaults(const TaskRecord& task) {
 }
 
 void Witness::Stopped(const std::string& pod_uid) {
-  if (const auto known = pods_.find(pod_uid); known != pods_.end())
-    tasks_[known->second.first].pods[known->second.second].stopped = true;
+  if (PodRecord* pod = Find(pod_uid)) pod->stopped = true;
 }
 
 std::optional<int64_t> Witness::LowestOf(const std::string& priority_class, Time since) const {
@@ -202,9 +201,9 @@ bool Witness::RefusedBy(const std::string& node, Duration within) const {
 }
 
 void Witness::TakenBack(const std::string& pod_uid, const api::Resources& asked) {
-  const auto known = pods_.find(pod_uid);
-  if (known == pods_.end()) return;
-  PodRecord& pod = tasks_[known->second.first].pods[known->second.second];
+  PodRecord* const known = Find(pod_uid);
+  if (known == nullptr) return;
+  PodRecord& pod = *known;
   pod.taken_back = true;
   if (pod.unbound.empty()) return;
   auto& all = nodes_[pod.unbound].unbound[{asked.cpu_milli, asked.memory}];
@@ -236,6 +235,11 @@ const TaskRecord* Witness::Task(const std::string& uid) const {
 }
 
 const PodRecord* Witness::RecordOf(const std::string& pod_uid) const {
+  const auto at = pods_.find(pod_uid);
+  return at == pods_.end() ? nullptr : &tasks_.at(at->second.first).pods[at->second.second];
+}
+
+PodRecord* Witness::Find(const std::string& pod_uid) {
   const auto at = pods_.find(pod_uid);
   return at == pods_.end() ? nullptr : &tasks_.at(at->second.first).pods[at->second.second];
 }

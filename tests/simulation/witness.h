@@ -149,6 +149,7 @@ class Witness {
   };
   void PodChanged(const api::Pod* before, const api::Pod* after, bool ours);
   void Judge(Health& node) const;
+  PodRecord* Find(const std::string& pod_uid);  // null if it is not known
 
   std::map<std::string, TaskRecord> tasks_;
   std::map<std::string, std::pair<std::string, size_t>> pods_;  // by uid: its task, its place

@@ -21,7 +21,8 @@ int64_t CostInMonth(const api::ScaleStatus& status, Time month, Time now) {
   return CostOf(price, status.finished_at.value_or(now) - begin);
 }
 
-// Whether it costs more by the moment; by our clock it may begin later, as another's was ahead.
+// Whether it costs more by the moment. By our clock that may begin later: that of the leader that
+// asked for it may have been ahead.
 bool IsPaidFor(const api::ScaleStatus& status) {
   return !status.finished_at && CostsSince(status) &&
          api::ParsePrice(status.price_per_hour).value_or(0) > 0;

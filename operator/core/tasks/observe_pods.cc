@@ -101,7 +101,7 @@ void ForgetPod(World& world, const std::string& key) {
   TaskState* task = TaskOf(pod);
   if (task != nullptr && task->pods_deleted) task->pods_deleted->erase(pod.object.meta.uid);
   Disown(world, pod);
-  // It was another leader's; ours is still on its way, be it that the task is stopped meanwhile.
+  // It was another leader's; ours is still on its way, also where the task was stopped meanwhile.
   if (task != nullptr && task->creating && pod.object.meta.name == task->creating->pod_name &&
       (task->creating == task->binding || world.now < task->creating->assigned_at + kSlowAnswer))
     AssumePod(world, *task, world.servers.ledger.Keep(task->creating->node_name));

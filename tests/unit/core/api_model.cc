@@ -105,6 +105,17 @@ void ApiModel::Occupy(api::Json spec) {
   Settle();
 }
 
+api::Pod ApiModel::PodByAnother(const std::string& node) const {
+  api::Pod pod;
+  pod.meta.ns = "ns";
+  pod.meta.name = "t-1";
+  pod.meta.uid = "another's";
+  pod.meta.resource_version = 1'000;
+  pod.meta.owners = {{"TaskRequest", "t", tasks.at("ns/t").meta.uid, true, true}};
+  pod.node_name = node;
+  return pod;
+}
+
 void ApiModel::ListOneOfTwo(const std::string& listed, const std::string& created) {
   api::Pod &first = pods.at("ns/" + listed), &other = pods.at("ns/" + created);
   other.meta.resource_version = ++version_;

@@ -49,6 +49,8 @@ class ApiModel {
                          const std::string& ns = "ns");
   // A task, named other, runs on the only server.
   void Occupy(api::Json spec = api::Json::object());
+  // The pod ns/t-1 of the task ns/t, as another leader makes it.
+  api::Pod PodByAnother(const std::string& node) const;
   // The watch of pods begins to list anew: this one is delivered so far, and the other's creation
   // is answered. Neither was seen before.
   void ListOneOfTwo(const std::string& listed, const std::string& created);

@@ -606,14 +606,7 @@ TEST_F(UnansweredTest, TheNextPodComesOnceItHasAppearedAndGone) {
 
 // Ours may come yet, and needs its room then.
 TEST_F(UnansweredTest, APodOfAnotherLeaderThatComesAndGoesMeanwhileLeavesItsRoomKept) {
-  api::Pod pod;
-  pod.meta.ns = "ns";
-  pod.meta.name = "t-1";
-  pod.meta.uid = "another's";
-  pod.meta.resource_version = 1'000;
-  pod.meta.owners = {{"TaskRequest", "t", api.tasks.at("ns/t").meta.uid, true, true}};
-  pod.node_name = "s1";
-  api.Push(Seen{pod});
+  api.Push(Seen{api.PodByAnother("s1")});
   api.Settle();
   api.Push(Gone{Kind::kPod, "ns/t-1", "another's", 1'001});
   api.AddTask("large", {}, "4");

@@ -476,17 +476,6 @@ class AnotherLeaderTest : public RecordedFirstTest {
         api::Assignment{server, server, false, "", "", PodName("t", attempt), attempt, api.now});
     api.Change(api.tasks.at("ns/t"));
   }
-  // The other's pod.
-  api::Pod Made(const std::string& node) const {
-    api::Pod pod;
-    pod.meta.ns = "ns";
-    pod.meta.name = "t-1";
-    pod.meta.uid = "pod";
-    pod.meta.resource_version = 1'000;
-    pod.meta.owners = {{"TaskRequest", "t", api.tasks.at("ns/t").meta.uid, true, true}};
-    pod.node_name = node;
-    return pod;
-  }
   void TakeBack() {
     api::TaskStatus& status = api.tasks.at("ns/t").status;
     status.phase = api::TaskPhase::kPending;
@@ -584,7 +573,7 @@ TEST_F(AnotherLeaderTest, ItsPodIsFollowedOnceItIsSeen) {
   api.AddServer("s2", "1");
   Meet("s2");
   api.Advance(seconds(20));
-  api.pods["ns/t-1"] = Made("s2");
+  api.pods["ns/t-1"] = api.PodByAnother("s2");
   api.SetPod("t-1", api::PodPhase::kRunning);
   api.Advance(seconds(300));
   EXPECT_EQ(api.Phase("t"), "Running");
@@ -594,8 +583,8 @@ TEST_F(AnotherLeaderTest, ItsPodIsFollowedOnceItIsSeen) {
 
 TEST_F(AnotherLeaderTest, APodThatComesAndGoesAtOnceIsLostAtOnce) {
   Meet("s1");
-  api.Push(Seen{Made("s1")});
-  api.Push(Gone{Kind::kPod, "ns/t-1", "pod", 1'001});
+  api.Push(Seen{api.PodByAnother("s1")});
+  api.Push(Gone{Kind::kPod, "ns/t-1", "another's", 1'001});
   api.Advance(seconds(1));  // the status that met another waits for a moment
   ExpectLost();
 }
@@ -618,7 +607,7 @@ TEST_F(AnotherLeaderTest, NothingIsCreatedBesideAPodOfAnEarlierAttempt) {
   api.tasks.at("ns/t").status.attempts = {over};
   api.Change(api.tasks.at("ns/t"));
   api.Settle();
-  api.pods["ns/t-1"] = Made("s2");
+  api.pods["ns/t-1"] = api.PodByAnother("s2");
   api.SetPod("t-1", api::PodPhase::kPending);
   api.Settle();
   api.hangs = nullptr;
